@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// Bus carries triggers, commands and events as Watermill messages with JSON payloads. A topic is a subject.
+type Bus interface {
+	// Publisher stores a message durably before Publish returns. The message's UUID is its Nats-Msg-Id: a second message
+	// with the same one is dropped while the server remembers the first.
+	Publisher() message.Publisher
+	// Subscriber reads through a durable consumer of this name, with up to parallel messages unacknowledged at a time. A message
+	// that was not acknowledged is delivered again; while a handler works on it the server is told so. The messages carry
+	// the metadata named below.
+	Subscriber(durable string, parallel int) message.Subscriber
+}
+
+// Metadata of messages that a Subscriber delivers.
+const (
+	MetaSequence  = "stream_sequence"  // decimal
+	MetaTime      = "stream_time"      // when the server stored it, RFC 3339 with nanoseconds
+	MetaDelivered = "delivery_attempt" // decimal, counts from 1 again after the server restarts
+	MetaMsgID     = "msg_id"           // the publisher's Nats-Msg-Id; absent if it gave none
+	MetaSubject   = "subject"
+)
+
+// Topics. Ids are spelled by Token.
+
+// TopicTrigger asks for a run of a job.
+func TopicTrigger(job string) string { return "fanmill.jobs.run." + Token(job) }
+
+// TopicQuery carries the query commands of a run.
+func TopicQuery(run string) string { return "fanmill.jobs.query." + Token(run) }
+
+// TopicSink carries the sink commands of a run.
+func TopicSink(run string) string { return "fanmill.jobs.sink." + Token(run) }
+
+// TopicEvent tells the world about a run.
+func TopicEvent(job, run, kind string) string {
+	return "fanmill.events." + Token(job) + "." + Token(run) + "." + kind
+}
+
+// TopicRows is a connection's subject in the row log.
+func TopicRows(run, connection string) string {
+	return "fanmill.rows." + Token(run) + "." + Token(connection)
+}
+
+// Trigger asks for a run. With Resume the job's unfinished run goes on.
+type Trigger struct {
+	Resume      bool     `json:"resume,omitempty"`
+	Connections []string `json:"connections,omitempty"` // ids; all if empty
+}
+
+// QueryCommand asks a worker for an attempt at a connection. It is a hint: the connection's record decides.
+type QueryCommand struct {
+	Job        string `json:"job"`
+	Run        string `json:"run"`
+	Connection string `json:"connection"`
+}
+
+// SinkCommand asks for a destination to be written. It is a hint: the commit record decides.
+type SinkCommand struct {
+	Job         string `json:"job"`
+	Run         string `json:"run"`
+	Destination string `json:"destination"`
+}
+
+// Event kinds.
+const (
+	EventStarted   = "started"
+	EventConnected = "connection-started"
+	EventDelivered = "connection-done" // its eof is in the row log
+	EventRetry     = "connection-retry"
+	EventFailed    = "connection-failed"
+	EventCommitted = "committed" // a destination has settled connections
+	EventDetached  = "destination-detached"
+	EventEnded     = "ended"
+)
+
+// Event tells what happened in a run. Which fields are set follows from Kind.
+type Event struct {
+	Kind        string    `json:"kind"`
+	Job         string    `json:"job"`
+	Run         string    `json:"run"`
+	Connection  string    `json:"connection,omitempty"`
+	Destination string    `json:"destination,omitempty"`
+	Attempt     int       `json:"attempt,omitempty"`
+	Rows        int64     `json:"rows,omitempty"`
+	Millis      int64     `json:"durationMs,omitempty"`
+	Error       string    `json:"error,omitempty"`
+	State       string    `json:"state,omitempty"`
+	Time        time.Time `json:"time"`
+}

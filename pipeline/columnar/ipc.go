@@ -1,0 +1,225 @@
+package columnar
+
+import (
+	"bytes"
+	"fmt"
+	"unsafe"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// ContentType names the encoding of a batch: an Arrow IPC stream of one schema and one record batch, its buffers
+// compressed with LZ4 [Arrow Columnar Format, "IPC Streaming Format"]. Any Arrow library reads it.
+const ContentType = "application/vnd.apache.arrow.stream"
+
+const kindKey = "fanmill.kind"
+
+// encoder keeps what can be reused between two batches of the same columns.
+type encoder struct {
+	out    bytes.Buffer
+	schema *arrow.Schema
+	cols   []Column
+}
+
+// Encode appends nothing and drops nothing: it returns the batch as an Arrow IPC stream, valid until the next call.
+func (b *Builder) Encode() ([]byte, error) {
+	if err := b.Check(); err != nil {
+		return nil, err
+	}
+	schema := b.arrowSchema()
+	arrays := make([]arrow.Array, len(b.cols))
+	for i := range b.cols {
+		c := &b.cols[i]
+		data := array.NewData(schema.Field(i).Type, b.rows, c.buffers(), nil, c.nulls, 0)
+		arrays[i] = array.MakeFromData(data)
+	}
+	rec := array.NewRecordBatch(schema, arrays, int64(b.rows))
+	b.enc.out.Reset()
+	w := ipc.NewWriter(&b.enc.out, ipc.WithSchema(schema), ipc.WithLZ4(), ipc.WithCompressConcurrency(1))
+	if err := w.Write(rec); err != nil {
+		return nil, fmt.Errorf("encode batch: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("encode batch: %w", err)
+	}
+	return b.enc.out.Bytes(), nil
+}
+
+func (b *Builder) arrowSchema() *arrow.Schema {
+	if b.enc.schema != nil {
+		same := true
+		for i := range b.cols {
+			same = same && b.enc.cols[i] == b.cols[i].Column
+		}
+		if same {
+			return b.enc.schema
+		}
+	}
+	fields := make([]arrow.Field, len(b.cols))
+	b.enc.cols = make([]Column, len(b.cols))
+	for i := range b.cols {
+		b.enc.cols[i] = b.cols[i].Column
+		fields[i] = b.cols[i].arrowField()
+	}
+	b.enc.schema = arrow.NewSchema(fields, nil)
+	return b.enc.schema
+}
+
+func (c Column) arrowField() arrow.Field {
+	f := arrow.Field{Name: c.Name, Nullable: true}
+	switch c.Kind {
+	case Bool:
+		f.Type = arrow.FixedWidthTypes.Boolean
+	case Int:
+		f.Type = arrow.PrimitiveTypes.Int64
+	case Uint:
+		f.Type = arrow.PrimitiveTypes.Uint64
+	case Float32:
+		f.Type = arrow.PrimitiveTypes.Float32
+	case Float:
+		f.Type = arrow.PrimitiveTypes.Float64
+	case Decimal:
+		f.Type = &arrow.Decimal128Type{Precision: c.Precision, Scale: c.Scale}
+	case Date:
+		f.Type = arrow.FixedWidthTypes.Date32
+	case Time:
+		f.Type = arrow.FixedWidthTypes.Time64us
+	case Timestamp:
+		f.Type = &arrow.TimestampType{Unit: arrow.Microsecond}
+	case Instant:
+		f.Type = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
+	case Binary:
+		f.Type = arrow.BinaryTypes.Binary
+	case Numeric:
+		f.Type = arrow.BinaryTypes.String
+		f.Metadata = arrow.NewMetadata([]string{kindKey}, []string{Numeric.String()})
+	default:
+		f.Type = arrow.BinaryTypes.String
+	}
+	return f
+}
+
+func columnOf(f arrow.Field) (Column, error) {
+	c := Column{Name: f.Name}
+	switch t := f.Type.(type) {
+	case *arrow.BooleanType:
+		c.Kind = Bool
+	case *arrow.Int64Type:
+		c.Kind = Int
+	case *arrow.Uint64Type:
+		c.Kind = Uint
+	case *arrow.Float32Type:
+		c.Kind = Float32
+	case *arrow.Float64Type:
+		c.Kind = Float
+	case *arrow.Decimal128Type:
+		c.Kind, c.Precision, c.Scale = Decimal, t.Precision, t.Scale
+	case *arrow.Date32Type:
+		c.Kind = Date
+	case *arrow.Time64Type:
+		c.Kind = Time
+	case *arrow.TimestampType:
+		if c.Kind = Timestamp; t.TimeZone != "" {
+			c.Kind = Instant
+		}
+	case *arrow.BinaryType:
+		c.Kind = Binary
+	case *arrow.StringType:
+		if c.Kind = Text; f.HasMetadata() {
+			if v, ok := f.Metadata.GetValue(kindKey); ok && v == Numeric.String() {
+				c.Kind = Numeric
+			}
+		}
+	default:
+		return c, fmt.Errorf("column %q: arrow type %s is not one that fanmill sends", f.Name, f.Type)
+	}
+	return c, nil
+}
+
+// buffers lends the column's memory to Arrow, without a copy: it is encoded before the builder is reused.
+func (c *ColumnBuilder) buffers() []*memory.Buffer {
+	var valid *memory.Buffer
+	if c.nulls > 0 {
+		valid = memory.NewBufferBytes(c.valid)
+	}
+	switch c.Kind {
+	case Bool:
+		return []*memory.Buffer{valid, memory.NewBufferBytes(c.bits)}
+	case Float32, Date:
+		return []*memory.Buffer{valid, memory.NewBufferBytes(raw(c.ints))}
+	case Decimal:
+		return []*memory.Buffer{valid, memory.NewBufferBytes(raw(c.decs))}
+	case Text, Binary, Numeric:
+		return []*memory.Buffer{valid, memory.NewBufferBytes(raw(c.offs)), memory.NewBufferBytes(c.data)}
+	default:
+		return []*memory.Buffer{valid, memory.NewBufferBytes(raw(c.longs))}
+	}
+}
+
+// raw is the memory of s as bytes. Arrow's layout is little-endian, as is every platform fanmill is built for.
+func raw[T int32 | int64 | decimal128.Num](s []T) []byte {
+	if len(s) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(s[0])))
+}
+
+func cast[T int32 | int64 | decimal128.Num](b *memory.Buffer, n int) []T {
+	if b == nil || b.Len() == 0 || n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b.Bytes()))), n)
+}
+
+// Decode reads a batch that Encode wrote. The views stay valid as long as they are referenced.
+func Decode(body []byte) (*Batch, error) {
+	r, err := ipc.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("decode batch: %w", err)
+	}
+	defer r.Release()
+	rec, err := r.Read()
+	if err != nil {
+		return nil, fmt.Errorf("decode batch: %w", err)
+	}
+	out := &Batch{Rows: int(rec.NumRows()), Cols: make([]View, rec.NumCols())}
+	for i := range out.Cols {
+		if out.Cols[i], err = viewOf(rec.Schema().Field(i), rec.Column(i).Data()); err != nil {
+			return nil, fmt.Errorf("decode batch: %w", err)
+		}
+	}
+	return out, nil
+}
+
+func viewOf(f arrow.Field, d arrow.ArrayData) (View, error) {
+	c, err := columnOf(f)
+	if err != nil {
+		return View{}, err
+	}
+	if d.Offset() != 0 {
+		return View{}, fmt.Errorf("column %q: sliced arrays are not ones that fanmill sends", c.Name)
+	}
+	v, bufs, n := View{Column: c}, d.Buffers(), d.Len()
+	if d.NullN() > 0 {
+		v.Valid = bufs[0].Bytes()
+	}
+	switch c.Kind {
+	case Bool:
+		v.Bits = bufs[1].Bytes()
+	case Float32, Date:
+		v.Ints = cast[int32](bufs[1], n)
+	case Decimal:
+		v.Decimals = cast[decimal128.Num](bufs[1], n)
+	case Text, Binary, Numeric:
+		if v.Offsets = cast[int32](bufs[1], n+1); bufs[2] != nil {
+			v.Data = bufs[2].Bytes()
+		}
+	default:
+		v.Longs = cast[int64](bufs[1], n)
+	}
+	return v, nil
+}

@@ -1,0 +1,89 @@
+// Package columnar is the shape of rows on their way through fanmill: columns of one batch, built without boxing a
+// value, carried as an Arrow IPC stream, read back as slices. It knows neither databases nor destinations.
+package columnar
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Kind says what a column's values are. It decides the Arrow type, the CSV text and the Excel cell.
+type Kind uint8
+
+// The kinds. Ints of every width are Int; what no other kind holds exactly is Numeric or Text.
+const (
+	Bool      Kind = iota + 1
+	Int            // 64-bit signed
+	Uint           // 64-bit unsigned
+	Float32        // IEEE 754, 32 bits
+	Float          // IEEE 754, 64 bits
+	Decimal        // exact, Precision 1..38 digits, Scale digits after the point
+	Numeric        // a number of any size, kept as its decimal text; also NaN and Infinity
+	Date           // days since 1970-01-01, proleptic Gregorian
+	Time           // microseconds since midnight
+	Timestamp      // microseconds since 1970-01-01 00:00 on a wall clock without a zone
+	Instant        // microseconds since 1970-01-01 00:00 UTC: a moment, shown in the job's time zone
+	Text           // UTF-8
+	Binary         // bytes
+)
+
+var kindNames = [...]string{Bool: "bool", Int: "int", Uint: "uint", Float32: "float32", Float: "float", Decimal: "decimal",
+	Numeric: "numeric", Date: "date", Time: "time", Timestamp: "timestamp", Instant: "timestamptz", Text: "text", Binary: "binary"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && k > 0 {
+		return kindNames[k]
+	}
+	return "kind" + strconv.Itoa(int(k))
+}
+
+// Column is a column's name and type. Precision and Scale count for Decimal only.
+type Column struct {
+	Name      string
+	Kind      Kind
+	Precision int32
+	Scale     int32
+}
+
+// Type is the column's type as frames and documentation spell it: "int", "decimal(14,2)".
+func (c Column) Type() string {
+	if c.Kind == Decimal {
+		return fmt.Sprintf("decimal(%d,%d)", c.Precision, c.Scale)
+	}
+	return c.Kind.String()
+}
+
+// ParseType is the inverse of Column.Type.
+func ParseType(name, typ string) (Column, error) {
+	base, args, _ := strings.Cut(typ, "(")
+	for k, n := range kindNames {
+		if n != base || n == "" {
+			continue
+		}
+		c := Column{Name: name, Kind: Kind(k)}
+		if c.Kind == Decimal {
+			if _, err := fmt.Sscanf(args, "%d,%d)", &c.Precision, &c.Scale); err != nil {
+				return Column{}, fmt.Errorf("column %q: type %q: %w", name, typ, err)
+			}
+		}
+		return c, nil
+	}
+	return Column{}, fmt.Errorf("column %q: unknown type %q", name, typ)
+}
+
+// fixedWidth is what a value takes in memory besides variable-length bytes; it steers the cutting of batches.
+func (k Kind) fixedWidth() int {
+	switch k {
+	case Decimal:
+		return 16
+	case Bool:
+		return 1
+	case Float32, Date, Text, Binary, Numeric:
+		return 4
+	default:
+		return 8
+	}
+}
+
+func (k Kind) variable() bool { return k == Text || k == Binary || k == Numeric }

@@ -1,0 +1,69 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"unicode/utf8"
+)
+
+// Kinds of errors. A plugin wraps its error in one of them, once; the loops decide by errors.Is and nothing else.
+var (
+	// ErrTransient marks what may succeed if tried again: a dropped connection, a full disk, a deadlock victim.
+	ErrTransient = errors.New("transient")
+	// ErrPermanent marks what will fail again: a wrong password, a missing table, a row no message can hold.
+	ErrPermanent = errors.New("permanent")
+	// ErrConflict is a compare-and-set that found another revision.
+	ErrConflict = errors.New("revision conflict")
+	// ErrFenced ends an owner whose claim was taken over: nothing it does afterwards may count.
+	ErrFenced = errors.New("another process has taken over")
+	// ErrNoKey is a key that does not exist.
+	ErrNoKey = errors.New("no such key")
+	// ErrNoLog is a row log that does not exist.
+	ErrNoLog = errors.New("no such row log")
+	// ErrGap is a row log that no longer has, or never had, what a reader must read next.
+	ErrGap = errors.New("row log has a gap")
+)
+
+type kindError struct {
+	kind error
+	err  error
+}
+
+func (e *kindError) Error() string   { return e.err.Error() }
+func (e *kindError) Unwrap() []error { return []error{e.err, e.kind} }
+
+// Transient marks err as worth another try; nil stays nil.
+func Transient(err error) error { return mark(ErrTransient, err) }
+
+// Permanent marks err as final; nil stays nil.
+func Permanent(err error) error { return mark(ErrPermanent, err) }
+
+func mark(kind, err error) error {
+	if err == nil || errors.Is(err, ErrTransient) || errors.Is(err, ErrPermanent) {
+		return err
+	}
+	return &kindError{kind, err}
+}
+
+// IsPermanent reports whether trying again is pointless. An error without a kind is taken as transient: a second try
+// costs time, a branch given up by mistake costs a night.
+func IsPermanent(err error) bool { return errors.Is(err, ErrPermanent) }
+
+// canceled reports whether err only says that ctx ended.
+func canceled(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || err != nil)
+}
+
+// shortError is err's text, at most MaxErrorBytes long, cut between runes.
+func shortError(err error) string {
+	s := strings.ToValidUTF8(err.Error(), "?")
+	if len(s) <= MaxErrorBytes {
+		return s
+	}
+	cut := MaxErrorBytes - len("…")
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}

@@ -1,0 +1,41 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+)
+
+// KV is one bucket of a durable key-value store with compare-and-set. Every write is durable when it returns.
+type KV interface {
+	// Get returns ErrNoKey if the key does not exist or was deleted.
+	Get(ctx context.Context, key string) (KVEntry, error)
+	// Create fails with ErrConflict if the key exists.
+	Create(ctx context.Context, key string, value []byte) (revision uint64, err error)
+	// Update fails with ErrConflict unless revision is the key's newest. After a timeout the write may or may not have
+	// happened, and a retry by the client library may make one that did look like a conflict.
+	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+	Put(ctx context.Context, key string, value []byte) (uint64, error)
+	// Delete removes the key; no error if there is none.
+	Delete(ctx context.Context, key string) error
+	// Keys lists the keys that match pattern, in which * stands for one dot-separated token and a final > for the rest.
+	Keys(ctx context.Context, pattern string) ([]string, error)
+	// Watch sends the present entries that match pattern, then an entry with an empty key, then every change (deletions
+	// with Deleted set) until ctx ends; then the channel is closed.
+	Watch(ctx context.Context, pattern string) (<-chan KVEntry, error)
+}
+
+// KVEntry is a key's value at a revision.
+type KVEntry struct {
+	Key      string
+	Value    []byte
+	Revision uint64
+	Modified time.Time // the server's clock
+	Deleted  bool
+}
+
+// Stores are the buckets fanmill keeps its state in.
+type Stores struct {
+	Jobs        KV // <job>: the job as loaded, secrets as references
+	Runs        KV // <run>: RunRecord; <run>.manifest; <run>.conn.<connection>: ConnRecord; job.<job>: its newest run
+	Checkpoints KV // <job>: PublicCheckpoint; <run>.<destination>: CommitRecord
+}

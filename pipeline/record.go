@@ -1,0 +1,151 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// RecordState is where a destination stands.
+type RecordState string
+
+// The states of a commit record. Only open, finishing and detached records are claimed again.
+const (
+	RecordOpen      RecordState = "open"      // takes rows
+	RecordFinishing RecordState = "finishing" // every connection is settled or failed; the final artifact is being made
+	RecordFinished  RecordState = "finished"
+	RecordDetached  RecordState = "detached"  // gave up; holds the trim no longer; a resume brings what it lacks
+	RecordAbandoned RecordState = "abandoned" // a fresh run took its place
+)
+
+// CommitRecord is what one destination of one run has durably committed: the truth that every restart begins from. It
+// is written by compare-and-set only. Token and N make a write recognizable as one's own when its answer was lost.
+type CommitRecord struct {
+	Token    string             `json:"token,omitempty"` // the claim; "" before the first
+	N        uint64             `json:"n"`               // counts the writes of this token
+	Host     string             `json:"host,omitempty"`
+	PID      int                `json:"pid,omitempty"`
+	LeaseMS  int64              `json:"leaseMs,omitempty"` // the owner writes at least every third of it
+	State    RecordState        `json:"state"`
+	Error    string             `json:"error,omitempty"` // why it is detached
+	Log      LogID              `json:"log"`
+	Seq      uint64             `json:"seq"` // frames up to here need not be read again
+	Commits  int                `json:"commits"`
+	Settled  map[int]Settlement `json:"settled,omitempty"` // by index in the manifest
+	Failed   map[int]Refusal    `json:"failed,omitempty"`
+	Floor    map[int]int        `json:"floor,omitempty"`    // attempts below are dropped: a resume asks again after a failure
+	Parts    []PartState        `json:"parts,omitempty"`    // open parts, as of the last cut
+	Artifact json.RawMessage    `json:"artifact,omitempty"` // the sink's: files, lengths, checksums, reserved names
+}
+
+// Settlement is a connection that a destination has committed, whole.
+type Settlement struct {
+	Rows     []int64 `json:"r"` // per query
+	Attempt  int     `json:"a"`
+	Attempts int     `json:"t"`
+	Millis   int64   `json:"ms"`
+	Losses   []Loss  `json:"loss,omitempty"`
+}
+
+// Refusal is a connection that a destination will not get in this run: it failed for all, or its columns do not fit this one.
+// The reason is kept under the key ErrorKey, so that the record stays small.
+type Refusal struct {
+	Attempt  int   `json:"a"`
+	Attempts int   `json:"t"`
+	Millis   int64 `json:"ms"`
+	Rejected bool  `json:"rejected,omitempty"` // by this destination alone
+}
+
+// Loss counts what a destination could not hold in full.
+type Loss struct {
+	Column string `json:"column"`
+	What   string `json:"what"` // "cut to 32767 characters"
+	Cells  int64  `json:"cells"`
+}
+
+// RunState is where a run stands.
+type RunState string
+
+// The states of a run.
+const (
+	RunRunning     RunState = "running"
+	RunComplete    RunState = "complete"    // everything is everywhere
+	RunPartial     RunState = "partial"     // some connection or destination is missing, and named
+	RunFailed      RunState = "failed"      // nothing was delivered
+	RunInterrupted RunState = "interrupted" // its process is gone; it can be resumed
+	RunAbandoned   RunState = "abandoned"   // a fresh run took its place
+)
+
+// RunRecord is a run's own entry.
+type RunRecord struct {
+	Job        string    `json:"job"`
+	State      RunState  `json:"state"`
+	Owner      Owner     `json:"owner"`
+	N          uint64    `json:"n"`
+	Generation int       `json:"generation"` // of the row log
+	Resumes    int       `json:"resumes"`
+	Started    time.Time `json:"started"`
+	Ended      time.Time `json:"ended,omitzero"`
+}
+
+// Owner is a process that works on a run.
+type Owner struct {
+	Token   string `json:"token"`
+	Host    string `json:"host"`
+	PID     int    `json:"pid"`
+	LeaseMS int64  `json:"leaseMs"`
+}
+
+// ConnState is where a connection's newest attempt stands.
+type ConnState string
+
+// The states of a connection record.
+const (
+	ConnRunning ConnState = "running"
+	ConnDone    ConnState = "done"    // its eof is in the row log
+	ConnGivenUp ConnState = "givenup" // tried as often as may be; the coordinator has yet to say so in the row log
+	ConnFailed  ConnState = "failed"  // the row log says so
+)
+
+// ConnRecord allocates a connection's attempts: an attempt number belongs to whoever wrote it here by compare-and-set.
+type ConnRecord struct {
+	Attempt  int       `json:"attempt"`
+	Attempts int       `json:"attempts"` // tries since the run began or was last resumed
+	Owner    string    `json:"owner"`    // token
+	LeaseMS  int64     `json:"leaseMs"`
+	State    ConnState `json:"state"`
+	Error    string    `json:"error,omitempty"`
+	Started  time.Time `json:"started"`
+	Millis   int64     `json:"durationMs,omitempty"`
+}
+
+// PublicCheckpoint is what others may read of a job's progress. It is derived from the commit records and never read back.
+type PublicCheckpoint struct {
+	JobID                  string    `json:"jobId"`
+	JobName                string    `json:"jobName"`
+	CompletedConnectionIDs []string  `json:"completedConnectionIds"`
+	FailedConnectionIDs    []string  `json:"failedConnectionIds"`
+	TotalConnections       int       `json:"totalConnections"`
+	LastUpdated            time.Time `json:"lastUpdated"`
+}
+
+// Keys of the stores.
+
+// RunKey is the run's entry in Stores.Runs.
+func RunKey(run string) string { return Token(run) }
+
+// ManifestKey is the run's manifest in Stores.Runs.
+func ManifestKey(run string) string { return Token(run) + ".manifest" }
+
+// ConnKey is a connection's entry in Stores.Runs.
+func ConnKey(run, connection string) string { return Token(run) + ".conn." + Token(connection) }
+
+// JobRunKey names a job's newest run in Stores.Runs.
+func JobRunKey(job string) string { return "job." + Token(job) }
+
+// RecordKey is a destination's commit record in Stores.Checkpoints.
+func RecordKey(run, destination string) string { return Token(run) + "." + Token(destination) }
+
+// ErrorKey holds why a destination lacks a connection, in Stores.Checkpoints.
+func ErrorKey(run, destination, connection string) string {
+	return RecordKey(run, destination) + ".error." + Token(connection)
+}

@@ -1,0 +1,59 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+)
+
+// LogID tells one row log from every other, also from a later one of the same name.
+type LogID struct {
+	Stream     string    `json:"stream"`
+	Generation int       `json:"generation"`
+	Created    time.Time `json:"created"`
+}
+
+// LogState is where a row log stands.
+type LogState struct {
+	ID          LogID
+	First, Last uint64 // sequences; First is Last+1 when it is empty
+	Bytes       int64
+	MaxBytes    int64
+}
+
+// RowLogs makes and finds the row logs of runs.
+type RowLogs interface {
+	// Create makes the log of a run's generation, or adopts it if it exists. It is durable when Create returns.
+	Create(ctx context.Context, m *Manifest, generation int) (RowLog, error)
+	// Open finds it. The error is ErrNoLog if there is none.
+	Open(ctx context.Context, run string, generation int) (RowLog, error)
+	// Delete removes it; no error if there is none.
+	Delete(ctx context.Context, run string, generation int) error
+}
+
+// RowLog is a run's stream of frames, bounded in bytes: a publisher waits while it is full.
+type RowLog interface {
+	// Publish appends a frame and returns when it is durable. While the log is full it waits and tries the same frame
+	// again. One call at a time per connection keeps its frames in order. A frame that was stored although the answer
+	// was lost may be stored twice: readers go by frame numbers.
+	Publish(ctx context.Context, f *Frame) error
+	// MaxBody is the largest body a frame can have, in bytes.
+	MaxBody() int
+	// Reader reads from sequence from on, in stream order. name labels the reader for operators.
+	Reader(ctx context.Context, name string, from uint64) (FrameReader, error)
+	// LastFrame is the newest frame of a connection that is still in the log, without its body for rows frames; nil if none.
+	LastFrame(ctx context.Context, connection string) (*Frame, error)
+	State(ctx context.Context) (LogState, error)
+	// Trim drops every frame up to and including seq.
+	Trim(ctx context.Context, seq uint64) error
+}
+
+// FrameReader reads frames in stream order.
+type FrameReader interface {
+	// Fetch returns the next frames, at least one, at most about maxBytes together (one frame may be larger). It waits for
+	// the first. A gap in the sequence is an error: frames were trimmed that this reader needs.
+	Fetch(ctx context.Context, maxBytes int) ([]*Frame, error)
+	// Acked shows operators how far the destination has committed. It promises nothing.
+	Acked(seq uint64)
+	// Close removes the reader's mark on the server.
+	Close() error
+}

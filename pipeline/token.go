@@ -1,0 +1,34 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Token spells an id as one subject token or key segment: bytes outside [A-Za-z0-9_-] become =XX. Different ids have
+// different tokens.
+func Token(id string) string {
+	plain := true
+	for i := 0; i < len(id); i++ {
+		plain = plain && tokenByte(id[i])
+	}
+	if plain && id != "" {
+		return id
+	}
+	if id == "" {
+		return "="
+	}
+	var b strings.Builder
+	for i := 0; i < len(id); i++ {
+		if tokenByte(id[i]) {
+			b.WriteByte(id[i])
+		} else {
+			fmt.Fprintf(&b, "=%02X", id[i])
+		}
+	}
+	return b.String()
+}
+
+func tokenByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+}
