@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -15,6 +16,8 @@ type Bus interface {
 	// that was not acknowledged is delivered again; while a handler works on it the server is told so. The messages carry
 	// the metadata named below.
 	Subscriber(durable string, parallel int) message.Subscriber
+	// Drop removes the messages of a topic and the durable consumer that read it.
+	Drop(ctx context.Context, topic, durable string) error
 }
 
 // Metadata of messages that a Subscriber delivers.

@@ -17,6 +17,10 @@ var (
 	ErrConflict = errors.New("revision conflict")
 	// ErrFenced ends an owner whose claim was taken over: nothing it does afterwards may count.
 	ErrFenced = errors.New("another process has taken over")
+	// ErrHeld is a record whose owner is alive.
+	ErrHeld = errors.New("held by another process")
+	// ErrLost is an artifact whose committed bytes no longer exist: it must be delivered anew.
+	ErrLost = errors.New("committed bytes are lost")
 	// ErrNoKey is a key that does not exist.
 	ErrNoKey = errors.New("no such key")
 	// ErrNoLog is a row log that does not exist.

@@ -2,7 +2,11 @@ package pipeline
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Manifest is a run as it was resolved once, when it began: nothing in it changes by a crash or the passing of midnight.
@@ -14,6 +18,7 @@ type Manifest struct {
 	Created      time.Time             `json:"created"`
 	TimeZone     string                `json:"timeZone,omitempty"`
 	LogMaxBytes  int64                 `json:"logMaxBytes"`
+	Selected     bool                  `json:"selected,omitempty"` // the trigger named connections: the job has others
 	Connections  []ManifestConnection  `json:"connections"`
 	Destinations []ManifestDestination `json:"destinations"`
 }
@@ -63,4 +68,28 @@ func (m *Manifest) Destination(id string) *ManifestDestination {
 		}
 	}
 	return nil
+}
+
+// NewManifest resolves a job for a run. paths gives the destinations with their tokens replaced. selected are the ids of the
+// connections to ask; all if empty.
+func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, selected []string, paths []ManifestDestination) (*Manifest, error) {
+	m := &Manifest{Run: run, JobID: job.ID, JobName: job.Name, Created: created, TimeZone: job.TimeZone, LogMaxBytes: logMaxBytes,
+		Selected: len(selected) > 0, Destinations: paths}
+	for _, id := range selected {
+		if _, err := job.Connection(id); err != nil {
+			return nil, Permanent(err)
+		}
+	}
+	for i := range job.Connections {
+		c := &job.Connections[i]
+		if m.Selected && !slices.Contains(selected, c.ID) {
+			continue
+		}
+		mc := ManifestConnection{ID: c.ID, Name: c.Name, Driver: c.Driver}
+		for _, q := range c.Queries {
+			mc.Queries = append(mc.Queries, ManifestQuery{Name: q.Name, Digest: fmt.Sprintf("%016x", xxhash.Sum64String(q.SQL))})
+		}
+		m.Connections = append(m.Connections, mc)
+	}
+	return m, nil
 }

@@ -75,6 +75,11 @@ const (
 	RunAbandoned   RunState = "abandoned"   // a fresh run took its place
 )
 
+// Resumable reports whether a run in this state has something left to do.
+func (s RunState) Resumable() bool {
+	return s == RunRunning || s == RunInterrupted || s == RunPartial || s == RunFailed
+}
+
 // RunRecord is a run's own entry.
 type RunRecord struct {
 	Job        string    `json:"job"`
@@ -85,6 +90,7 @@ type RunRecord struct {
 	Resumes    int       `json:"resumes"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"`
+	Cleaned    bool      `json:"cleaned,omitempty"` // what a run leaves behind when it ends is removed
 }
 
 // Owner is a process that works on a run.
@@ -100,6 +106,7 @@ type ConnState string
 
 // The states of a connection record.
 const (
+	ConnPending ConnState = "pending" // to be asked, by a new attempt, whatever the row log holds
 	ConnRunning ConnState = "running"
 	ConnDone    ConnState = "done"    // its eof is in the row log
 	ConnGivenUp ConnState = "givenup" // tried as often as may be; the coordinator has yet to say so in the row log
@@ -111,6 +118,7 @@ type ConnRecord struct {
 	Attempt  int       `json:"attempt"`
 	Attempts int       `json:"attempts"` // tries since the run began or was last resumed
 	Owner    string    `json:"owner"`    // token
+	N        uint64    `json:"n"`        // counts the writes, of all owners
 	LeaseMS  int64     `json:"leaseMs"`
 	State    ConnState `json:"state"`
 	Error    string    `json:"error,omitempty"`

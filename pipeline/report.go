@@ -27,3 +27,40 @@ type ReportConnection struct {
 	Error    string  `json:"error,omitempty"`
 	Losses   []Loss  `json:"losses,omitempty"`
 }
+
+// States of a connection in a report.
+const (
+	ReportSettled  = "settled"
+	ReportFailed   = "failed"   // no destination gets it
+	ReportRejected = "rejected" // this destination cannot hold it
+	ReportPending  = "pending"
+)
+
+// report describes the artifact as the record has it.
+func (v *delivery) report() *Report { return NewReport(v.m, v.dest, v.claim.Record(), v.errors) }
+
+// finalReport describes it as finished, a moment before the record says so.
+func (v *delivery) finalReport() *Report {
+	r := v.report()
+	r.State = RecordFinished
+	return r
+}
+
+// NewReport describes an artifact; errors are by connection id.
+func NewReport(m *Manifest, d *ManifestDestination, rec CommitRecord, errors map[string]string) *Report {
+	r := &Report{Run: m.Run, JobID: m.JobID, JobName: m.JobName, Destination: d.ID, Artifact: d.Path, State: rec.State,
+		Updated: time.Now().UTC(), Connections: make([]ReportConnection, len(m.Connections))}
+	for i, c := range m.Connections {
+		line := ReportConnection{ID: c.ID, Name: c.Name, State: ReportPending}
+		if s, ok := rec.Settled[i]; ok {
+			line.State, line.Rows, line.Attempts, line.Millis, line.Losses = ReportSettled, s.Rows, s.Attempts, s.Millis, s.Losses
+		} else if f, ok := rec.Failed[i]; ok {
+			line.State, line.Attempts, line.Millis, line.Error = ReportFailed, f.Attempts, f.Millis, errors[c.ID]
+			if f.Rejected {
+				line.State = ReportRejected
+			}
+		}
+		r.Connections[i] = line
+	}
+	return r
+}

@@ -57,3 +57,9 @@ type FrameReader interface {
 	// Close removes the reader's mark on the server.
 	Close() error
 }
+
+// Same reports whether both name one and the same log. Times are compared as instants, whatever their encoding kept of
+// the zone.
+func (l LogID) Same(o LogID) bool {
+	return l.Stream == o.Stream && l.Generation == o.Generation && l.Created.Equal(o.Created)
+}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 
 	"fanmill/pipeline/columnar"
 )
@@ -20,6 +21,7 @@ type SinkSpec struct {
 	Manifest    *Manifest
 	Destination *ManifestDestination
 	StoreID     string // names the store whose commit records fence this sink's rivals
+	Log         *slog.Logger
 }
 
 // Sink writes one artifact. It is called by one goroutine, the destination's loop, which alone knows the row log, the commit

@@ -1,0 +1,167 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fanmill/pipeline/columnar"
+	"fanmill/pipeline/failpoint"
+)
+
+// A batch is cut when it is expected to encode to about batchTarget bytes. The row log pays per message and the database
+// waits for the acknowledgement of each, so small batches are slow; large ones cost memory in every stage.
+const (
+	batchTarget = 384 << 10
+	minBatch    = 256 << 10 // of rows in memory, however well they compress
+	maxBatch    = 4 << 20
+)
+
+// attempt is one try at one connection. Its frames are published one at a time, in order; while one is being stored the next
+// batch is read.
+type attempt struct {
+	worker  *Worker
+	m       *Manifest
+	conn    *Connection
+	log     RowLog
+	number  int
+	tries   int
+	started time.Time
+
+	rows    []int64
+	frame   uint64 // number of the last frame handed to the publisher
+	chain   Chain
+	target  int // bytes of rows in memory at which a batch is cut
+	spare   []byte
+	pending chan error // the outcome of the frame being stored; nil if there is none
+}
+
+func (a *attempt) millis() int64 { return time.Since(a.started).Milliseconds() }
+
+func (a *attempt) run(ctx context.Context) (err error) {
+	driver, ok := a.worker.Drivers[a.conn.Driver]
+	if !ok {
+		return Permanent(fmt.Errorf("no driver %q", a.conn.Driver))
+	}
+	dsn, err := a.worker.Expand(a.conn.DSN)
+	if err != nil {
+		return Permanent(err)
+	}
+	session, err := driver.Open(ctx, dsn, a.conn.Queries)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer func() { // an attempt whose rows are all in the log does not fail because goodbye did
+		if cerr := session.Close(); cerr != nil {
+			a.worker.Log.Debug("close session", "connection", a.conn.ID, "error", cerr)
+		}
+	}()
+	columns := make([][]columnar.Column, len(a.conn.Queries))
+	for q := range columns {
+		columns[q] = session.Columns(q)
+	}
+	if err := a.publish(ctx, &Frame{Kind: FrameOpen, Body: jsonBody(NewOpening(a.conn.Queries, columns))}); err != nil {
+		return err
+	}
+	defer func() {
+		if werr := a.settle(); err == nil { // the publisher uses our buffers: it has an owner that waits for it
+			err = werr
+		}
+	}()
+	a.rows, a.target = make([]int64, len(columns)), minBatch
+	for q := range columns {
+		b := columnar.NewBuilder(columns[q])
+		emit := func(b *columnar.Builder) error { return a.emit(ctx, q, b) }
+		if err := session.Stream(ctx, q, b, a.due, emit); err != nil {
+			return fmt.Errorf("query: %w", err)
+		}
+		if err := a.emit(ctx, q, b); err != nil {
+			return err
+		}
+	}
+	if err := a.settle(); err != nil {
+		return err
+	}
+	failpoint.Hit("before-eof")
+	end := Ending{Rows: a.rows, Frames: a.frame, Checksum: uint64(a.chain), Millis: a.millis(), Attempts: a.tries}
+	return a.publish(ctx, &Frame{Kind: FrameEOF, Number: a.frame + 1, Body: jsonBody(end)})
+}
+
+func (a *attempt) due(b *columnar.Builder) bool { return b.Bytes() >= a.target }
+
+// emit encodes a batch and hands it to the publisher.
+func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) error {
+	rows := b.Rows()
+	if rows == 0 {
+		return nil
+	}
+	encoded, err := b.Encode()
+	if err != nil {
+		return Permanent(err)
+	}
+	// Steer the next batch by how well this one compressed.
+	a.target = min(max(b.Bytes()*batchTarget/len(encoded), minBatch), maxBatch)
+	a.rows[query] += int64(rows)
+	b.Reset()
+	if err := a.settle(); err != nil {
+		return err
+	}
+	body := append(a.spare[:0], encoded...)
+	a.spare = body
+	frames, err := a.split(query, rows, body)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	a.pending = done
+	go func() {
+		for _, f := range frames {
+			if err := a.publish(ctx, f); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	return nil
+}
+
+// split makes the frames of a batch: one, unless it is larger than a message. Only a batch of one huge row, or a few, can be.
+func (a *attempt) split(query, rows int, body []byte) ([]*Frame, error) {
+	size := a.log.MaxBody()
+	if bound := a.m.LogMaxBytes / 2; int64(len(body)) > bound {
+		return nil, Permanent(fmt.Errorf("a batch of %d row(s) takes %d MB, more than half of the row log's %d MB; raise logMaxBytes", rows, len(body)>>20, a.m.LogMaxBytes>>20))
+	}
+	pieces := slices.Collect(slices.Chunk(body, size))
+	frames := make([]*Frame, len(pieces))
+	for i, piece := range pieces {
+		a.frame++
+		a.chain = a.chain.Add(piece)
+		frames[i] = &Frame{Kind: FrameRows, Number: a.frame, Query: query, Fragment: i, Fragments: len(pieces), Body: piece}
+	}
+	frames[len(frames)-1].Rows = rows
+	return frames, nil
+}
+
+// settle waits for the frame being stored.
+func (a *attempt) settle() error {
+	if a.pending == nil {
+		return nil
+	}
+	err := <-a.pending
+	a.pending = nil
+	return err
+}
+
+func (a *attempt) publish(ctx context.Context, f *Frame) error {
+	f.Connection, f.Attempt = a.conn.ID, a.number
+	if err := a.log.Publish(ctx, f); err != nil {
+		if ctx.Err() == nil && !errors.Is(err, ErrPermanent) {
+			err = Transient(err)
+		}
+		return fmt.Errorf("store rows in the row log: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Stamp makes one write of a document recognizable: no two writes carry the same one.
+type Stamp struct {
+	Token string
+	N     uint64
+}
+
+// Stamped is a document that carries its stamp.
+type Stamped interface{ Stamp() Stamp }
+
+// Stamp implements Stamped.
+func (r CommitRecord) Stamp() Stamp { return Stamp{r.Token, r.N} }
+
+// Stamp implements Stamped.
+func (r RunRecord) Stamp() Stamp { return Stamp{r.Owner.Token, r.N} }
+
+// Stamp implements Stamped.
+func (r ConnRecord) Stamp() Stamp { return Stamp{r.Owner, r.N} }
+
+// Cell is one JSON document in a KV, changed by compare-and-set only. It is not safe for concurrent use.
+type Cell[T Stamped] struct {
+	kv    KV
+	key   string
+	rev   uint64
+	value T
+}
+
+// cellPatience bounds how long a write whose outcome is unknown is pursued. A store that answers nothing for so long is
+// taken as gone; what had been written is found by whoever reads the record next.
+const cellPatience = 30 * time.Second
+
+// LoadCell reads the document; ErrNoKey if there is none.
+func LoadCell[T Stamped](ctx context.Context, kv KV, key string) (*Cell[T], error) {
+	c := &Cell[T]{kv: kv, key: key}
+	return c, c.Reload(ctx)
+}
+
+// CreateCell writes a new document; ErrConflict if there is another one already.
+func CreateCell[T Stamped](ctx context.Context, kv KV, key string, value T) (*Cell[T], error) {
+	c := &Cell[T]{kv: kv, key: key}
+	return c, c.Write(ctx, value)
+}
+
+// Value is the document as last read or written.
+func (c *Cell[T]) Value() T { return c.value }
+
+// Revision is the store's revision of Value.
+func (c *Cell[T]) Revision() uint64 { return c.rev }
+
+// Reload reads the document anew.
+func (c *Cell[T]) Reload(ctx context.Context) error {
+	e, err := c.kv.Get(ctx, c.key)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c.key, err)
+	}
+	var v T
+	if err := json.Unmarshal(e.Value, &v); err != nil {
+		return Permanent(fmt.Errorf("read %s: %w", c.key, err))
+	}
+	c.rev, c.value = e.Revision, v
+	return nil
+}
+
+// Write replaces the document if it is still at the revision last read or written; otherwise it fails with ErrConflict.
+// A write whose answer was lost, or that the client library repeated and so sees as a conflict with itself, is looked up: if
+// the stored document has the stamp of next, it was ours. next is durable when Write returns nil.
+func (c *Cell[T]) Write(ctx context.Context, next T) error {
+	data, err := json.Marshal(next)
+	if err != nil {
+		return Permanent(fmt.Errorf("write %s: %w", c.key, err))
+	}
+	deadline := time.Now().Add(cellPatience)
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		rev, err := c.put(ctx, data)
+		if err == nil {
+			c.rev, c.value = rev, next
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("write %s: %w", c.key, err)
+		}
+		found := &Cell[T]{kv: c.kv, key: c.key}
+		switch lookErr := found.Reload(ctx); {
+		case lookErr == nil && found.value.Stamp() == next.Stamp():
+			c.rev, c.value = found.rev, next
+			return nil
+		case lookErr == nil && found.rev != c.rev && errors.Is(err, ErrConflict):
+			return fmt.Errorf("write %s: %w", c.key, ErrConflict)
+		case errors.Is(lookErr, ErrNoKey) && c.rev != 0:
+			return Permanent(fmt.Errorf("write %s: %w: somebody deleted it", c.key, ErrConflict))
+		}
+		// The write did not happen, or a lagging replica answered: ask again.
+		if time.Now().After(deadline) {
+			return Transient(fmt.Errorf("write %s: %w", c.key, err))
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (c *Cell[T]) put(ctx context.Context, data []byte) (uint64, error) {
+	if c.rev == 0 {
+		return c.kv.Create(ctx, c.key, data)
+	}
+	return c.kv.Update(ctx, c.key, data, c.rev)
+}

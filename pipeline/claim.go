@@ -1,0 +1,49 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+)
+
+// Records keeps commit records.
+type Records interface {
+	// Create writes a destination's first record. One that exists already, of the same run, is left as it is.
+	Create(ctx context.Context, run, destination string, rec CommitRecord) error
+	// Load reads a record; ErrNoKey if there is none.
+	Load(ctx context.Context, run, destination string) (CommitRecord, error)
+	// Reset rewrites a record by compare-and-set and takes it from its owner, whose next write finds itself fenced.
+	Reset(ctx context.Context, run, destination string, change func(*CommitRecord)) error
+	// Claim makes owner the record's owner, by a compare-and-set of the record itself, before a file is touched. A record
+	// that another owner holds is claimed once its lease has run out without a sign of life, by the caller's own clock;
+	// while the owner lives the error is ErrHeld. previous is the caller's own former claim, which needs no waiting.
+	Claim(ctx context.Context, run, destination string, owner Owner, previous string) (Claim, error)
+	// SetError keeps why a destination lacks a connection, cut to MaxErrorBytes; Errors reads them by connection id.
+	SetError(ctx context.Context, run, destination, connection, text string) error
+	Errors(ctx context.Context, run, destination string) (map[string]string, error)
+	// Watch sends every record of a run, now and on each change, until ctx ends.
+	Watch(ctx context.Context, run string) (<-chan RecordUpdate, error)
+}
+
+// RecordUpdate is a destination's newest record.
+type RecordUpdate struct {
+	Destination string // Token of its id
+	Record      CommitRecord
+}
+
+// Claim is the right to write one commit record. It is safe for concurrent use; the lease is renewed from another
+// goroutine than the commits.
+type Claim interface {
+	Token() string
+	// Record is the record as last written. Its maps and slices are not to be changed.
+	Record() CommitRecord
+	// Commit applies change to a copy of the record and writes it. The error is ErrFenced when another claim owns the record.
+	Commit(ctx context.Context, change func(*CommitRecord)) error
+	// Renew writes the record unchanged if it was not written for age.
+	Renew(ctx context.Context, age time.Duration) error
+}
+
+// Progress publishes the public checkpoint of jobs. It is derived, and never read back.
+type Progress interface {
+	Publish(ctx context.Context, c PublicCheckpoint) error
+	Remove(ctx context.Context, jobID string) error
+}

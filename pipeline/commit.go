@@ -1,0 +1,198 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fanmill/pipeline/failpoint"
+)
+
+// commit splices the ready parts into the artifact and records them. The order is what makes a crash harmless:
+//
+//  1. Splice: the private file has the rows and is fsynced. A crash here leaves bytes past the recorded length, which
+//     the next claim does not copy.
+//  2. The record names the new length. From here on the connections are settled; a crash leaves the public file one
+//     commit behind, and the next claim publishes.
+//  3. Publish: link and rename. Readers see the old artifact or the new one.
+func (v *delivery) commit(ctx context.Context) error {
+	parts, settled, err := v.finishReady()
+	if err != nil {
+		return err
+	}
+	var artifact json.RawMessage
+	if len(parts) > 0 {
+		if artifact, err = v.sink.Splice(ctx, parts); err != nil {
+			return fmt.Errorf("append to %s: %w", v.dest.Path, err)
+		}
+	}
+	for i := range v.failed { // before the record: a failed connection always has its reason
+		id := v.m.Connections[i].ID
+		if err := v.Records.SetError(ctx, v.m.Run, v.dest.ID, id, shortError(errors.New(v.errors[id]))); err != nil {
+			return err
+		}
+	}
+	failpoint.Hit("before-cas")
+	err = v.record(ctx, func(r *CommitRecord) {
+		for i, s := range settled {
+			r.Settled[i] = s
+		}
+		if artifact != nil {
+			r.Artifact, r.Commits = artifact, r.Commits+1
+		}
+	})
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("after-cas")
+	if err := v.sink.Publish(ctx, v.report()); err != nil {
+		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
+	}
+	for i, s := range settled {
+		v.notify(v.m, Event{Kind: EventCommitted, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: sum(s.Rows), Millis: s.Millis})
+	}
+	return nil
+}
+
+// finishReady completes the ready parts. One whose last rows were turned away fails instead.
+func (v *delivery) finishReady() ([]Part, map[int]Settlement, error) {
+	var parts []Part
+	settled := make(map[int]Settlement, len(v.ready))
+	for _, p := range v.ready {
+		i := p.id.Connection
+		if err := p.wait(); err != nil {
+			return nil, nil, err
+		}
+		if reason := p.rejected(); reason != "" {
+			v.trash = append(v.trash, p)
+			v.refuse(i, Refusal{Attempt: p.id.Attempt, Attempts: p.ending.Attempts, Millis: p.ending.Millis, Rejected: true}, reason)
+			continue
+		}
+		if err := p.part.Finish(); err != nil {
+			return nil, nil, fmt.Errorf("finish part of %s: %w", v.m.Connections[i].ID, err)
+		}
+		p.close()
+		s := Settlement{Rows: p.handed.Rows, Attempt: p.id.Attempt, Attempts: p.ending.Attempts, Millis: p.ending.Millis}
+		if l, ok := p.part.(interface{ Losses() []Loss }); ok {
+			s.Losses = l.Losses()
+		}
+		settled[i] = s
+		parts = append(parts, p.part)
+	}
+	v.ready = v.ready[:0]
+	return parts, settled, nil
+}
+
+// cut makes all open parts durable at the present position, so that the row log can be trimmed inside a connection larger
+// than the log. It happens only when half the log waits for this destination.
+func (v *delivery) cut(ctx context.Context) error {
+	failpoint.Hit("mid-part")
+	var g errgroup.Group
+	for _, p := range v.open {
+		g.Go(p.save)
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	failpoint.Hit("mid-cut")
+	return v.record(ctx, func(*CommitRecord) {})
+}
+
+// record writes the commit record: what change says, the failures noted since the last one, the open parts as of the last cut, and
+// the position that all of it covers. Afterwards nothing references the discarded parts.
+func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error {
+	seq := v.pos
+	var parts []PartState
+	for _, p := range v.open {
+		if p.firstVolatile != 0 {
+			seq = min(seq, p.firstVolatile-1)
+		}
+		if p.saved != nil {
+			parts = append(parts, *p.saved)
+		}
+	}
+	err := v.claim.Commit(ctx, func(r *CommitRecord) {
+		change(r)
+		for i := range v.reopened {
+			delete(r.Failed, i)
+		}
+		for i, f := range v.failed {
+			r.Failed[i] = f
+		}
+		for i := range r.Settled {
+			delete(r.Failed, i)
+			delete(r.Floor, i)
+		}
+		r.Parts, r.Seq = parts, seq
+	})
+	if err != nil {
+		return err
+	}
+	v.progressed = time.Now()
+	clear(v.reopened)
+	clear(v.failed)
+	if seq == v.pos {
+		v.volatile = 0
+	}
+	for _, p := range v.trash {
+		p.close()
+		if err := p.part.Discard(); err != nil {
+			v.log.Warn("a discarded part was left behind; the end of the run removes it", "error", err)
+		}
+	}
+	v.trash = v.trash[:0]
+	if v.reader != nil {
+		v.reader.Acked(seq)
+	}
+	return nil
+}
+
+// finish makes the final artifact, records it, publishes it. Each step can be repeated: a claim after a crash in between
+// does so.
+func (v *delivery) finish(ctx context.Context) error {
+	if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State = RecordFinishing }); err != nil {
+		return err
+	}
+	if len(v.claim.Record().Settled) > 0 {
+		artifact, err := v.sink.Finish(ctx, v.report())
+		if err != nil {
+			return fmt.Errorf("finish %s: %w", v.dest.Path, err)
+		}
+		if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.Artifact = artifact }); err != nil {
+			return err
+		}
+		failpoint.Hit("before-final-publish")
+		if err := v.sink.PublishFinal(ctx, v.finalReport()); err != nil {
+			return fmt.Errorf("publish %s: %w", v.dest.Path, err)
+		}
+	} else if err := v.sink.Publish(ctx, v.finalReport()); err != nil {
+		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
+	}
+	if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State = RecordFinished }); err != nil {
+		return err
+	}
+	failpoint.Hit("after-finished")
+	v.progressed = time.Now()
+	return nil
+}
+
+// closeParts ends the goroutines of every part still held.
+func (v *delivery) closeParts() {
+	for _, p := range v.open {
+		p.close()
+	}
+	for _, p := range append(v.ready, v.trash...) {
+		p.close()
+	}
+}
+
+func sum(rows []int64) (n int64) {
+	for _, r := range rows {
+		n += r
+	}
+	return n
+}

@@ -1,0 +1,338 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"fanmill/pipeline/failpoint"
+)
+
+// Deliverer runs the sink loop: it reads a run's row log in stream order and brings it into one artifact, whatever
+// the format. The commit record decides everything; after any error it is read again, and nothing else is believed.
+type Deliverer struct {
+	Records Records
+	RowLogs RowLogs
+	Sinks   map[string]SinkType
+	Owner   Owner // token unused: every claim gets its own
+	StoreID string
+	Timeout time.Duration // without progress for so long, a failing destination is detached
+	Notify  func(Event)
+	Log     *slog.Logger
+
+	encoders chan struct{} // limits batches being encoded, over all destinations of the process
+}
+
+// fetchBytes bounds what a destination takes from the row log at a time: eight large batches.
+const fetchBytes = 4 << 20
+
+// NewDeliverer completes d for use.
+func NewDeliverer(d Deliverer) *Deliverer {
+	d.encoders = make(chan struct{}, runtime.GOMAXPROCS(0))
+	return &d
+}
+
+// Deliver works on a destination until its record is finished or detached (nil), another process owns it (ErrFenced, ErrHeld) or
+// ctx ends. generation is that of the run's present row log.
+func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDestination, generation int) error {
+	log := d.Log.With("destination", dest.ID)
+	pauses := backoff.NewExponentialBackOff()
+	pauses.InitialInterval, pauses.MaxInterval = 250*time.Millisecond, 15*time.Second
+	previous, progressed := "", time.Now()
+	for {
+		v := &delivery{Deliverer: d, m: m, dest: dest, log: log, started: time.Now()}
+		err := v.run(ctx, previous, generation)
+		if v.claim != nil {
+			previous = v.claim.Token()
+		}
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil, errors.Is(err, ErrHeld):
+			return err
+		case errors.Is(err, ErrFenced):
+			return d.fenced(ctx, m, dest, err)
+		case IsPermanent(err) || errors.Is(err, ErrGap) || errors.Is(err, ErrLost):
+			return d.detach(ctx, v, err)
+		}
+		if v.progressed.After(progressed) {
+			progressed = v.progressed
+			pauses.Reset()
+		}
+		if time.Since(progressed) > d.Timeout {
+			return d.detach(ctx, v, fmt.Errorf("no progress for %s: %w", d.Timeout, err))
+		}
+		pause := pauses.NextBackOff()
+		log.Warn(fmt.Sprintf("writing %s failed; trying again from what is committed", dest.Path), "error", err, "pause", pause.Round(time.Millisecond))
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// fenced tells a detached destination (the coordinator took its record) from a takeover.
+func (d *Deliverer) fenced(ctx context.Context, m *Manifest, dest *ManifestDestination, err error) error {
+	if rec, loadErr := d.Records.Load(ctx, m.Run, dest.ID); loadErr == nil && rec.State == RecordDetached {
+		return nil
+	}
+	return fmt.Errorf("destination %s: %w; this process stops writing to it and has changed nothing that the other one relies on", dest.ID, err)
+}
+
+// detach gives the destination up for this run, so that it holds up nobody else.
+func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error {
+	d.Log.Error(fmt.Sprintf("destination %s is given up for this run; a resume brings it what it lacks", v.dest.ID), "file", v.dest.Path, "error", cause)
+	change := func(r *CommitRecord) {
+		r.State, r.Error = RecordDetached, shortError(cause)
+		if errors.Is(cause, ErrLost) {
+			*r = CommitRecord{State: r.State, Error: r.Error, Token: r.Token, N: r.N}
+		}
+	}
+	var err error
+	if v.claim != nil {
+		err = v.claim.Commit(ctx, change)
+	} else {
+		err = d.Records.Reset(ctx, v.m.Run, v.dest.ID, change)
+	}
+	if errors.Is(err, ErrFenced) {
+		return d.fenced(ctx, v.m, v.dest, err)
+	}
+	if err == nil {
+		d.notify(v.m, Event{Kind: EventDetached, Destination: v.dest.ID, Error: shortError(cause)})
+	}
+	return err
+}
+
+func (d *Deliverer) notify(m *Manifest, e Event) {
+	if d.Notify != nil {
+		e.Job, e.Run, e.Time = m.JobID, m.Run, time.Now().UTC()
+		d.Notify(e)
+	}
+}
+
+// delivery is one claim's life: from the claim to the finished artifact, or to the first error.
+type delivery struct {
+	*Deliverer
+	m          *Manifest
+	dest       *ManifestDestination
+	log        *slog.Logger
+	claim      Claim
+	sink       Sink
+	rowLog     RowLog
+	reader     FrameReader
+	started    time.Time
+	progressed time.Time // when the record last changed
+
+	gates    []gate
+	index    map[string]int // connection id -> index
+	errors   map[string]string
+	open     map[int]*openPart
+	ready    []*openPart     // eof verified, to be spliced by the next commit
+	trash    []*openPart     // replaced by a higher attempt; the record may still reference them
+	failed   map[int]Refusal // not yet recorded
+	reopened map[int]bool    // recorded as failed, opened again since
+	pos      uint64          // sequence of the last frame routed
+	volatile int64           // bytes of frames routed and not yet covered by the record's Seq
+	maxBytes int64           // of the row log
+	slots    chan struct{}   // bounds the batches between routing and the part file
+	stop     context.CancelCauseFunc
+}
+
+// frameOverhead is what a frame takes in the row log besides its body, in bytes, rounded up: subject, headers, record.
+const frameOverhead = 400
+
+func (v *delivery) run(ctx context.Context, previous string, generation int) (err error) {
+	ctx, v.stop = context.WithCancelCause(ctx)
+	defer func() {
+		v.stop(nil)
+		if err != nil && context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
+			err = context.Cause(ctx) // the first cause, not what it led to
+		}
+	}()
+	owner := withToken(v.Owner)
+	if v.claim, err = v.Records.Claim(ctx, v.m.Run, v.dest.ID, owner, previous); err != nil {
+		return err
+	}
+	rec := v.claim.Record()
+	if rec.State == RecordFinished || rec.State == RecordAbandoned {
+		return nil
+	}
+	renewed := v.keepLease(ctx)
+	defer func() { v.stop(nil); <-renewed }()
+
+	kind, ok := v.Sinks[v.dest.Type]
+	if !ok {
+		return Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
+	}
+	if v.sink, err = kind.New(SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Log: v.log}); err != nil {
+		return fmt.Errorf("destination %s: %w", v.dest.ID, err)
+	}
+	defer func() {
+		if cerr := v.sink.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	defer v.closeParts()
+	if err = v.adopt(ctx, rec, generation); err != nil {
+		return err
+	}
+	if rec.State != RecordFinishing && !v.done() {
+		if err = v.follow(ctx); err != nil {
+			return err
+		}
+	}
+	return v.finish(ctx)
+}
+
+// withToken is o under a new token.
+func withToken(o Owner) Owner {
+	o.Token = NewToken()
+	return o
+}
+
+// keepLease renews the lease until ctx ends, and ends the delivery when it was fenced. The channel closes when it is over.
+func (v *delivery) keepLease(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	third := time.Duration(v.Owner.LeaseMS) * time.Millisecond / 3
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(third)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := v.claim.Renew(ctx, third); errors.Is(err, ErrFenced) {
+				v.stop(err)
+				return
+			}
+		}
+	}()
+	return done
+}
+
+// adopt takes over the files of the record and sets the gates where it says.
+func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) error {
+	var err error
+	if v.rowLog, err = v.RowLogs.Open(ctx, v.m.Run, generation); err != nil {
+		return fmt.Errorf("open row log: %w", err)
+	}
+	state, err := v.rowLog.State(ctx)
+	if err != nil {
+		return fmt.Errorf("look at row log: %w", err)
+	}
+	v.maxBytes = state.MaxBytes
+	if rec.Log.Stream == "" {
+		rec.Log = state.ID
+	}
+	if !rec.Log.Same(state.ID) {
+		return fmt.Errorf("destination %s: the record was written against another row log: %w", v.dest.ID, ErrGap)
+	}
+	if v.errors, err = v.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
+		return err
+	}
+	artifact, err := v.sink.Claim(ctx, v.claim.Token(), rec.Artifact, rec.Parts)
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", v.dest.Path, err)
+	}
+	failpoint.Hit("after-claim-copy")
+	err = v.claim.Commit(ctx, func(r *CommitRecord) {
+		r.Artifact, r.Log = artifact, rec.Log
+		if r.State == RecordDetached {
+			r.State, r.Error = RecordOpen, ""
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := v.sink.Adopted(ctx); err != nil {
+		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
+	}
+	return v.restore(v.claim.Record())
+}
+
+// restore sets the gates and opens the recorded parts.
+func (v *delivery) restore(rec CommitRecord) error {
+	v.gates = make([]gate, len(v.m.Connections))
+	v.index = make(map[string]int, len(v.m.Connections))
+	v.open, v.failed, v.reopened = map[int]*openPart{}, map[int]Refusal{}, map[int]bool{}
+	v.slots = make(chan struct{}, cap(v.encoders)+2)
+	v.pos = rec.Seq
+	for i, c := range v.m.Connections {
+		v.index[c.ID] = i
+		g := &v.gates[i]
+		g.min = max(1, rec.Floor[i])
+		if _, ok := rec.Settled[i]; ok {
+			g.settled = true
+		} else if f, ok := rec.Failed[i]; ok {
+			g.failed, g.attempt, g.min = true, f.Attempt, f.Attempt+1
+		}
+	}
+	for _, s := range rec.Parts {
+		if v.gates[s.Connection].settled {
+			continue
+		}
+		part, err := v.sink.Reopen(s)
+		if err != nil {
+			return fmt.Errorf("reopen part of %s: %w", v.m.Connections[s.Connection].ID, err)
+		}
+		p := v.newPart(s.PartID, s.Open, part)
+		p.restore(s)
+		v.open[s.Connection] = p
+		g := &v.gates[s.Connection]
+		g.attempt, g.min, g.last = s.Attempt, s.Attempt, s.Frame
+	}
+	return nil
+}
+
+// follow reads the row log until every connection is settled or failed.
+func (v *delivery) follow(ctx context.Context) error {
+	var err error
+	name := v.dest.ID + "-" + v.claim.Token()[:6]
+	if v.reader, err = v.rowLog.Reader(ctx, name, v.pos+1); err != nil {
+		return fmt.Errorf("read row log: %w", err)
+	}
+	defer func() { _ = v.reader.Close() }() // its mark on the server expires by itself
+	for !v.done() {
+		frames, err := v.reader.Fetch(ctx, fetchBytes)
+		if err != nil {
+			return fmt.Errorf("read row log: %w", err)
+		}
+		for _, f := range frames {
+			if err := v.route(ctx, f); err != nil {
+				return err
+			}
+		}
+		switch {
+		case len(v.ready) > 0 || len(v.failed) > 0:
+			err = v.commit(ctx)
+		case v.volatile >= v.maxBytes/2:
+			err = v.cut(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// done reports whether every connection is settled or failed, and recorded as such.
+func (v *delivery) done() bool {
+	if len(v.ready) > 0 || len(v.failed) > 0 {
+		return false
+	}
+	for i := range v.gates {
+		if g := &v.gates[i]; !g.settled && !g.failed {
+			return false
+		}
+	}
+	return true
+}

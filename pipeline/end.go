@@ -1,0 +1,206 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// endPatience bounds the writes that follow a cancellation.
+const endPatience = 10 * time.Second
+
+// interrupt records that the run stopped before its end. Whatever cannot be written now, the next start finds out.
+func (s *supervisor) interrupt(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	if errors.Is(cause, ErrFenced) {
+		return cause
+	}
+	s.publishCheckpoint(ctx, true)
+	rec := s.cell.Value()
+	rec.State, rec.N, rec.Ended = RunInterrupted, rec.N+1, time.Now().UTC()
+	err := s.cell.Write(ctx, rec)
+	if err == nil {
+		err = s.dropCommands(ctx, s.m.Run)
+	}
+	if err != nil {
+		s.Log.Debug("the end of the run was not recorded", "error", err)
+	}
+	return cause
+}
+
+// publishCheckpoint writes the public view, at most once a second unless forced.
+func (s *supervisor) publishCheckpoint(ctx context.Context, force bool) {
+	if !s.stale || !force && time.Since(s.published) < time.Second {
+		return
+	}
+	s.stale, s.published = false, time.Now()
+	if err := s.Progress.Publish(ctx, s.checkpoint(s.records)); err != nil {
+		s.Log.Warn("the public checkpoint was not written; the run is not affected", "error", err)
+	}
+}
+
+// checkpoint derives the public view: a connection counts when all destinations have it, and fails when one will not get it.
+func (r *run) checkpoint(records map[string]CommitRecord) PublicCheckpoint {
+	c := PublicCheckpoint{JobID: r.m.JobID, JobName: r.m.JobName, CompletedConnectionIDs: []string{}, FailedConnectionIDs: []string{},
+		TotalConnections: len(r.m.Connections), LastUpdated: time.Now().UTC()}
+	for i, conn := range r.m.Connections {
+		settled, failed := 0, false
+		for _, d := range r.m.Destinations {
+			rec := records[d.ID]
+			if _, ok := rec.Settled[i]; ok {
+				settled++
+			}
+			_, f := rec.Failed[i]
+			failed = failed || f
+		}
+		switch {
+		case settled == len(r.m.Destinations):
+			c.CompletedConnectionIDs = append(c.CompletedConnectionIDs, conn.ID)
+		case failed:
+			c.FailedConnectionIDs = append(c.FailedConnectionIDs, conn.ID)
+		}
+	}
+	return c
+}
+
+// end records the run's outcome, then tidies up. The outcome is durable before anything is removed; each removal can be repeated.
+func (r *run) end(ctx context.Context, records map[string]CommitRecord) (*Outcome, error) {
+	out := &Outcome{Run: r.m.Run, State: r.outcome(records), Started: r.cell.Value().Started}
+	for i := range r.m.Destinations {
+		d := &r.m.Destinations[i]
+		reasons, err := r.Records.Errors(ctx, r.m.Run, d.ID)
+		if err != nil {
+			return nil, err
+		}
+		out.Reports = append(out.Reports, NewReport(r.m, d, records[d.ID], reasons))
+	}
+	rec := r.cell.Value()
+	rec.State, rec.N, rec.Ended = out.State, rec.N+1, time.Now().UTC()
+	if err := r.cell.Write(ctx, rec); err != nil {
+		if errors.Is(err, ErrConflict) {
+			err = Permanent(fmt.Errorf("run %s: %w; this process stops", r.m.Run, ErrFenced))
+		}
+		return nil, err
+	}
+	r.event(r.stamp(Event{Kind: EventEnded, State: string(out.State)}))
+	if out.State == RunComplete {
+		return out, r.cleanComplete(ctx, r.cell, r.m)
+	}
+	if err := r.Progress.Publish(ctx, r.checkpoint(records)); err != nil {
+		r.Log.Warn("the public checkpoint was not written", "error", err)
+	}
+	return out, r.cleanPartial(ctx, records)
+}
+
+func (r *run) outcome(records map[string]CommitRecord) RunState {
+	complete, any := true, false
+	for _, d := range r.m.Destinations {
+		rec := records[d.ID]
+		complete = complete && rec.State == RecordFinished && len(rec.Settled) == len(r.m.Connections)
+		any = any || len(rec.Settled) > 0
+	}
+	switch {
+	case complete:
+		return RunComplete
+	case any:
+		return RunPartial
+	}
+	return RunFailed
+}
+
+// cleanPartial keeps what a resume needs. If every destination has read the log to its end, nobody needs that any more.
+func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord) error {
+	if err := r.dropCommands(ctx, r.m.Run); err != nil {
+		return err
+	}
+	for _, d := range r.m.Destinations {
+		if records[d.ID].State != RecordFinished {
+			return nil
+		}
+	}
+	return r.RowLogs.Delete(ctx, r.m.Run, r.generation())
+}
+
+// cleanComplete removes everything a complete run no longer needs but its manifest, its records and its artifacts.
+func (n *Node) cleanComplete(ctx context.Context, cell *Cell[RunRecord], m *Manifest) error {
+	err := errors.Join(
+		n.dropCommands(ctx, m.Run),
+		n.RowLogs.Delete(ctx, m.Run, cell.Value().Generation),
+		n.cleanSinks(ctx, m, false),
+		n.dropConnRecords(ctx, m),
+		n.Progress.Remove(ctx, m.JobID),
+	)
+	if err != nil {
+		return fmt.Errorf("tidy up after run %s (its artifacts are complete): %w", m.Run, err)
+	}
+	return n.markCleaned(ctx, cell)
+}
+
+func (n *Node) cleanSinks(ctx context.Context, m *Manifest, keepPrevious bool) error {
+	for i := range m.Destinations {
+		d := &m.Destinations[i]
+		kind, ok := n.Sinks[d.Type]
+		if !ok {
+			continue
+		}
+		sink, err := kind.New(SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log})
+		if err != nil {
+			return err
+		}
+		err = sink.Clean(ctx, keepPrevious)
+		if cerr := sink.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) dropConnRecords(ctx context.Context, m *Manifest) error {
+	for _, c := range m.Connections {
+		if err := n.Stores.Runs.Delete(ctx, ConnKey(m.Run, c.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abandon gives up an unfinished run, which this process owns, in favour of a fresh one: its records first, so that nothing of it
+// writes any more, then its log and parts. The artifact as published stays until the fresh run's first commit.
+func (n *Node) abandon(ctx context.Context, job *Job, cell *Cell[RunRecord]) error {
+	id := runOf(cell)
+	m, err := LoadManifest(ctx, n.Stores.Runs, id)
+	if err != nil {
+		return err
+	}
+	done := 0
+	for _, d := range m.Destinations {
+		err := n.Records.Reset(ctx, id, d.ID, func(c *CommitRecord) {
+			c.State, done = RecordAbandoned, max(done, len(c.Settled))
+		})
+		if err != nil && !errors.Is(err, ErrNoKey) {
+			return fmt.Errorf("abandon run %s: %w", id, err)
+		}
+	}
+	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered; starting over. RESUME_JOBS=true or --resume would have gone on with it", job.ID, id, done, len(m.Connections)))
+	rec := cell.Value()
+	rec.State, rec.N, rec.Ended = RunAbandoned, rec.N+1, time.Now().UTC()
+	if err := cell.Write(ctx, rec); err != nil {
+		return err
+	}
+	err = errors.Join(
+		n.dropCommands(ctx, id),
+		n.RowLogs.Delete(ctx, id, rec.Generation),
+		n.cleanSinks(ctx, m, true),
+		n.dropConnRecords(ctx, m),
+		n.Progress.Remove(ctx, m.JobID),
+	)
+	if err != nil {
+		return fmt.Errorf("tidy up after abandoned run %s: %w", id, err)
+	}
+	return n.markCleaned(ctx, cell)
+}

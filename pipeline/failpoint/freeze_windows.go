@@ -1,0 +1,4 @@
+package failpoint
+
+// freeze does nothing: Windows has no SIGSTOP.
+func freeze() {}

@@ -1,0 +1,161 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// gate lets through, of all frames of one connection, exactly those of one attempt in their order. What was stored twice, and what a
+// fenced publisher still sends, is dropped; what is missing stops the delivery.
+type gate struct {
+	settled bool   // its eof was verified: whatever follows is dropped
+	failed  bool   // given up, or turned away by this destination
+	attempt int    // the one let through; 0 before the first
+	min     int    // attempts below are dropped
+	last    uint64 // number of the last frame let through
+}
+
+type verdict int
+
+const (
+	drop  verdict = iota
+	begin         // the open frame of a higher attempt
+	next          // the next frame of the attempt
+	giveUp
+)
+
+// judge says what to do with a frame.
+func (g *gate) judge(f *Frame) (verdict, error) {
+	switch {
+	case g.settled, f.Attempt < g.min, f.Attempt < g.attempt:
+		return drop, nil
+	case f.Kind == FrameFailed:
+		return giveUp, nil
+	case f.Attempt > g.attempt:
+		if f.Kind != FrameOpen || f.Number != 0 {
+			return drop, fmt.Errorf("connection %s: attempt %d begins with frame %d (%s): %w", f.Connection, f.Attempt, f.Number, f.Kind, ErrGap)
+		}
+		return begin, nil
+	case f.Number <= g.last:
+		return drop, nil
+	case f.Number != g.last+1:
+		return drop, fmt.Errorf("connection %s: attempt %d: frame %d follows frame %d: %w", f.Connection, f.Attempt, f.Number, g.last, ErrGap)
+	}
+	return next, nil
+}
+
+// route brings a frame to its part.
+func (v *delivery) route(ctx context.Context, f *Frame) error {
+	v.pos = f.Seq
+	v.volatile += int64(len(f.Body)) + frameOverhead
+	i, ok := v.index[f.Connection]
+	if !ok {
+		return Permanent(fmt.Errorf("row log has a frame of connection %q, which is not of this run", f.Connection))
+	}
+	g := &v.gates[i]
+	what, err := g.judge(f)
+	if err != nil || what == drop {
+		return err
+	}
+	switch what {
+	case giveUp:
+		return v.fail(i, f)
+	case begin:
+		return v.begin(i, f)
+	}
+	p := v.open[i]
+	g.last = f.Number
+	if reason := p.rejected(); reason != "" {
+		v.reject(i, p, reason)
+		return nil
+	}
+	if f.Kind == FrameEOF {
+		return v.settle(i, p, f)
+	}
+	if err := p.take(ctx, f); err != nil {
+		return fmt.Errorf("connection %s: %w", f.Connection, err)
+	}
+	return nil
+}
+
+// begin opens the part of a new attempt in place of a lower one's.
+func (v *delivery) begin(i int, f *Frame) error {
+	g := &v.gates[i]
+	v.discard(i)
+	if g.failed {
+		v.reopened[i] = true
+		delete(v.failed, i)
+	}
+	*g = gate{attempt: f.Attempt, min: f.Attempt}
+	var o Opening
+	if err := json.Unmarshal(f.Body, &o); err != nil {
+		return Permanent(fmt.Errorf("connection %s: open frame: %w", f.Connection, err))
+	}
+	if want := len(v.m.Connections[i].Queries); len(o.Queries) != want {
+		return Permanent(fmt.Errorf("connection %s: open frame describes %d queries, the run has %d", f.Connection, len(o.Queries), want))
+	}
+	id := PartID{Connection: i, Attempt: f.Attempt}
+	part, err := v.sink.Open(id, &o)
+	var turned *RejectError
+	if errors.As(err, &turned) {
+		v.refuse(i, Refusal{Attempt: f.Attempt, Rejected: true}, turned.Reason)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open part of %s: %w", f.Connection, err)
+	}
+	p := v.newPart(id, o, part)
+	p.firstVolatile = f.Seq
+	v.open[i] = p
+	return nil
+}
+
+// settle verifies that a part has all its rows. The next commit splices it.
+func (v *delivery) settle(i int, p *openPart, f *Frame) error {
+	var end Ending
+	if err := json.Unmarshal(f.Body, &end); err != nil {
+		return Permanent(fmt.Errorf("connection %s: eof frame: %w", f.Connection, err))
+	}
+	if err := p.verify(&end); err != nil {
+		return Permanent(fmt.Errorf("connection %s: attempt %d: %w", f.Connection, f.Attempt, err))
+	}
+	v.gates[i].settled = true
+	p.ending = end
+	delete(v.open, i)
+	v.ready = append(v.ready, p)
+	return nil
+}
+
+// fail records that the coordinator gave the connection up.
+func (v *delivery) fail(i int, f *Frame) error {
+	var why Failure
+	if err := json.Unmarshal(f.Body, &why); err != nil {
+		return Permanent(fmt.Errorf("connection %s: failed frame: %w", f.Connection, err))
+	}
+	v.discard(i)
+	v.refuse(i, Refusal{Attempt: f.Attempt, Attempts: why.Attempts, Millis: why.Millis}, why.Error)
+	return nil
+}
+
+// reject turns away a connection whose rows this destination cannot hold.
+func (v *delivery) reject(i int, p *openPart, reason string) {
+	v.discard(i)
+	v.refuse(i, Refusal{Attempt: p.id.Attempt, Rejected: true}, reason)
+}
+
+func (v *delivery) refuse(i int, r Refusal, reason string) {
+	v.gates[i] = gate{failed: true, attempt: r.Attempt, min: r.Attempt + 1}
+	v.failed[i] = r
+	v.errors[v.m.Connections[i].ID] = reason
+	delete(v.reopened, i)
+}
+
+// discard takes the open part of a connection out. Its files go once a record no longer references them.
+func (v *delivery) discard(i int) {
+	if p := v.open[i]; p != nil {
+		delete(v.open, i)
+		v.trash = append(v.trash, p)
+	}
+}

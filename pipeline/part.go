@@ -1,0 +1,212 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"fanmill/pipeline/columnar"
+)
+
+// openPart is a part being filled: frames come in order from the loop, are decoded and encoded on all cores, and the
+// results are appended in order by one goroutine.
+type openPart struct {
+	v      *delivery
+	id     PartID
+	open   Opening
+	part   Part
+	ending Ending
+
+	// Of the frames taken. handed lags behind while a batch is in pieces.
+	chain         Chain
+	fragments     [][]byte
+	fragmentSeq   uint64 // of the first piece held
+	handed        PartState
+	firstVolatile uint64     // sequence of the first frame that saved does not cover; 0 if it covers all
+	saved         *PartState // as of the last cut
+
+	queue   chan *task
+	pending sync.WaitGroup // tasks queued
+	ended   chan struct{}  // the appender is gone
+	closing sync.Once
+	mu      sync.Mutex
+	err     error
+	reason  string // why the rows were turned away
+}
+
+// task is a batch on its way from a frame to the part file.
+type task struct {
+	query    int
+	firstRow int64
+	body     []byte
+	chunk    Chunk
+	err      error
+	encoded  chan struct{}
+}
+
+func (v *delivery) newPart(id PartID, o Opening, part Part) *openPart {
+	p := &openPart{v: v, id: id, open: o, part: part, queue: make(chan *task, cap(v.slots)), ended: make(chan struct{})}
+	p.handed = PartState{PartID: id, Rows: make([]int64, len(o.Queries)), Open: o}
+	go p.append()
+	return p
+}
+
+// restore continues at a recorded state.
+func (p *openPart) restore(s PartState) {
+	p.handed, p.saved, p.chain = s, &s, s.Chain
+	p.handed.Rows = slices.Clone(s.Rows)
+}
+
+// take accepts a rows frame.
+func (p *openPart) take(ctx context.Context, f *Frame) error {
+	if f.Query < 0 || f.Query >= len(p.handed.Rows) {
+		return Permanent(fmt.Errorf("frame %d is of query %d of %d", f.Number, f.Query, len(p.handed.Rows)))
+	}
+	if p.firstVolatile == 0 {
+		p.firstVolatile = f.Seq
+	}
+	p.chain = p.chain.Add(f.Body)
+	body := f.Body
+	if f.Fragments > 1 {
+		if f.Fragment != len(p.fragments) {
+			return Permanent(fmt.Errorf("frame %d is fragment %d, expected %d", f.Number, f.Fragment, len(p.fragments)))
+		}
+		if f.Fragment == 0 {
+			p.fragmentSeq = f.Seq
+		}
+		p.fragments = append(p.fragments, f.Body)
+		if f.Fragment+1 < f.Fragments {
+			return nil
+		}
+		body = slices.Concat(p.fragments...)
+		p.fragments = nil
+	}
+	first := p.handed.Rows[f.Query]
+	p.handed.Rows[f.Query] += int64(f.Rows)
+	p.handed.Frame, p.handed.Chain = f.Number, p.chain
+	if only := p.v.dest.Query; only != nil && *only != f.Query {
+		return nil
+	}
+	return p.submit(ctx, &task{query: f.Query, firstRow: first, body: body, encoded: make(chan struct{})})
+}
+
+// submit waits for a slot, which bounds the memory of batches under way, and starts the encoding.
+func (p *openPart) submit(ctx context.Context, t *task) error {
+	select {
+	case p.v.slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.pending.Add(1)
+	p.queue <- t // has as much room as there are slots
+	go func() {
+		defer close(t.encoded)
+		p.v.encoders <- struct{}{}
+		defer func() { <-p.v.encoders }()
+		batch, err := columnar.Decode(t.body)
+		if err != nil {
+			t.err = Permanent(err)
+			return
+		}
+		t.body = nil
+		t.chunk, t.err = p.part.Encode(t.query, t.firstRow, batch)
+	}()
+	return nil
+}
+
+// append writes the encoded batches in order.
+func (p *openPart) append() {
+	defer close(p.ended)
+	for t := range p.queue {
+		<-t.encoded
+		if err := t.err; err != nil {
+			p.note(err)
+		} else if p.ok() {
+			if err := p.part.Append(t.query, t.chunk); err != nil {
+				p.note(err)
+			}
+		}
+		<-p.v.slots
+		p.pending.Done()
+	}
+}
+
+// note keeps the first error. One that turns the rows away concerns this part only; any other ends the delivery.
+func (p *openPart) note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil || p.reason != "" {
+		return
+	}
+	var turned *RejectError
+	if errors.As(err, &turned) {
+		p.reason = turned.Reason
+		return
+	}
+	p.err = fmt.Errorf("write rows of %s: %w", p.v.m.Connections[p.id.Connection].ID, err)
+	p.v.stop(p.err)
+}
+
+func (p *openPart) ok() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err == nil && p.reason == ""
+}
+
+func (p *openPart) rejected() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reason
+}
+
+// wait returns when every batch taken so far is in the part file.
+func (p *openPart) wait() error {
+	p.pending.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// verify compares what arrived with what the eof frame says was sent.
+func (p *openPart) verify(end *Ending) error {
+	switch {
+	case len(p.fragments) > 0:
+		return fmt.Errorf("eof in the middle of a row: %d fragments are held", len(p.fragments))
+	case end.Frames != p.handed.Frame:
+		return fmt.Errorf("received %d frames, %d were sent", p.handed.Frame, end.Frames)
+	case !slices.Equal(end.Rows, p.handed.Rows):
+		return fmt.Errorf("received %v rows, %v were sent", p.handed.Rows, end.Rows)
+	case Chain(end.Checksum) != p.chain:
+		return fmt.Errorf("checksum of the rows received is %x, of those sent %x", uint64(p.chain), end.Checksum)
+	}
+	return nil
+}
+
+// save makes the part durable and remembers its state. What is held in pieces stays volatile.
+func (p *openPart) save() error {
+	if err := p.wait(); err != nil {
+		return err
+	}
+	if p.rejected() != "" {
+		return nil // the next frame finds out; until then it stays volatile
+	}
+	raw, err := p.part.Sync()
+	if err != nil {
+		return fmt.Errorf("sync part of %s: %w", p.v.m.Connections[p.id.Connection].ID, err)
+	}
+	s := p.handed
+	s.Rows, s.State = slices.Clone(s.Rows), raw
+	p.saved = &s
+	if p.firstVolatile = 0; len(p.fragments) > 0 {
+		p.firstVolatile = p.fragmentSeq
+	}
+	return nil
+}
+
+// close ends the appender and leaves the files.
+func (p *openPart) close() {
+	p.closing.Do(func() { close(p.queue) })
+	<-p.ended
+}

@@ -1,0 +1,126 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// run is one execution, as its owner holds it.
+type run struct {
+	*Node
+	job     *Job
+	m       *Manifest
+	cell    *Cell[RunRecord]
+	log     RowLog
+	wanted  []string // ids of the connections to ask, in job order
+	leftOut []string // ids of those that lack somewhere and are not asked this time
+}
+
+func (r *run) generation() int { return r.cell.Value().Generation }
+
+// begin makes the run that a trigger asks for, or takes over the one it resumes. Everything the run depends on is in the store
+// when it returns.
+func (n *Node) begin(ctx context.Context, job *Job, t Trigger, id string) (*run, error) {
+	last, err := n.lastRun(ctx, job.ID)
+	if err != nil {
+		return nil, err
+	}
+	if last == nil || !last.Value().State.Resumable() {
+		if t.Resume {
+			n.Log.Info(fmt.Sprintf("job %s has no unfinished run; starting a new one", job.ID))
+		}
+		return n.fresh(ctx, job, t, id)
+	}
+	if err := n.takeOver(ctx, last); err != nil {
+		return nil, err
+	}
+	if t.Resume {
+		return n.resume(ctx, job, t, last)
+	}
+	if err := n.abandon(ctx, job, last); err != nil {
+		return nil, err
+	}
+	return n.fresh(ctx, job, t, id)
+}
+
+// fresh writes a new run. The job points to it last, so a crash before that leaves nothing that anybody would resume.
+func (n *Node) fresh(ctx context.Context, job *Job, t Trigger, id string) (*run, error) {
+	now := time.Now()
+	paths, err := n.Resolve(job, id, now)
+	if err != nil {
+		return nil, Permanent(err)
+	}
+	m, err := NewManifest(job, id, now.UTC(), n.LogMaxBytes, t.Connections, paths)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Node: n, job: job, m: m}
+	if err := r.putManifest(ctx); err != nil {
+		return nil, err
+	}
+	for _, d := range m.Destinations {
+		if err := n.Records.Create(ctx, id, d.ID, CommitRecord{State: RecordOpen}); err != nil {
+			return nil, fmt.Errorf("create commit record: %w", err)
+		}
+	}
+	if r.log, err = n.RowLogs.Create(ctx, m, 1); err != nil {
+		return nil, fmt.Errorf("create row log: %w", err)
+	}
+	rec := RunRecord{Job: job.ID, State: RunRunning, Owner: n.Owner, N: 1, Generation: 1, Started: now.UTC()}
+	if r.cell, err = CreateCell(ctx, n.Stores.Runs, RunKey(id), rec); err != nil {
+		return nil, fmt.Errorf("create run: %w", err)
+	}
+	if _, err := n.Stores.Runs.Put(ctx, JobRunKey(job.ID), []byte(id)); err != nil {
+		return nil, fmt.Errorf("create run: %w", err)
+	}
+	for _, c := range m.Connections {
+		r.wanted = append(r.wanted, c.ID)
+	}
+	return r, nil
+}
+
+func (r *run) putManifest(ctx context.Context) error {
+	data, err := json.Marshal(r.m)
+	if err != nil {
+		return err
+	}
+	if _, err := r.Stores.Runs.Put(ctx, ManifestKey(r.m.Run), data); err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	return nil
+}
+
+// LoadManifest reads a run's manifest.
+func LoadManifest(ctx context.Context, runs KV, id string) (*Manifest, error) {
+	e, err := runs.Get(ctx, ManifestKey(id))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest of run %s: %w", id, err)
+	}
+	var m Manifest
+	if err := json.Unmarshal(e.Value, &m); err != nil {
+		return nil, Permanent(fmt.Errorf("read manifest of run %s: %w", id, err))
+	}
+	return &m, nil
+}
+
+// lastRun is the job's newest run; nil if it never ran.
+func (n *Node) lastRun(ctx context.Context, job string) (*Cell[RunRecord], error) {
+	id, err := n.Stores.Runs.Get(ctx, JobRunKey(job))
+	if errors.Is(err, ErrNoKey) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for runs of %s: %w", job, err)
+	}
+	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(string(id.Value)))
+	if errors.Is(err, ErrNoKey) {
+		return nil, nil
+	}
+	return cell, err
+}
+
+// runOf is the id that a run's cell stands under. Run ids are tokens already.
+func runOf(cell *Cell[RunRecord]) string { return cell.key }

@@ -1,0 +1,359 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// supervisor watches a run from its commands to its end. Its state is what the store says.
+type supervisor struct {
+	*run
+	records   map[string]CommitRecord // by destination id
+	asked     bool                    // the query commands are published
+	trimmed   uint64
+	published time.Time // the public checkpoint
+	stale     bool      // records changed since
+	moved     map[string]progress
+	failing   sync.WaitGroup
+	given     map[string]bool // connections whose failure is being told
+	fatal     chan error
+}
+
+// progress is when a destination's position last changed.
+type progress struct {
+	seq uint64
+	at  time.Time
+}
+
+// execute carries the run out: commands, supervision, end.
+func (r *run) execute(ctx context.Context) (*Outcome, error) {
+	r.event(r.stamp(Event{Kind: EventStarted}))
+	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1)}
+	worker := &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Drivers: r.Drivers, Expand: r.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log}
+	deliverer := NewDeliverer(Deliverer{Records: r.Records, RowLogs: r.RowLogs, Sinks: r.Sinks, Owner: r.Owner, StoreID: r.StoreID,
+		Timeout: r.Timeout, Notify: r.event, Log: r.Log})
+
+	working, stop := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() {
+		served <- r.serve(working, func(router *message.Router, _ func()) {
+			router.AddConsumerHandler("sink", TopicSink(r.m.Run), r.Bus.Subscriber("sink-"+r.m.Run, max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
+			router.AddConsumerHandler("query", TopicQuery(r.m.Run), r.Bus.Subscriber("query-"+r.m.Run, r.Parallel), s.queryHandler(working, worker))
+		})
+	}()
+	err := s.supervise(ctx)
+	stop()
+	if serr := <-served; err == nil {
+		err = serr
+	}
+	s.failing.Wait()
+	if err != nil {
+		return nil, s.interrupt(ctx, err)
+	}
+	return r.end(ctx, s.records)
+}
+
+func (r *run) stamp(e Event) Event {
+	e.Job, e.Run, e.Time = r.m.JobID, r.m.Run, time.Now().UTC()
+	return e
+}
+
+func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error {
+		var c SinkCommand
+		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Destination(c.Destination) == nil {
+			s.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
+			return nil
+		}
+		if err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), s.generation()); err != nil {
+			s.fail(ctx, err)
+		}
+		return nil
+	}
+}
+
+func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error {
+		var c QueryCommand
+		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Index(c.Connection) < 0 {
+			s.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
+			return nil
+		}
+		err := w.Query(ctx, s.m, s.job, c.Connection, s.generation())
+		if errors.Is(err, ErrConflict) {
+			return nil // another worker has the connection
+		}
+		if err != nil && ctx.Err() == nil {
+			s.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
+			return err
+		}
+		return nil
+	}
+}
+
+// fail ends the run in this process.
+func (s *supervisor) fail(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case s.fatal <- err:
+	default:
+	}
+}
+
+// supervise returns nil once every destination is finished or detached.
+func (s *supervisor) supervise(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	records, err := s.Records.Watch(ctx, s.m.Run)
+	if err != nil {
+		return fmt.Errorf("watch commit records: %w", err)
+	}
+	conns, err := s.Stores.Runs.Watch(ctx, Token(s.m.Run)+".conn.*")
+	if err != nil {
+		return fmt.Errorf("watch connections: %w", err)
+	}
+	for _, d := range s.m.Destinations {
+		if err := s.command(TopicSink(s.m.Run), SinkCommand{Job: s.m.JobID, Run: s.m.Run, Destination: d.ID}); err != nil {
+			return err
+		}
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	renewed := time.Now()
+	for {
+		select {
+		case u, ok := <-records:
+			if !ok {
+				return watchEnded(ctx, "commit records")
+			}
+			if err := s.recordChanged(ctx, u); err != nil {
+				return err
+			}
+			if s.allEnded() {
+				return nil
+			}
+		case e, ok := <-conns:
+			if !ok {
+				return watchEnded(ctx, "connections")
+			}
+			if err := s.connChanged(ctx, e); err != nil {
+				return err
+			}
+		case err := <-s.fatal:
+			return err
+		case <-tick.C:
+			if time.Since(renewed) > time.Duration(s.Owner.LeaseMS)*time.Millisecond/3 {
+				renewed = time.Now()
+				if err := s.renew(ctx); err != nil {
+					return err
+				}
+			}
+			if err := s.detachStalled(ctx); err != nil {
+				return err
+			}
+			s.publishCheckpoint(ctx, false)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func watchEnded(ctx context.Context, what string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return Transient(fmt.Errorf("the watch of %s ended", what))
+}
+
+func (r *run) command(topic string, c any) error {
+	payload, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if err := r.Bus.Publisher().Publish(topic, message.NewMessage(watermill.NewUUID(), payload)); err != nil {
+		return fmt.Errorf("publish command: %w", err)
+	}
+	return nil
+}
+
+func (s *supervisor) renew(ctx context.Context) error {
+	rec := s.cell.Value()
+	rec.N++
+	err := s.cell.Write(ctx, rec)
+	if errors.Is(err, ErrConflict) {
+		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
+	}
+	return err
+}
+
+// recordChanged trims, and asks the connections once every destination has claimed its record: before that nobody would
+// hold the row log for it.
+func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
+	i := slices.IndexFunc(s.m.Destinations, func(d ManifestDestination) bool { return Token(d.ID) == u.Destination })
+	if i < 0 {
+		return nil
+	}
+	id := s.m.Destinations[i].ID
+	s.records[id] = u.Record
+	s.stale = true
+	if p := s.moved[id]; p.at.IsZero() || p.seq != u.Record.Seq {
+		s.moved[id] = progress{u.Record.Seq, time.Now()}
+	}
+	if !s.asked && s.allClaimed() {
+		s.asked = true
+		for _, c := range s.wanted {
+			if err := s.command(TopicQuery(s.m.Run), QueryCommand{Job: s.m.JobID, Run: s.m.Run, Connection: c}); err != nil {
+				return err
+			}
+		}
+		for _, c := range s.leftOut {
+			s.giveUp(ctx, c, "left out of this resume by the choice of connections")
+		}
+	}
+	return s.trim(ctx)
+}
+
+func (s *supervisor) allClaimed() bool {
+	for _, d := range s.m.Destinations {
+		if rec, ok := s.records[d.ID]; !ok || rec.State == RecordOpen && (rec.Token == "" || rec.Log.Stream == "") {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *supervisor) allEnded() bool {
+	for _, d := range s.m.Destinations {
+		if rec, ok := s.records[d.ID]; !ok || rec.State != RecordFinished && rec.State != RecordDetached {
+			return false
+		}
+	}
+	return true
+}
+
+// trim drops what every destination has committed. A destination without a record, or with one of another log, holds all of it.
+func (s *supervisor) trim(ctx context.Context) error {
+	upTo := ^uint64(0)
+	for _, d := range s.m.Destinations {
+		rec, ok := s.records[d.ID]
+		if !ok {
+			return nil
+		}
+		if rec.State == RecordDetached || rec.State == RecordFinished {
+			continue
+		}
+		if rec.Log.Generation != s.generation() {
+			return nil
+		}
+		upTo = min(upTo, rec.Seq)
+	}
+	if upTo == ^uint64(0) || upTo <= s.trimmed {
+		return nil
+	}
+	if err := s.log.Trim(ctx, upTo); err != nil {
+		return fmt.Errorf("trim row log: %w", err)
+	}
+	s.trimmed = upTo
+	return nil
+}
+
+// connChanged tells the destinations of a connection that its worker gave up.
+func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
+	if e.Key == "" || e.Deleted {
+		return nil
+	}
+	var rec ConnRecord
+	if err := json.Unmarshal(e.Value, &rec); err != nil {
+		return Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+	}
+	if rec.State != ConnGivenUp {
+		return nil
+	}
+	for _, c := range s.m.Connections {
+		if ConnKey(s.m.Run, c.ID) == e.Key {
+			s.giveUp(ctx, c.ID, rec.Error)
+		}
+	}
+	return nil
+}
+
+// giveUp publishes a connection's failed frame, under an attempt number of its own: that fences a worker that still publishes. The
+// row log may be full, so nobody waits for it here.
+func (s *supervisor) giveUp(ctx context.Context, connection, reason string) {
+	if s.given[connection] {
+		return
+	}
+	s.given[connection] = true
+	s.failing.Add(1)
+	go func() {
+		defer s.failing.Done()
+		if err := s.publishFailure(ctx, connection, reason); err != nil {
+			s.fail(ctx, fmt.Errorf("give up connection %s: %w", connection, err))
+		}
+	}()
+}
+
+func (s *supervisor) publishFailure(ctx context.Context, connection, reason string) error {
+	cell, err := loadConn(ctx, s.Stores.Runs, s.m.Run, connection)
+	if err != nil {
+		return err
+	}
+	next := cell.Value()
+	next.Attempt, next.N, next.Owner, next.State, next.Error = next.Attempt+1, next.N+1, s.Owner.Token, ConnGivenUp, reason
+	if err := cell.Write(ctx, next); err != nil {
+		return err
+	}
+	why := Failure{Error: reason, Attempts: next.Attempts, Millis: next.Millis}
+	if err := s.log.Publish(ctx, &Frame{Kind: FrameFailed, Connection: connection, Attempt: next.Attempt, Body: jsonBody(why)}); err != nil {
+		return err
+	}
+	next.State, next.N = ConnFailed, next.N+1
+	if err := cell.Write(ctx, next); err != nil {
+		return err
+	}
+	s.event(s.stamp(Event{Kind: EventFailed, Connection: connection, Attempt: next.Attempts, Error: reason, Millis: next.Millis}))
+	return nil
+}
+
+// detachStalled takes the record of a destination that holds a full row log and has not moved for the timeout: the others
+// must not wait for it for ever.
+func (s *supervisor) detachStalled(ctx context.Context) error {
+	var stalled []string
+	for _, d := range s.m.Destinations {
+		rec, p := s.records[d.ID], s.moved[d.ID]
+		if rec.State == RecordOpen && !p.at.IsZero() && time.Since(p.at) > s.Timeout {
+			stalled = append(stalled, d.ID)
+		}
+	}
+	if len(stalled) == 0 {
+		return nil
+	}
+	state, err := s.log.State(ctx)
+	if err != nil {
+		return fmt.Errorf("look at row log: %w", err)
+	}
+	if state.Bytes < state.MaxBytes/10*9 {
+		return nil
+	}
+	for _, id := range stalled {
+		s.Log.Error(fmt.Sprintf("destination %s made no progress for %s while the row log is full; it is given up for this run, a resume brings it what it lacks", id, s.Timeout))
+		err := s.Records.Reset(ctx, s.m.Run, id, func(c *CommitRecord) {
+			c.State, c.Error = RecordDetached, fmt.Sprintf("no progress for %s while the row log was full", s.Timeout)
+		})
+		if err != nil {
+			return err
+		}
+		s.event(s.stamp(Event{Kind: EventDetached, Destination: id}))
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// Worker runs query commands: the query loop. Several commands may run at once.
+type Worker struct {
+	Runs    KV
+	RowLogs RowLogs
+	Drivers map[string]Driver
+	Expand  func(string) (string, error) // replaces ${VAR}
+	Owner   Owner
+	Notify  func(Event)
+	Log     *slog.Logger
+}
+
+// Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up, or
+// ctx ends. It returns nil also when there is nothing to do; an error means that the command should be delivered again.
+func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection string, generation int) error {
+	c, err := job.Connection(connection)
+	if err != nil {
+		return err
+	}
+	log, err := w.RowLogs.Open(ctx, m.Run, generation)
+	if err != nil {
+		return fmt.Errorf("open row log: %w", err)
+	}
+	cell, err := loadConn(ctx, w.Runs, m.Run, connection)
+	if err != nil {
+		return err
+	}
+	switch rec := cell.Value(); {
+	case rec.State == ConnDone || rec.State == ConnGivenUp || rec.State == ConnFailed:
+		return nil
+	case rec.State == ConnRunning: // a worker before this one may have ended between its eof and saying so
+		last, err := log.LastFrame(ctx, connection)
+		if err != nil {
+			return err
+		}
+		if last != nil && last.Kind == FrameEOF {
+			return w.finish(ctx, m, cell, ConnDone, nil)
+		}
+	}
+	pauses := backoff.NewExponentialBackOff() // with jitter, so that branches behind one router do not come back together
+	pauses.InitialInterval, pauses.MaxInterval = time.Second, 30*time.Second
+	for {
+		next := cell.Value()
+		next.Attempt, next.Attempts, next.Owner, next.LeaseMS = next.Attempt+1, next.Attempts+1, w.Owner.Token, w.Owner.LeaseMS
+		next.State, next.Error, next.Started, next.N = ConnRunning, "", time.Now().UTC(), next.N+1
+		if err := cell.Write(ctx, next); err != nil {
+			return err
+		}
+		w.notify(m, Event{Kind: EventConnected, Connection: connection, Attempt: next.Attempt})
+		a := &attempt{worker: w, m: m, conn: c, log: log, number: next.Attempt, tries: next.Attempts, started: time.Now()}
+		err := a.run(ctx)
+		switch {
+		case err == nil:
+			w.notify(m, Event{Kind: EventDelivered, Connection: connection, Attempt: next.Attempt, Rows: sum(a.rows), Millis: a.millis()})
+			return w.finish(ctx, m, cell, ConnDone, nil)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case IsPermanent(err) || next.Attempts >= job.Retry.Attempts:
+			return w.finish(ctx, m, cell, ConnGivenUp, fmt.Errorf("%s: %w", c.Name, err))
+		}
+		pause := pauses.NextBackOff()
+		w.notify(m, Event{Kind: EventRetry, Connection: connection, Attempt: next.Attempt, Error: shortError(err)})
+		w.Log.Warn(fmt.Sprintf("connection %s failed, attempt %d of %d; trying again in %s", c.Name, next.Attempts, job.Retry.Attempts, pause.Round(time.Millisecond)), "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// finish records how the connection's attempts ended. A conflict means that somebody else has it now.
+func (w *Worker) finish(ctx context.Context, m *Manifest, cell *Cell[ConnRecord], state ConnState, cause error) error {
+	next := cell.Value()
+	next.State, next.N, next.Owner = state, next.N+1, w.Owner.Token
+	next.Millis = time.Since(next.Started).Milliseconds()
+	if cause != nil {
+		next.Error = shortError(cause)
+	}
+	err := cell.Write(ctx, next)
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+func (w *Worker) notify(m *Manifest, e Event) {
+	if w.Notify != nil {
+		e.Job, e.Run, e.Time = m.JobID, m.Run, time.Now().UTC()
+		w.Notify(e)
+	}
+}
+
+// loadConn reads a connection's record; one that does not exist yet is empty.
+func loadConn(ctx context.Context, runs KV, run, connection string) (*Cell[ConnRecord], error) {
+	key := ConnKey(run, connection)
+	cell, err := LoadCell[ConnRecord](ctx, runs, key)
+	if errors.Is(err, ErrNoKey) {
+		return &Cell[ConnRecord]{kv: runs, key: key}, nil
+	}
+	return cell, err
+}
+
+// jsonBody marshals the body of a frame that carries JSON. The types are this package's own and always marshal.
+func jsonBody(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("marshal %T: %v", v, err))
+	}
+	return b
+}
