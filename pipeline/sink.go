@@ -10,6 +10,8 @@ import (
 
 // SinkType is one kind of destination. It holds no state; each sink file registers one.
 type SinkType interface {
+	// Keys are the options it knows, beside id, type, filePath and mode.
+	Keys() []string
 	// Check reads the destination's options and reports every problem it can see without touching anything.
 	Check(d *Destination) error
 	// New makes the sink of one destination of a run. It touches nothing yet: Claim does.

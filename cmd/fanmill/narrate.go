@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"fanmill/internal/config"
+	"fanmill/pipeline"
+)
+
+// narrate tells a run's events as log lines. The marks and wording of the first words are what users search for.
+func narrate(log *slog.Logger, job *pipeline.Job) func(pipeline.Event) {
+	names := map[string]string{}
+	for _, c := range job.Connections {
+		names[c.ID] = c.Name
+	}
+	kinds := map[string]string{}
+	for _, d := range job.Destinations {
+		kinds[d.ID] = map[string]string{"csv": "CSV", "excel": "Excel"}[d.Type]
+	}
+	return func(e pipeline.Event) {
+		name := names[e.Connection]
+		switch e.Kind {
+		case pipeline.EventStarted:
+			log.Info(fmt.Sprintf("run %s of job %s: %d connections, %d destinations", e.Run, e.Job, len(job.Connections), len(job.Destinations)))
+		case pipeline.EventConnected:
+			log.Info(fmt.Sprintf("▶️ Executing connection: %s", name))
+		case pipeline.EventCommitted:
+			log.Info(fmt.Sprintf("💾 Progressive %s write: %s (%d rows) appended", kinds[e.Destination], name, e.Rows))
+		case pipeline.EventFailed:
+			log.Error(fmt.Sprintf("connection %s is missing from this run: %s", name, e.Error), "attempts", e.Attempt)
+		}
+	}
+}
+
+// printOutcome ends a run: what is missing and why, the totals, the files.
+func printOutcome(w io.Writer, file *config.File, out *pipeline.Outcome) {
+	for _, r := range out.Reports {
+		printMissing(w, r)
+	}
+	settled, rows := 0, int64(0)
+	for i := range file.Job.Connections {
+		if n, ok := everywhere(out.Reports, file.Job.Connections[i].ID); ok {
+			settled++
+			rows += n
+		}
+	}
+	fmt.Fprintf(w, "run %s: %s, %d of %d connections, %d rows, %s\n", out.Run, out.State, settled, connections(out), rows, time.Since(out.Started).Round(10*time.Millisecond))
+	for _, r := range out.Reports {
+		if info, err := os.Stat(r.Artifact); err == nil {
+			fmt.Fprintf(w, "  %s  %s\n", r.Artifact, bytesText(info.Size()))
+		}
+	}
+	if out.State != pipeline.RunComplete {
+		fmt.Fprintf(w, "run the same command with --resume to get what is missing\n")
+	}
+}
+
+func connections(out *pipeline.Outcome) int {
+	if len(out.Reports) == 0 {
+		return 0
+	}
+	return len(out.Reports[0].Connections)
+}
+
+// printMissing names the connections a destination lacks.
+func printMissing(w io.Writer, r *pipeline.Report) {
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, c := range r.Connections {
+		if c.State != pipeline.ReportSettled {
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%d attempts\t%s\n", r.Destination, c.Name, c.State, c.Attempts, c.Error)
+		}
+	}
+	_ = tw.Flush()
+}
+
+// everywhere counts a connection's rows if every destination has it.
+func everywhere(reports []*pipeline.Report, id string) (rows int64, ok bool) {
+	for _, r := range reports {
+		for _, c := range r.Connections {
+			if c.ID != id {
+				continue
+			}
+			if c.State != pipeline.ReportSettled {
+				return 0, false
+			}
+			rows, ok = 0, true
+			for _, n := range c.Rows {
+				rows += n
+			}
+		}
+	}
+	return rows, ok
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f KB", float64(n)/(1<<10))
+}
