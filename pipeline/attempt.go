@@ -16,7 +16,8 @@ import (
 const (
 	batchTarget = 384 << 10
 	minBatch    = 256 << 10 // of rows in memory, however well they compress
-	maxBatch    = 4 << 20
+	maxBatch    = 4 << 20   // and at most this
+	logShare    = 8         // but never more than this part of the row log, however badly they compress
 )
 
 // attempt is one try at one connection. Its frames are published one at a time, in order; while one is being stored the next
@@ -102,7 +103,7 @@ func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) erro
 		return Permanent(err)
 	}
 	// Steer the next batch by how well this one compressed.
-	a.target = min(max(b.Bytes()*batchTarget/len(encoded), minBatch), maxBatch)
+	a.target = min(max(b.Bytes()*batchTarget/len(encoded), minBatch), maxBatch, int(a.m.LogMaxBytes/logShare))
 	a.rows[query] += int64(rows)
 	b.Reset()
 	if err := a.settle(); err != nil {

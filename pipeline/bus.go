@@ -16,8 +16,8 @@ type Bus interface {
 	// that was not acknowledged is delivered again; while a handler works on it the server is told so. The messages carry
 	// the metadata named below.
 	Subscriber(durable string, parallel int) message.Subscriber
-	// Drop removes the messages of a topic and the durable consumer that read it.
-	Drop(ctx context.Context, topic, durable string) error
+	// Drop removes the messages of a topic and the durable consumers that read it.
+	Drop(ctx context.Context, topic string) error
 }
 
 // Metadata of messages that a Subscriber delivers.

@@ -58,7 +58,7 @@ func (n *Node) Run(ctx context.Context, job *Job, trigger Trigger) (*Outcome, er
 	}
 	topic, durable := TopicTrigger(job.ID), "run-"+Token(job.ID)
 	// A trigger that a killed process left unacknowledged asked for what this one asks for now.
-	if err := n.Bus.Drop(ctx, topic, durable); err != nil {
+	if err := n.Bus.Drop(ctx, topic); err != nil {
 		return nil, fmt.Errorf("drop old triggers: %w", err)
 	}
 	payload, err := json.Marshal(trigger)
@@ -83,14 +83,14 @@ func (n *Node) Run(ctx context.Context, job *Job, trigger Trigger) (*Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	return out, n.Bus.Drop(context.WithoutCancel(ctx), topic, durable)
+	return out, n.Bus.Drop(context.WithoutCancel(ctx), topic)
 }
 
 // serve runs a Watermill router with the handlers that add adds, until ctx ends or a handler calls stop, and waits for the handlers.
 func (n *Node) serve(ctx context.Context, add func(r *message.Router, stop func())) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, watermill.NewSlogLogger(n.Log.WithGroup("router")))
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, watermill.NewSlogLoggerWithLevelMapping(n.Log.WithGroup("router"), routerLevels))
 	if err != nil {
 		return fmt.Errorf("make router: %w", err)
 	}
@@ -146,3 +146,6 @@ func (n *Node) event(e Event) {
 		n.Log.Debug("event not stored", "kind", e.Kind, "error", err)
 	}
 }
+
+// routerLevels quiets the router: what it says of its own comings and goings is for debugging.
+var routerLevels = map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}

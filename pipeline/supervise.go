@@ -45,8 +45,8 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	served := make(chan error, 1)
 	go func() {
 		served <- r.serve(working, func(router *message.Router, _ func()) {
-			router.AddConsumerHandler("sink", TopicSink(r.m.Run), r.Bus.Subscriber("sink-"+r.m.Run, max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
-			router.AddConsumerHandler("query", TopicQuery(r.m.Run), r.Bus.Subscriber("query-"+r.m.Run, r.Parallel), s.queryHandler(working, worker))
+			router.AddConsumerHandler("sink", TopicSink(r.m.Run), r.Bus.Subscriber(r.durable("sink"), max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
+			router.AddConsumerHandler("query", TopicQuery(r.m.Run), r.Bus.Subscriber(r.durable("query"), r.Parallel), s.queryHandler(working, worker))
 		})
 	}()
 	err := s.supervise(ctx)
@@ -59,6 +59,12 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 		return nil, s.interrupt(ctx, err)
 	}
 	return r.end(ctx, s.records)
+}
+
+// durable names a consumer of this run's commands. Each resume has its own: a frozen predecessor, waking, finds its consumer gone and
+// takes no command of the run that went on without it.
+func (r *run) durable(kind string) string {
+	return fmt.Sprintf("%s-%s-%d", kind, r.m.Run, r.cell.Value().Resumes)
 }
 
 func (r *run) stamp(e Event) Event {

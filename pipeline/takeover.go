@@ -114,11 +114,10 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 }
 
 func (n *Node) dropCommands(ctx context.Context, id string) error {
-	if err := n.Bus.Drop(ctx, TopicSink(id), "sink-"+Token(id)); err != nil {
-		return fmt.Errorf("drop commands of run %s: %w", id, err)
-	}
-	if err := n.Bus.Drop(ctx, TopicQuery(id), "query-"+Token(id)); err != nil {
-		return fmt.Errorf("drop commands of run %s: %w", id, err)
+	for _, topic := range []string{TopicSink(id), TopicQuery(id)} {
+		if err := n.Bus.Drop(ctx, topic); err != nil {
+			return fmt.Errorf("drop commands of run %s: %w", id, err)
+		}
 	}
 	return nil
 }

@@ -10,9 +10,9 @@ import (
 	"fanmill/pipeline/oslock"
 )
 
-// lease is how long a run and its destinations stay with an owner that gives no sign of life. It is only waited out where nobody can
-// prove that the owner is gone.
-const lease = 15 * time.Second
+// defaultLease is how long a run and its destinations stay with an owner that gives no sign of life. It is only waited out
+// where nobody can prove that the owner is gone.
+const defaultLease = 15 * time.Second
 
 // owner is this process as others see it: a lock file in the data folder that is locked as long as it lives.
 type owner struct {
@@ -21,7 +21,7 @@ type owner struct {
 	lock *os.File
 }
 
-func newOwner(dataDir string) (*owner, error) {
+func newOwner(dataDir string, lease time.Duration) (*owner, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("find the host's name: %w", err)

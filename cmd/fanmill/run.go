@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ type runFlags struct {
 	data        string
 	nats        string
 	logMB       int64
+	lease       time.Duration
 }
 
 func newRun(stdout, stderr io.Writer) *cobra.Command {
@@ -45,6 +47,7 @@ Exit codes: 0 complete, 1 failed, 2 bad job or command line, 3 partial (some con
 	fl.StringVar(&f.data, "data", "", "folder of the embedded server and fanmill's state (also FANMILL_DATA; default the user's application data)")
 	fl.StringVar(&f.nats, "nats", "", "URL of a NATS server to use instead of the embedded one (also NATS_URL)")
 	fl.Int64Var(&f.logMB, "log-max-mb", defaultLogMB, "bound of the run's row log on disk, in MB")
+	fl.DurationVar(&f.lease, "lease", defaultLease, "how long a resume waits for a sign of life of an owner that it cannot prove to be gone")
 	c.RunE = func(c *cobra.Command, args []string) error { return run(c, args[0], f, stdout, stderr) }
 	return c
 }
@@ -67,15 +70,15 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 	if f.nats != "" {
 		env.NATSURL = f.nats
 	}
-	if f.parallel < 1 || f.logMB < 16 {
-		return &exitError{exitBadJob, fmt.Errorf("--parallel is at least 1 and --log-max-mb at least 16; see fanmill run --help")}
+	if f.parallel < 1 || f.logMB < minLogMB || f.lease < time.Second {
+		return &exitError{exitBadJob, fmt.Errorf("--parallel is at least 1, --log-max-mb at least %d, --lease at least 1s; see fanmill run --help", minLogMB)}
 	}
 	log := newLog(stderr, env)
 	file, err := loadJob(path, log)
 	if err != nil {
 		return &exitError{exitBadJob, err}
 	}
-	s := settings{env: env, parallel: f.parallel, logMB: f.logMB, timeout: defaultTimeout, workDir: "."}
+	s := settings{env: env, parallel: f.parallel, logMB: f.logMB, timeout: defaultTimeout, lease: f.lease, workDir: "."}
 	out, err := runJob(c.Context(), s, file, pipeline.Trigger{Resume: env.ResumeJobs, Connections: f.connections}, log)
 	if err != nil {
 		return err

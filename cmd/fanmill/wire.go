@@ -23,22 +23,30 @@ type settings struct {
 	parallel int
 	logMB    int64
 	timeout  time.Duration // destinationTimeout
-	workDir  string        // of logs/checkpoints
+	lease    time.Duration
+	workDir  string // of logs/checkpoints
 }
 
 const (
 	defaultParallel = 4
 	defaultLogMB    = 512
+	minLogMB        = 4
 	defaultTimeout  = 10 * time.Minute
+)
+
+// What there is to read from and to write to. Tests put counting and failing ones in between.
+var (
+	drivers   = stages.Drivers
+	sinkTypes = sinks.Types
 )
 
 // loadJob reads a job file against the databases and destinations there are.
 func loadJob(path string, log *slog.Logger) (*config.File, error) {
 	o := config.Options{Drivers: map[string]config.Driver{}, Destinations: map[string]config.Destination{}}
-	for name := range stages.Drivers() {
+	for name := range drivers() {
 		o.Drivers[name] = config.Driver{}
 	}
-	for name, t := range sinks.Types() {
+	for name, t := range sinkTypes() {
 		o.Destinations[name] = config.Destination{Keys: t.Keys(), Check: t.Check}
 	}
 	file, err := config.Load(path, o)
@@ -72,7 +80,7 @@ func open(ctx context.Context, s settings, file *config.File, log *slog.Logger) 
 			return nil, &exitError{exitBadJob, fmt.Errorf("%s: the dsn of %s holds a password; with an external NATS server write it as ${VARIABLE} and set that in the environment or in .env beside the job", file.Path, strings.Join(ids, ", "))}
 		}
 	}
-	own, err := newOwner(s.env.Data)
+	own, err := newOwner(s.env.Data, s.lease)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +93,7 @@ func open(ctx context.Context, s settings, file *config.File, log *slog.Logger) 
 	node := &pipeline.Node{
 		Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
-		Drivers:  stages.Drivers(), Sinks: sinks.Types(),
+		Drivers:  drivers(), Sinks: sinkTypes(),
 		Resolve: func(job *pipeline.Job, run string, at time.Time) ([]pipeline.ManifestDestination, error) {
 			return resolve(file, job, run, at)
 		},
@@ -122,4 +130,3 @@ func (s *system) close(ctx context.Context) error {
 	s.owner.close()
 	return err
 }
-

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"fanmill/checkpoint"
+	"fanmill/nats"
+	"fanmill/pipeline"
+)
+
+// crashRows: one branch far larger than the row log, sheets above 1 MB, small ones, an empty one.
+var crashRows = []int{30000, 200, 12000, 2500, 0, 6000, 1, 4000}
+
+// Invariants 1, 2, 3 and 6: killed at random moments, at least 25 times, the artifacts are whole before fanmill runs again, what is
+// settled or has its eof in the log is not asked again, and the last resume ends where an undisturbed run does.
+func TestKilledAtRandom(t *testing.T) {
+	w := newWorld(t, crashRows...)
+	began := time.Now()
+	w.mustRun(exitComplete, nil)
+	length := time.Since(began)
+	w.exact()
+	w.askedSince()
+
+	random := rand.New(rand.NewPCG(1, 2))
+	kills, completed := 0, 0
+	for resume := false; kills < 25; {
+		var args []string
+		if resume {
+			args = append(args, "--resume")
+		}
+		cmd, out := w.command(nil, args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		// Start-up takes a part of the time; kills are to fall on all of it, and most of them on the work.
+		select {
+		case <-time.After(time.Duration(random.Int64N(int64(length)))):
+			_ = cmd.Process.Kill()
+			<-ended
+		case <-ended:
+		}
+		w.whole()
+		if cmd.ProcessState.Success() {
+			completed++
+			w.exact()
+			resume = false
+			w.askedSince()
+			continue
+		}
+		if code := cmd.ProcessState.ExitCode(); code != -1 {
+			t.Fatalf("exit code %d instead of being killed; it said:\n%s", code, out)
+		}
+		kills++
+		w.checkAsked(resume)
+		resume = true
+	}
+	w.mustRun(exitComplete, nil, "--resume")
+	w.exact()
+	w.tidy()
+	t.Logf("%d kills, %d runs completed in between", kills, completed)
+}
+
+// settledBefore is what the last checkAsked found delivered or in the log: it must not have been asked since.
+var settledBefore []string
+
+// checkAsked looks into the killed process's store.
+func (w *world) checkAsked(resumed bool) {
+	w.t.Helper()
+	asked := w.askedSince()
+	if resumed {
+		for _, dsn := range settledBefore {
+			if slices.Contains(asked, dsn) {
+				w.t.Errorf("%s was asked again although its rows were delivered or in the log", dsn)
+			}
+		}
+	}
+	settledBefore = w.safe()
+}
+
+// safe lists the databases that a resume has no reason to ask: settled everywhere, or with their eof in the row log.
+func (w *world) safe() (dsns []string) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	conn, err := nats.Open(ctx, nats.Options{DataDir: w.args[1]})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() {
+		if err := conn.Close(context.Background()); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	stores := conn.Stores()
+	last, err := stores.Runs.Get(ctx, pipeline.JobRunKey("gst"))
+	if errors.Is(err, pipeline.ErrNoKey) {
+		return nil
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	run := string(last.Value)
+	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, stores.Runs, pipeline.RunKey(run))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if !cell.Value().State.Resumable() {
+		return nil // killed after its end: the next one is a fresh run
+	}
+	var records []pipeline.CommitRecord
+	for _, id := range []string{"excel", "csv"} {
+		rec, err := checkpoint.NewRecords(stores.Checkpoints).Load(ctx, run, id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		records = append(records, rec)
+	}
+	log, err := conn.RowLogs().Open(ctx, run, cell.Value().Generation)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i, c := range w.conns {
+		settled := 0
+		for _, rec := range records {
+			if _, ok := rec.Settled[i]; ok {
+				settled++
+			}
+		}
+		frame, err := log.LastFrame(ctx, c.id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if settled == len(records) || frame != nil && frame.Kind == pipeline.FrameEOF {
+			dsns = append(dsns, c.dsn)
+		}
+	}
+	return dsns
+}
+
+// Invariants 1 to 3 at each named place: killed exactly there, the artifacts are whole, and a resume completes them.
+func TestKilledAtFailpoints(t *testing.T) {
+	for _, point := range []string{
+		"before-eof",          // a connection's rows are in the log, its eof is not
+		"mid-part:20",         // a part has some of its rows
+		"mid-cut",             // parts are fsynced, the record does not know
+		"mid-splice:3",        // half a connection is in the private file
+		"after-fsync:3",       // all of it is, and durable
+		"before-cas:3",        // the record does not know
+		"after-cas:3",         // it knows, the public file is behind
+		"before-publish:3",    // just before the rename
+		"after-publish:3",     // just after it
+		"mid-finish",          // the final workbook is half written
+		"before-final-rename", // it is durable, and private
+		"before-final-publish",
+		"after-finished",
+		"after-claim-copy",
+	} {
+		t.Run(point, func(t *testing.T) {
+			w := newWorld(t, 9000, 200, 3000, 0, 1500)
+			code, out := w.run([]string{"FANMILL_FAILPOINT=" + point})
+			if code != -1 {
+				t.Fatalf("exit code %d: the place was not reached; it said:\n%s", code, out)
+			}
+			n := w.whole()
+			w.mustRun(exitComplete, nil, "--resume")
+			w.exact()
+			w.tidy()
+			t.Logf("%d sheets were public", n)
+		})
+	}
+}
+
+// A resume that is killed while it claims is as harmless as the run before it.
+func TestKilledWhileClaiming(t *testing.T) {
+	w := newWorld(t, 9000, 200, 3000, 0, 1500)
+	for _, point := range []string{"after-cas:3", "after-claim-copy", "after-claim-copy:2", "before-publish", "after-publish"} {
+		var args []string
+		if point != "after-cas:3" {
+			args = []string{"--resume"}
+		}
+		if code, out := w.run([]string{"FANMILL_FAILPOINT=" + point}, args...); code != -1 {
+			t.Fatalf("%s: exit code %d; it said:\n%s", point, code, out)
+		}
+		w.whole()
+	}
+	w.mustRun(exitComplete, nil, "--resume")
+	w.exact()
+	w.tidy()
+}
+
+// A fresh run over an unfinished one starts anew, and the file of before stays until its first commit, then as .previous.
+func TestFreshRunAbandons(t *testing.T) {
+	w := newWorld(t, 300, 200)
+	w.mustRun(exitComplete, nil)
+	before, err := os.ReadFile(w.xlsx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.conns[0].rows, w.conns[1].rows = 500, 600
+	w.write()
+	if code, out := w.run([]string{"FANMILL_FAILPOINT=before-publish"}); code != -1 {
+		t.Fatalf("exit code %d; it said:\n%s", code, out)
+	}
+	if now, err := os.ReadFile(w.xlsx()); err != nil || string(now) != string(before) {
+		t.Fatalf("before its first publication the new run changed the file: %v", err)
+	}
+	if code, out := w.run([]string{"FANMILL_FAILPOINT=after-publish:3"}); code != -1 {
+		t.Fatalf("exit code %d; it said:\n%s", code, out)
+	}
+	kept, err := os.ReadFile(w.xlsx() + ".previous")
+	if err != nil || string(kept) != string(before) {
+		t.Fatalf("the earlier file was not kept as .previous: %v", err)
+	}
+	w.askedSince()
+	w.mustRun(exitComplete, nil)
+	if asked := w.askedSince(); len(asked) != 2 {
+		t.Errorf("a fresh run asked %v", asked)
+	}
+	w.exact()
+	w.tidy()
+}

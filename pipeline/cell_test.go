@@ -1,0 +1,166 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+)
+
+// memKV is one bucket in memory. lose makes the next write's answer get lost, before or after it happened.
+type memKV struct {
+	mu      sync.Mutex
+	entries map[string]KVEntry
+	rev     uint64
+	lose    func() (happens, lost bool)
+}
+
+var errLost = errors.New("no answer")
+
+func (m *memKV) Get(_ context.Context, key string) (KVEntry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.entries[key]
+	if !ok {
+		return KVEntry{}, ErrNoKey
+	}
+	return e, nil
+}
+
+func (m *memKV) Update(_ context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	happens, lost := true, false
+	if m.lose != nil {
+		happens, lost = m.lose()
+	}
+	if happens {
+		if m.entries[key].Revision != revision {
+			return 0, ErrConflict
+		}
+		m.rev++
+		if m.entries == nil {
+			m.entries = map[string]KVEntry{}
+		}
+		m.entries[key] = KVEntry{Key: key, Value: append([]byte(nil), value...), Revision: m.rev}
+	}
+	if lost {
+		return 0, errLost
+	}
+	return m.rev, nil
+}
+
+func (m *memKV) Create(ctx context.Context, key string, value []byte) (uint64, error) {
+	return m.Update(ctx, key, value, 0)
+}
+
+func (m *memKV) Put(context.Context, string, []byte) (uint64, error)   { panic("not used") }
+func (m *memKV) Delete(context.Context, string) error                  { panic("not used") }
+func (m *memKV) Keys(context.Context, string) ([]string, error)        { panic("not used") }
+func (m *memKV) Watch(context.Context, string) (<-chan KVEntry, error) { panic("not used") }
+
+// once loses the first write only.
+func once(happens bool) func() (bool, bool) {
+	first := true
+	return func() (bool, bool) {
+		if first {
+			first = false
+			return happens, true
+		}
+		return true, false
+	}
+}
+
+// R1: a write whose answer was lost is one's own success if it happened, and is repeated if it did not.
+func TestCellLostAnswer(t *testing.T) {
+	for name, happens := range map[string]bool{"it happened": true, "it did not": false} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			kv := &memKV{}
+			kv.lose = once(happens)
+			c, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a", N: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kv.lose = once(happens)
+			if err := c.Write(ctx, CommitRecord{Token: "a", N: 2, Seq: 7}); err != nil {
+				t.Fatal(err)
+			}
+			kv.lose = nil
+			if err := c.Write(ctx, CommitRecord{Token: "a", N: 3, Seq: 9}); err != nil {
+				t.Fatalf("the next write, at the revision found: %v", err)
+			}
+			got, err := LoadCell[CommitRecord](ctx, kv, "k")
+			if err != nil || got.Value().Seq != 9 || kv.rev != 3 {
+				t.Errorf("got %+v after %d writes, %v", got.Value(), kv.rev, err)
+			}
+		})
+	}
+}
+
+// R1: whoever slept through a takeover finds a conflict, also when its own write's answer was lost.
+func TestCellConflict(t *testing.T) {
+	ctx := t.Context()
+	kv := &memKV{}
+	old, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a", N: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	successor, err := LoadCell[CommitRecord](ctx, kv, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := successor.Write(ctx, CommitRecord{Token: "b", N: 1, Seq: 5}); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Write(ctx, CommitRecord{Token: "a", N: 2, Seq: 99}); !errors.Is(err, ErrConflict) {
+		t.Errorf("the fenced owner's write: %v, want a conflict", err)
+	}
+	kv.lose = once(false)
+	if err := old.Write(ctx, CommitRecord{Token: "a", N: 2, Seq: 99}); !errors.Is(err, ErrConflict) {
+		t.Errorf("the fenced owner's write with a lost answer: %v, want a conflict", err)
+	}
+	if _, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "c", N: 1}); !errors.Is(err, ErrConflict) {
+		t.Errorf("creating what exists: %v, want a conflict", err)
+	}
+	if err := successor.Reload(ctx); err != nil || successor.Value().Seq != 5 {
+		t.Errorf("the record is %+v, %v", successor.Value(), err)
+	}
+}
+
+// A write that is cancelled says so and does not hang.
+func TestCellCanceled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	kv := &memKV{lose: func() (bool, bool) { cancel(); return false, true }}
+	done := make(chan error, 1)
+	go func() {
+		_, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a", N: 1})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("a write that never happened succeeded")
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("hangs")
+	}
+}
+
+// Different ids have different tokens, and a token is a legal subject token and key segment.
+func TestToken(t *testing.T) {
+	seen := map[string]string{}
+	for _, id := range []string{"", "=", "conn_1", "conn.1", "conn 1", "conn=2E1", "महाराष्ट्र", "a*b", "a>b", "A", "a"} {
+		tok := Token(id)
+		if other, taken := seen[tok]; taken {
+			t.Errorf("%q and %q have the token %q", id, other, tok)
+		}
+		seen[tok] = id
+		for i := range len(tok) {
+			if !tokenByte(tok[i]) && tok[i] != '=' {
+				t.Errorf("%q: token %q has the byte %q", id, tok, tok[i])
+			}
+		}
+	}
+}
