@@ -1,0 +1,114 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// nodeKind is the kind of a value in a job file, the same in JSON and YAML.
+type nodeKind uint8
+
+const (
+	nullNode nodeKind = iota
+	boolNode
+	numberNode
+	stringNode
+	listNode
+	objectNode
+)
+
+func (k nodeKind) String() string {
+	return [...]string{"nothing", "true or false", "a number", "a text", "a list", "an object"}[k]
+}
+
+// position is a place in a file, from 1, columns in characters.
+type position struct{ line, column int }
+
+// node is a value of a job file and where it stands.
+type node struct {
+	position
+	kind    nodeKind
+	text    string // of a scalar, as written: 007 stays 007
+	json    string // of a number, as JSON has it
+	items   []*node
+	members []member
+}
+
+// member is one key of an object.
+type member struct {
+	position
+	name  string
+	value *node
+}
+
+// appendJSON appends the value as JSON, keys in the order of the file.
+func (n *node) appendJSON(dst []byte) []byte {
+	switch n.kind {
+	case boolNode:
+		return append(dst, n.text...)
+	case numberNode:
+		return append(dst, n.json...)
+	case stringNode:
+		return appendString(dst, n.text)
+	case listNode:
+		dst = append(dst, '[')
+		for i, item := range n.items {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = item.appendJSON(dst)
+		}
+		return append(dst, ']')
+	case objectNode:
+		return appendMembers(dst, n.members)
+	default:
+		return append(dst, "null"...)
+	}
+}
+
+func appendMembers(dst []byte, members []member) []byte {
+	dst = append(dst, '{')
+	for i, m := range members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendString(dst, m.name), ':')
+		dst = m.value.appendJSON(dst)
+	}
+	return append(dst, '}')
+}
+
+func appendString(dst []byte, s string) []byte {
+	b, _ := json.Marshal(s) // a string cannot fail
+	return append(dst, b...)
+}
+
+// checkText refuses what is not UTF-8 before a parser replaces its bytes silently.
+func checkText(file string, data []byte) *Problem {
+	const fix = "the file is not UTF-8; save it with the encoding UTF-8"
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		return &Problem{File: file, Line: 1, Column: 1, Text: fix + " (it is UTF-16 now)"}
+	}
+	if utf8.Valid(data) {
+		return nil
+	}
+	at := 0
+	for {
+		if r, n := utf8.DecodeRune(data[at:]); r == utf8.RuneError && n <= 1 {
+			break
+		} else {
+			at += n
+		}
+	}
+	p := placeOf(data, at)
+	return &Problem{File: file, Line: p.line, Column: p.column, Text: fix}
+}
+
+// placeOf is the position of a byte.
+func placeOf(data []byte, offset int) position {
+	before := data[:min(max(offset, 0), len(data))]
+	line := 1 + bytes.Count(before, []byte("\n"))
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return position{line, 1 + utf8.RuneCount(before[start:])}
+}

@@ -1,0 +1,233 @@
+// Package nats is everything of fanmill that knows NATS: the embedded server and the folder it keeps its data in, the
+// streams and buckets, the row log, the key-value stores, and the Watermill bus. It implements the interfaces of package
+// pipeline over github.com/nats-io/nats.go/jetstream; nobody else in the module imports nats.go.
+//
+// A Conn is either embedded (a data folder, shared by the processes of one machine: the one that holds the folder's OS
+// lock runs the server, the others connect to it and take over when it ends) or external (a URL). What is above a Conn
+// cannot tell which.
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"fanmill/pipeline"
+)
+
+const (
+	callTimeout    = 10 * time.Second // of a request without a deadline of its own
+	openTimeout    = 30 * time.Second // of Open without a deadline: time for another process to start its server
+	maxPayload     = 8 << 20          // bytes of a message on the embedded server
+	headerRoom     = 16 << 10         // bytes of a message kept for headers and subject
+	pingInterval   = 20 * time.Second // a server that is silent for twice this is taken as gone
+	maxReconnectIn = time.Second
+)
+
+// Options says where the store is.
+type Options struct {
+	DataDir string // folder of the embedded server; DefaultDataDir if empty. Not used with URL.
+	URL     string // of external servers, comma-separated; "" runs or joins the embedded one
+	Creds   string // path of a credentials file for URL; "" if the URL says it all
+	// Name is what operators see in `nats server report connections`; "fanmill" if empty.
+	Name string
+	// NoSync lets the embedded server acknowledge before its data is on disk. Only for tests that do not crash.
+	NoSync bool
+	// MaxStore bounds what the embedded server stores and reserves, in bytes; three quarters of the free disk if 0.
+	MaxStore int64
+	Replicas int // of streams on an external cluster; 0 is three where there are three nodes, else one
+	Log      *slog.Logger
+}
+
+// Conn is a connection to the store. It reconnects by itself; calls wait for that within their deadline.
+type Conn struct {
+	opts     Options
+	log      *slog.Logger
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	link     *link
+	host     *host // nil when external
+	storeID  string
+	replicas int
+	stores   pipeline.Stores
+	root     context.Context // ends with Close
+	stop     context.CancelFunc
+	work     sync.WaitGroup // the goroutines of watches and subscribers
+
+	mu   sync.Mutex
+	logs map[string]*room // by stream: publishers that wait for space and the trims that wake them
+}
+
+// DefaultDataDir is the user's local application-data folder for fanmill: what is in it stays on this machine.
+func DefaultDataDir() (string, error) {
+	switch runtime.GOOS {
+	case "windows":
+		if d := os.Getenv("LOCALAPPDATA"); d != "" {
+			return filepath.Join(d, "fanmill"), nil
+		}
+		return "", errors.New("find the data folder: LOCALAPPDATA is not set; name a folder with --data")
+	case "darwin":
+	default:
+		if d := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(d) {
+			return filepath.Join(d, "fanmill"), nil
+		}
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the data folder: %w; name one with --data", err)
+	}
+	if runtime.GOOS == "darwin" {
+		return filepath.Join(home, "Library", "Application Support", "fanmill"), nil
+	}
+	return filepath.Join(home, ".local", "share", "fanmill"), nil
+}
+
+// Open connects to the store, starting the embedded server if no other process has, and makes the streams and buckets
+// that are missing.
+func Open(ctx context.Context, o Options) (*Conn, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Name == "" {
+		o.Name = "fanmill"
+	}
+	c := &Conn{opts: o, log: o.Log, link: newLink(), replicas: 1, logs: map[string]*room{}}
+	c.root, c.stop = context.WithCancel(context.Background())
+	var err error
+	if o.URL != "" {
+		err = c.openExternal(ctx)
+	} else {
+		err = c.openEmbedded(ctx)
+	}
+	if err == nil {
+		err = c.ensureStreams(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close(context.WithoutCancel(ctx)))
+	}
+	return c, nil
+}
+
+// clientOptions are those of every connection.
+func (c *Conn) clientOptions() []nats.Option {
+	return []nats.Option{
+		nats.Name(c.opts.Name),
+		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(),
+		nats.CustomReconnectDelay(func(attempts int) time.Duration {
+			return min(time.Duration(attempts)*20*time.Millisecond, maxReconnectIn)
+		}),
+		// Nothing is sent behind a caller's back after a reconnect: every call decides for itself whether to try again.
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			c.link.down()
+			if c.root.Err() == nil {
+				c.log.Info("connection to NATS lost, reconnecting", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			if c.host != nil && nc.ConnectedServerName() != c.host.serverName() {
+				c.log.Warn("another server answers at the data folder's address", "server", nc.ConnectedServerName())
+				_ = nc.ForceReconnect()
+				return
+			}
+			c.log.Info("connected to NATS again", "server", nc.ConnectedServerName())
+			c.link.up()
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			if s != nil {
+				c.log.Warn("NATS client", "subject", s.Subject, "error", err)
+			} else {
+				c.log.Warn("NATS client", "error", err)
+			}
+		}),
+	}
+}
+
+// connected finishes what every kind of connection needs.
+func (c *Conn) connected(nc *nats.Conn) error {
+	c.nc = nc
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	c.js = js
+	c.link.up()
+	return nil
+}
+
+// StoreID tells this store from every other: it stays through restarts and is the same for all who share the store.
+func (c *Conn) StoreID() string { return c.storeID }
+
+// External reports whether the store is on servers that fanmill does not run.
+func (c *Conn) External() bool { return c.host == nil }
+
+// Stores are the buckets fanmill keeps its state in.
+func (c *Conn) Stores() pipeline.Stores { return c.stores }
+
+// CLI is the command, ready to paste, that looks at this store with the nats CLI; append a subcommand like "stream ls".
+// It names a file or a server, never a password.
+func (c *Conn) CLI() string {
+	if c.host != nil {
+		return "nats --context " + shellQuote(c.host.contextFile())
+	}
+	cmd := "nats --server " + shellQuote(redact(c.opts.URL))
+	if c.opts.Creds != "" {
+		cmd += " --creds " + shellQuote(c.opts.Creds)
+	}
+	return cmd
+}
+
+func shellQuote(s string) string {
+	if strings.ContainsAny(s, " \t'&;()$*?<>|\"") {
+		return `"` + s + `"`
+	}
+	return s
+}
+
+// Close ends what still runs on this connection (watches, subscribers, readers) and waits for it. If this process runs
+// the embedded server, the server ends too, with everything on disk; another process that shares the folder takes over.
+func (c *Conn) Close(ctx context.Context) error {
+	c.stop()
+	done := make(chan struct{})
+	go func() { c.work.Wait(); close(done) }()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("close the store: %w", context.Cause(ctx))
+	}
+	if c.host != nil {
+		c.host.stop() // what goes down from here on is not to be taken over by this process
+	}
+	if c.nc != nil {
+		if c.nc.IsConnected() { // acknowledgements that are still in the buffer
+			flush, cancel := context.WithTimeout(ctx, time.Second)
+			_ = c.nc.FlushWithContext(flush)
+			cancel()
+		}
+		c.nc.Close()
+	}
+	c.link.down()
+	if c.host != nil {
+		err = errors.Join(err, c.host.close())
+	}
+	return err
+}

@@ -1,0 +1,140 @@
+package nats_test
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"fanmill/nats"
+	"fanmill/pipeline"
+)
+
+// serve runs servers as an operator would; with more than one they form a cluster.
+func serve(t *testing.T, n int, jetstream bool) (url string) {
+	t.Helper()
+	var routes, urls []string
+	var servers []*server.Server
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free: each member must know the others' beforehand
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes = append(routes, "nats://"+l.Addr().String())
+		_ = l.Close()
+	}
+	for i := range n {
+		o := &server.Options{ServerName: fmt.Sprintf("s%d", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
+			JetStream: jetstream, StoreDir: t.TempDir(), MaxPayload: 1 << 20}
+		if n > 1 {
+			port, _ := strconv.Atoi(routes[i][strings.LastIndexByte(routes[i], ':')+1:])
+			o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}
+			o.Routes = server.RoutesFromStr(strings.Join(routes, ","))
+		}
+		s, err := server.NewServer(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go s.Start()
+		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		servers = append(servers, s)
+	}
+	for _, s := range servers {
+		if !s.ReadyForConnections(20 * time.Second) {
+			t.Fatal("server not ready")
+		}
+		urls = append(urls, s.ClientURL())
+	}
+	if n > 1 {
+		eventually(t, "the cluster has a leader", func() bool {
+			for _, s := range servers {
+				if s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) == n {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	return strings.Join(urls, ",")
+}
+
+// A single external server stores as the embedded one does, and is the same store to all who name it.
+func TestExternal(t *testing.T) {
+	url := serve(t, 1, true)
+	openAt := func() *nats.Conn {
+		c, err := nats.Open(within(t), nats.Options{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { shut(t, c) })
+		return c
+	}
+	a, b := openAt(), openAt()
+	if !a.External() || a.StoreID() == "" || a.StoreID() != b.StoreID() || a.Replicas() != 1 {
+		t.Errorf("stores %q and %q, %d replicas", a.StoreID(), b.StoreID(), a.Replicas())
+	}
+	l := newLog(t, a, "r", 16<<20)
+	if l.MaxBody() >= 1<<20 || l.MaxBody() < 900_000 {
+		t.Errorf("MaxBody %d with a server that takes 1 MiB", l.MaxBody())
+	}
+	publish(t, l, rows("a", 1, l.MaxBody()))
+	lb, err := b.RowLogs().Open(within(t), "r", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := lb.Reader(within(t), "csv", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	read(t, r, 1, 100_000)
+}
+
+// Where there are three nodes everything is stored three times.
+func TestClusterHasThreeReplicas(t *testing.T) {
+	c, err := nats.Open(within(t), nats.Options{URL: serve(t, 3, true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, c)
+	l := newLog(t, c, "r", 1<<20)
+	publish(t, l, rows("a", 1, 1000))
+	if f, err := l.LastFrame(within(t), "a"); err != nil || f == nil || f.Number != 1 {
+		t.Errorf("last frame %+v, %v", f, err)
+	}
+	rev, err := c.Stores().Runs.Create(within(t), "k", []byte("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Stores().Runs.Update(within(t), "k", []byte("2"), rev+1); err == nil || pipeline.IsPermanent(err) {
+		t.Errorf("an update at a revision that never was: %v", err)
+	}
+	if c.Replicas() != 3 {
+		t.Errorf("%d replicas on three nodes", c.Replicas())
+	}
+}
+
+// A server that cannot serve says why and what to do.
+func TestExternalRefusals(t *testing.T) {
+	_, err := nats.Open(within(t), nats.Options{URL: serve(t, 1, false)})
+	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "-js") {
+		t.Errorf("without JetStream: %v", err)
+	}
+	_, err = nats.Open(within(t), nats.Options{URL: "nats://joe:secret@127.0.0.1:1"})
+	if err == nil || pipeline.IsPermanent(err) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("nobody there: %v", err)
+	}
+	for version, good := range map[string]bool{"2.10.0": true, "2.10": true, "v2.15.2-RC.1": true, "3.0.1": true, "2.9.25": false, "1.4.1": false,
+		"": false, "2": false, "two.ten": false} {
+		if err := nats.CheckVersion(version); (err == nil) != good {
+			t.Errorf("version %q: %v", version, err)
+		}
+	}
+	if got := nats.Redact("nats://u:p@a:1,tls://token@b:2,nats://c"); got != "nats://u:xxxxx@a:1,tls://xxxxx@b:2,nats://c" {
+		t.Errorf("redacted: %s", got)
+	}
+}

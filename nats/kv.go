@@ -1,0 +1,142 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"fanmill/pipeline"
+)
+
+// bucket is a pipeline.KV over a JetStream key-value bucket [ADR-8]. Token's alphabet, '=' included, is legal in its keys.
+type bucket struct {
+	c    *Conn
+	name string
+	kv   jetstream.KeyValue
+	// expires: the mark that a deletion leaves for watchers goes by itself (servers from 2.11).
+	expires bool
+}
+
+// markerTTL is how long a watch may be away and still learn of a deletion.
+const markerTTL = time.Hour
+
+var _ pipeline.KV = (*bucket)(nil)
+
+// call maps what the server says about keys and revisions; the rest is classified as usual.
+func (b *bucket) call(ctx context.Context, op, key string, f func(context.Context) error) error {
+	what := op + " " + b.name + "/" + key
+	var kind error
+	err := b.c.call(ctx, what, func(ctx context.Context) error {
+		err := f(ctx)
+		switch {
+		case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted):
+			kind = pipeline.ErrNoKey
+			return nil
+		case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch), // 10071, both
+			apiCode(err) == codeWrongSeqConstant:
+			kind = pipeline.ErrConflict
+			return nil
+		}
+		return err
+	})
+	if kind != nil {
+		return fmt.Errorf("%s: %w", what, kind)
+	}
+	return err
+}
+
+func (b *bucket) Get(ctx context.Context, key string) (pipeline.KVEntry, error) {
+	var out pipeline.KVEntry
+	err := b.call(ctx, "get", key, func(ctx context.Context) error {
+		e, err := b.kv.Get(ctx, key)
+		if err == nil {
+			out = entry(e)
+		}
+		return err
+	})
+	return out, err
+}
+
+func (b *bucket) Create(ctx context.Context, key string, value []byte) (rev uint64, err error) {
+	err = b.call(ctx, "create", key, func(ctx context.Context) (err error) {
+		rev, err = b.kv.Create(ctx, key, value)
+		return err
+	})
+	return rev, err
+}
+
+func (b *bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (rev uint64, err error) {
+	err = b.call(ctx, "update", key, func(ctx context.Context) (err error) {
+		rev, err = b.kv.Update(ctx, key, value, revision)
+		return err
+	})
+	return rev, err
+}
+
+func (b *bucket) Put(ctx context.Context, key string, value []byte) (rev uint64, err error) {
+	err = b.call(ctx, "put", key, func(ctx context.Context) (err error) {
+		rev, err = b.kv.Put(ctx, key, value)
+		return err
+	})
+	return rev, err
+}
+
+func (b *bucket) Delete(ctx context.Context, key string) error {
+	err := b.call(ctx, "delete", key, func(ctx context.Context) error {
+		if _, err := b.kv.Get(ctx, key); err != nil { // no marker for what is not there
+			return err
+		}
+		if b.expires {
+			return b.kv.Purge(ctx, key, jetstream.PurgeTTL(markerTTL))
+		}
+		return b.kv.Delete(ctx, key)
+	})
+	if errors.Is(err, pipeline.ErrNoKey) {
+		return nil
+	}
+	return err
+}
+
+func (b *bucket) Keys(ctx context.Context, pattern string) ([]string, error) {
+	var keys []string
+	err := b.call(ctx, "list", pattern, func(ctx context.Context) error {
+		keys = nil
+		w, err := b.kv.Watch(ctx, pattern, jetstream.MetaOnly(), jetstream.IgnoreDeletes())
+		if err != nil {
+			return err
+		}
+		defer stopWatch(w)
+		for {
+			select {
+			case e, ok := <-w.Updates():
+				switch {
+				case !ok:
+					return errors.New("the listing ended early")
+				case e == nil:
+					return nil
+				}
+				keys = append(keys, e.Key())
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	return keys, err
+}
+
+func entry(e jetstream.KeyValueEntry) pipeline.KVEntry {
+	return pipeline.KVEntry{Key: e.Key(), Value: e.Value(), Revision: e.Revision(), Modified: e.Created(),
+		Deleted: e.Operation() != jetstream.KeyValuePut}
+}
+
+// stopWatch ends a watch. nats.go's callback may be blocked handing over an update, so what comes is drained meanwhile.
+func stopWatch(w jetstream.KeyWatcher) {
+	go func() {
+		for range w.Updates() {
+		}
+	}()
+	_ = w.Stop()
+}

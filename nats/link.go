@@ -1,0 +1,170 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"fanmill/pipeline"
+)
+
+// link tells whether the connection stands. A session is the time between two losses of it: what a server was asked for
+// in one session (parked pulls, unanswered requests) is gone in the next.
+type link struct {
+	mu      sync.Mutex
+	session context.Context // ended while the connection is down
+	end     context.CancelFunc
+	change  chan struct{} // closed and replaced when the connection comes up or goes down
+}
+
+func newLink() *link {
+	l := &link{change: make(chan struct{})}
+	l.session, l.end = context.WithCancel(context.Background())
+	l.end()
+	return l
+}
+
+func (l *link) up() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session.Err() != nil {
+		l.session, l.end = context.WithCancel(context.Background())
+		close(l.change)
+		l.change = make(chan struct{})
+	}
+}
+
+func (l *link) down() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session.Err() == nil {
+		l.end()
+		close(l.change)
+		l.change = make(chan struct{})
+	}
+}
+
+// state tells whether the connection stands; change is closed when that is no longer so.
+func (l *link) state() (alive bool, change <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session.Err() == nil, l.change
+}
+
+// wait returns the present session, waiting for one until ctx ends.
+func (l *link) wait(ctx context.Context) (context.Context, error) {
+	for {
+		l.mu.Lock()
+		session, change := l.session, l.change
+		l.mu.Unlock()
+		if session.Err() == nil {
+			return session, nil
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// within runs f with a context that ends with ctx or with the session. lost reports that the connection broke meanwhile,
+// so that f's work may have been done or not.
+func (c *Conn) within(ctx context.Context, f func(context.Context) error) (lost bool, err error) {
+	session, err := c.link.wait(ctx)
+	if err != nil {
+		return true, err
+	}
+	fctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(session, cancel)()
+	err = f(fctx)
+	return err != nil && ctx.Err() == nil && (session.Err() != nil || errors.Is(err, nats.ErrReconnectBufExceeded) ||
+		errors.Is(err, nats.ErrDisconnected)), err
+}
+
+// call is a request to the server that may be repeated: it gives ctx a deadline if it has none, waits for the connection,
+// and asks again when the connection breaks while it waits for the answer, or when nobody answers because the server has
+// not finished starting. The error is classified and says what was asked.
+func (c *Conn) call(ctx context.Context, what string, f func(context.Context) error) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+	}
+	var last error
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+		lost, err := c.within(ctx, f)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			if last == nil || !errors.Is(err, ctx.Err()) {
+				last = err
+			}
+			return classify(ctx, what, last)
+		}
+		last = err
+		if !lost && !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			return classify(ctx, what, err)
+		}
+		if c.nc.IsClosed() {
+			return classify(ctx, what, nats.ErrConnectionClosed)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Codes of the JetStream API that nats.go has no name for [nats-server errors.json].
+const (
+	codeNoPeers          jetstream.ErrorCode = 10005
+	codeNoStorage        jetstream.ErrorCode = 10047
+	codeWrongStream      jetstream.ErrorCode = 10060
+	codeNoReplicas       jetstream.ErrorCode = 10074
+	codeStoreFailed      jetstream.ErrorCode = 10077 // also: the stream is full
+	codeWrongSeqConstant                     = jetstream.JSErrCodeStreamWrongLastSequenceConstant
+)
+
+func apiCode(err error) jetstream.ErrorCode {
+	var e jetstream.JetStreamError
+	if errors.As(err, &e) && e.APIError() != nil {
+		return e.APIError().ErrorCode
+	}
+	return 0
+}
+
+// classify says what failed and whether another try may help.
+func classify(ctx context.Context, what string, err error) error {
+	var api jetstream.JetStreamError
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	case ctx.Err() != nil:
+		return pipeline.Transient(fmt.Errorf("%s: no answer from NATS in time: %w", what, errors.Join(ctx.Err(), ignore(err, ctx.Err()))))
+	case errors.Is(err, nats.ErrMaxPayload):
+		return pipeline.Permanent(fmt.Errorf("%s: larger than the server's max_payload: %w", what, err))
+	case apiCode(err) == codeNoStorage:
+		return pipeline.Transient(fmt.Errorf("%s: NATS has no storage left to reserve: delete row logs no longer needed "+
+			"(`nats stream ls`), free disk space, or lower logMaxBytes: %w", what, err))
+	case errors.As(err, &api) && api.APIError() != nil && api.APIError().Code < 500:
+		return pipeline.Permanent(fmt.Errorf("%s: %w", what, err))
+	default:
+		return pipeline.Transient(fmt.Errorf("%s: %w", what, err))
+	}
+}
+
+// ignore drops err if it says nothing beyond known.
+func ignore(err, known error) error {
+	if errors.Is(err, known) {
+		return nil
+	}
+	return err
+}

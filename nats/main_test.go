@@ -1,0 +1,109 @@
+package nats_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fanmill/nats"
+	"fanmill/pipeline"
+)
+
+// childEnv makes the test binary play another process that shares a data folder.
+const childEnv = "FANMILL_NATS_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childEnv); dir != "" {
+		child(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// within bounds what a test waits for; nothing here takes seconds when all is well.
+func within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func open(t testing.TB, dir string) *nats.Conn {
+	t.Helper()
+	c, err := nats.Open(within(t), nats.Options{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shut(t, c) })
+	return c
+}
+
+func shut(t testing.TB, c *nats.Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := c.Close(ctx); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func manifest(run string, maxBytes int64) *pipeline.Manifest {
+	return &pipeline.Manifest{Run: run, JobID: "job_gst", JobName: "GST Sale Data", LogMaxBytes: maxBytes}
+}
+
+func newLog(t testing.TB, c *nats.Conn, run string, maxBytes int64) pipeline.RowLog {
+	t.Helper()
+	l, err := c.RowLogs().Create(within(t), manifest(run, maxBytes), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// rows is the n-th rows frame of an attempt, with a body of size bytes that tells n.
+func rows(connection string, n uint64, size int) *pipeline.Frame {
+	body := bytes.Repeat([]byte{byte(n)}, size)
+	copy(body, fmt.Sprintf("%s/%d;", connection, n))
+	return &pipeline.Frame{Kind: pipeline.FrameRows, Connection: connection, Attempt: 1, Number: n, Rows: int(n) + 1, Fragments: 1, Body: body}
+}
+
+func publish(t testing.TB, l pipeline.RowLog, frames ...*pipeline.Frame) {
+	t.Helper()
+	for _, f := range frames {
+		if err := l.Publish(within(t), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// read fetches n frames.
+func read(t testing.TB, r pipeline.FrameReader, n, maxBytes int) []*pipeline.Frame {
+	t.Helper()
+	var out []*pipeline.Frame
+	for len(out) < n {
+		got, err := r.Fetch(within(t), maxBytes)
+		if err != nil {
+			t.Fatalf("after %d frames: %v", len(out), err)
+		}
+		out = append(out, got...)
+	}
+	return out
+}
+
+// eventually waits for what no event announces, by asking.
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	ctx := within(t)
+	for !f() {
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("%s: not in time", what)
+		}
+	}
+}

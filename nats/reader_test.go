@@ -1,0 +1,178 @@
+package nats_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"fanmill/nats"
+	"fanmill/pipeline"
+)
+
+// Frames come in stream order, each once, within the byte bound; one that is larger than the bound comes too.
+func TestReaderKeepsToItsBytes(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "r", 64<<20)
+	sizes := []int{10, 200_000, 200_000, 3_000_000, 10, 200_000, 900_000, 200_000, 3_000_000, 3_000_000, 200_000}
+	for i, size := range sizes {
+		publish(t, l, rows("a", uint64(i), size))
+	}
+	r, err := l.Reader(within(t), "csv-abcd", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	const bound = 1_000_000
+	for seen := 0; seen < len(sizes); {
+		frames, err := r.Fetch(within(t), bound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := 0
+		for _, f := range frames {
+			if f.Seq != uint64(seen+1) || len(f.Body) != sizes[seen] {
+				t.Fatalf("frame %d of %d bytes, want %d of %d", f.Seq, len(f.Body), seen+1, sizes[seen])
+			}
+			total += len(f.Body)
+			seen++
+		}
+		if total > bound && len(frames) > 1 {
+			t.Errorf("%d frames of %d bytes together, bound %d", len(frames), total, bound)
+		}
+	}
+}
+
+// Fetch waits for the first frame, and ends with its context without losing a frame.
+func TestReaderWaits(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "r", 1<<20)
+	r, err := l.Reader(within(t), "csv", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithCancel(within(t))
+	done := make(chan error)
+	go func() { _, err := r.Fetch(ctx, 1000); done <- err }()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := r.Fetch(within(t), 1000)
+		done <- err
+	}()
+	publish(t, l, rows("a", 1, 10))
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A reader that needs what was trimmed, or what the log never had, is told so.
+func TestGapIsAnError(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "r", 1<<20)
+	for n := range uint64(10) {
+		publish(t, l, rows("a", n, 100))
+	}
+	behind, err := l.Reader(within(t), "behind", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer behind.Close()
+	if f := read(t, behind, 1, 300); f[0].Seq != 1 {
+		t.Fatalf("first frame is %d", f[0].Seq)
+	}
+	if err := l.Trim(within(t), 8); err != nil {
+		t.Fatal(err)
+	}
+	last := uint64(1)
+	for {
+		frames, err := behind.Fetch(within(t), 300)
+		if errors.Is(err, pipeline.ErrGap) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range frames {
+			if f.Seq != last+1 {
+				t.Fatalf("%d follows %d", f.Seq, last)
+			}
+			last = f.Seq
+		}
+		if last == 10 {
+			t.Fatal("the reader passed over a gap") // at most two frames were under way when 8 were trimmed
+		}
+	}
+	for from, want := range map[uint64]error{1: pipeline.ErrGap, 8: pipeline.ErrGap, 9: nil, 11: nil, 12: pipeline.ErrGap} {
+		r, err := l.Reader(within(t), "probe", from)
+		if !errors.Is(err, want) {
+			t.Errorf("reading from %d of 9 to 10: %v, want %v", from, err, want)
+		}
+		if err == nil {
+			r.Close()
+		}
+	}
+}
+
+// Operators see a destination by name, how far it has read and what it has committed; a closed reader leaves nothing.
+func TestReaderIsVisible(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "r", 1<<20)
+	for n := range uint64(10) {
+		publish(t, l, rows("a", n, 100))
+	}
+	r, err := l.Reader(within(t), "excel-q7k2", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read(t, r, 7, 1<<20)
+	r.Acked(6)
+	eventually(t, "the acknowledgement shows", func() bool {
+		delivered, acked, err := c.Position("FANMILL_ROWS_r_1", "excel-q7k2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return delivered == 10 && acked == 6
+	})
+	if d, _, err := c.Config("FANMILL_ROWS_r_1", "excel-q7k2"); err != nil || d == "" {
+		t.Errorf("description %q, %v", d, err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Position("FANMILL_ROWS_r_1", "excel-q7k2"); err == nil {
+		t.Error("the consumer of a closed reader is still there")
+	}
+	if _, err := r.Fetch(within(t), 100); err == nil {
+		t.Error("a closed reader reads")
+	}
+}
+
+// The acknowledgement of an earlier frame is made from a later one's, in both spellings of the subject.
+func TestAckReply(t *testing.T) {
+	for reply, want := range map[string]string{
+		"$JS.ACK.S.C.1.20.10.1700000000.5":               "$JS.ACK.S.C.1.15.5.1700000000.5",
+		"$JS.ACK.hub.hash.S.C.1.20.10.1700000000.5":      "$JS.ACK.hub.hash.S.C.1.15.5.1700000000.5",
+		"$JS.ACK.hub.hash.S.C.1.20.10.1700000000.5.rand": "$JS.ACK.hub.hash.S.C.1.15.5.1700000000.5.rand",
+		"$JS.ACK.S.C.1.20.3.1700000000.5":                "", // 15 was never delivered to this consumer
+		"$JS.FC.S.C":                                     "",
+	} {
+		if got, _ := nats.AckReply(reply, 15); got != want {
+			t.Errorf("%s gives %q, want %q", reply, got, want)
+		}
+	}
+}
+
+// Every id survives its way through a subject.
+func FuzzToken(f *testing.F) {
+	f.Add("")
+	f.Add("Branch_001")
+	f.Add("=2E.*> \x00é")
+	f.Fuzz(func(t *testing.T, id string) {
+		if got, ok := nats.Untoken(pipeline.Token(id)); !ok || got != id {
+			t.Errorf("%q became %q", id, got)
+		}
+	})
+}

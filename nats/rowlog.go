@@ -1,0 +1,196 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"fanmill/pipeline"
+)
+
+const (
+	publishTimeout  = 10 * time.Second // for one answer
+	publishPatience = 60 * time.Second // with a server that fails or does not answer, before the attempt is given up
+)
+
+// rowLog is one stream. It holds no state of the stream: every question goes to the server.
+type rowLog struct {
+	c        *Conn
+	run      string
+	id       pipeline.LogID
+	maxBytes int64 // of the stream; -1 is no limit
+	maxBody  int
+	room     *room
+}
+
+var _ pipeline.RowLog = (*rowLog)(nil)
+
+// MaxBody leaves room for the headers, and for a second frame in the log: one that fills it alone would stop everything.
+func (l *rowLog) MaxBody() int { return l.maxBody }
+
+// Publish stores f. It waits while the log is full, for as long as ctx allows; a server that fails it gives a minute.
+func (l *rowLog) Publish(ctx context.Context, f *pipeline.Frame) error {
+	m := l.message(f)
+	size := storedSize(m)
+	if l.maxBytes > 0 && size > l.maxBytes {
+		return pipeline.Permanent(fmt.Errorf("publish frame %d of %s: its %d bytes never fit the row log of %d bytes: raise logMaxBytes",
+			f.Number, f.Connection, size, l.maxBytes))
+	}
+	if most := l.c.nc.MaxPayload(); int64(len(f.Body)) > most-headerRoom/2 {
+		return pipeline.Permanent(fmt.Errorf("publish frame %d of %s: its %d bytes are more than a message may have: raise max_payload (%d bytes) of the NATS server",
+			f.Number, f.Connection, size, most))
+	}
+	var failing time.Time // since when the server has failed; zero after it last worked
+	pause := 20 * time.Millisecond
+	for {
+		woken := l.room.woken()
+		err := l.store(ctx, m)
+		if err == nil {
+			return nil
+		}
+		full := false
+		if ctx.Err() == nil && apiCode(err) == codeStoreFailed { // full, or a disk that fails: the state tells
+			if st, serr := l.State(ctx); serr == nil {
+				full = st.MaxBytes > 0 && st.Bytes+size > st.MaxBytes
+			} else if errors.Is(serr, pipeline.ErrNoLog) {
+				return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, serr)
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, ctx.Err())
+		case full:
+			failing = time.Time{}
+			if err := l.room.wait(ctx, woken, func(ctx context.Context) (bool, error) {
+				st, err := l.State(ctx)
+				if err != nil && (ctx.Err() != nil || errors.Is(err, pipeline.ErrNoLog)) {
+					return false, err
+				}
+				return err == nil && st.Bytes+size <= st.MaxBytes, nil
+			}); err != nil {
+				return fmt.Errorf("publish frame %d of %s: waiting for space in the row log: %w", f.Number, f.Connection, err)
+			}
+			continue
+		case apiCode(err) == codeWrongStream, apiCode(err) == jetstream.JSErrCodeStreamNotFound:
+			return fmt.Errorf("publish frame %d of %s: %w: %w", f.Number, f.Connection, pipeline.ErrNoLog, err)
+		case l.c.nc.IsClosed():
+			return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, err)
+		}
+		if err := classify(ctx, fmt.Sprintf("publish frame %d of %s", f.Number, f.Connection), err); pipeline.IsPermanent(err) {
+			return err
+		} else if failing.IsZero() {
+			failing, pause = time.Now(), 20*time.Millisecond
+		} else if time.Since(failing) > publishPatience {
+			return err
+		}
+		if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
+			if _, serr := l.State(ctx); errors.Is(serr, pipeline.ErrNoLog) {
+				return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, serr)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		}
+	}
+}
+
+// store is one try. An answer that says "duplicate" is a success: the frame is there, from a try whose answer was lost.
+func (l *rowLog) store(ctx context.Context, m *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	_, err := l.c.within(ctx, func(ctx context.Context) error {
+		_, err := l.c.js.PublishMsg(ctx, m)
+		return err
+	})
+	return err
+}
+
+// info asks for the stream, and is ErrNoLog if it is gone or another one of the same name.
+func (l *rowLog) info(ctx context.Context, what string) (s jetstream.Stream, info *jetstream.StreamInfo, err error) {
+	what += " of row log " + l.id.Stream
+	gone := false
+	err = l.c.call(ctx, what, func(ctx context.Context) error {
+		s, err = l.c.js.Stream(ctx, l.id.Stream)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			gone = true
+			return nil
+		}
+		if err == nil {
+			info = s.CachedInfo()
+			gone = !info.Created.Equal(l.id.Created)
+		}
+		return err
+	})
+	if err == nil && gone {
+		err = fmt.Errorf("%s: %w", what, pipeline.ErrNoLog)
+	}
+	return s, info, err
+}
+
+// State is where the log stands.
+func (l *rowLog) State(ctx context.Context) (pipeline.LogState, error) {
+	_, info, err := l.info(ctx, "state")
+	if err != nil {
+		return pipeline.LogState{ID: l.id}, err
+	}
+	return l.stateOf(info), nil
+}
+
+func (l *rowLog) stateOf(info *jetstream.StreamInfo) pipeline.LogState {
+	st := pipeline.LogState{ID: l.id, First: info.State.FirstSeq, Last: info.State.LastSeq,
+		Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes}
+	if info.State.Msgs == 0 {
+		st.First = st.Last + 1
+	}
+	return st
+}
+
+// Trim drops frames up to seq, or all there are if that is less: a purge past the end would also delete frames that
+// are yet to come.
+func (l *rowLog) Trim(ctx context.Context, seq uint64) error {
+	s, info, err := l.info(ctx, "trim")
+	if err != nil {
+		return err
+	}
+	st := l.stateOf(info)
+	seq = min(seq, st.Last)
+	if seq < st.First || seq == 0 {
+		return nil
+	}
+	if err := l.c.call(ctx, "trim row log "+l.id.Stream, func(ctx context.Context) error {
+		return s.Purge(ctx, jetstream.WithPurgeSequence(seq+1))
+	}); err != nil {
+		return err
+	}
+	l.room.freed()
+	return nil
+}
+
+// LastFrame is the newest frame of a connection.
+func (l *rowLog) LastFrame(ctx context.Context, connection string) (*pipeline.Frame, error) {
+	s, _, err := l.info(ctx, "last frame")
+	if err != nil {
+		return nil, err
+	}
+	var f *pipeline.Frame
+	err = l.c.call(ctx, "last frame of "+connection, func(ctx context.Context) error {
+		m, err := s.GetLastMsgForSubject(ctx, pipeline.TopicRows(l.run, connection))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err == nil {
+			f, err = frame(m.Sequence, m.Subject, m.Header, m.Data)
+		}
+		return err
+	})
+	if f != nil && f.Kind == pipeline.FrameRows {
+		f.Body = nil
+	}
+	return f, err
+}

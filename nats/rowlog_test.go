@@ -1,0 +1,254 @@
+package nats_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"fanmill/nats"
+	"fanmill/pipeline"
+)
+
+// A frame comes back as it was published, whatever its kind and however odd the connection's id.
+func TestFramesRoundTrip(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "20260101-000000-abc", 64<<20)
+	odd := "Zweigstelle Köln. / Nr. 7\n*>="
+	in := []*pipeline.Frame{
+		{Kind: pipeline.FrameOpen, Connection: odd, Attempt: 3, Number: 0, Fragments: 1, Body: []byte(`{"queries":[]}`)},
+		{Kind: pipeline.FrameRows, Connection: odd, Attempt: 3, Number: 1, Query: 2, Rows: 0, Fragment: 0, Fragments: 2, Body: []byte{1, 0, 255}},
+		{Kind: pipeline.FrameRows, Connection: odd, Attempt: 3, Number: 2, Query: 2, Rows: 1, Fragment: 1, Fragments: 2, Body: []byte{13, 10}},
+		{Kind: pipeline.FrameRows, Connection: "", Attempt: 1, Number: 1 << 40, Query: 0, Rows: 77, Fragments: 1, Body: []byte("x")},
+		{Kind: pipeline.FrameEOF, Connection: odd, Attempt: 3, Number: 3, Fragments: 1, Body: []byte(`{"rows":[1]}`)},
+		{Kind: pipeline.FrameFailed, Connection: "b", Attempt: 4, Number: 0, Fragments: 1, Body: []byte(`{}`)},
+	}
+	publish(t, l, in...)
+	r, err := l.Reader(within(t), "excel-abcd", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for i, f := range read(t, r, len(in), 1<<20) {
+		want := *in[i]
+		want.Seq = uint64(i + 1)
+		if !reflect.DeepEqual(*f, want) {
+			t.Errorf("frame %d is\n%+v, published was\n%+v", i, *f, want)
+		}
+	}
+	f, err := l.LastFrame(within(t), odd)
+	if err != nil || f == nil || f.Kind != pipeline.FrameEOF || f.Attempt != 3 || f.Number != 3 || f.Seq != 5 || string(f.Body) != `{"rows":[1]}` {
+		t.Errorf("last frame is %+v, %v", f, err)
+	}
+	if f, err = l.LastFrame(within(t), ""); err != nil || f == nil || f.Rows != 77 || f.Body != nil {
+		t.Errorf("last rows frame is %+v, %v; it comes without its body", f, err)
+	}
+	if f, err = l.LastFrame(within(t), "never"); f != nil || err != nil {
+		t.Errorf("last frame of a connection without any is %+v, %v", f, err)
+	}
+}
+
+// A frame that is published again because its answer was lost is in the log once.
+func TestRetryIsStoredOnce(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "r", 1<<20)
+	publish(t, l, rows("a", 1, 100), rows("a", 1, 100), rows("a", 2, 100), rows("a", 1, 100))
+	if st, err := l.State(within(t)); err != nil || st.Last != 2 || st.First != 1 {
+		t.Errorf("state %+v, %v; two frames were published", st, err)
+	}
+}
+
+// The log's disk is bounded: publishers wait while it is full, a trim wakes them, and no frame is lost, repeated or moved.
+func TestFullLogWaitsForTrim(t *testing.T) {
+	for _, where := range []string{"here", "another process"} {
+		t.Run(where, func(t *testing.T) {
+			dir := t.TempDir()
+			c := open(t, dir)
+			l := newLog(t, c, "r", 1<<20)
+			trimmer := l
+			if where != "here" {
+				var err error
+				if trimmer, err = open(t, dir).RowLogs().Open(within(t), "r", 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			const connections, each = 3, 40
+			size := 100_000
+			var wg sync.WaitGroup
+			for _, id := range []string{"a", "b", "c"} {
+				wg.Go(func() {
+					for n := range each {
+						if err := l.Publish(within(t), rows(id, uint64(n), size)); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			r, err := trimmer.Reader(within(t), "slow", 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			next := map[string]uint64{}
+			for seen := 0; seen < connections*each; {
+				eventually(t, "the log fills up", func() bool {
+					st, err := trimmer.State(within(t))
+					if err != nil || st.Bytes > st.MaxBytes {
+						t.Fatalf("state %+v, %v", st, err)
+					}
+					left := uint64(connections*each) - st.Last
+					return left == 0 || st.Bytes+int64(size) > st.MaxBytes
+				})
+				frames := read(t, r, 1, 400_000)
+				for _, f := range frames {
+					if f.Number != next[f.Connection] {
+						t.Fatalf("%s: frame %d, want %d", f.Connection, f.Number, next[f.Connection])
+					}
+					next[f.Connection]++
+					seen++
+				}
+				if err := trimmer.Trim(within(t), frames[len(frames)-1].Seq); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// A publisher that waits for space stops when it is told to, and is told when its log is deleted.
+func TestFullLogEndsWithContextAndLog(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "r", 300_000)
+	publish(t, l, rows("a", 1, 130_000), rows("a", 2, 130_000))
+	ctx, cancel := context.WithCancel(within(t))
+	errs := make(chan error)
+	go func() { errs <- l.Publish(ctx, rows("a", 3, 130_000)) }()
+	eventually(t, "the publisher waits", func() bool { return nats.Waiting(l) })
+	cancel()
+	if err := <-errs; !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled publisher returned %v", err)
+	}
+	go func() { errs <- l.Publish(within(t), rows("a", 3, 130_000)) }()
+	eventually(t, "the publisher waits", func() bool { return nats.Waiting(l) })
+	if err := c.RowLogs().Delete(within(t), "r", 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-errs; !errors.Is(err, pipeline.ErrNoLog) {
+		t.Errorf("a publisher into a deleted log returned %v", err)
+	}
+	if err := c.RowLogs().Delete(within(t), "r", 1); err != nil {
+		t.Errorf("deleting what is gone: %v", err)
+	}
+}
+
+// What no log or message can ever hold fails for good, naming the setting; the room asked for is what the server counts.
+func TestTooLarge(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "r", 500_000)
+	err := l.Publish(within(t), rows("a", 1, 500_000))
+	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "logMaxBytes") {
+		t.Errorf("a frame larger than the log: %v", err)
+	}
+	if l.MaxBody() > 250_000 {
+		t.Errorf("MaxBody %d lets one frame fill a log of 500,000", l.MaxBody())
+	}
+	f := rows("a", 1, l.MaxBody())
+	publish(t, l, f)
+	if st, err := l.State(within(t)); err != nil || st.Bytes != nats.StoredSize(l, f) {
+		t.Errorf("the server counts %d bytes, we %d (%v)", st.Bytes, nats.StoredSize(l, f), err)
+	}
+	big := newLog(t, c, "big", 64<<20)
+	publish(t, big, rows("a", 1, big.MaxBody()))
+	err = big.Publish(within(t), rows("a", 2, 9<<20))
+	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "max_payload") {
+		t.Errorf("a frame larger than a message: %v", err)
+	}
+}
+
+// A new generation replaces the log; whoever still writes the old one is refused and does not reach the new one.
+func TestGenerations(t *testing.T) {
+	c := open(t, t.TempDir())
+	old := newLog(t, c, "r", 1<<20)
+	publish(t, old, rows("a", 1, 100))
+	again, err := c.RowLogs().Create(within(t), manifest("r", 1<<20), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := old.State(within(t))
+	b, err := again.State(within(t))
+	if err != nil || !a.ID.Same(b.ID) || b.Last != 1 {
+		t.Errorf("adopting gives %+v, %v; the log is %+v", b, err, a)
+	}
+	young, err := c.RowLogs().Create(within(t), manifest("r", 1<<20), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Publish(within(t), rows("a", 2, 100)); !errors.Is(err, pipeline.ErrNoLog) {
+		t.Errorf("publishing to generation 1: %v", err)
+	}
+	if err := old.Trim(within(t), 1); !errors.Is(err, pipeline.ErrNoLog) {
+		t.Errorf("trimming generation 1: %v", err)
+	}
+	if _, err := c.RowLogs().Open(within(t), "r", 1); !errors.Is(err, pipeline.ErrNoLog) {
+		t.Errorf("opening generation 1: %v", err)
+	}
+	if _, err := c.RowLogs().Create(within(t), manifest("r", 1<<20), 1); !errors.Is(err, pipeline.ErrFenced) {
+		t.Errorf("making generation 1 after 2: %v", err)
+	}
+	if st, err := young.State(within(t)); err != nil || st.Last != 0 || st.First != 1 {
+		t.Errorf("generation 2 is %+v, %v; nothing was published to it", st, err)
+	}
+	// A log made anew under the same name is not the one that was open.
+	if err := c.RowLogs().Delete(within(t), "r", 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RowLogs().Create(within(t), manifest("r", 1<<20), 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := young.State(within(t)); !errors.Is(err, pipeline.ErrNoLog) {
+		t.Errorf("state of a log that was replaced: %v", err)
+	}
+	_, meta, err := c.Config("FANMILL_ROWS_r_2", "")
+	if err != nil || meta["fanmill.run"] != "r" || meta["fanmill.job"] != "job_gst" || meta["fanmill.generation"] != "2" {
+		t.Errorf("metadata %v, %v", meta, err)
+	}
+}
+
+// Trim never reaches past the end, where it would delete frames that are yet to come, and repeats harmlessly.
+func TestTrimStopsAtTheEnd(t *testing.T) {
+	c := open(t, t.TempDir())
+	l := newLog(t, c, "r", 1<<20)
+	if err := l.Trim(within(t), 100); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, l, rows("a", 1, 10), rows("a", 2, 10), rows("a", 3, 10))
+	for _, seq := range []uint64{0, 1, 1, 1000, 1000} {
+		if err := l.Trim(within(t), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st, err := l.State(within(t)); err != nil || st.First != 4 || st.Last != 3 || st.Bytes != 0 {
+		t.Fatalf("an emptied log is %+v, %v", st, err)
+	}
+	publish(t, l, rows("a", 4, 10))
+	if st, err := l.State(within(t)); err != nil || st.First != 4 || st.Last != 4 {
+		t.Errorf("after the next frame it is %+v, %v", st, err)
+	}
+}
+
+// With no storage left to reserve, the run is refused with a message that says what to do.
+func TestReservationIsRefusedClearly(t *testing.T) {
+	c, err := nats.Open(within(t), nats.Options{DataDir: t.TempDir(), MaxStore: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, c)
+	_, err = c.RowLogs().Create(within(t), manifest("r", 64<<20), 1)
+	if err == nil || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "logMaxBytes") {
+		t.Errorf("a log larger than the store: %v", err)
+	}
+}

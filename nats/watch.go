@@ -1,0 +1,124 @@
+package nats
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"fanmill/pipeline"
+)
+
+// Watch follows the keys. nats.go's own watcher notices a restarted server only by missed heartbeats; this one begins
+// anew with every session, after the last revision it has seen, and so loses no change and repeats none.
+func (b *bucket) Watch(ctx context.Context, pattern string) (<-chan pipeline.KVEntry, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	release := context.AfterFunc(b.c.root, cancel)
+	w := &watch{b: b, pattern: pattern, out: make(chan pipeline.KVEntry, 64)}
+	first, session, err := w.begin(ctx)
+	if err != nil {
+		release()
+		cancel()
+		return nil, err
+	}
+	b.c.work.Add(1)
+	go func() {
+		defer b.c.work.Done()
+		defer close(w.out)
+		defer cancel()
+		defer release()
+		w.run(ctx, first, session)
+	}()
+	return w.out, nil
+}
+
+type watch struct {
+	b       *bucket
+	pattern string
+	out     chan pipeline.KVEntry
+	last    uint64 // revision
+	primed  bool   // the marker behind the present entries was sent
+}
+
+// begin starts a watcher behind the last revision seen, and names the session it belongs to.
+func (w *watch) begin(ctx context.Context) (kw jetstream.KeyWatcher, session context.Context, err error) {
+	err = w.b.call(ctx, "watch", w.pattern, func(ctx context.Context) error {
+		if session, err = w.b.c.link.wait(ctx); err != nil {
+			return err
+		}
+		var opts []jetstream.WatchOpt
+		if w.last > 0 {
+			st, err := w.b.kv.Status(ctx)
+			if err != nil {
+				return err
+			}
+			// A store that was rolled back counts its revisions anew: all of it is news then.
+			if s, ok := st.(*jetstream.KeyValueBucketStatus); ok && s.StreamInfo().State.LastSeq >= w.last {
+				opts = append(opts, jetstream.ResumeFromRevision(w.last+1))
+			}
+		}
+		// The watcher must outlive this call; it is stopped by run.
+		kw, err = w.b.kv.Watch(context.WithoutCancel(ctx), w.pattern, opts...)
+		return err
+	})
+	return kw, session, err
+}
+
+func (w *watch) run(ctx context.Context, kw jetstream.KeyWatcher, session context.Context) {
+	for {
+		again := w.forward(ctx, kw, session)
+		stopWatch(kw)
+		for kw = nil; again && kw == nil; {
+			var err error
+			if kw, session, err = w.begin(ctx); err != nil {
+				if ctx.Err() != nil {
+					return
+				}
+				w.b.c.log.Warn("watch interrupted, trying again", "bucket", w.b.name, "keys", w.pattern, "error", err)
+				select {
+				case <-time.After(time.Second):
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+		if !again {
+			return
+		}
+	}
+}
+
+// forward passes updates on until ctx ends (false) or the session or the watcher does (true).
+func (w *watch) forward(ctx context.Context, kw jetstream.KeyWatcher, session context.Context) (again bool) {
+	for {
+		select {
+		case e, ok := <-kw.Updates():
+			var out pipeline.KVEntry
+			switch {
+			case !ok:
+				return true
+			case e == nil && w.primed:
+				continue
+			case e == nil:
+				w.primed = true
+			default:
+				out = entry(e)
+				if out.Deleted && !w.primed {
+					continue // what was deleted before is not present
+				}
+			}
+			select {
+			case w.out <- out:
+			case <-ctx.Done():
+				return false
+			}
+			if e != nil {
+				w.last = e.Revision()
+			}
+		case <-session.Done():
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
