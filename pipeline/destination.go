@@ -56,7 +56,9 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 		case ctx.Err() != nil, errors.Is(err, ErrHeld):
 			return err
 		case errors.Is(err, ErrFenced):
-			return d.fenced(ctx, m, dest, err)
+			if stillOurs, ferr := d.fenced(ctx, m, dest, previous, err); !stillOurs {
+				return ferr
+			}
 		case IsPermanent(err) || errors.Is(err, ErrGap) || errors.Is(err, ErrLost):
 			return d.detach(ctx, v, err)
 		}
@@ -77,12 +79,18 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 	}
 }
 
-// fenced tells a detached destination (the coordinator took its record) from a takeover.
-func (d *Deliverer) fenced(ctx context.Context, m *Manifest, dest *ManifestDestination, err error) error {
-	if rec, loadErr := d.Records.Load(ctx, m.Run, dest.ID); loadErr == nil && rec.State == RecordDetached {
-		return nil
+// fenced tells what stopped a delivery. If the record is still ours, a claimer that had overslept its own claim renamed our
+// folder away: claiming once more puts that right. If the coordinator detached the destination, all is said. Else it is a takeover.
+func (d *Deliverer) fenced(ctx context.Context, m *Manifest, dest *ManifestDestination, token string, err error) (stillOurs bool, _ error) {
+	if rec, loadErr := d.Records.Load(ctx, m.Run, dest.ID); loadErr == nil {
+		if token != "" && rec.Token == token {
+			return true, nil
+		}
+		if rec.State == RecordDetached {
+			return false, nil
+		}
 	}
-	return fmt.Errorf("destination %s: %w; this process stops writing to it and has changed nothing that the other one relies on", dest.ID, err)
+	return false, fmt.Errorf("destination %s: %w; this process stops writing to it and has changed nothing that the other one relies on", dest.ID, err)
 }
 
 // detach gives the destination up for this run, so that it holds up nobody else.
@@ -91,7 +99,7 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 	change := func(r *CommitRecord) {
 		r.State, r.Error = RecordDetached, shortError(cause)
 		if errors.Is(cause, ErrLost) {
-			*r = CommitRecord{State: r.State, Error: r.Error, Token: r.Token, N: r.N}
+			*r = CommitRecord{State: r.State, Error: r.Error, Lost: true, Token: r.Token, N: r.N}
 		}
 	}
 	var err error
@@ -101,7 +109,8 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 		err = d.Records.Reset(ctx, v.m.Run, v.dest.ID, change)
 	}
 	if errors.Is(err, ErrFenced) {
-		return d.fenced(ctx, v.m, v.dest, err)
+		_, err = d.fenced(ctx, v.m, v.dest, "", err)
+		return err
 	}
 	if err == nil {
 		d.notify(v.m, Event{Kind: EventDetached, Destination: v.dest.ID, Error: shortError(cause)})
@@ -311,14 +320,16 @@ func (v *delivery) follow(ctx context.Context) error {
 				return err
 			}
 		}
-		switch {
-		case len(v.ready) > 0 || len(v.failed) > 0:
-			err = v.commit(ctx)
-		case v.volatile >= v.maxBytes/2:
-			err = v.cut(ctx)
+		if len(v.ready) > 0 || len(v.failed) > 0 {
+			if err := v.commit(ctx); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
+		// Also right after a commit: if the log is full of other connections' frames, nothing more may come before this.
+		if v.volatile >= v.maxBytes/2 {
+			if err := v.cut(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

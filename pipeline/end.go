@@ -75,6 +75,7 @@ func (r *run) end(ctx context.Context, records map[string]CommitRecord) (*Outcom
 			return nil, err
 		}
 		out.Reports = append(out.Reports, NewReport(r.m, d, records[d.ID], reasons))
+		out.Lost = out.Lost || records[d.ID].Lost
 	}
 	rec := r.cell.Value()
 	rec.State, rec.N, rec.Ended = out.State, rec.N+1, time.Now().UTC()

@@ -45,6 +45,7 @@ type Outcome struct {
 	State   RunState
 	Started time.Time
 	Reports []*Report // by destination
+	Lost    bool      // a destination's committed bytes were gone, and are not delivered again yet
 }
 
 // Run asks for a run of job by a trigger message, takes that message, and carries the run out in this process. An error means
@@ -110,6 +111,15 @@ func (n *Node) take(ctx context.Context, job *Job, msg *message.Message) (*Outco
 	}
 	r, err := n.begin(ctx, job, t, runID(msg))
 	if err != nil {
+		return nil, err
+	}
+	out, err := r.execute(ctx)
+	if err != nil || !out.Lost {
+		return out, err
+	}
+	// A destination found its committed bytes gone. The run knows how to bring them again, so nobody has to ask for it.
+	n.Log.Warn(fmt.Sprintf("run %s delivers anew what was lost", out.Run))
+	if r, err = n.resume(ctx, job, t, r.cell); err != nil {
 		return nil, err
 	}
 	return r.execute(ctx)

@@ -27,6 +27,7 @@ type CommitRecord struct {
 	LeaseMS  int64              `json:"leaseMs,omitempty"` // the owner writes at least every third of it
 	State    RecordState        `json:"state"`
 	Error    string             `json:"error,omitempty"` // why it is detached
+	Lost     bool               `json:"lost,omitempty"`  // what it had committed is gone: it is to be delivered anew
 	Log      LogID              `json:"log"`
 	Seq      uint64             `json:"seq"` // frames up to here need not be read again
 	Commits  int                `json:"commits"`

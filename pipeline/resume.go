@@ -251,7 +251,7 @@ func (r *run) reopenRecord(ctx context.Context, id string, rec *CommitRecord, as
 		if c.State != RecordFinishing || len(ask) > 0 {
 			c.State = RecordOpen
 		}
-		c.Error = ""
+		c.Error, c.Lost = "", false
 		for i, floor := range ask {
 			if _, ok := c.Settled[i]; ok {
 				continue

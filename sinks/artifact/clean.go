@@ -1,0 +1,119 @@
+package artifact
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"fanmill/pipeline"
+)
+
+// Clean removes everything private: the claim's folder, those it found, the lock, and the folders around them if nothing
+// else is in there. The public file then is an ordinary file with one name. keepPrevious leaves "<name>.previous"; complete
+// success does not need it. Clean may be called again, and by a process that has not claimed the artifact, after a crash:
+// then it does nothing while anybody works on it.
+func (a *Artifact) Clean(keepPrevious bool) error {
+	claimed := a.dir != ""
+	if !claimed {
+		if err := a.resolve(false); err != nil {
+			return err
+		}
+		if !exists(a.base) {
+			return nil
+		}
+		if err := a.acquire(); err != nil && !pipeline.IsPermanent(err) {
+			return err
+		}
+		if a.lock == nil {
+			return nil
+		}
+		if err := a.listAll(); err != nil {
+			return err
+		}
+	} else if exists(a.dir) {
+		if err := a.leave(); err != nil {
+			return err
+		}
+	}
+	if !keepPrevious && (!claimed || a.state.Began) {
+		if err := a.removePrevious(); err != nil {
+			return err
+		}
+	}
+	if claimed {
+		a.orphans = append(a.orphans, a.dir)
+	}
+	for _, path := range a.orphans {
+		if err := os.RemoveAll(path); err != nil {
+			return a.trouble("remove", path, err)
+		}
+		a.step("removed")
+	}
+	a.orphans = nil
+	return a.removeBase()
+}
+
+// leave writes the report that is owed and closes the parts.
+func (a *Artifact) leave() error {
+	for p := range a.parts {
+		if err := p.Close(); err != nil {
+			a.log.Debug("close part", "error", err)
+		}
+	}
+	return a.writeOwed()
+}
+
+// listAll finds the folders of all claims. The lock is held and the record says finished: none of them is in use.
+func (a *Artifact) listAll() error {
+	entries, err := os.ReadDir(a.base)
+	if err != nil {
+		return a.trouble("read", a.base, err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			a.orphans = append(a.orphans, filepath.Join(a.base, e.Name()))
+		}
+	}
+	return nil
+}
+
+// removePrevious removes the kept file. A claimed artifact's goes by way of its folder: a process that was fenced finds it gone
+// and removes nothing of its successor's.
+func (a *Artifact) removePrevious() error {
+	if !exists(a.previousName()) {
+		return nil
+	}
+	var err error
+	if a.dir != "" && exists(a.dir) {
+		err = a.ops.rename(a.previousName(), a.in("previous"))
+	} else if a.dir == "" {
+		err = os.Remove(a.previousName())
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if inUse(err) {
+		a.log.Warn("the earlier file is open in another program and stays", "file", a.previousName())
+		return nil
+	}
+	return a.trouble("remove", a.previousName(), err)
+}
+
+// removeBase gives the lock up, removes its file, and the folders above it if they are empty.
+func (a *Artifact) removeBase() error {
+	if a.lock == nil {
+		return nil // somebody else's
+	}
+	path := filepath.Join(a.base, "lock")
+	removed := os.Remove(path) // while it is held, where the system can: whoever gets it next must find the file gone
+	if err := a.unlock(); err != nil {
+		return a.trouble("unlock", path, err)
+	}
+	if removed != nil {
+		_ = os.Remove(path) // Windows removes no open file
+	}
+	_ = os.Remove(a.base)
+	_ = os.Remove(filepath.Dir(a.base))
+	return nil
+}

@@ -1,0 +1,157 @@
+package artifact
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The functions of this file give files that are not ours names of their own. They never take a name away: the public one goes on
+// showing the file until something of ours is renamed over it. The new name is made from one in the claim's folder, so
+// that a process that was fenced cannot litter the user's folder.
+
+// previousName is where the file that a run replaces is kept until the run's complete success.
+func (a *Artifact) previousName() string { return a.path + ".previous" }
+
+// editedName is the n-th name for a file that a user changed: "sales (edited).csv", "sales (edited 2).csv".
+func (a *Artifact) editedName(n int) string {
+	ext := filepath.Ext(a.path)
+	if n == 1 {
+		return strings.TrimSuffix(a.path, ext) + " (edited)" + ext
+	}
+	return fmt.Sprintf("%s (edited %d)%s", strings.TrimSuffix(a.path, ext), n, ext)
+}
+
+// hold gives the file at path a second name in the claim's folder, or a copy of it where that cannot be; "" if there is no file.
+func (a *Artifact) hold(path string) (held string, err error) {
+	held = a.in("kept")
+	switch err := a.linkOrCopy(path, held, a.links); {
+	case err == nil:
+	case inUse(err):
+		return "", fmt.Errorf("%w: %w", errInUse, err)
+	case errors.Is(err, fs.ErrNotExist) && exists(a.dir):
+		return "", nil // a user took it away in this moment
+	default:
+		return "", a.trouble("keep", path, err)
+	}
+	a.step("held")
+	return held, nil
+}
+
+// keepPrevious keeps what stood at the public name before the run's first publication. An older file of that name, from an
+// earlier run, is replaced.
+func (a *Artifact) keepPrevious() error {
+	held, err := a.hold(a.path)
+	if err != nil || held == "" {
+		return err
+	}
+	if err := a.move(held, a.previousName()); err != nil {
+		return err
+	}
+	a.step("previous")
+	a.log.Info("the file of an earlier run is kept until this one is complete", "file", a.path, "kept", a.previousName())
+	return nil
+}
+
+// keepEdited keeps a file that a user changed or put in place of ours, under a name that nothing has.
+func (a *Artifact) keepEdited(path string) error {
+	held, err := a.hold(path)
+	if err != nil || held == "" {
+		return err
+	}
+	name, isNew, err := a.nameEdited(held)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(held); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return a.trouble("remove", held, err)
+	}
+	a.step("edited")
+	if isNew {
+		a.log.Warn(fmt.Sprintf("%s was changed by another program; its content is kept as %s, and the rows of this run go on in %s", a.path, filepath.Base(name), filepath.Base(a.path)))
+	}
+	return nil
+}
+
+// keepStrays keeps what a program has saved into a private file that it held open from when that was public. It is the last
+// look at them: whoever cleans up does not know their fingerprints.
+func (a *Artifact) keepStrays() error {
+	public, err := stat(a.path)
+	if err != nil {
+		public = nil
+	}
+	for i := range a.files {
+		f := &a.files[i]
+		info, err := stat(a.in(f.name))
+		if err != nil {
+			return a.trouble("look at", a.in(f.name), err)
+		}
+		if f.dirty || fingerprintOf(info) == f.print || public != nil && os.SameFile(info, public) {
+			continue
+		}
+		if err := a.keepEdited(a.in(f.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nameEdited gives a held file its name. One that has a name already, because a crash or a second look came in between, keeps that.
+func (a *Artifact) nameEdited(held string) (name string, isNew bool, err error) {
+	if a.same(held, a.previousName()) {
+		return a.previousName(), false, nil
+	}
+	for n := 1; ; n++ {
+		name = a.editedName(n)
+		if exists(name) {
+			if a.same(held, name) {
+				return name, false, nil
+			}
+			continue
+		}
+		err := a.ops.link(held, name)
+		switch {
+		case err == nil:
+			return name, true, nil
+		case errors.Is(err, fs.ErrExist):
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			return "", false, a.trouble("keep", name, err)
+		}
+		// No hard links: the name is taken by creating it, which never replaces anything, and then replaced by the copy.
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			return "", false, a.trouble("keep", name, err)
+		}
+		a.step("reserved")
+		if err := a.move(held, name); err != nil {
+			_ = os.Remove(name)
+			return "", false, err
+		}
+		return name, true, nil
+	}
+}
+
+// same reports whether two names show the same file, or files of the same content.
+func (a *Artifact) same(x, y string) bool {
+	ix, errX := stat(x)
+	iy, errY := stat(y)
+	if errX != nil || errY != nil || !ix.Mode().IsRegular() || ix.Size() != iy.Size() {
+		return false
+	}
+	if os.SameFile(ix, iy) {
+		return true
+	}
+	sx, errX := sumFile(x)
+	sy, errY := sumFile(y)
+	return errX == nil && errY == nil && sx == sy
+}

@@ -1,0 +1,65 @@
+package artifact
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+
+	"fanmill/pipeline"
+)
+
+// reportEvery bounds how often the report is written while connections settle by the hundred.
+const reportEvery = time.Second
+
+// reporter remembers what of the report is owed.
+type reporter struct {
+	owed []byte // written by the next report or by Close
+	last time.Time
+}
+
+// reportName is where the report stands, beside the artifact.
+func (a *Artifact) reportName() string { return a.path + ".manifest.json" }
+
+// report writes r as <artifact>.manifest.json, atomically, with the length and checksum of what is committed. At most one a
+// second is written, except the first and the final one; the newest is owed until then.
+func (a *Artifact) report(r *pipeline.Report, p Print) error {
+	if r == nil {
+		return nil
+	}
+	out := *r
+	out.Length, out.SHA256 = p.Length, p.SHA256
+	if out.Artifact == "" {
+		out.Artifact = a.path
+	}
+	text, err := json.MarshalIndent(&out, "", "  ")
+	if err != nil {
+		return pipeline.Permanent(err)
+	}
+	a.reports.owed = append(text, '\n')
+	if r.State == pipeline.RecordOpen && !a.reports.last.IsZero() && a.clock().Sub(a.reports.last) < reportEvery {
+		return nil
+	}
+	return a.writeOwed()
+}
+
+// writeOwed writes the newest report. One that a program holds open stays owed.
+func (a *Artifact) writeOwed() error {
+	if a.reports.owed == nil {
+		return nil
+	}
+	tmp := a.in("report")
+	if err := create(tmp, func(f *os.File) error { _, err := f.Write(a.reports.owed); return err }); err != nil {
+		return a.trouble("write report", tmp, err)
+	}
+	a.step("report")
+	a.reports.last = a.clock()
+	if err := a.move(tmp, a.reportName()); errors.Is(err, errInUse) {
+		a.log.Debug("the report is open in another program", "file", a.reportName())
+		return nil
+	} else if err != nil {
+		return err
+	}
+	a.reports.owed = nil
+	return nil
+}

@@ -1,0 +1,244 @@
+package artifact_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"fanmill/pipeline"
+	"fanmill/sinks/artifact"
+)
+
+// world is a destination as its loop sees it: a folder, a commit record, and the commits that the run will make.
+type world struct {
+	t       *testing.T
+	dir     string
+	path    string
+	record  *artifact.State // nil: nothing claimed yet, or abandoned
+	owner   string          // token in the record
+	claims  int
+	noLinks bool
+	commits []string
+	compact bool // the final artifact differs from the committed bytes
+}
+
+func newWorld(t *testing.T) *world {
+	dir := t.TempDir()
+	return &world{t: t, dir: dir, path: filepath.Join(dir, "sales.csv"), commits: []string{"one\r\n", strings.Repeat("two\r\n", 100), "three\r\n"}}
+}
+
+func (w *world) open() *artifact.Artifact {
+	a := artifact.New(artifact.Spec{Path: w.path, StoreID: "store", Job: "job", Destination: "csv", Run: "run1"})
+	if w.noLinks {
+		a.WithoutLinks()
+	}
+	return a
+}
+
+// claim takes the record, as the loop does before it touches a file.
+func (w *world) claim() string {
+	w.claims++
+	w.owner = fmt.Sprintf("token%d", w.claims)
+	return w.owner
+}
+
+// cas writes the record unless another claim owns it.
+func (w *world) cas(token string, s artifact.State) error {
+	if w.owner != token {
+		return pipeline.ErrFenced
+	}
+	w.record = &s
+	return nil
+}
+
+// run drives an artifact from its claim to the end, as the loop does. The parts are made anew for every commit.
+func (w *world) run(a *artifact.Artifact, token string, step func(string)) error {
+	ctx := context.Background()
+	a.OnStep(step)
+	s, err := a.Claim(ctx, token, w.record, nil)
+	if err != nil {
+		return err
+	}
+	step("before cas")
+	if err := w.cas(token, s); err != nil {
+		return err
+	}
+	step("after cas")
+	if err := a.Adopted(ctx); err != nil {
+		return err
+	}
+	for n := s.Commits; n < len(w.commits); n++ {
+		p, err := a.CreatePart(artifact.PartName(n, "conn", 0, 1))
+		if err != nil {
+			return err
+		}
+		if err := p.Append([]byte(w.commits[n])); err != nil {
+			return err
+		}
+		step("part")
+		s, err := a.Append(func(out io.Writer) error { return p.CopyTo(out, make([]byte, 300)) }, p)
+		if err != nil {
+			return err
+		}
+		step("before cas")
+		if err := w.cas(token, s); err != nil {
+			return err
+		}
+		step("after cas")
+		if err := a.Publish(ctx, &pipeline.Report{Run: "run1", State: pipeline.RecordOpen}); err != nil {
+			return err
+		}
+		step("between commits")
+	}
+	var write func(io.Writer, io.ReaderAt, int64) error
+	if w.compact {
+		write = func(out io.Writer, in io.ReaderAt, length int64) error {
+			_, err := io.Copy(out, io.MultiReader(io.NewSectionReader(in, 0, length), strings.NewReader("end\r\n")))
+			return err
+		}
+	}
+	if s, err = a.Finish(write); err != nil {
+		return err
+	}
+	step("before cas")
+	if err := w.cas(token, s); err != nil {
+		return err
+	}
+	step("after cas")
+	if err := a.PublishFinal(ctx, &pipeline.Report{Run: "run1", State: pipeline.RecordFinished}); err != nil {
+		return err
+	}
+	step("all done")
+	return nil
+}
+
+// whole is what the finished artifact holds.
+func (w *world) whole() string {
+	s := strings.Join(w.commits, "")
+	if w.compact {
+		s += "end\r\n"
+	}
+	return s
+}
+
+// wantReadable checks that the public file is one of those that may stand there.
+func (w *world) wantReadable(also ...string) {
+	w.t.Helper()
+	text, err := os.ReadFile(w.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	may := append(also, w.whole())
+	for n := range w.commits {
+		may = append(may, strings.Join(w.commits[:n+1], ""))
+	}
+	if !slices.Contains(may, string(text)) {
+		w.t.Fatalf("the public file holds %d bytes that nobody should see: %.60q", len(text), text)
+	}
+}
+
+// wantFile checks a file's content.
+func (w *world) wantFile(path, want string) {
+	w.t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if string(got) != want {
+		w.t.Fatalf("%s holds %.60q (%d bytes), want %.60q", filepath.Base(path), got, len(got), want)
+	}
+}
+
+// names lists the folder.
+func (w *world) names() []string {
+	entries, err := os.ReadDir(w.dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func (w *world) wantNames(want ...string) {
+	w.t.Helper()
+	slices.Sort(want)
+	if got := w.names(); !slices.Equal(got, want) {
+		w.t.Fatalf("the folder holds %q, want %q", got, want)
+	}
+}
+
+// holds reports whether any visible file has this content.
+func (w *world) holds(content string) bool {
+	for _, name := range w.names() {
+		if text, err := os.ReadFile(filepath.Join(w.dir, name)); err == nil && bytes.Equal(text, []byte(content)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) put(content string) {
+	w.t.Helper()
+	tmp := filepath.Join(w.dir, "users.tmp")
+	if err := os.WriteFile(tmp, []byte(content), 0o666); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(tmp, w.path); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// saveInto changes the public file in place, as programs do that do not save by renaming, and returns what it holds now.
+func (w *world) saveInto(before, after string) string {
+	w.t.Helper()
+	text, err := os.ReadFile(w.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	users := before + string(text) + after
+	if err := os.WriteFile(w.path, []byte(users), 0o666); err != nil { // truncates and writes: the same inode
+		w.t.Fatal(err)
+	}
+	return users
+}
+
+// died is what a hook panics with to end the process at a step.
+type died struct{}
+
+// dieAt runs an artifact until its n-th step and reports whether it got that far.
+func (w *world) dieAt(n int) (step string, dead bool, err error) {
+	a := w.open()
+	defer a.Die()
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(died); !ok {
+				panic(r)
+			}
+			dead = true
+		}
+	}()
+	at := 0
+	err = w.run(a, w.claim(), func(s string) {
+		if at++; at == n {
+			step = s
+			panic(died{})
+		}
+	})
+	return step, false, err
+}

@@ -1,0 +1,87 @@
+package sinks_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+
+	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
+	"fanmill/sinks"
+)
+
+// salesColumns is the table of DESIGN's figures: 15 columns of ids, text, dates, decimal(14,2) and timestamptz.
+var salesColumns = []columnar.Column{
+	{Name: "id", Kind: columnar.Int}, {Name: "invoice_no", Kind: columnar.Text}, {Name: "gstin", Kind: columnar.Text},
+	{Name: "customer", Kind: columnar.Text}, {Name: "hsn", Kind: columnar.Text}, {Name: "quantity", Kind: columnar.Int},
+	{Name: "invoice_date", Kind: columnar.Date}, {Name: "due_date", Kind: columnar.Date},
+	{Name: "taxable", Kind: columnar.Decimal, Precision: 14, Scale: 2}, {Name: "cgst", Kind: columnar.Decimal, Precision: 14, Scale: 2},
+	{Name: "sgst", Kind: columnar.Decimal, Precision: 14, Scale: 2}, {Name: "igst", Kind: columnar.Decimal, Precision: 14, Scale: 2},
+	{Name: "total", Kind: columnar.Decimal, Precision: 14, Scale: 2}, {Name: "created", Kind: columnar.Instant}, {Name: "updated", Kind: columnar.Instant},
+}
+
+// salesBatch builds rows from first on. With commas, one name in sixteen needs quotes.
+func salesBatch(tb testing.TB, first, rows int, commas bool) *columnar.Batch {
+	tb.Helper()
+	b := columnar.NewBuilder(salesColumns)
+	for i := first; i < first+rows; i++ {
+		b.Column(0).Long(int64(i))
+		b.Column(1).String(fmt.Sprintf("INV-2026-%07d", i))
+		b.Column(2).String("29ABCDE1234F1Z5")
+		if commas && i%16 == 0 {
+			b.Column(3).String("Sharma, Sons & Co.")
+		} else {
+			b.Column(3).String("Sharma Sons & Co.")
+		}
+		b.Column(4).String("84713010")
+		b.Column(5).Long(int64(i % 97))
+		b.Column(6).Days(int32(20000 + i%365))
+		b.Column(7).Days(int32(20030 + i%365))
+		for c := 8; c <= 12; c++ {
+			b.Column(c).Decimal(decimal128.FromI64(int64(i)*7919%100_000_000 + int64(c)))
+		}
+		b.Column(13).Long(1_767_225_600_000_000 + int64(i)*1_234_567)
+		if i%8 == 0 {
+			b.Column(14).Null()
+		} else {
+			b.Column(14).Long(1_767_225_600_000_000 + int64(i)*2_234_567)
+		}
+		b.EndRow()
+	}
+	body, err := b.Encode()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	batch, err := columnar.Decode(body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return batch
+}
+
+func BenchmarkCSVEncode(b *testing.B) {
+	for _, commas := range []bool{false, true} {
+		b.Run(fmt.Sprintf("commas=%t", commas), func(b *testing.B) {
+			const rows = 4000
+			batch := salesBatch(b, 0, rows, commas)
+			s := openCSV(b, b.TempDir(), "Asia/Kolkata", nil)
+			o := opening(salesColumns)
+			part, err := s.Open(pipeline.PartID{}, &o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			var bytes int64
+			for b.Loop() {
+				c, err := part.Encode(0, 0, batch)
+				if err != nil {
+					b.Fatal(err)
+				}
+				bytes += int64(sinks.Recycle(part, c))
+			}
+			b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+			b.ReportMetric(float64(bytes)/float64(b.N)/rows, "bytes/row")
+		})
+	}
+}

@@ -1,0 +1,270 @@
+package sinks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
+	"fanmill/sinks/artifact"
+	"fanmill/sinks/xlsx"
+)
+
+// excelPart is one attempt's sheets: a file for every query.
+type excelPart struct {
+	sink    *excelSink
+	id      pipeline.PartID
+	queries []excelQuery
+}
+
+// excelQuery is one query's sheets, one after the other in its file. A query that the workbook does not take has none.
+type excelQuery struct {
+	encoder  *xlsx.Encoder
+	file     *artifact.Part
+	segments xlsx.Segments
+	losses   []pipeline.Loss
+}
+
+// excelPartState describes a part's files.
+type excelPartState struct {
+	Queries []excelQueryState `json:"queries"`
+}
+
+// excelQueryState is what was fsynced of one query: the file's length is that of the segments together.
+type excelQueryState struct {
+	Query    int                `json:"query"`
+	File     artifact.FileState `json:"file"`
+	Segments xlsx.Segments      `json:"segments,omitempty"`
+	Losses   []pipeline.Loss    `json:"losses,omitempty"`
+}
+
+func readExcelPart(p pipeline.PartState) (excelPartState, error) {
+	var ps excelPartState
+	err := json.Unmarshal(p.State, &ps)
+	for i := range ps.Queries {
+		q := &ps.Queries[i]
+		if err == nil && (q.Segments.Length() != q.File.Length || q.Query < 0 || q.Query >= len(p.Open.Queries)) {
+			err = fmt.Errorf("query %d: its sheets take %d bytes, its file %d", q.Query, q.Segments.Length(), q.File.Length)
+		}
+	}
+	if err != nil {
+		return ps, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d: %w", p.Connection, err))
+	}
+	return ps, nil
+}
+
+// newPart makes a part without files.
+func (s *excelSink) newPart(id pipeline.PartID, o *pipeline.Opening) (*excelPart, error) {
+	if want := len(s.manifest.Connections[id.Connection].Queries); len(o.Queries) != want {
+		return nil, &pipeline.RejectError{Reason: fmt.Sprintf("the connection sent %d results, the job has %d queries", len(o.Queries), want)}
+	}
+	p := &excelPart{sink: s, id: id, queries: make([]excelQuery, len(o.Queries))}
+	for q := range o.Queries {
+		if !s.takes(q) {
+			continue
+		}
+		cols, err := o.Columns(q)
+		if err != nil {
+			return nil, pipeline.Permanent(err)
+		}
+		if p.queries[q].encoder, err = xlsx.NewEncoder(cols, s.options); err != nil {
+			return nil, &pipeline.RejectError{Reason: err.Error()}
+		}
+	}
+	return p, nil
+}
+
+func (s *excelSink) Open(id pipeline.PartID, o *pipeline.Opening) (pipeline.Part, error) {
+	p, err := s.newPart(id, o)
+	if err != nil {
+		return nil, err
+	}
+	for q := range p.queries {
+		if p.queries[q].encoder == nil {
+			continue
+		}
+		name := artifact.PartName(id.Connection, s.manifest.Connections[id.Connection].ID, q, id.Attempt)
+		if p.queries[q].file, err = s.artifact.CreatePart(name); err != nil {
+			return nil, errors.Join(err, p.Discard())
+		}
+	}
+	return p, nil
+}
+
+func (s *excelSink) Reopen(state pipeline.PartState) (pipeline.Part, error) {
+	ps, err := readExcelPart(state)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.newPart(state.PartID, &state.Open)
+	if err != nil {
+		return nil, err
+	}
+	for i := range ps.Queries {
+		from := &ps.Queries[i]
+		to := &p.queries[from.Query]
+		to.segments, to.losses = from.Segments, from.Losses
+		if to.file, err = s.artifact.ReopenPart(from.File); err != nil {
+			return nil, err
+		}
+	}
+	for q := range p.queries {
+		if p.queries[q].encoder != nil && p.queries[q].file == nil {
+			return nil, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d has no file for query %d", state.Connection, q))
+		}
+	}
+	return p, nil
+}
+
+// Encode runs on any core: it only reads.
+func (p *excelPart) Encode(query int, firstRow int64, b *columnar.Batch) (pipeline.Chunk, error) {
+	e := p.queries[query].encoder
+	if e == nil {
+		return nil, nil
+	}
+	c, err := e.Encode(firstRow, b)
+	var loss *xlsx.LossError
+	switch {
+	case errors.As(err, &loss):
+		return nil, &pipeline.RejectError{Reason: loss.Error() + ` (onLoss is "fail")`}
+	case err != nil:
+		return nil, pipeline.Permanent(err)
+	}
+	return c, nil
+}
+
+func (p *excelPart) Append(query int, c pipeline.Chunk) error {
+	q := &p.queries[query]
+	if q.encoder == nil {
+		return nil
+	}
+	chunk, ok := c.(*xlsx.Chunk)
+	if !ok {
+		return pipeline.Permanent(errNotOurChunk)
+	}
+	return q.append(chunk)
+}
+
+// append writes the chunk's pieces and gives its memory back.
+func (q *excelQuery) append(c *xlsx.Chunk) error {
+	for _, piece := range c.Pieces {
+		if err := q.file.Append(piece.Data); err != nil {
+			return err
+		}
+		if err := q.segments.Add(piece); err != nil {
+			return pipeline.Permanent(err)
+		}
+	}
+	for _, l := range c.Losses {
+		q.losses = addLoss(q.losses, pipeline.Loss(l))
+	}
+	c.Release()
+	return nil
+}
+
+// addLoss counts a loss with those of the same column and kind.
+func addLoss(losses []pipeline.Loss, l pipeline.Loss) []pipeline.Loss {
+	for i := range losses {
+		if losses[i].Column == l.Column && losses[i].What == l.What {
+			losses[i].Cells += l.Cells
+			return losses
+		}
+	}
+	return append(losses, l)
+}
+
+func (p *excelPart) Sync() (json.RawMessage, error) {
+	var ps excelPartState
+	for i := range p.queries {
+		q := &p.queries[i]
+		if q.file == nil {
+			continue
+		}
+		f, err := q.file.Sync()
+		if err != nil {
+			return nil, err
+		}
+		ps.Queries = append(ps.Queries, excelQueryState{Query: i, File: f, Segments: q.segments, Losses: q.losses})
+	}
+	return json.Marshal(ps)
+}
+
+// Finish closes the last sheet of every query, and the files: a thousand connections may be spliced at once.
+func (p *excelPart) Finish() error {
+	for i := range p.queries {
+		q := &p.queries[i]
+		if q.file == nil {
+			continue
+		}
+		rows := int64(0)
+		for _, s := range q.segments {
+			rows += s.Rows
+		}
+		if err := q.append(q.encoder.Tail(rows)); err != nil {
+			return err
+		}
+		if err := q.file.Close(); err != nil {
+			return pipeline.Transient(err)
+		}
+	}
+	return nil
+}
+
+func (p *excelPart) Discard() error {
+	var err error
+	for i := range p.queries {
+		if f := p.queries[i].file; f != nil {
+			err = errors.Join(err, f.Discard())
+		}
+	}
+	return err
+}
+
+// Losses names what the cells could not hold, of all queries together.
+func (p *excelPart) Losses() []pipeline.Loss {
+	var out []pipeline.Loss
+	for i := range p.queries {
+		for _, l := range p.queries[i].losses {
+			out = addLoss(out, l)
+		}
+	}
+	return out
+}
+
+// sheets are the part's finished sheets on their way into the workbook.
+func (p *excelPart) sheets() []xlsx.NewSheet {
+	var out []xlsx.NewSheet
+	for i := range p.queries {
+		q := &p.queries[i]
+		if q.file == nil {
+			continue
+		}
+		offset := int64(0)
+		for _, segment := range q.segments {
+			at := offset
+			offset += segment.Length
+			out = append(out, xlsx.NewSheet{
+				Order:   [3]int{p.id.Connection, i, segment.Sheet},
+				Name:    xlsx.RollOver(p.sink.names, p.sink.slot(p.id.Connection, i), segment.Sheet),
+				Columns: q.encoder.Columns(),
+				Segment: segment,
+				Open:    func() (io.ReadCloser, error) { return openSegment(q.file, at, segment.Length) },
+			})
+		}
+	}
+	return out
+}
+
+// openSegment reads one sheet of a part file, whose size is checked as a whole.
+func openSegment(file *artifact.Part, offset, length int64) (io.ReadCloser, error) {
+	f, err := file.Open()
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f, offset, length), f}, nil
+}

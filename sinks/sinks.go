@@ -1,0 +1,15 @@
+// Package sinks holds the destinations that an artifact can be written to, one file each. A destination registers itself in
+// its file; nothing else has to know it.
+package sinks
+
+import (
+	"maps"
+
+	"fanmill/pipeline"
+)
+
+// types are the destinations by the "type" that a job file gives them.
+var types = map[string]pipeline.SinkType{}
+
+// Types returns the destinations of this build by their type.
+func Types() map[string]pipeline.SinkType { return maps.Clone(types) }

@@ -1,0 +1,228 @@
+package xlsx
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+
+	"fanmill/pipeline/columnar"
+)
+
+// What follows the row number of a cell. The numbers are styles; TestMarkupNamesStyles holds them together.
+const (
+	textStart   = `" s="2" t="inlineStr"><is><t>`
+	textKeep    = `" s="2" t="inlineStr"><is><t xml:space="preserve">`
+	exactStart  = `" s="3" t="inlineStr"><is><t>`
+	headerStart = `" s="1" t="inlineStr"><is><t>`
+	headerKeep  = `" s="1" t="inlineStr"><is><t xml:space="preserve">`
+	textEnd     = `</t></is></c>`
+
+	generalStart     = `" s="0"><v>`
+	intStart         = `" s="4"><v>`
+	dateStart        = `" s="5"><v>`
+	stampStart       = `" s="6"><v>`
+	stampMillisStart = `" s="7"><v>`
+	timeStart        = `" s="8"><v>`
+	timeMillisStart  = `" s="9"><v>`
+	falseCell        = `" s="10" t="b"><v>0</v></c>`
+	trueCell         = `" s="10" t="b"><v>1</v></c>`
+	numberEnd        = `</v></c>`
+)
+
+// Excel keeps 15 significant digits of a number [ECMA-376 18.17.5]: a longer one is written as text.
+const (
+	maxDigits  = 15
+	pastDigits = 1_000_000_000_000_000 // 10^maxDigits
+)
+
+// smallestFloat is the smallest magnitude Excel keeps; it makes a zero of a denormal.
+const smallestFloat = 0x1p-1022
+
+// appendRows writes rows from..to-1 of the batch as rows number, number+1... of the sheet.
+func (w *cellWriter) appendRows(from, to int, number int64) error {
+	var digits [20]byte
+	var err error
+	buf := w.buf
+	for i := from; i < to; i++ {
+		row := strconv.AppendInt(digits[:0], number, 10)
+		number++
+		buf = append(buf, `<row r="`...)
+		buf = append(buf, row...)
+		buf = append(buf, `">`...)
+		for k := range w.cols {
+			c := &w.cols[k]
+			if c.Null(i) {
+				continue
+			}
+			buf = append(buf, c.open...)
+			buf = append(buf, row...)
+			switch c.Kind {
+			case columnar.Text:
+				if buf, err = w.appendText(buf, c.Bytes(i), k, i, textStart, textKeep); err != nil {
+					return err
+				}
+			case columnar.Decimal:
+				buf = w.appendDecimal(buf, c, i)
+			case columnar.Int:
+				if v := c.Longs[i]; v < pastDigits && v > -pastDigits {
+					buf = append(strconv.AppendInt(append(buf, intStart...), v, 10), numberEnd...)
+				} else {
+					buf = append(strconv.AppendInt(append(buf, exactStart...), v, 10), textEnd...)
+				}
+			case columnar.Date:
+				buf = appendDate(buf, int64(c.Ints[i]))
+			case columnar.Timestamp:
+				buf = appendStamp(buf, c.View, i, c.Longs[i], &w.clock)
+			case columnar.Instant:
+				v := c.Longs[i]
+				buf = appendStamp(buf, c.View, i, v+w.clock.Offset(v)*1_000_000, &w.clock)
+			case columnar.Float:
+				buf = appendFloat(buf, c.View, i, math.Float64frombits(uint64(c.Longs[i])))
+			case columnar.Float32:
+				buf = appendFloat(buf, c.View, i, float64(math.Float32frombits(uint32(c.Ints[i]))))
+			case columnar.Bool:
+				if c.Bool(i) {
+					buf = append(buf, trueCell...)
+				} else {
+					buf = append(buf, falseCell...)
+				}
+			case columnar.Time:
+				buf = appendTime(buf, c.Longs[i])
+			case columnar.Uint:
+				if v := uint64(c.Longs[i]); v < pastDigits {
+					buf = append(strconv.AppendUint(append(buf, intStart...), v, 10), numberEnd...)
+				} else {
+					buf = append(strconv.AppendUint(append(buf, exactStart...), v, 10), textEnd...)
+				}
+			case columnar.Numeric:
+				if buf, err = w.appendNumeric(buf, c.Bytes(i), k, i); err != nil {
+					return err
+				}
+			default:
+				if buf, err = w.appendBinary(buf, c.Bytes(i), k, i); err != nil {
+					return err
+				}
+			}
+			if len(buf) >= flushBytes { // a row may be many times that
+				buf = w.compress(buf)
+			}
+		}
+		buf = append(buf, "</row>"...)
+	}
+	w.buf = buf
+	return nil
+}
+
+// appendText writes a text cell of column k and batch row i, cut to what a cell holds.
+func (w *cellWriter) appendText(buf, s []byte, k, i int, start, keep string) ([]byte, error) {
+	if len(s) > MaxCellUnits {
+		if whole := cutUnits(s, MaxCellUnits); len(whole) < len(s) {
+			if err := w.lose(k, i, LossCut, units(s)); err != nil {
+				return buf, err
+			}
+			s = whole
+		}
+	}
+	if edgeSpace(s) {
+		start = keep
+	}
+	buf, ok := appendEscaped(append(buf, start...), s)
+	if !ok {
+		if err := w.lose(k, i, LossUTF8, 0); err != nil {
+			return buf, err
+		}
+	}
+	return append(buf, textEnd...), nil
+}
+
+func (w *cellWriter) appendDecimal(buf []byte, c *cellColumn, i int) []byte {
+	v := c.Decimals[i]
+	if hi, lo := v.HighBits(), v.LowBits(); hi == 0 && lo < pastDigits || hi == -1 && -lo-1 < pastDigits-1 {
+		buf = columnar.AppendDecimal(append(buf, c.start...), v, int(c.Scale))
+		return append(buf, numberEnd...)
+	}
+	return w.appendLongDecimal(buf, c, v)
+}
+
+// appendLongDecimal writes a decimal whose unscaled value has more digits than Excel keeps; zeros after the point need
+// not count.
+func (w *cellWriter) appendLongDecimal(buf []byte, c *cellColumn, v decimal128.Num) []byte {
+	w.scratch = columnar.AppendDecimal(w.scratch[:0], v, int(c.Scale))
+	if exactNumber(w.scratch) {
+		return append(append(append(buf, c.start...), w.scratch...), numberEnd...)
+	}
+	return append(append(append(buf, exactStart...), w.scratch...), textEnd...)
+}
+
+// appendNumeric writes a number of any size.
+func (w *cellWriter) appendNumeric(buf, s []byte, k, i int) ([]byte, error) {
+	if exactNumber(s) {
+		return append(append(append(buf, generalStart...), s...), numberEnd...), nil
+	}
+	return w.appendText(buf, s, k, i, exactStart, textKeep)
+}
+
+// exactNumber reports whether s is a plain decimal number that Excel keeps digit for digit: at most 15 of them, not counting
+// zeros at the end of the fraction, which add nothing to the value. Zeros at the end of an integer do count: a column of
+// 16-digit identifiers is not to be half text, half numbers. Exponents, NaN and the like are not plain.
+func exactNumber(s []byte) bool {
+	if len(s) > 0 && s[0] == '-' {
+		s = s[1:]
+	}
+	point := 0
+	for point < len(s) && s[point] >= '0' && s[point] <= '9' {
+		point++
+	}
+	// More than 300 characters may be a value below the smallest double.
+	if point == 0 || point > maxDigits || point > 1 && s[0] == '0' || len(s) > 300 {
+		return false
+	}
+	if point == len(s) {
+		return true
+	}
+	if s[point] != '.' || point+1 == len(s) {
+		return false
+	}
+	significant, digits := 0, point
+	if s[0] == '0' {
+		digits = 0
+	}
+	for _, c := range s[point+1:] {
+		if c < '0' || c > '9' {
+			return false
+		}
+		if digits > 0 || c != '0' {
+			digits++
+		}
+		if c != '0' {
+			significant = digits
+		}
+	}
+	return significant <= maxDigits
+}
+
+// appendFloat writes the shortest digits that read back as the same value.
+func appendFloat(buf []byte, v *columnar.View, i int, f float64) []byte {
+	if a := math.Abs(f); a >= smallestFloat && a <= math.MaxFloat64 || a == 0 {
+		return append(v.AppendText(append(buf, generalStart...), i, nil), numberEnd...)
+	}
+	return append(v.AppendText(append(buf, exactStart...), i, nil), textEnd...)
+}
+
+// appendBinary writes bytes as 0x and hexadecimal digits, cut to what a cell holds.
+func (w *cellWriter) appendBinary(buf, s []byte, k, i int) ([]byte, error) {
+	const most = (MaxCellUnits - len("0x")) / 2
+	if len(s) > most {
+		if err := w.lose(k, i, LossCut, len("0x")+2*len(s)); err != nil {
+			return buf, err
+		}
+		s = s[:most]
+	}
+	const digits = "0123456789abcdef" // as in a CSV
+	buf = append(append(buf, textStart...), "0x"...)
+	for _, c := range s {
+		buf = append(buf, digits[c>>4], digits[c&15])
+	}
+	return append(buf, textEnd...), nil
+}

@@ -1,0 +1,165 @@
+package xlsx
+
+import (
+	"hash/crc32"
+	"strconv"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
+
+	"fanmill/pipeline/columnar"
+)
+
+// flushBytes is how much XML is gathered before it is compressed: little enough to stay in a core's own cache.
+const flushBytes = 64 << 10
+
+// deflateLevel was chosen by measurement, on 100,000 rows of 13 columns and two cores. Level 1: 1,320,000 rows/s and a
+// file 1.28 times excelize's; 4: 1,110,000 and 1.18; 5: 895,000 and 1.10; 6: 839,000 and 1.06. What is written once is
+// mailed and opened many times, so 5: still nine times excelize's rate.
+const deflateLevel = 5
+
+// cellWriter writes the XML of one call of the encoder and compresses it. Writers are reused; each belongs to one call.
+type cellWriter struct {
+	buf  []byte // XML not yet compressed
+	cols []cellColumn
+
+	flate *flate.Writer
+	out   []byte // compressed
+	crc   uint32
+	raw   int64 // bytes of XML compressed
+	rows  int64 // data rows of the piece
+
+	e        *Encoder
+	firstRow int64
+	clock    columnar.Clock
+	scratch  []byte
+	lost     []lostCells // per column; empty until the first loss
+}
+
+// cellColumn is a column of a batch with what its cells have in common.
+type cellColumn struct {
+	*columnar.View
+	open  string // `<c r="AB`
+	start string // what follows the row number of a decimal
+}
+
+type lostCells struct{ cut, utf8 int64 }
+
+var (
+	writers = sync.Pool{New: func() any {
+		w := &cellWriter{}
+		var err error
+		if w.flate, err = flate.NewWriter(w, deflateLevel); err != nil {
+			panic(err) // an unknown level
+		}
+		return w
+	}}
+	buffers sync.Pool
+)
+
+var decimalStarts = func() (s [maxScale + 1]string) {
+	for i := range s {
+		s[i] = `" s="` + strconv.Itoa(int(decimalStyle(int32(i)))) + `"><v>`
+	}
+	return s
+}()
+
+func newCellWriter(e *Encoder, b *columnar.Batch, firstRow int64) *cellWriter {
+	w := writers.Get().(*cellWriter)
+	w.cols = w.cols[:0]
+	for i := range b.Cols {
+		c := cellColumn{View: &b.Cols[i], open: e.cols[i].open}
+		if c.Kind == columnar.Decimal {
+			c.start = decimalStarts[min(c.Scale, maxScale)]
+		}
+		w.cols = append(w.cols, c)
+	}
+	w.e, w.firstRow, w.clock = e, firstRow, columnar.NewClock(e.opt.Location)
+	w.buf, w.lost, w.rows = w.buf[:0], w.lost[:0], 0
+	w.begin()
+	return w
+}
+
+// close gives the writer back. Pieces that were cut stay.
+func (w *cellWriter) close() {
+	putBuffer(w.out)
+	w.out = nil
+	clear(w.cols) // lets go of the batch
+	w.e = nil
+	if cap(w.buf) > 16*flushBytes {
+		w.buf = nil
+	}
+	writers.Put(w)
+}
+
+// begin starts a piece.
+func (w *cellWriter) begin() {
+	if b, ok := buffers.Get().(*[]byte); ok {
+		w.out = (*b)[:0]
+	}
+	w.crc, w.raw, w.rows = 0, 0, 0
+	w.flate.Reset(w)
+}
+
+func putBuffer(b []byte) {
+	if cap(b) > 0 {
+		buffers.Put(&b)
+	}
+}
+
+// Write takes what the compressor produces.
+func (w *cellWriter) Write(p []byte) (int, error) {
+	w.out = append(w.out, p...)
+	return len(p), nil
+}
+
+// compress takes XML away into the compressor and returns the emptied buffer.
+func (w *cellWriter) compress(buf []byte) []byte {
+	w.crc = crc32.Update(w.crc, crc32.IEEETable, buf)
+	w.raw += int64(len(buf))
+	_, _ = w.flate.Write(buf) // fails only if Write does
+	return buf[:0]
+}
+
+// cut ends the piece of a sheet, and begins the next.
+func (w *cellWriter) cut(sheet int) Piece {
+	w.buf = w.compress(w.buf)
+	_ = w.flate.Flush()
+	p := Piece{Sheet: sheet, Data: w.out, RawLength: w.raw, CRC32: w.crc, Rows: w.rows}
+	w.out = nil
+	w.begin()
+	return p
+}
+
+// lose counts a cell of column k and batch row i (-1: the header) that is not held in full, or fails.
+func (w *cellWriter) lose(k, i int, what string, length int) error {
+	if w.e.opt.FailOnLoss {
+		row := int64(0)
+		if i >= 0 {
+			row = w.firstRow + int64(i) + 1
+		}
+		return &LossError{Column: w.e.cols[k].Name, Row: row, What: what, Length: length}
+	}
+	if len(w.lost) == 0 {
+		w.lost = append(w.lost, make([]lostCells, len(w.e.cols))...)
+	}
+	if what == LossCut {
+		w.lost[k].cut++
+	} else {
+		w.lost[k].utf8++
+	}
+	return nil
+}
+
+// losses lists what was lost, column by column.
+func (w *cellWriter) losses() (out []Loss) {
+	for k, l := range w.lost {
+		if l.cut > 0 {
+			out = append(out, Loss{w.e.cols[k].Name, LossCut, l.cut})
+		}
+		if l.utf8 > 0 {
+			out = append(out, Loss{w.e.cols[k].Name, LossUTF8, l.utf8})
+		}
+	}
+	return out
+}

@@ -1,0 +1,101 @@
+package stages
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// errPGDSN says what a DSN looks like. It repeats nothing of the one that could not be read: with a stray '@', '/' or
+// quote in it, any piece may be part of the password.
+var errPGDSN = errors.New(`the DSN is neither a URL (postgres://user:password@host:5432/database) nor a list (host=... user=... password='...' dbname=...); ` +
+	`in a URL, write the special characters of a password as %XX: @ as %40, / as %2F, % as %25`)
+
+// pgParseReasons are what pgconn finds wrong with a DSN whose parts it could tell from each other.
+var pgParseReasons = []string{"failed to configure TLS", "failed to read service", "invalid sslcertmode", "invalid connect_timeout",
+	"unknown target_session_attrs", "port numbers to", "invalid port", "unknown channel_binding", "invalid require_auth"}
+
+// pgParseDSN reads a DSN. Its errors hold no part of a password.
+func pgParseDSN(dsn string) (*pgconn.Config, error) {
+	if strings.TrimSpace(dsn) == "" {
+		return nil, errors.New("the DSN is empty: is its environment variable set?")
+	}
+	if isPGURL(dsn) {
+		u, err := url.Parse(dsn)
+		if err != nil || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+			return nil, errPGDSN
+		}
+	}
+	config, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return nil, pgParseError(dsn, err)
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = pgConnectTimeout
+	}
+	dialer := net.Dialer{KeepAliveConfig: pgKeepAlive, Timeout: config.ConnectTimeout}
+	config.DialFunc = dialer.DialContext
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "fanmill"
+	}
+	return config, nil
+}
+
+// pgParseError says what is wrong without pgconn's own text, which quotes the DSN.
+func pgParseError(dsn string, err error) error {
+	text := strings.ReplaceAll(err.Error(), dsn, "")
+	for _, reason := range pgParseReasons {
+		if !strings.Contains(text, reason) || strings.Contains(dsn, reason) {
+			continue
+		}
+		if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(reason, "failed") {
+			return redacted(fmt.Errorf("the DSN: %s: %w", reason, inner), pgSecrets(dsn, nil))
+		}
+		return fmt.Errorf("the DSN: %s", reason)
+	}
+	return errPGDSN
+}
+
+func isPGURL(dsn string) bool {
+	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+}
+
+// pgSecrets lists what must not appear in an error: passwords from the DSN, the environment, a service or password file, as they
+// are and as the DSN spells them. One that equals the user's, database's or host's name is let through as that name.
+func pgSecrets(dsn string, config *pgconn.Config) []string {
+	var secrets []string
+	names := map[string]bool{"": true}
+	if config != nil {
+		secrets = append(secrets, config.Password)
+		names[config.User], names[config.Database], names[config.Host] = true, true, true
+	}
+	if isPGURL(dsn) {
+		if u, err := url.Parse(dsn); err == nil {
+			p, _ := u.User.Password()
+			secrets = append(secrets, p, u.Query().Get("password"), u.Query().Get("sslpassword"))
+		}
+		_, rest, _ := strings.Cut(dsn, "://")
+		userinfo, _, _ := strings.Cut(rest, "@")
+		_, raw, _ := strings.Cut(userinfo, ":")
+		secrets = append(secrets, raw)
+	} else {
+		for _, key := range []string{"password", "sslpassword"} {
+			if _, rest, found := strings.Cut(dsn, key); found {
+				rest = strings.TrimLeft(rest, " =")
+				value, _, _ := strings.Cut(rest, " ")
+				secrets = append(secrets, value, strings.Trim(value, "'"))
+			}
+		}
+	}
+	kept := secrets[:0]
+	for _, s := range secrets {
+		if !names[s] {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
