@@ -16,6 +16,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"fanmill/pipeline/oslock"
 )
 
 const (
@@ -145,7 +147,7 @@ func (h *host) tryHold(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("open the data folder: %w", err)
 	}
-	held, err := tryLock(f)
+	held, err := oslock.Try(f)
 	if !held {
 		_ = f.Close()
 		return false, err

@@ -90,7 +90,6 @@ func (v *delivery) finishReady() ([]Part, map[int]Settlement, error) {
 // cut makes all open parts durable at the present position, so that the row log can be trimmed inside a connection larger
 // than the log. It happens only when half the log waits for this destination.
 func (v *delivery) cut(ctx context.Context) error {
-	failpoint.Hit("mid-part")
 	var g errgroup.Group
 	for _, p := range v.open {
 		g.Go(p.save)

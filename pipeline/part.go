@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"fanmill/pipeline/columnar"
+	"fanmill/pipeline/failpoint"
 )
 
 // openPart is a part being filled: frames come in order from the loop, are decoded and encoded on all cores, and the
@@ -127,6 +128,7 @@ func (p *openPart) append() {
 			if err := p.part.Append(t.query, t.chunk); err != nil {
 				p.note(err)
 			}
+			failpoint.Hit("mid-part")
 		}
 		<-p.v.slots
 		p.pending.Done()

@@ -2,10 +2,10 @@ package pipeline_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"fanmill/checkpoint"
 	"fanmill/nats"
@@ -64,8 +66,8 @@ func newWorld(t *testing.T, logBytes int64) *world {
 			}
 			return out, nil
 		},
-		Expand: func(s string) (string, error) { return s, nil },
-		Owner:  pipeline.Owner{Token: pipeline.NewToken(), Host: "here", PID: os.Getpid(), LeaseMS: 15000},
+		Expand:   func(s string) (string, error) { return s, nil },
+		Owner:    pipeline.Owner{Token: pipeline.NewToken(), Host: "here", PID: os.Getpid(), LeaseMS: 15000},
 		Parallel: 4, LogMaxBytes: logBytes, Timeout: time.Minute, Log: testLog(t),
 		Observe: func(e pipeline.Event) {
 			w.mu.Lock()
@@ -197,12 +199,8 @@ func of(n, size int) script { return script{queries: []rows{{n, size}}} }
 
 // value is the body of a row.
 func value(connection string, query, row, size int) []byte {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s/%d/%d", connection, query, row)
 	var seed [32]byte
-	for i := range 4 {
-		copy(seed[8*i:], h.Sum(nil))
-	}
+	binary.LittleEndian.PutUint64(seed[:], xxhash.Sum64String(fmt.Sprintf("%s/%d/%d", connection, query, row)))
 	b := make([]byte, size)
 	_, _ = rand.NewChaCha8(seed).Read(b)
 	return b
@@ -309,10 +307,11 @@ type part struct {
 }
 
 func (p *part) add(id int64, body []byte) {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%d/%d/", p.Sum, id)
-	_, _ = h.Write(body)
-	p.Rows, p.Sum = p.Rows+1, h.Sum64()
+	var head [24]byte
+	binary.LittleEndian.PutUint64(head[:], p.Sum)
+	binary.LittleEndian.PutUint64(head[8:], uint64(id))
+	binary.LittleEndian.PutUint64(head[16:], xxhash.Sum64(body))
+	p.Rows, p.Sum = p.Rows+1, xxhash.Sum64(head[:])
 }
 
 func newDisk() *disk { return &disk{artifacts: map[string][]entry{}, parts: map[string][]part{}} }
@@ -412,8 +411,8 @@ func (s *memorySink) Finish(context.Context, *pipeline.Report) (json.RawMessage,
 }
 
 func (s *memorySink) PublishFinal(context.Context, *pipeline.Report) error { return nil }
-func (s *memorySink) Clean(context.Context, bool) error                   { return s.d.step(s.id, "clean", "") }
-func (s *memorySink) Close() error                                        { return nil }
+func (s *memorySink) Clean(context.Context, bool) error                    { return s.d.step(s.id, "clean", "") }
+func (s *memorySink) Close() error                                         { return nil }
 
 type memoryPart struct {
 	s       *memorySink

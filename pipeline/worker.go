@@ -68,7 +68,7 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case IsPermanent(err) || next.Attempts >= job.Retry.Attempts:
-			return w.finish(ctx, m, cell, ConnGivenUp, fmt.Errorf("%s: %w", c.Name, err))
+			return w.finish(ctx, m, cell, ConnGivenUp, err)
 		}
 		pause := pauses.NextBackOff()
 		w.notify(m, Event{Kind: EventRetry, Connection: connection, Attempt: next.Attempt, Error: shortError(err)})

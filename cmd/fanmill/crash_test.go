@@ -163,7 +163,7 @@ func TestKilledAtFailpoints(t *testing.T) {
 		"after-claim-copy",
 	} {
 		t.Run(point, func(t *testing.T) {
-			w := newWorld(t, 9000, 200, 3000, 0, 1500)
+			w := newWorld(t, 30000, 200, 3000, 0, 1500)
 			code, out := w.run([]string{"FANMILL_FAILPOINT=" + point})
 			if code != -1 {
 				t.Fatalf("exit code %d: the place was not reached; it said:\n%s", code, out)

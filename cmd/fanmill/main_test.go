@@ -15,6 +15,9 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("FANMILL_TEST_CHILD") != "" {
 		drivers = watched
+		if slow := os.Getenv("FANMILL_TEST_SLOW"); slow != "" {
+			sinkTypes = withSlowed(slow)
+		}
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())

@@ -39,9 +39,7 @@ func narrate(log *slog.Logger, job *pipeline.Job) func(pipeline.Event) {
 
 // printOutcome ends a run: what is missing and why, the totals, the files.
 func printOutcome(w io.Writer, file *config.File, out *pipeline.Outcome) {
-	for _, r := range out.Reports {
-		printMissing(w, r)
-	}
+	printMissing(w, out.Reports)
 	settled, rows := 0, int64(0)
 	for i := range file.Job.Connections {
 		if n, ok := everywhere(out.Reports, file.Job.Connections[i].ID); ok {
@@ -67,12 +65,28 @@ func connections(out *pipeline.Outcome) int {
 	return len(out.Reports[0].Connections)
 }
 
-// printMissing names the connections a destination lacks.
-func printMissing(w io.Writer, r *pipeline.Report) {
+// printMissing names the connections that some destination lacks, once each where all lack them for the same reason.
+func printMissing(w io.Writer, reports []*pipeline.Report) {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	for _, c := range r.Connections {
-		if c.State != pipeline.ReportSettled {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%d attempts\t%s\n", r.Destination, c.Name, c.State, c.Attempts, c.Error)
+	for i := range reports[0].Connections {
+		first := reports[0].Connections[i]
+		same := true
+		for _, r := range reports {
+			same = same && r.Connections[i].State == first.State && r.Connections[i].Error == first.Error
+		}
+		for _, r := range reports {
+			c := r.Connections[i]
+			if c.State == pipeline.ReportSettled {
+				continue
+			}
+			where := r.Destination
+			if same && len(reports) > 1 {
+				where = "everywhere"
+			}
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%d attempts\t%s\n", c.Name, c.State, where, c.Attempts, c.Error)
+			if same {
+				break
+			}
 		}
 	}
 	_ = tw.Flush()

@@ -17,10 +17,7 @@ var errNoPostgres = errors.New("no PostgreSQL server programs found: install the
 
 // postgresBin finds the folder that holds initdb and pg_ctl, the newest version if there are several.
 func postgresBin() (string, error) {
-	var dirs []string
-	for _, p := range filepath.SplitList(os.Getenv("PATH")) {
-		dirs = append(dirs, p)
-	}
+	dirs := filepath.SplitList(os.Getenv("PATH"))
 	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(out)))
 	}

@@ -1,0 +1,698 @@
+//go:build review
+
+package pipeline_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fanmill/checkpoint"
+	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
+	"fanmill/sinks"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// script is a row log as a destination meets it: groups of frames, one for each fetch.
+type logScript struct {
+	pipeline.RowLog
+	pipeline.RowLogs
+	max    int64
+	groups [][]*pipeline.Frame
+	idle   func() // called when a reader has come to the end and waits for more
+}
+
+var scriptID = pipeline.LogID{Stream: "S", Generation: 1}
+
+func (l *logScript) Open(context.Context, string, int) (pipeline.RowLog, error) { return l, nil }
+
+func (l *logScript) State(context.Context) (pipeline.LogState, error) {
+	return pipeline.LogState{ID: scriptID, First: 1, Last: 1 << 40, MaxBytes: l.max}, nil
+}
+
+func (l *logScript) Reader(_ context.Context, _ string, from uint64) (pipeline.FrameReader, error) {
+	return &scriptReader{l: l, next: from}, nil
+}
+
+type scriptReader struct {
+	l    *logScript
+	next uint64
+}
+
+func (r *scriptReader) Fetch(ctx context.Context, _ int) ([]*pipeline.Frame, error) {
+	for _, g := range r.l.groups {
+		var out []*pipeline.Frame
+		for _, f := range g {
+			if f.Seq >= r.next {
+				c := *f
+				out = append(out, &c)
+			}
+		}
+		if len(out) > 0 {
+			r.next = out[len(out)-1].Seq + 1
+			return out, nil
+		}
+	}
+	r.l.idle()
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (r *scriptReader) Acked(uint64) {}
+func (r *scriptReader) Close() error { return nil }
+
+// put appends a group of frames, numbering them.
+func (l *logScript) put(frames ...*pipeline.Frame) {
+	seq := uint64(0)
+	for _, g := range l.groups {
+		seq += uint64(len(g))
+	}
+	for _, f := range frames {
+		seq++
+		f.Seq = seq
+	}
+	l.groups = append(l.groups, frames)
+}
+
+// attempt makes the frames of one attempt.
+type attempt struct {
+	id     string
+	number int
+	names  []string
+	frames uint64
+	rows   int64
+	chain  pipeline.Chain
+}
+
+func (a *attempt) open() *pipeline.Frame {
+	if a.names == nil {
+		a.names = []string{"id", "body"}
+	}
+	cols := []columnar.Column{{Name: a.names[0], Kind: columnar.Int}, {Name: a.names[1], Kind: columnar.Binary}}
+	body, _ := json.Marshal(pipeline.NewOpening([]pipeline.Query{{}}, [][]columnar.Column{cols}))
+	return &pipeline.Frame{Kind: pipeline.FrameOpen, Connection: a.id, Attempt: a.number, Fragments: 1, Body: body}
+}
+
+func (a *attempt) row(size int) *pipeline.Frame {
+	b := columnar.NewBuilder([]columnar.Column{{Name: a.names[0], Kind: columnar.Int}, {Name: a.names[1], Kind: columnar.Binary}})
+	b.Column(0).Long(a.rows)
+	b.Column(1).Bytes(value(a.id, 0, int(a.rows), size))
+	b.EndRow()
+	body, err := b.Encode()
+	if err != nil {
+		panic(err)
+	}
+	a.frames++
+	a.rows++
+	a.chain = a.chain.Add(body)
+	return &pipeline.Frame{Kind: pipeline.FrameRows, Connection: a.id, Attempt: a.number, Number: a.frames, Rows: 1, Fragments: 1, Body: body}
+}
+
+func (a *attempt) eof() *pipeline.Frame {
+	body, _ := json.Marshal(pipeline.Ending{Rows: []int64{a.rows}, Frames: a.frames, Checksum: uint64(a.chain), Attempts: a.number})
+	return &pipeline.Frame{Kind: pipeline.FrameEOF, Connection: a.id, Attempt: a.number, Number: a.frames + 1, Fragments: 1, Body: body}
+}
+
+func (a *attempt) failed() *pipeline.Frame {
+	body, _ := json.Marshal(pipeline.Failure{Error: "gone", Attempts: a.number})
+	return &pipeline.Frame{Kind: pipeline.FrameFailed, Connection: a.id, Attempt: a.number + 1, Fragments: 1, Body: body}
+}
+
+// delivered runs the sink loop over the script until it ends or is idle, and returns the record.
+func (w *world) delivered(l *logScript, typ string, path string, ids ...string) (pipeline.CommitRecord, error) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	m := &pipeline.Manifest{Run: "r", JobID: "job", JobName: "Job", Destinations: []pipeline.ManifestDestination{{ID: "d", Type: typ, Path: path}}}
+	for _, id := range ids {
+		m.Connections = append(m.Connections, pipeline.ManifestConnection{ID: id, Name: id, Queries: []pipeline.ManifestQuery{{}}})
+	}
+	l.idle = cancel
+	records := checkpoint.NewRecords(w.conn.Stores().Checkpoints)
+	if err := records.Create(ctx, "r", "d", pipeline.CommitRecord{State: pipeline.RecordOpen}); err != nil {
+		w.t.Fatal(err)
+	}
+	all := sinks.Types()
+	all["memory"] = w.disk
+	d := pipeline.NewDeliverer(pipeline.Deliverer{Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log})
+	err := d.Deliver(ctx, m, &m.Destinations[0], 1)
+	rec, lerr := records.Load(w.t.Context(), "r", "d")
+	if lerr != nil {
+		w.t.Fatal(lerr)
+	}
+	return rec, err
+}
+
+// Break 1: a retry, another connection that is open meanwhile, a commit, and any restart (crash, or a sink's transient
+// error): the lower attempt's frames behind the committed position stop the destination for good.
+func TestBreakRestartAfterRetry(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	l := &logScript{max: 8 * mb}
+	x1, x2 := &attempt{id: "x", number: 1}, &attempt{id: "x", number: 2}
+	y, z := &attempt{id: "y", number: 1}, &attempt{id: "z", number: 1}
+	l.put(x1.open(), y.open(), y.row(10), x1.row(10), x2.open(), x2.row(10), z.open(), z.row(10), z.eof())
+	l.put(x2.eof(), y.row(10), y.eof())
+	failures := 0
+	w.disk.failing(func(_, step, _ string) error {
+		if step == "publish" && failures == 0 {
+			failures++
+			return pipeline.Transient(fmt.Errorf("the share is away for a moment"))
+		}
+		return nil
+	})
+	rec, err := w.delivered(l, "memory", "d", "x", "y", "z")
+	if err != nil || rec.State != pipeline.RecordFinished || len(rec.Settled) != 3 {
+		t.Errorf("error %v, record %s %q with %d settled, want finished with 3", err, rec.State, rec.Error, len(rec.Settled))
+	}
+}
+
+// Break 2: connections that end in every fetch keep the loop from ever cutting: the position stays before the one that is
+// still open, and a full log stays full.
+func TestBreakCommitsStarveTheCut(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	l := &logScript{max: 1 * mb}
+	big := &attempt{id: "big", number: 1}
+	l.put(big.open(), big.row(1000))
+	ids := []string{"big"}
+	total := 0
+	for i := 0; total < mb; i++ {
+		s := &attempt{id: fmt.Sprintf("s%d", i), number: 1}
+		l.put(s.open(), s.row(100<<10), s.eof())
+		ids = append(ids, s.id)
+		total += 100 << 10
+	}
+	rec, _ := w.delivered(l, "memory", "d", ids...)
+	if rec.Seq < 3 {
+		t.Errorf("after reading %d bytes, all the log can hold, the committed position is %d of %d: nothing can be trimmed, and nothing more can be published",
+			total, rec.Seq, 2+3*(len(ids)-1))
+	}
+}
+
+// Break 3: a part whose rows were turned away holds the position until its next frame, which a full log never takes.
+func TestBreakRejectedPartHoldsTheLog(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.disk.failing(func(_, step, c string) error {
+		if step == "encode" && c == "odd" {
+			return &pipeline.RejectError{Reason: "does not fit"}
+		}
+		return nil
+	})
+	l := &logScript{max: 1 * mb}
+	odd, big := &attempt{id: "odd", number: 1}, &attempt{id: "big", number: 1}
+	l.put(odd.open(), odd.row(1000), big.open())
+	for range 12 {
+		l.put(big.row(100 << 10))
+	}
+	rec, _ := w.delivered(l, "memory", "d", "odd", "big")
+	if rec.Seq < 3 {
+		t.Errorf("after more than the log can hold the committed position is %d", rec.Seq)
+	}
+}
+
+// Break 4: a connection with odd columns that opens first and then fails takes all others with it.
+func TestBreakHeaderOfAFailedConnection(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	l := &logScript{max: 8 * mb}
+	odd := &attempt{id: "odd", number: 1, names: []string{"id", "other"}}
+	a, b := &attempt{id: "a", number: 1}, &attempt{id: "b", number: 1}
+	l.put(odd.open(), odd.row(10), a.open(), a.row(10), odd.failed(), a.eof(), b.open(), b.row(10), b.eof())
+	rec, err := w.delivered(l, "csv", t.TempDir()+"/x.csv", "odd", "a", "b")
+	if err != nil || len(rec.Settled) != 2 {
+		t.Errorf("error %v: settled %v, failed %v; a and b agree on their columns and nothing of odd is in the file", err, rec.Settled, rec.Failed)
+	}
+}
+
+// Break 5: rows in fragments. Each connection's first piece fits the log, no second one does, and a destination cannot let go
+// of a piece.
+func TestBreakFragmentsFillTheLog(t *testing.T) {
+	w := newWorld(t, 30*mb)
+	w.node.Timeout = 2 * time.Second
+	all := make(chan struct{})
+	spy := &logs{RowLogs: w.node.RowLogs}
+	first := map[string]bool{}
+	var mu sync.Mutex
+	spy.publish = func(ctx context.Context, f *pipeline.Frame) {
+		if f.Fragments < 2 || f.Fragment != 1 {
+			return
+		}
+		mu.Lock()
+		if first[f.Connection] = true; len(first) == 3 {
+			close(all)
+		}
+		mu.Unlock()
+		select { // its first piece is stored; wait for those of the others, as a slow network might
+		case <-all:
+		case <-time.After(300 * time.Millisecond): // the others are kept from it
+		}
+	}
+	w.node.RowLogs = spy
+	for _, id := range []string{"a", "b", "c"} {
+		w.connect(id, of(1, 14*mb+mb/2))
+	}
+	w.deliverTo("d")
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	out, err := w.run(ctx, pipeline.Trigger{})
+	if err != nil || out.State != pipeline.RunComplete {
+		if out != nil {
+			t.Fatalf("the run is %s: %s", out.State, reports(out))
+		}
+		t.Fatal(err)
+	}
+}
+
+// Break 6: invariant 8. One destination hangs; the healthy one, which merely has nothing left to read, is detached with it.
+func TestBreakHealthyDestinationIsDetachedToo(t *testing.T) {
+	w := newWorld(t, 4*mb)
+	w.node.Timeout = 1500 * time.Millisecond
+	release := make(chan struct{})
+	var once sync.Once
+	w.watch = func(e pipeline.Event) {
+		if e.Kind == pipeline.EventDetached {
+			once.Do(func() { close(release) })
+		}
+	}
+	w.disk.failing(func(dest, step, _ string) error {
+		if dest == "hung" && step == "append" {
+			<-release
+		}
+		return nil
+	})
+	w.connect("big", of(12*16, 64<<10))
+	w.deliverTo("hung", "healthy")
+	out, err := w.run(t.Context(), pipeline.Trigger{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.State != pipeline.RunPartial {
+		t.Errorf("the run is %s: %s", out.State, reports(out))
+	}
+	w.exact("healthy", "big")
+}
+
+// Break 7: a sink command delivered a second time (at-least-once) to an idle worker ends the run.
+func TestBreakRedeliveredSinkCommand(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.node.Owner.LeaseMS = 1500
+	again := make(chan struct{})
+	slow := of(5, 10)
+	slow.before = func(ctx context.Context, _, _, row int) error {
+		if row == 4 {
+			select {
+			case <-again:
+			case <-ctx.Done():
+			}
+		}
+		return ctx.Err()
+	}
+	w.connect("slow", slow)
+	w.deliverTo("d", "e")
+	w.disk.failing(func(dest, step, _ string) error {
+		if dest == "e" && step == "adopted" { // e is detached at once: its worker is idle
+			return pipeline.Permanent(errBroken)
+		}
+		return nil
+	})
+	w.watch = func(e pipeline.Event) {
+		if e.Kind == pipeline.EventConnected {
+			payload, _ := json.Marshal(pipeline.SinkCommand{Job: e.Job, Run: e.Run, Destination: "d"})
+			if err := w.node.Bus.Publisher().Publish(pipeline.TopicSink(e.Run), newMessage(payload)); err != nil {
+				t.Error(err)
+			}
+			time.AfterFunc(4*time.Second, func() { close(again) })
+		}
+	}
+	out, err := w.run(t.Context(), pipeline.Trigger{})
+	if err != nil {
+		t.Fatalf("the run stopped: %v", err)
+	}
+	w.exact("d", "slow")
+	_ = out
+}
+
+// Break 8: tidying up fails. The run is complete, but is reported as an error, and no other job can run either.
+func TestBreakTidyingUpBlocksEverything(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.connect("a", of(5, 10))
+	w.deliverTo("d")
+	w.disk.failing(func(_, step, _ string) error {
+		if step == "clean" {
+			return pipeline.Transient(fmt.Errorf("the share is away"))
+		}
+		return nil
+	})
+	if out, err := w.run(t.Context(), pipeline.Trigger{}); err != nil || out.State != pipeline.RunComplete {
+		t.Errorf("a complete run answers %v", err)
+	}
+	other := *w.job
+	other.ID, other.Destinations = "other", []pipeline.Destination{{ID: "d2", Type: "memory", FilePath: "d2"}}
+	w.job = &other
+	w.disk.failing(func(dest, step, _ string) error {
+		if step == "clean" && dest == "d" {
+			return pipeline.Transient(fmt.Errorf("the share is away"))
+		}
+		return nil
+	})
+	if _, err := w.run(t.Context(), pipeline.Trigger{}); err != nil {
+		t.Errorf("another job does not run: %v", err)
+	}
+}
+
+// Break 9: an abandoned run whose tidying up was cut short is never tidied up: its row log stays reserved for ever.
+func TestBreakAbandonedLogLeaks(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := of(5, 10)
+	s.before = func(context.Context, int, int, int) error { cancel(); return nil }
+	w.connect("a", s)
+	w.deliverTo("d")
+	if _, err := w.run(ctx, pipeline.Trigger{}); err == nil {
+		t.Fatal("not interrupted")
+	}
+	old, err := w.node.Stores.Runs.Get(t.Context(), pipeline.JobRunKey("job"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.rescript("a", of(5, 10))
+	var failed atomic.Bool
+	inner := w.node.RowLogs
+	w.node.RowLogs = &logs{RowLogs: inner, remove: func() error {
+		if !failed.Swap(true) {
+			return pipeline.Transient(errBroken) // or a kill just before
+		}
+		return nil
+	}}
+	if _, err := w.run(t.Context(), pipeline.Trigger{}); err == nil {
+		t.Fatal("the deletion was to fail")
+	}
+	w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
+	w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
+	if _, err := inner.Open(t.Context(), string(old.Value), 1); err == nil {
+		t.Errorf("the row log of abandoned run %s is still there after two more runs", old.Value)
+	}
+}
+
+// Break 10: the same job started twice in one moment: one of them waits for ever for a trigger that the other took or dropped.
+func TestBreakStartedTwiceAtOnce(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.node.Owner.LeaseMS = 2000
+	w.connect("a", of(5, 10))
+	w.deliverTo("d")
+	hung := 0
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+		var both sync.WaitGroup
+		var mu sync.Mutex
+		for range 2 {
+			node := *w.node
+			node.Owner.Token = pipeline.NewToken()
+			node.Alive = func(pipeline.Owner) (bool, bool) { return true, true }
+			both.Go(func() {
+				_, err := node.Run(ctx, w.job, pipeline.Trigger{})
+				if ctx.Err() != nil {
+					mu.Lock()
+					hung++
+					mu.Unlock()
+				}
+				t.Logf("%v", err)
+			})
+		}
+		both.Wait()
+		cancel()
+		if hung > 0 {
+			break
+		}
+	}
+	if hung > 0 {
+		t.Errorf("one of them hangs")
+	}
+}
+
+// Break 11: R7 refuses what changed, and only that.
+func TestBreakDriverChangeAndOptions(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	bad := of(5, 10)
+	bad.open = func(int) error { return pipeline.Permanent(errBroken) }
+	w.connect("a", of(5, 10))
+	w.connect("bad", bad)
+	w.deliverTo("d")
+	w.job.Destinations[0].Options = json.RawMessage(`{"delimiter":"&"}`)
+	w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
+	if _, err := w.run(t.Context(), pipeline.Trigger{Resume: true}); err != nil {
+		t.Errorf("nothing changed, and the resume is refused: %v", err)
+	}
+	w.job.Destinations[0].Options = nil
+	w2 := newWorld(t, 8*mb)
+	w2.connect("a", of(5, 10))
+	w2.connect("bad", bad)
+	w2.deliverTo("d")
+	w2.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
+	w2.node.Drivers["fake2"] = w2.db
+	w2.job.Connections[0].Driver = "fake2"
+	if _, err := w2.run(t.Context(), pipeline.Trigger{Resume: true}); err == nil || !strings.Contains(err.Error(), "fake2") {
+		t.Errorf("the driver of a delivered connection changed, and the resume answers %v", err)
+	}
+	w2.job.Connections[0].Driver = "fake"
+	if _, err := w2.run(t.Context(), pipeline.Trigger{Resume: true, Connections: []string{"tpyo"}}); err == nil {
+		t.Errorf("a resume for a connection that does not exist is accepted")
+	}
+}
+
+func newMessage(payload []byte) *message.Message {
+	return message.NewMessage(watermill.NewUUID(), payload)
+}
+
+// Break 12: a coordinator that was frozen on its way to give a connection up wakes after its successor has asked that
+// connection again: it reads the successor's record, raises the attempt and fails what is going well.
+func TestBreakZombieCoordinatorGivesUp(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.node.Owner.LeaseMS = 60000
+	bad := of(5, 10)
+	bad.open = func(int) error { return pipeline.Permanent(errBroken) }
+	w.connect("a", of(5, 10))
+	w.connect("x", bad)
+	w.deliverTo("d")
+
+	frozen, wake, woken := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	zombie := *w.node
+	zombie.Stores.Runs = &freezingKV{KV: w.node.Stores.Runs, suffix: ".conn.x", at: 2, frozen: frozen, wake: wake}
+	zombie.RowLogs = &logs{RowLogs: w.node.RowLogs}
+	ctx, kill := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = zombie.Run(ctx, w.job, pipeline.Trigger{})
+	}()
+	defer func() { kill(); <-ended }()
+	<-frozen
+
+	good := of(5, 10)
+	good.before = func(ctx context.Context, _, _, row int) error {
+		if row == 4 {
+			close(wake)
+			select {
+			case <-woken:
+			case <-time.After(2 * time.Second): // it was fenced: nothing came
+			case <-ctx.Done():
+			}
+		}
+		return ctx.Err()
+	}
+	w.rescript("x", good)
+	w.node.Owner.Token = pipeline.NewToken()
+	w.node.Alive = func(o pipeline.Owner) (bool, bool) { return o.Token == w.node.Owner.Token, true }
+	w.node.RowLogs = &logs{RowLogs: w.node.RowLogs}
+	out, err := w.run(t.Context(), pipeline.Trigger{Resume: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.State != pipeline.RunComplete {
+		t.Errorf("the resumed run is %s: %s", out.State, reports(out))
+	}
+}
+
+// freezingKV freezes at the n-th reading of a key.
+type freezingKV struct {
+	pipeline.KV
+	suffix       string
+	at           int32
+	n            atomic.Int32
+	frozen, wake chan struct{}
+}
+
+func (k *freezingKV) Get(ctx context.Context, key string) (pipeline.KVEntry, error) {
+	if strings.HasSuffix(key, k.suffix) && k.n.Add(1) == k.at {
+		close(k.frozen)
+		<-k.wake
+	}
+	return k.KV.Get(ctx, key)
+}
+
+// Break 13: two writers of one process begin from the same revision; both are told that they have won.
+func TestBreakTwoWinnersOfOneRevision(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	ctx := t.Context()
+	if _, err := pipeline.CreateCell(ctx, w.node.Stores.Runs, "r.conn.x", pipeline.ConnRecord{Owner: "p", N: 1}); err != nil {
+		t.Fatal(err)
+	}
+	won := 0
+	var cells []*pipeline.Cell[pipeline.ConnRecord]
+	for range 2 {
+		c, err := pipeline.LoadCell[pipeline.ConnRecord](ctx, w.node.Stores.Runs, "r.conn.x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cells = append(cells, c)
+	}
+	for i, c := range cells {
+		next := c.Value() // as Worker.Query does
+		next.Attempt, next.Owner, next.N, next.Error = next.Attempt+1, "p", next.N+1, fmt.Sprint("writer ", i)
+		if c.Write(ctx, next) == nil {
+			won++
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d writers own attempt 1", won)
+	}
+}
+
+// Break 14: a destination that the coordinator has detached, and whose sink then fails with something transient, claims its
+// record again and holds the trim as before.
+func TestBreakDetachedDestinationComesBack(t *testing.T) {
+	w := newWorld(t, 4*mb)
+	var run atomic.Value
+	var taken, back atomic.Bool
+	settled := make(chan struct{})
+	w.watch = func(e pipeline.Event) {
+		switch {
+		case e.Kind == pipeline.EventStarted:
+			run.Store(e.Run)
+		case e.Kind == pipeline.EventCommitted && e.Destination == "hung" && !back.Swap(true):
+			close(settled)
+		}
+	}
+	w.disk.failing(func(dest, step, _ string) error {
+		if dest == "hung" && step == "append" && !taken.Swap(true) { // as detachStalled does it
+			err := w.node.Records.Reset(context.Background(), run.Load().(string), "hung", func(c *pipeline.CommitRecord) { c.State = pipeline.RecordDetached })
+			if err != nil {
+				return err
+			}
+			return pipeline.Transient(fmt.Errorf("the share answered after all: try again"))
+		}
+		return nil
+	})
+	w.connect("a", of(3, 10))
+	slow := of(3, 10)
+	slow.before = func(ctx context.Context, _, _, row int) error {
+		if row == 2 { // leave it time to come back
+			select {
+			case <-settled:
+			case <-time.After(2 * time.Second):
+			case <-ctx.Done():
+			}
+		}
+		return ctx.Err()
+	}
+	w.connect("slow", slow)
+	w.deliverTo("hung", "healthy")
+	out, err := w.run(t.Context(), pipeline.Trigger{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Load() {
+		t.Errorf("the detached destination claimed its record again in the run that gave it up: %s %s", out.State, reports(out))
+	}
+}
+
+// Break 15: rows that do not add up are the fault of one connection; they take every destination away from all others, and
+// again at every resume.
+func TestBreakBadChecksumDetachesTheDestination(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	l := &logScript{max: 8 * mb}
+	x, y := &attempt{id: "x", number: 1}, &attempt{id: "y", number: 1}
+	l.put(x.open(), x.row(10), y.open(), y.row(10))
+	x.chain++
+	l.put(x.eof(), y.eof())
+	rec, err := w.delivered(l, "memory", "d", "x", "y")
+	if err != nil || rec.State != pipeline.RecordFinished || len(rec.Settled) != 1 || len(rec.Failed) != 1 {
+		t.Errorf("error %v, record %s %q, settled %v, failed %v; y is whole", err, rec.State, rec.Error, rec.Settled, rec.Failed)
+	}
+}
+
+// Break 16: a resume with a changed query is killed between writing the manifest and the records; the next one finds
+// nothing changed, and delivers the rows of the old query that are in the log.
+func TestBreakChangedQueryIsForgotten(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.connect("x", of(5, 10))
+	w.deliverTo("d")
+	w.disk.failing(func(_, step, _ string) error {
+		if step == "append" {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	w.watch = func(e pipeline.Event) {
+		if e.Kind == pipeline.EventDelivered {
+			cancel()
+		}
+	}
+	if _, err := w.run(ctx, pipeline.Trigger{}); err == nil {
+		t.Fatal("not interrupted")
+	}
+	w.watch = nil
+	w.disk.failing(nil)
+	w.job.Connections[0].Queries = []pipeline.Query{{SQL: "select repaired"}}
+	w.rescript("x", of(7, 10))
+	runs := w.node.Stores.Runs
+	ctx, cancel = context.WithCancel(t.Context())
+	w.node.Stores.Runs = &cancelingKV{KV: runs, suffix: ".manifest", cancel: cancel}
+	if _, err := w.run(ctx, pipeline.Trigger{Resume: true}); err == nil {
+		t.Fatal("not interrupted")
+	}
+	w.node.Stores.Runs = runs
+	w.mustRun(pipeline.Trigger{Resume: true}, pipeline.RunComplete)
+	w.exact("d", "x")
+}
+
+// cancelingKV ends the process, as far as a test can, after a key was put.
+type cancelingKV struct {
+	pipeline.KV
+	suffix string
+	cancel func()
+}
+
+func (k *cancelingKV) Put(ctx context.Context, key string, value []byte) (uint64, error) {
+	rev, err := k.KV.Put(ctx, key, value)
+	if strings.HasSuffix(key, k.suffix) {
+		k.cancel()
+	}
+	return rev, err
+}
+
+// Break 17: a destination that was given up after everything was settled is named nowhere in the outcome.
+func TestBreakDetachedDestinationHasNoReason(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.connect("a", of(5, 10))
+	w.deliverTo("d", "e")
+	w.disk.failing(func(dest, step, _ string) error {
+		if dest == "d" && step == "finish" {
+			return pipeline.Permanent(fmt.Errorf("disk is read-only"))
+		}
+		return nil
+	})
+	out := w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
+	data, err := json.Marshal(out.Reports[0])
+	if err != nil || !strings.Contains(string(data), "disk is read-only") {
+		t.Errorf("the reason is not in the report: %s", data)
+	}
+}
