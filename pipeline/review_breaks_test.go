@@ -239,13 +239,14 @@ func TestBreakFragmentsFillTheLog(t *testing.T) {
 	spy := &logs{RowLogs: w.node.RowLogs}
 	first := map[string]bool{}
 	var mu sync.Mutex
+	var once sync.Once
 	spy.publish = func(ctx context.Context, f *pipeline.Frame) {
 		if f.Fragments < 2 || f.Fragment != 1 {
 			return
 		}
 		mu.Lock()
 		if first[f.Connection] = true; len(first) == 3 {
-			close(all)
+			once.Do(func() { close(all) })
 		}
 		mu.Unlock()
 		select { // its first piece is stored; wait for those of the others, as a slow network might

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -25,6 +26,7 @@ type postgres struct{}
 const (
 	pgConnectTimeout = 15 * time.Second // for one address; connect_timeout in the DSN overrides it
 	pgCloseTimeout   = 2 * time.Second  // to cancel what runs and say goodbye
+	pgCancelEvery    = 100 * time.Millisecond
 )
 
 // A branch that vanishes without a word (power, a cut line) is noticed after about 70 seconds. A query that merely takes
@@ -253,11 +255,39 @@ func (s *pgSession) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), pgCloseTimeout)
 	defer cancel()
 	if s.running {
-		// A server that computes does not notice a closed socket until it has rows to send.
-		println("CANCEL"); if e := s.conn.CancelRequest(ctx); e != nil { println(e.Error()) }
-		s.running = false
+		s.cancel(ctx)
 	}
+	_ = s.conn.Conn().SetDeadline(time.Time{})
 	// An error here says only that the other end is gone, which is what was wanted.
 	_ = s.conn.Close(ctx)
 	return nil
+}
+
+// cancel ends the running query and returns when the server says so, or when ctx ends. A server that computes would notice a
+// closed socket only once it has rows to send, and one that is just reading a message ignores a cancel request: so it is
+// repeated.
+func (s *pgSession) cancel(ctx context.Context) {
+	for ctx.Err() == nil {
+		if s.conn.CancelRequest(ctx) != nil {
+			return // the server is gone, or takes no more connections
+		}
+		_ = s.net.SetDeadline(time.Now().Add(pgCancelEvery))
+		if err := s.drain(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+	}
+}
+
+// drain throws away what the server still sends until it is ready for another query.
+func (s *pgSession) drain() error {
+	for {
+		kind, _, err := s.wire.next()
+		if err != nil {
+			return err
+		}
+		if kind == msgReadyForQuery {
+			s.running = false
+			return nil
+		}
+	}
 }

@@ -29,7 +29,7 @@ func sqliteColumn(name, declared string) columnar.Column {
 	switch {
 	case strings.HasPrefix(first, "BOOL"):
 		c.Kind = columnar.Bool
-	case first == "TIMESTAMPTZ", first == "DATETIMEOFFSET", strings.HasPrefix(first, "TIMESTAMP") && zoned(strings.ToUpper(declared)):
+	case first == "TIMESTAMPTZ", first == "DATETIMEOFFSET", first == "TIMESTAMP" && strings.Contains(base, "WITH TIME ZONE"):
 		c.Kind = columnar.Instant
 	case has("DATETIME", "TIMESTAMP"):
 		c.Kind = columnar.Timestamp
@@ -51,9 +51,6 @@ func sqliteColumn(name, declared string) columnar.Column {
 	}
 	return c
 }
-
-// zoned tells TIMESTAMP WITH TIME ZONE from TIMESTAMP and TIMESTAMP WITHOUT TIME ZONE.
-func zoned(declared string) bool { return strings.Contains(declared, "WITH TIME ZONE") }
 
 // decimalArgs reads "14,2)" or "14)".
 func decimalArgs(args string) (precision, scale int32, ok bool) {

@@ -76,7 +76,8 @@ type ColumnBuilder struct {
 	decs       []decimal128.Num
 	offs       []int32
 	data       []byte
-	textBuffer []byte
+	textBuffer []byte // of the last widening, to be used again
+	offsBuffer []int32
 }
 
 func (c *ColumnBuilder) reset() {
@@ -214,7 +215,7 @@ func (c *ColumnBuilder) toText() {
 	view := c.view()
 	var clock Clock
 	text := c.textBuffer[:0]
-	offs := make([]int32, 1, c.n+1)
+	offs := append(c.offsBuffer[:0], 0)
 	for i := range c.n {
 		if !view.Null(i) {
 			text = view.AppendText(text, i, &clock)
@@ -222,7 +223,7 @@ func (c *ColumnBuilder) toText() {
 		offs = append(offs, int32(len(text)))
 	}
 	c.textBuffer, c.data = c.data, text
-	c.offs = offs
+	c.offsBuffer, c.offs = c.offs, offs
 	*c.size += len(text)
 	c.bits, c.longs, c.ints, c.decs = c.bits[:0], c.longs[:0], c.ints[:0], c.decs[:0]
 }

@@ -224,6 +224,7 @@ func TestTextOfKinds(t *testing.T) {
 		{columnar.Column{Kind: columnar.Decimal, Precision: 14, Scale: 2}, decimal128.FromI64(-5), "-0.05"},
 		{columnar.Column{Kind: columnar.Date}, int32(-719529), "-0001-12-31"},
 		{columnar.Column{Kind: columnar.Time}, int64(86399999999), "23:59:59.999999"},
+		{columnar.Column{Kind: columnar.Time}, int64(-838*3600-59*60-59) * 1_000_000, "-838:59:59"},
 		{columnar.Column{Kind: columnar.Binary}, "\x00\xff", "0x00ff"},
 		{columnar.Column{Kind: columnar.Text}, "", ""},
 	} {

@@ -216,8 +216,12 @@ func AppendDate(dst []byte, days int64) []byte {
 	return append(dst, '-', pairs[m*2], pairs[m*2+1], '-', pairs[d*2], pairs[d*2+1])
 }
 
-// AppendTime appends microseconds since midnight as 15:04:05 with up to six digits of a second.
+// AppendTime appends microseconds since midnight as 15:04:05 with up to six digits of a second. A negative or longer time, a duration
+// then, is written the same way.
 func AppendTime(dst []byte, micros int64) []byte {
+	if micros < 0 {
+		dst, micros = append(dst, '-'), -micros
+	}
 	sec, frac := micros/1_000_000, micros%1_000_000
 	h, m, s := sec/3600, sec/60%60, sec%60
 	if h < 100 {
