@@ -48,7 +48,6 @@ func (c *claim) Renew(ctx context.Context, age time.Duration) error {
 func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) error {
 	next := clone(c.cell.Value())
 	change(&next)
-	next.N++
 	err := c.cell.Write(ctx, next)
 	if errors.Is(err, pipeline.ErrConflict) {
 		return pipeline.Permanent(fmt.Errorf("commit: %w", pipeline.ErrFenced))

@@ -45,8 +45,7 @@ func (s *Records) Reset(ctx context.Context, run, destination string, change fun
 		}
 		next := clone(c.Value())
 		change(&next)
-		// No owner has this stamp: a claim always has a token. N tells this write from an earlier reset.
-		next.Token, next.N = "", next.N+1
+		next.Token = "" // no claim's: the owner's next write finds a conflict
 		if err = c.Write(ctx, next); !errors.Is(err, pipeline.ErrConflict) {
 			return err
 		}
@@ -139,7 +138,7 @@ func (s *Records) Claim(ctx context.Context, run, destination string, owner pipe
 		}
 	}
 	next := clone(cell.Value())
-	next.Token, next.N, next.Host, next.PID, next.LeaseMS = owner.Token, 1, owner.Host, owner.PID, owner.LeaseMS
+	next.Token, next.Host, next.PID, next.LeaseMS = owner.Token, owner.Host, owner.PID, owner.LeaseMS
 	if err := cell.Write(ctx, next); err != nil {
 		if errors.Is(err, pipeline.ErrConflict) {
 			return nil, fmt.Errorf("claim %s of run %s: %w", destination, run, pipeline.ErrHeld)

@@ -153,7 +153,7 @@ func classify(ctx context.Context, what string, err error) error {
 		return pipeline.Permanent(fmt.Errorf("%s: larger than the server's max_payload: %w", what, err))
 	case apiCode(err) == codeNoStorage:
 		return pipeline.Transient(fmt.Errorf("%s: NATS has no storage left to reserve: delete row logs no longer needed "+
-			"(`nats stream ls`), free disk space, or lower logMaxBytes: %w", what, err))
+			"(`nats stream ls`), free disk space, or lower --log-max-mb: %w", what, err))
 	case errors.As(err, &api) && api.APIError() != nil && api.APIError().Code < 500:
 		return pipeline.Permanent(fmt.Errorf("%s: %w", what, err))
 	default:

@@ -37,7 +37,7 @@ func (l *rowLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 	m := l.message(f)
 	size := storedSize(m)
 	if l.maxBytes > 0 && size > l.maxBytes {
-		return pipeline.Permanent(fmt.Errorf("publish frame %d of %s: its %d bytes never fit the row log of %d bytes: raise logMaxBytes",
+		return pipeline.Permanent(fmt.Errorf("publish frame %d of %s: its %d bytes never fit the row log of %d bytes: raise it with --log-max-mb",
 			f.Number, f.Connection, size, l.maxBytes))
 	}
 	if most := l.c.nc.MaxPayload(); int64(len(f.Body)) > most-headerRoom/2 {

@@ -150,7 +150,7 @@ func TestTooLarge(t *testing.T) {
 	c := open(t, t.TempDir())
 	l := newLog(t, c, "r", 500_000)
 	err := l.Publish(within(t), rows("a", 1, 500_000))
-	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "logMaxBytes") {
+	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "--log-max-mb") {
 		t.Errorf("a frame larger than the log: %v", err)
 	}
 	if l.MaxBody() > 250_000 {
@@ -248,7 +248,7 @@ func TestReservationIsRefusedClearly(t *testing.T) {
 	}
 	defer shut(t, c)
 	_, err = c.RowLogs().Create(within(t), manifest("r", 64<<20), 1)
-	if err == nil || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "logMaxBytes") {
+	if err == nil || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "--log-max-mb") {
 		t.Errorf("a log larger than the store: %v", err)
 	}
 }

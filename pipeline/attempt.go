@@ -118,6 +118,13 @@ func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) erro
 	done := make(chan error, 1)
 	a.pending = done
 	go func() {
+		if len(frames) > 1 {
+			a.worker.pieces.Lock()
+			defer a.worker.pieces.Unlock()
+		} else {
+			a.worker.pieces.RLock()
+			defer a.worker.pieces.RUnlock()
+		}
 		for _, f := range frames {
 			if err := a.publish(ctx, f); err != nil {
 				done <- err
@@ -133,7 +140,7 @@ func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) erro
 func (a *attempt) split(query, rows int, body []byte) ([]*Frame, error) {
 	size := a.log.MaxBody()
 	if bound := a.m.LogMaxBytes / 2; int64(len(body)) > bound {
-		return nil, Permanent(fmt.Errorf("a batch of %d row(s) takes %d MB, more than half of the row log's %d MB; raise logMaxBytes", rows, len(body)>>20, a.m.LogMaxBytes>>20))
+		return nil, Permanent(fmt.Errorf("a batch of %d row(s) takes %d MB, more than half of the row log's %d MB; raise it with --log-max-mb", rows, len(body)>>20, a.m.LogMaxBytes>>20))
 	}
 	pieces := slices.Collect(slices.Chunk(body, size))
 	frames := make([]*Frame, len(pieces))

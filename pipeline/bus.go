@@ -34,6 +34,9 @@ const (
 // TopicTrigger asks for a run of a job.
 func TopicTrigger(job string) string { return "fanmill.jobs.run." + Token(job) }
 
+// TopicOwnTrigger asks one process for a run of a job: what fanmill run asks of itself no other process takes.
+func TopicOwnTrigger(job, owner string) string { return TopicTrigger(job) + "." + Token(owner) }
+
 // TopicQuery carries the query commands of a run.
 func TopicQuery(run string) string { return "fanmill.jobs.query." + Token(run) }
 

@@ -8,29 +8,13 @@ import (
 	"time"
 )
 
-// Stamp makes one write of a document recognizable: no two writes carry the same one.
-type Stamp struct {
-	Token string
-	N     uint64
-}
-
-// Stamped is a document that carries its stamp.
-type Stamped interface{ Stamp() Stamp }
-
-// Stamp implements Stamped.
-func (r CommitRecord) Stamp() Stamp { return Stamp{r.Token, r.N} }
-
-// Stamp implements Stamped.
-func (r RunRecord) Stamp() Stamp { return Stamp{r.Owner.Token, r.N} }
-
-// Stamp implements Stamped.
-func (r ConnRecord) Stamp() Stamp { return Stamp{r.Owner, r.N} }
-
-// Cell is one JSON document in a KV, changed by compare-and-set only. It is not safe for concurrent use.
-type Cell[T Stamped] struct {
+// Cell is one JSON document in a KV, changed by compare-and-set only. Every write carries a stamp of its own, a random "stamp" in the
+// document, so that a write whose answer was lost can be told from everybody else's. A Cell is not safe for concurrent use.
+type Cell[T any] struct {
 	kv    KV
 	key   string
 	rev   uint64
+	stamp string
 	value T
 }
 
@@ -39,13 +23,13 @@ type Cell[T Stamped] struct {
 const cellPatience = 30 * time.Second
 
 // LoadCell reads the document; ErrNoKey if there is none.
-func LoadCell[T Stamped](ctx context.Context, kv KV, key string) (*Cell[T], error) {
+func LoadCell[T any](ctx context.Context, kv KV, key string) (*Cell[T], error) {
 	c := &Cell[T]{kv: kv, key: key}
 	return c, c.Reload(ctx)
 }
 
 // CreateCell writes a new document; ErrConflict if there is another one already.
-func CreateCell[T Stamped](ctx context.Context, kv KV, key string, value T) (*Cell[T], error) {
+func CreateCell[T any](ctx context.Context, kv KV, key string, value T) (*Cell[T], error) {
 	c := &Cell[T]{kv: kv, key: key}
 	return c, c.Write(ctx, value)
 }
@@ -62,19 +46,40 @@ func (c *Cell[T]) Reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", c.key, err)
 	}
-	var v T
-	if err := json.Unmarshal(e.Value, &v); err != nil {
+	if err := c.adopt(e); err != nil {
 		return Permanent(fmt.Errorf("read %s: %w", c.key, err))
 	}
-	c.rev, c.value = e.Revision, v
 	return nil
+}
+
+// adopt takes an entry that was read or watched as the document's present state.
+func (c *Cell[T]) adopt(e KVEntry) error {
+	var v T
+	var s struct {
+		Stamp string `json:"stamp"`
+	}
+	if err := errors.Join(json.Unmarshal(e.Value, &v), json.Unmarshal(e.Value, &s)); err != nil {
+		return err
+	}
+	c.rev, c.value, c.stamp = e.Revision, v, s.Stamp
+	return nil
+}
+
+// stamped is v as JSON with a stamp as its first member. v is a struct with at least one member.
+func stamped(v any, stamp string) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte(`{"stamp":"`+stamp+`",`), data[1:]...), nil
 }
 
 // Write replaces the document if it is still at the revision last read or written; otherwise it fails with ErrConflict.
 // A write whose answer was lost, or that the client library repeated and so sees as a conflict with itself, is looked up: if
-// the stored document has the stamp of next, it was ours. next is durable when Write returns nil.
+// the stored document has our stamp, it was ours. next is durable when Write returns nil.
 func (c *Cell[T]) Write(ctx context.Context, next T) error {
-	data, err := json.Marshal(next)
+	stamp := NewToken()
+	data, err := stamped(next, stamp)
 	if err != nil {
 		return Permanent(fmt.Errorf("write %s: %w", c.key, err))
 	}
@@ -82,7 +87,7 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		rev, err := c.put(ctx, data)
 		if err == nil {
-			c.rev, c.value = rev, next
+			c.rev, c.value, c.stamp = rev, next, stamp
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -90,8 +95,8 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 		}
 		found := &Cell[T]{kv: c.kv, key: c.key}
 		switch lookErr := found.Reload(ctx); {
-		case lookErr == nil && found.value.Stamp() == next.Stamp():
-			c.rev, c.value = found.rev, next
+		case lookErr == nil && found.stamp == stamp:
+			c.rev, c.value, c.stamp = found.rev, next, stamp
 			return nil
 		case lookErr == nil && found.rev != c.rev && errors.Is(err, ErrConflict):
 			return fmt.Errorf("write %s: %w", c.key, ErrConflict)

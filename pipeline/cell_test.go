@@ -79,16 +79,16 @@ func TestCellLostAnswer(t *testing.T) {
 			ctx := t.Context()
 			kv := &memKV{}
 			kv.lose = once(happens)
-			c, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a", N: 1})
+			c, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			kv.lose = once(happens)
-			if err := c.Write(ctx, CommitRecord{Token: "a", N: 2, Seq: 7}); err != nil {
+			if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 7}); err != nil {
 				t.Fatal(err)
 			}
 			kv.lose = nil
-			if err := c.Write(ctx, CommitRecord{Token: "a", N: 3, Seq: 9}); err != nil {
+			if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 9}); err != nil {
 				t.Fatalf("the next write, at the revision found: %v", err)
 			}
 			got, err := LoadCell[CommitRecord](ctx, kv, "k")
@@ -103,7 +103,7 @@ func TestCellLostAnswer(t *testing.T) {
 func TestCellConflict(t *testing.T) {
 	ctx := t.Context()
 	kv := &memKV{}
-	old, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a", N: 1})
+	old, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,17 +111,17 @@ func TestCellConflict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := successor.Write(ctx, CommitRecord{Token: "b", N: 1, Seq: 5}); err != nil {
+	if err := successor.Write(ctx, CommitRecord{Token: "b", Seq: 5}); err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Write(ctx, CommitRecord{Token: "a", N: 2, Seq: 99}); !errors.Is(err, ErrConflict) {
+	if err := old.Write(ctx, CommitRecord{Token: "a", Seq: 99}); !errors.Is(err, ErrConflict) {
 		t.Errorf("the fenced owner's write: %v, want a conflict", err)
 	}
 	kv.lose = once(false)
-	if err := old.Write(ctx, CommitRecord{Token: "a", N: 2, Seq: 99}); !errors.Is(err, ErrConflict) {
+	if err := old.Write(ctx, CommitRecord{Token: "a", Seq: 99}); !errors.Is(err, ErrConflict) {
 		t.Errorf("the fenced owner's write with a lost answer: %v, want a conflict", err)
 	}
-	if _, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "c", N: 1}); !errors.Is(err, ErrConflict) {
+	if _, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "c"}); !errors.Is(err, ErrConflict) {
 		t.Errorf("creating what exists: %v, want a conflict", err)
 	}
 	if err := successor.Reload(ctx); err != nil || successor.Value().Seq != 5 {
@@ -135,7 +135,7 @@ func TestCellCanceled(t *testing.T) {
 	kv := &memKV{lose: func() (bool, bool) { cancel(); return false, true }}
 	done := make(chan error, 1)
 	go func() {
-		_, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a", N: 1})
+		_, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a"})
 		done <- err
 	}()
 	select {

@@ -67,13 +67,19 @@ func (v *delivery) finishReady() ([]Part, map[int]Settlement, error) {
 		if err := p.wait(); err != nil {
 			return nil, nil, err
 		}
-		if reason := p.rejected(); reason != "" {
+		reason := p.rejected()
+		if reason == "" {
+			var turned *RejectError
+			if err := p.part.Finish(); errors.As(err, &turned) {
+				reason = turned.Reason
+			} else if err != nil {
+				return nil, nil, fmt.Errorf("finish part of %s: %w", v.m.Connections[i].ID, err)
+			}
+		}
+		if reason != "" {
 			v.trash = append(v.trash, p)
 			v.refuse(i, Refusal{Attempt: p.id.Attempt, Attempts: p.ending.Attempts, Millis: p.ending.Millis, Rejected: true}, reason)
 			continue
-		}
-		if err := p.part.Finish(); err != nil {
-			return nil, nil, fmt.Errorf("finish part of %s: %w", v.m.Connections[i].ID, err)
 		}
 		p.close()
 		s := Settlement{Rows: p.handed.Rows, Attempt: p.id.Attempt, Attempts: p.ending.Attempts, Millis: p.ending.Millis}
@@ -96,6 +102,11 @@ func (v *delivery) cut(ctx context.Context) error {
 	}
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	for i, p := range v.open { // one whose rows do not fit must not hold the log until its next frame
+		if reason := p.rejected(); reason != "" {
+			v.reject(i, p, reason)
+		}
 	}
 	failpoint.Hit("mid-cut")
 	return v.record(ctx, func(*CommitRecord) {})
@@ -125,6 +136,11 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 		for i := range r.Settled {
 			delete(r.Failed, i)
 			delete(r.Floor, i)
+		}
+		for i, p := range v.open { // frames of lower attempts may stand behind seq: they stay dropped after a restart
+			if p.id.Attempt > 1 {
+				r.Floor[i] = max(r.Floor[i], p.id.Attempt)
+			}
 		}
 		r.Parts, r.Seq = parts, seq
 	})

@@ -98,8 +98,11 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 	d.Log.Error(fmt.Sprintf("destination %s is given up for this run; a resume brings it what it lacks", v.dest.ID), "file", v.dest.Path, "error", cause)
 	change := func(r *CommitRecord) {
 		r.State, r.Error = RecordDetached, shortError(cause)
+		if errors.Is(cause, ErrGap) {
+			r.Log, r.Parts = LogID{Stream: "gap"}, nil // no log is this one: a resume begins a new generation
+		}
 		if errors.Is(cause, ErrLost) {
-			*r = CommitRecord{State: r.State, Error: r.Error, Lost: true, Token: r.Token, N: r.N}
+			*r = CommitRecord{State: r.State, Error: r.Error, Lost: true, Token: r.Token}
 		}
 	}
 	var err error
@@ -169,8 +172,8 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		return err
 	}
 	rec := v.claim.Record()
-	if rec.State == RecordFinished || rec.State == RecordAbandoned {
-		return nil
+	if rec.State == RecordFinished || rec.State == RecordAbandoned || rec.State == RecordDetached {
+		return nil // a resume opens a detached one again; within the run that gave it up it stays detached
 	}
 	renewed := v.keepLease(ctx)
 	defer func() { v.stop(nil); <-renewed }()
@@ -180,7 +183,7 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		return Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
 	}
 	if v.sink, err = kind.New(SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Log: v.log}); err != nil {
-		return fmt.Errorf("destination %s: %w", v.dest.ID, err)
+		return err
 	}
 	defer func() {
 		if cerr := v.sink.Close(); err == nil {
@@ -255,9 +258,6 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 	failpoint.Hit("after-claim-copy")
 	err = v.claim.Commit(ctx, func(r *CommitRecord) {
 		r.Artifact, r.Log = artifact, rec.Log
-		if r.State == RecordDetached {
-			r.State, r.Error = RecordOpen, ""
-		}
 	})
 	if err != nil {
 		return err

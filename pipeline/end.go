@@ -19,7 +19,7 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 	}
 	s.publishCheckpoint(ctx, true)
 	rec := s.cell.Value()
-	rec.State, rec.N, rec.Ended = RunInterrupted, rec.N+1, time.Now().UTC()
+	rec.State, rec.Ended = RunInterrupted, time.Now().UTC()
 	err := s.cell.Write(ctx, rec)
 	if err == nil {
 		err = s.dropCommands(ctx, s.m.Run)
@@ -78,7 +78,7 @@ func (r *run) end(ctx context.Context, records map[string]CommitRecord) (*Outcom
 		out.Lost = out.Lost || records[d.ID].Lost
 	}
 	rec := r.cell.Value()
-	rec.State, rec.N, rec.Ended = out.State, rec.N+1, time.Now().UTC()
+	rec.State, rec.Ended = out.State, time.Now().UTC()
 	if err := r.cell.Write(ctx, rec); err != nil {
 		if errors.Is(err, ErrConflict) {
 			err = Permanent(fmt.Errorf("run %s: %w; this process stops", r.m.Run, ErrFenced))
@@ -86,13 +86,21 @@ func (r *run) end(ctx context.Context, records map[string]CommitRecord) (*Outcom
 		return nil, err
 	}
 	r.event(r.stamp(Event{Kind: EventEnded, State: string(out.State)}))
-	if out.State == RunComplete {
-		return out, r.cleanComplete(ctx, r.cell, r.m)
+	r.tidy(ctx, out.State, records)
+	return out, nil
+}
+
+// tidy removes what the ended run no longer needs. The outcome stands whether or not it succeeds; the next start tries again.
+func (r *run) tidy(ctx context.Context, state RunState, records map[string]CommitRecord) {
+	var err error
+	if state == RunComplete {
+		err = r.clean(ctx, r.cell, r.m)
+	} else {
+		err = errors.Join(r.Progress.Publish(ctx, r.checkpoint(records)), r.cleanPartial(ctx, records))
 	}
-	if err := r.Progress.Publish(ctx, r.checkpoint(records)); err != nil {
-		r.Log.Warn("the public checkpoint was not written", "error", err)
+	if err != nil {
+		r.Log.Warn(fmt.Sprintf("run %s has ended; tidying up after it did not succeed", r.m.Run), "error", err)
 	}
-	return out, r.cleanPartial(ctx, records)
 }
 
 func (r *run) outcome(records map[string]CommitRecord) RunState {
@@ -124,17 +132,21 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 	return r.RowLogs.Delete(ctx, r.m.Run, r.generation())
 }
 
-// cleanComplete removes everything a complete run no longer needs but its manifest, its records and its artifacts.
-func (n *Node) cleanComplete(ctx context.Context, cell *Cell[RunRecord], m *Manifest) error {
+// clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its commit records and
+// its artifacts. The public checkpoint is the job's: it goes with the newest run only.
+func (n *Node) clean(ctx context.Context, cell *Cell[RunRecord], m *Manifest) error {
+	rec := cell.Value()
 	err := errors.Join(
 		n.dropCommands(ctx, m.Run),
-		n.RowLogs.Delete(ctx, m.Run, cell.Value().Generation),
-		n.cleanSinks(ctx, m, false),
+		n.RowLogs.Delete(ctx, m.Run, rec.Generation),
+		n.cleanSinks(ctx, m, rec.State == RunAbandoned),
 		n.dropConnRecords(ctx, m),
-		n.Progress.Remove(ctx, m.JobID),
 	)
+	if last, _, lastErr := n.lastRun(ctx, m.JobID); lastErr == nil && last != nil && runOf(last) == m.Run {
+		err = errors.Join(err, n.Progress.Remove(ctx, m.JobID))
+	}
 	if err != nil {
-		return fmt.Errorf("tidy up after run %s (its artifacts are complete): %w", m.Run, err)
+		return err
 	}
 	return n.markCleaned(ctx, cell)
 }
@@ -178,30 +190,25 @@ func (n *Node) abandon(ctx context.Context, job *Job, cell *Cell[RunRecord]) err
 	if err != nil {
 		return err
 	}
-	done := 0
+	done := len(m.Connections)
 	for _, d := range m.Destinations {
+		settled := 0
 		err := n.Records.Reset(ctx, id, d.ID, func(c *CommitRecord) {
-			c.State, done = RecordAbandoned, max(done, len(c.Settled))
+			c.State, settled = RecordAbandoned, len(c.Settled)
 		})
+		done = min(done, settled)
 		if err != nil && !errors.Is(err, ErrNoKey) {
 			return fmt.Errorf("abandon run %s: %w", id, err)
 		}
 	}
-	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered; starting over. RESUME_JOBS=true or --resume would have gone on with it", job.ID, id, done, len(m.Connections)))
+	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered everywhere; starting over. RESUME_JOBS=true or --resume would have gone on with it", job.ID, id, done, len(m.Connections)))
 	rec := cell.Value()
-	rec.State, rec.N, rec.Ended = RunAbandoned, rec.N+1, time.Now().UTC()
+	rec.State, rec.Ended = RunAbandoned, time.Now().UTC()
 	if err := cell.Write(ctx, rec); err != nil {
 		return err
 	}
-	err = errors.Join(
-		n.dropCommands(ctx, id),
-		n.RowLogs.Delete(ctx, id, rec.Generation),
-		n.cleanSinks(ctx, m, true),
-		n.dropConnRecords(ctx, m),
-		n.Progress.Remove(ctx, m.JobID),
-	)
-	if err != nil {
-		return fmt.Errorf("tidy up after abandoned run %s: %w", id, err)
+	if err := n.clean(ctx, cell, m); err != nil {
+		n.Log.Warn(fmt.Sprintf("abandoned run %s could not be tidied up; the next start tries again", id), "error", err)
 	}
-	return n.markCleaned(ctx, cell)
+	return nil
 }

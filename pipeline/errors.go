@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"unicode/utf8"
@@ -53,11 +52,6 @@ func mark(kind, err error) error {
 // IsPermanent reports whether trying again is pointless. An error without a kind is taken as transient: a second try
 // costs time, a branch given up by mistake costs a night.
 func IsPermanent(err error) bool { return errors.Is(err, ErrPermanent) }
-
-// canceled reports whether err only says that ctx ended.
-func canceled(ctx context.Context, err error) bool {
-	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || err != nil)
-}
 
 // shortError is err's text, at most MaxErrorBytes long, cut between runes.
 func shortError(err error) string {

@@ -100,7 +100,7 @@ func (v *delivery) begin(i int, f *Frame) error {
 	part, err := v.sink.Open(id, &o)
 	var turned *RejectError
 	if errors.As(err, &turned) {
-		v.refuse(i, Refusal{Attempt: f.Attempt, Rejected: true}, turned.Reason)
+		v.refuse(i, Refusal{Attempt: f.Attempt, Attempts: f.Attempt, Rejected: true}, turned.Reason)
 		return nil
 	}
 	if err != nil {
@@ -118,8 +118,9 @@ func (v *delivery) settle(i int, p *openPart, f *Frame) error {
 	if err := json.Unmarshal(f.Body, &end); err != nil {
 		return Permanent(fmt.Errorf("connection %s: eof frame: %w", f.Connection, err))
 	}
-	if err := p.verify(&end); err != nil {
-		return Permanent(fmt.Errorf("connection %s: attempt %d: %w", f.Connection, f.Attempt, err))
+	if err := p.verify(&end); err != nil { // nobody else's rows are worse for it
+		v.reject(i, p, fmt.Sprintf("attempt %d: the rows do not add up: %v", f.Attempt, err))
+		return nil
 	}
 	v.gates[i].settled = true
 	p.ending = end
@@ -142,7 +143,7 @@ func (v *delivery) fail(i int, f *Frame) error {
 // reject turns away a connection whose rows this destination cannot hold.
 func (v *delivery) reject(i int, p *openPart, reason string) {
 	v.discard(i)
-	v.refuse(i, Refusal{Attempt: p.id.Attempt, Rejected: true}, reason)
+	v.refuse(i, Refusal{Attempt: p.id.Attempt, Attempts: p.id.Attempt, Rejected: true}, reason)
 }
 
 func (v *delivery) refuse(i int, r Refusal, reason string) {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -45,6 +46,20 @@ type ManifestDestination struct {
 	Mode    string          `json:"mode"`
 	Options json.RawMessage `json:"options,omitempty"`
 	Query   *int            `json:"query,omitempty"` // the only query it takes; all if absent
+}
+
+// same reports whether two destinations are one and the same to a resume. Options are compared by their meaning: storing them may have
+// changed their spelling.
+func (d *ManifestDestination) same(o *ManifestDestination) bool {
+	a, b := *d, *o
+	a.Options, b.Options = nil, nil
+	return reflect.DeepEqual(a, b) && reflect.DeepEqual(meaning(d.Options), meaning(o.Options))
+}
+
+// meaning is a JSON text as values; an empty one is null.
+func meaning(raw json.RawMessage) (v any) {
+	_ = json.Unmarshal(raw, &v) // options were read before: they are JSON
+	return v
 }
 
 // Location is the time zone instants are shown in.

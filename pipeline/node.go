@@ -51,17 +51,18 @@ type Outcome struct {
 // Run asks for a run of job by a trigger message, takes that message, and carries the run out in this process. An error means
 // that the run did not come to its end; what it has committed stays, and a resume goes on from there.
 func (n *Node) Run(ctx context.Context, job *Job, trigger Trigger) (*Outcome, error) {
+	for _, id := range trigger.Connections {
+		if _, err := job.Connection(id); err != nil {
+			return nil, Permanent(err)
+		}
+	}
 	if err := n.sweep(ctx); err != nil {
 		return nil, err
 	}
 	if err := n.refuseIfRunning(ctx, job, trigger.Resume); err != nil {
 		return nil, err
 	}
-	topic, durable := TopicTrigger(job.ID), "run-"+Token(job.ID)
-	// A trigger that a killed process left unacknowledged asked for what this one asks for now.
-	if err := n.Bus.Drop(ctx, topic); err != nil {
-		return nil, fmt.Errorf("drop old triggers: %w", err)
-	}
+	topic, durable := TopicOwnTrigger(job.ID, n.Owner.Token), "run-"+n.Owner.Token
 	payload, err := json.Marshal(trigger)
 	if err != nil {
 		return nil, err
@@ -84,7 +85,10 @@ func (n *Node) Run(ctx context.Context, job *Job, trigger Trigger) (*Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	return out, n.Bus.Drop(context.WithoutCancel(ctx), topic)
+	if err := n.Bus.Drop(context.WithoutCancel(ctx), topic); err != nil {
+		n.Log.Warn("the trigger was not removed", "error", err)
+	}
+	return out, nil
 }
 
 // serve runs a Watermill router with the handlers that add adds, until ctx ends or a handler calls stop, and waits for the handlers.
@@ -97,7 +101,7 @@ func (n *Node) serve(ctx context.Context, add func(r *message.Router, stop func(
 	}
 	router.AddMiddleware(middleware.CorrelationID)
 	add(router, stop)
-	if err := router.Run(ctx); err != nil {
+	if err := router.Run(ctx); err != nil && ctx.Err() == nil { // ended before all its handlers had subscribed
 		return fmt.Errorf("run router: %w", err)
 	}
 	return nil

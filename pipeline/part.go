@@ -192,7 +192,7 @@ func (p *openPart) save() error {
 		return err
 	}
 	if p.rejected() != "" {
-		return nil // the next frame finds out; until then it stays volatile
+		return nil // the caller turns it away
 	}
 	raw, err := p.part.Sync()
 	if err != nil {

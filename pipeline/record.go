@@ -18,10 +18,9 @@ const (
 )
 
 // CommitRecord is what one destination of one run has durably committed: the truth that every restart begins from. It
-// is written by compare-and-set only. Token and N make a write recognizable as one's own when its answer was lost.
+// is written by compare-and-set only. Token is the claim that may write it.
 type CommitRecord struct {
 	Token    string             `json:"token,omitempty"` // the claim; "" before the first
-	N        uint64             `json:"n"`               // counts the writes of this token
 	Host     string             `json:"host,omitempty"`
 	PID      int                `json:"pid,omitempty"`
 	LeaseMS  int64              `json:"leaseMs,omitempty"` // the owner writes at least every third of it
@@ -86,7 +85,6 @@ type RunRecord struct {
 	Job        string    `json:"job"`
 	State      RunState  `json:"state"`
 	Owner      Owner     `json:"owner"`
-	N          uint64    `json:"n"`
 	Generation int       `json:"generation"` // of the row log
 	Resumes    int       `json:"resumes"`
 	Started    time.Time `json:"started"`
@@ -119,7 +117,6 @@ type ConnRecord struct {
 	Attempt  int       `json:"attempt"`
 	Attempts int       `json:"attempts"` // tries since the run began or was last resumed
 	Owner    string    `json:"owner"`    // token
-	N        uint64    `json:"n"`        // counts the writes, of all owners
 	LeaseMS  int64     `json:"leaseMs"`
 	State    ConnState `json:"state"`
 	Error    string    `json:"error,omitempty"`

@@ -10,6 +10,7 @@ type Report struct {
 	Destination string             `json:"destination"`
 	Artifact    string             `json:"artifact"`
 	State       RecordState        `json:"state"`
+	Error       string             `json:"error,omitempty"` // why the destination was given up
 	Length      int64              `json:"committedLength"` // bytes of the artifact as last committed
 	SHA256      string             `json:"sha256"`          // of those bytes
 	Updated     time.Time          `json:"updated"`
@@ -48,7 +49,7 @@ func (v *delivery) finalReport() *Report {
 
 // NewReport describes an artifact; errors are by connection id.
 func NewReport(m *Manifest, d *ManifestDestination, rec CommitRecord, errors map[string]string) *Report {
-	r := &Report{Run: m.Run, JobID: m.JobID, JobName: m.JobName, Destination: d.ID, Artifact: d.Path, State: rec.State,
+	r := &Report{Run: m.Run, JobID: m.JobID, JobName: m.JobName, Destination: d.ID, Artifact: d.Path, State: rec.State, Error: rec.Error,
 		Updated: time.Now().UTC(), Connections: make([]ReportConnection, len(m.Connections))}
 	for i, c := range m.Connections {
 		line := ReportConnection{ID: c.ID, Name: c.Name, State: ReportPending}

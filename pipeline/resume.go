@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -30,14 +29,11 @@ func (n *Node) resume(ctx context.Context, job *Job, t Trigger, cell *Cell[RunRe
 	if err != nil {
 		return nil, err
 	}
-	if err := r.putManifest(ctx); err != nil {
-		return nil, err
-	}
 	state, err := r.reopenLog(ctx, records)
 	if err != nil {
 		return nil, err
 	}
-	ask, err := r.lacking(ctx, records, changed, state)
+	ask, err := r.lacking(ctx, records, changed)
 	if err != nil {
 		return nil, err
 	}
@@ -46,18 +42,22 @@ func (n *Node) resume(ctx context.Context, job *Job, t Trigger, cell *Cell[RunRe
 			return nil, err
 		}
 	}
-	for _, c := range r.m.Connections {
-		if _, ok := ask[r.m.Index(c.ID)]; !ok {
-			continue
-		}
-		if len(t.Connections) > 0 && !slices.Contains(t.Connections, c.ID) {
-			r.leftOut = append(r.leftOut, c.ID)
-		} else {
+	// Last: a crash before this finds the same changes again.
+	if err := r.putManifest(ctx); err != nil {
+		return nil, err
+	}
+	for i, c := range r.m.Connections {
+		cell, ok := ask[i]
+		switch {
+		case !ok:
+		case len(t.Connections) > 0 && !slices.Contains(t.Connections, c.ID):
+			r.leftOut = append(r.leftOut, leftOut{c.ID, cell})
+		default:
 			r.wanted = append(r.wanted, c.ID)
 		}
 	}
 	rec := cell.Value()
-	rec.State, rec.Resumes, rec.N = RunRunning, rec.Resumes+1, rec.N+1
+	rec.State, rec.Resumes, rec.Cleaned = RunRunning, rec.Resumes+1, false
 	if err := cell.Write(ctx, rec); err != nil {
 		return nil, err
 	}
@@ -99,6 +99,11 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 	if err != nil {
 		return nil, err
 	}
+	for _, id := range t.Connections {
+		if _, err := r.job.Connection(id); err != nil {
+			return nil, Permanent(err)
+		}
+	}
 	var refused []string
 	refuse := func(format string, args ...any) { refused = append(refused, fmt.Sprintf(format, args...)) }
 	if now.TimeZone != old.TimeZone {
@@ -108,7 +113,7 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 		was := &old.Destinations[i]
 		if is := now.Destination(was.ID); is == nil {
 			refuse("destination %s is gone", was.ID)
-		} else if !reflect.DeepEqual(was, is) {
+		} else if !was.same(is) {
 			refuse("destination %s was %s %s (%s), is %s %s (%s), or its options changed", was.ID, was.Type, was.Path, was.Mode, is.Type, is.Path, is.Mode)
 		}
 	}
@@ -125,6 +130,9 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 			continue
 		}
 		is := now.Connections[k]
+		if was.Driver != is.Driver {
+			refuse("connection %s had the driver %q, has %q", was.ID, was.Driver, is.Driver)
+		}
 		if was.Name != is.Name {
 			refuse("connection %s was named %q, is %q", was.ID, was.Name, is.Name)
 		}
@@ -174,12 +182,14 @@ func (r *run) reopenLog(ctx context.Context, records []CommitRecord) (LogState, 
 			return state, nil
 		}
 	}
-	r.Log.Warn(fmt.Sprintf("the row log of run %s is not the one its destinations know; its unfinished connections are asked again", r.m.Run))
+	if err == nil || rec.State != RunPartial && rec.State != RunFailed { // those end without a log
+		r.Log.Warn(fmt.Sprintf("the row log of run %s is not the one its destinations know; its unfinished connections are asked again", r.m.Run))
+	}
 	// The number is recorded before the log is made: two logs of one number never exist.
 	if err := r.RowLogs.Delete(ctx, r.m.Run, rec.Generation); err != nil {
 		return LogState{}, fmt.Errorf("delete row log: %w", err)
 	}
-	rec.Generation, rec.N = rec.Generation+1, rec.N+1
+	rec.Generation++
 	if err := r.cell.Write(ctx, rec); err != nil {
 		return LogState{}, err
 	}
@@ -202,17 +212,18 @@ func fits(c *CommitRecord, s LogState) bool {
 	return c.Log.Same(s.ID) && s.Last >= c.Seq && s.First <= c.Seq+1
 }
 
-// lacking finds the connections to be asked again, with the attempt below which their frames no longer count. A connection
-// whose eof is in the log is not asked while every destination that lacks it can still read it.
-func (r *run) lacking(ctx context.Context, records []CommitRecord, changed map[int]bool, state LogState) (map[int]int, error) {
-	ask := map[int]int{}
+// lacking finds the connections to be asked again, and marks their records so. Frames of the attempts so far no longer count for
+// whoever lacks them. A connection whose eof is in the log is not asked while every destination that lacks it will take it from there.
+func (r *run) lacking(ctx context.Context, records []CommitRecord, changed map[int]bool) (map[int]*Cell[ConnRecord], error) {
+	ask := map[int]*Cell[ConnRecord]{}
 	for i, c := range r.m.Connections {
-		needed, refused := false, false
+		needed, refused, floor := false, false, 0
 		for k := range records {
 			if _, ok := records[k].Settled[i]; !ok {
 				needed = true
 				_, f := records[k].Failed[i]
 				refused = refused || f
+				floor = max(floor, records[k].Floor[i])
 			}
 		}
 		if !needed {
@@ -222,7 +233,7 @@ func (r *run) lacking(ctx context.Context, records []CommitRecord, changed map[i
 		if err != nil {
 			return nil, fmt.Errorf("look for the rows of %s: %w", c.ID, err)
 		}
-		if last != nil && last.Kind == FrameEOF && !refused && !changed[i] {
+		if last != nil && last.Kind == FrameEOF && last.Attempt >= floor && !refused && !changed[i] {
 			continue
 		}
 		cell, err := loadConn(ctx, r.Stores.Runs, r.m.Run, c.ID)
@@ -230,17 +241,17 @@ func (r *run) lacking(ctx context.Context, records []CommitRecord, changed map[i
 			return nil, err
 		}
 		next := cell.Value()
-		next.State, next.Attempts, next.Error, next.N, next.Owner = ConnPending, 0, "", next.N+1, r.Owner.Token
+		next.State, next.Attempts, next.Error, next.Owner = ConnPending, 0, "", r.Owner.Token
 		if err := cell.Write(ctx, next); err != nil {
 			return nil, err
 		}
-		ask[i] = next.Attempt + 1
+		ask[i] = cell
 	}
 	return ask, nil
 }
 
 // reopenRecord takes a destination's record from its former owner and prepares it for the resumed run.
-func (r *run) reopenRecord(ctx context.Context, id string, rec *CommitRecord, ask map[int]int, log LogID) error {
+func (r *run) reopenRecord(ctx context.Context, id string, rec *CommitRecord, ask map[int]*Cell[ConnRecord], log LogID) error {
 	if !r.lacks(rec) {
 		return nil
 	}
@@ -252,12 +263,12 @@ func (r *run) reopenRecord(ctx context.Context, id string, rec *CommitRecord, as
 			c.State = RecordOpen
 		}
 		c.Error, c.Lost = "", false
-		for i, floor := range ask {
+		for i, cell := range ask {
 			if _, ok := c.Settled[i]; ok {
 				continue
 			}
 			delete(c.Failed, i)
-			c.Floor[i] = floor
+			c.Floor[i] = cell.Value().Attempt + 1
 		}
 		c.Parts = slices.DeleteFunc(c.Parts, func(p PartState) bool { _, ok := ask[p.Connection]; return ok })
 		*rec = *c

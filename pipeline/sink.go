@@ -74,7 +74,8 @@ type Part interface {
 	Append(query int, c Chunk) error
 	// Sync makes everything appended durable and describes it for PartState.State.
 	Sync() (json.RawMessage, error)
-	// Finish appends what follows the last row. Only Sync and Sink.Splice come after it.
+	// Finish appends what follows the last row. Only Sync and Sink.Splice come after it. A *RejectError turns the connection
+	// away alone.
 	Finish() error
 	// Discard closes the part and removes its files. A part that was spliced is discarded by its sink.
 	Discard() error

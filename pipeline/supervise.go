@@ -16,15 +16,16 @@ import (
 // supervisor watches a run from its commands to its end. Its state is what the store says.
 type supervisor struct {
 	*run
-	records   map[string]CommitRecord // by destination id
-	asked     bool                    // the query commands are published
-	trimmed   uint64
-	published time.Time // the public checkpoint
-	stale     bool      // records changed since
-	moved     map[string]progress
-	failing   sync.WaitGroup
-	given     map[string]bool // connections whose failure is being told
-	fatal     chan error
+	records    map[string]CommitRecord // by destination id
+	asked      bool                    // the query commands are published
+	trimmed    uint64
+	published  time.Time // the public checkpoint
+	stale      bool      // records changed since
+	moved      map[string]progress
+	failing    sync.WaitGroup
+	delivering sync.Map        // ids of the destinations that this process works on
+	given      map[string]bool // connections whose failure is being told
+	fatal      chan error
 }
 
 // progress is when a destination's position last changed.
@@ -35,6 +36,7 @@ type progress struct {
 
 // execute carries the run out: commands, supervision, end.
 func (r *run) execute(ctx context.Context) (*Outcome, error) {
+	r.Log.Info(fmt.Sprintf("run %s of job %s: %d of %d connections to ask, %d destinations", r.m.Run, r.m.JobID, len(r.wanted), len(r.m.Connections), len(r.m.Destinations)))
 	r.event(r.stamp(Event{Kind: EventStarted}))
 	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1)}
 	worker := &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Drivers: r.Drivers, Expand: r.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log}
@@ -79,7 +81,12 @@ func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPu
 			s.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
 			return nil
 		}
-		if err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), s.generation()); err != nil {
+		if _, busy := s.delivering.LoadOrStore(c.Destination, true); busy {
+			return nil // the command was delivered twice
+		}
+		defer s.delivering.Delete(c.Destination)
+		err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), s.generation())
+		if err != nil && !errors.Is(err, ErrHeld) { // held: another worker is at it
 			s.fail(ctx, err)
 		}
 		return nil
@@ -164,7 +171,7 @@ func (s *supervisor) supervise(ctx context.Context) error {
 					return err
 				}
 			}
-			if err := s.detachStalled(ctx); err != nil {
+			if err := errors.Join(s.trim(ctx), s.detachStalled(ctx)); err != nil {
 				return err
 			}
 			s.publishCheckpoint(ctx, false)
@@ -194,12 +201,14 @@ func (r *run) command(topic string, c any) error {
 
 func (s *supervisor) renew(ctx context.Context) error {
 	rec := s.cell.Value()
-	rec.N++
 	err := s.cell.Write(ctx, rec)
-	if errors.Is(err, ErrConflict) {
+	switch {
+	case errors.Is(err, ErrConflict):
 		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
+	case err != nil && ctx.Err() == nil:
+		s.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
 	}
-	return err
+	return nil
 }
 
 // recordChanged trims, and asks the connections once every destination has claimed its record: before that nobody would
@@ -223,7 +232,7 @@ func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
 			}
 		}
 		for _, c := range s.leftOut {
-			s.giveUp(ctx, c, "left out of this resume by the choice of connections")
+			s.giveUp(ctx, c.id, c.cell, "left out of this resume by the choice of connections")
 		}
 	}
 	return s.trim(ctx)
@@ -267,7 +276,11 @@ func (s *supervisor) trim(ctx context.Context) error {
 		return nil
 	}
 	if err := s.log.Trim(ctx, upTo); err != nil {
-		return fmt.Errorf("trim row log: %w", err)
+		if IsPermanent(err) {
+			return fmt.Errorf("trim row log: %w", err)
+		}
+		s.Log.Warn("the row log could not be trimmed; trying again", "error", err)
+		return nil // the next tick does
 	}
 	s.trimmed = upTo
 	return nil
@@ -287,7 +300,11 @@ func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
 	}
 	for _, c := range s.m.Connections {
 		if ConnKey(s.m.Run, c.ID) == e.Key {
-			s.giveUp(ctx, c.ID, rec.Error)
+			cell := &Cell[ConnRecord]{kv: s.Stores.Runs, key: e.Key}
+			if err := cell.adopt(e); err != nil {
+				return Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+			}
+			s.giveUp(ctx, c.ID, cell, rec.Error)
 		}
 	}
 	return nil
@@ -295,7 +312,7 @@ func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
 
 // giveUp publishes a connection's failed frame, under an attempt number of its own: that fences a worker that still publishes. The
 // row log may be full, so nobody waits for it here.
-func (s *supervisor) giveUp(ctx context.Context, connection, reason string) {
+func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) {
 	if s.given[connection] {
 		return
 	}
@@ -303,19 +320,18 @@ func (s *supervisor) giveUp(ctx context.Context, connection, reason string) {
 	s.failing.Add(1)
 	go func() {
 		defer s.failing.Done()
-		if err := s.publishFailure(ctx, connection, reason); err != nil {
+		err := s.publishFailure(ctx, connection, cell, reason)
+		if err != nil && !errors.Is(err, ErrConflict) { // conflict: somebody has begun to ask it again
 			s.fail(ctx, fmt.Errorf("give up connection %s: %w", connection, err))
 		}
 	}()
 }
 
-func (s *supervisor) publishFailure(ctx context.Context, connection, reason string) error {
-	cell, err := loadConn(ctx, s.Stores.Runs, s.m.Run, connection)
-	if err != nil {
-		return err
-	}
+// publishFailure goes on from the record as it was seen: a successor that asks the connection again meanwhile changes it, and is
+// not disturbed.
+func (s *supervisor) publishFailure(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) error {
 	next := cell.Value()
-	next.Attempt, next.N, next.Owner, next.State, next.Error = next.Attempt+1, next.N+1, s.Owner.Token, ConnGivenUp, reason
+	next.Attempt, next.Owner, next.State, next.Error = next.Attempt+1, s.Owner.Token, ConnGivenUp, reason
 	if err := cell.Write(ctx, next); err != nil {
 		return err
 	}
@@ -323,7 +339,7 @@ func (s *supervisor) publishFailure(ctx context.Context, connection, reason stri
 	if err := s.log.Publish(ctx, &Frame{Kind: FrameFailed, Connection: connection, Attempt: next.Attempt, Body: jsonBody(why)}); err != nil {
 		return err
 	}
-	next.State, next.N = ConnFailed, next.N+1
+	next.State = ConnFailed
 	if err := cell.Write(ctx, next); err != nil {
 		return err
 	}
@@ -331,13 +347,19 @@ func (s *supervisor) publishFailure(ctx context.Context, connection, reason stri
 	return nil
 }
 
-// detachStalled takes the record of a destination that holds a full row log and has not moved for the timeout: the others
-// must not wait for it for ever.
+// detachStalled takes the record of the destination that holds a full row log, and has not moved for the timeout: the others must not
+// wait for it for ever. Those that merely have nothing more to read are further on, and are left alone.
 func (s *supervisor) detachStalled(ctx context.Context) error {
+	lowest := ^uint64(0)
+	for _, d := range s.m.Destinations {
+		if rec := s.records[d.ID]; rec.State == RecordOpen {
+			lowest = min(lowest, rec.Seq)
+		}
+	}
 	var stalled []string
 	for _, d := range s.m.Destinations {
 		rec, p := s.records[d.ID], s.moved[d.ID]
-		if rec.State == RecordOpen && !p.at.IsZero() && time.Since(p.at) > s.Timeout {
+		if rec.State == RecordOpen && rec.Seq == lowest && !p.at.IsZero() && time.Since(p.at) > s.Timeout {
 			stalled = append(stalled, d.ID)
 		}
 	}
@@ -346,9 +368,12 @@ func (s *supervisor) detachStalled(ctx context.Context) error {
 	}
 	state, err := s.log.State(ctx)
 	if err != nil {
-		return fmt.Errorf("look at row log: %w", err)
+		if IsPermanent(err) {
+			return fmt.Errorf("look at row log: %w", err)
+		}
+		return nil // a store that does not answer says nothing of destinations
 	}
-	if state.Bytes < state.MaxBytes/10*9 {
+	if state.Bytes < state.MaxBytes/2 { // large frames do not fit long before it is full
 		return nil
 	}
 	for _, id := range stalled {
@@ -360,6 +385,9 @@ func (s *supervisor) detachStalled(ctx context.Context) error {
 			return err
 		}
 		s.event(s.stamp(Event{Kind: EventDetached, Destination: id}))
+	}
+	for id, p := range s.moved { // who waited for room only begins to be measured now
+		s.moved[id] = progress{p.seq, time.Now()}
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 // refuseIfRunning answers at once when the job's newest run is alive, before anything of it is touched. A resume may be meant for a
 // process that hangs: it waits for the lease instead.
 func (n *Node) refuseIfRunning(ctx context.Context, job *Job, resume bool) error {
-	last, err := n.lastRun(ctx, job.ID)
+	last, _, err := n.lastRun(ctx, job.ID)
 	if err != nil || last == nil || resume {
 		return err
 	}
@@ -48,8 +48,11 @@ func (n *Node) takeOver(ctx context.Context, cell *Cell[RunRecord]) error {
 			return n.alreadyRunning(cell)
 		}
 		rec = cell.Value()
+		if !rec.State.Resumable() {
+			return Permanent(fmt.Errorf("run %s has ended meanwhile, it is %s; there is nothing to take over", runOf(cell), rec.State))
+		}
 	}
-	rec.Owner, rec.N = n.Owner, rec.N+1
+	rec.Owner = n.Owner
 	err := cell.Write(ctx, rec)
 	if errors.Is(err, ErrConflict) {
 		return n.alreadyRunning(cell)
@@ -72,8 +75,8 @@ func (n *Node) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := n.sweepRun(ctx, cell); err != nil {
-			return err
+		if err := n.sweepRun(ctx, cell); err != nil { // somebody else's rubbish is no reason not to work
+			n.Log.Warn(fmt.Sprintf("run %s of job %s could not be tidied up; the next start tries again", runOf(cell), cell.Value().Job), "error", err)
 		}
 	}
 	return nil
@@ -89,26 +92,26 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 		if alive, known := n.Alive(rec.Owner); alive || !known {
 			return nil
 		}
-		rec.State, rec.N, rec.Ended = RunInterrupted, rec.N+1, time.Now().UTC()
+		rec.State, rec.Ended = RunInterrupted, time.Now().UTC()
 		if err := cell.Write(ctx, rec); err != nil {
 			if errors.Is(err, ErrConflict) {
 				return nil // somebody else swept it, or resumes it
 			}
 			return err
 		}
-		return n.dropCommands(ctx, runOf(cell))
+		return errors.Join(n.dropCommands(ctx, runOf(cell)), n.Bus.Drop(ctx, TopicOwnTrigger(rec.Job, rec.Owner.Token)))
 	case rec.State == RunInterrupted && !rec.Cleaned && time.Since(rec.Ended) > keepInterrupted:
 		n.Log.Warn(fmt.Sprintf("run %s of job %s was interrupted more than 7 days ago: its row log is deleted; a resume asks its unfinished connections again", runOf(cell), rec.Job))
 		if err := n.RowLogs.Delete(ctx, runOf(cell), rec.Generation); err != nil {
 			return err
 		}
 		return n.markCleaned(ctx, cell)
-	case rec.State == RunComplete && !rec.Cleaned:
+	case (rec.State == RunComplete || rec.State == RunAbandoned) && !rec.Cleaned:
 		m, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
 		if err != nil {
 			return err
 		}
-		return n.cleanComplete(ctx, cell, m)
+		return n.clean(ctx, cell, m)
 	}
 	return nil
 }
@@ -124,7 +127,7 @@ func (n *Node) dropCommands(ctx context.Context, id string) error {
 
 func (n *Node) markCleaned(ctx context.Context, cell *Cell[RunRecord]) error {
 	rec := cell.Value()
-	rec.Cleaned, rec.N = true, rec.N+1
+	rec.Cleaned = true
 	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -20,6 +21,11 @@ type Worker struct {
 	Owner   Owner
 	Notify  func(Event)
 	Log     *slog.Logger
+
+	// pieces is locked while a batch in fragments is being stored, and read-locked for every other. A destination cannot let go of a
+	// piece before it has the last one: pieces of several connections, or one's pieces and the others' batches, could fill the row
+	// log and wait for each other.
+	pieces sync.RWMutex
 }
 
 // Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up, or
@@ -45,7 +51,7 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 		if err != nil {
 			return err
 		}
-		if last != nil && last.Kind == FrameEOF {
+		if last != nil && last.Kind == FrameEOF && last.Attempt == rec.Attempt {
 			return w.finish(ctx, m, cell, ConnDone, nil)
 		}
 	}
@@ -54,7 +60,7 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 	for {
 		next := cell.Value()
 		next.Attempt, next.Attempts, next.Owner, next.LeaseMS = next.Attempt+1, next.Attempts+1, w.Owner.Token, w.Owner.LeaseMS
-		next.State, next.Error, next.Started, next.N = ConnRunning, "", time.Now().UTC(), next.N+1
+		next.State, next.Error, next.Started = ConnRunning, "", time.Now().UTC()
 		if err := cell.Write(ctx, next); err != nil {
 			return err
 		}
@@ -84,7 +90,7 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 // finish records how the connection's attempts ended. A conflict means that somebody else has it now.
 func (w *Worker) finish(ctx context.Context, m *Manifest, cell *Cell[ConnRecord], state ConnState, cause error) error {
 	next := cell.Value()
-	next.State, next.N, next.Owner = state, next.N+1, w.Owner.Token
+	next.State, next.Owner = state, w.Owner.Token
 	next.Millis = time.Since(next.Started).Milliseconds()
 	if cause != nil {
 		next.Error = shortError(cause)

@@ -23,8 +23,9 @@ func init() { types["csv"] = csvType{} }
 // of one column an empty line would be a row that most readers skip: there NULL is written as "" too, and counted as
 // a loss.
 //
-// The first connection whose columns this destination sees fixes the header. Those of later ones are matched by name, equal
-// names by their order; a connection with other columns is turned away, naming them.
+// The header is fixed when the first connection has arrived whole: by the columns that most connections under way agree on, the first
+// in the job's order if as many agree on others. A connection that fails on the way leaves no trace in it. Columns are matched by name,
+// equal names by their order; a connection with other columns than the header's is turned away, naming them.
 type csvType struct{}
 
 // csvOptions are the destination's own keys.
@@ -107,8 +108,9 @@ type csvSink struct {
 	artifact  *artifact.Artifact
 	delimiter string
 	headers   bool
-	query     int      // the query whose rows it takes
-	header    []string // nil until a connection fixes it
+	query     int         // the query whose rows it takes
+	header    []string    // nil until a connection fixes it
+	drafts    []*csvDraft // until then: a header for each set of columns that is under way
 	encoders  sync.Pool
 	copyBuf   []byte
 }
@@ -135,9 +137,6 @@ func (s *csvSink) Claim(ctx context.Context, token string, state json.RawMessage
 			return nil, err
 		}
 		files[i] = artifact.FileState{Name: s.partName(p.PartID), Length: ps.Length}
-		if s.header == nil && s.query < len(p.Open.Queries) {
-			s.header = orderedNames(p.Open.Queries[s.query].Columns, ps.Order)
-		}
 	}
 	st, err := s.artifact.Claim(ctx, token, old, files)
 	if err != nil {
@@ -164,20 +163,22 @@ func (s *csvSink) Open(id pipeline.PartID, o *pipeline.Opening) (pipeline.Part, 
 	if len(columns) == 0 {
 		return nil, &pipeline.RejectError{Reason: "the query returns no columns"}
 	}
-	header := s.header
-	if header == nil {
-		header = orderedNames(columns, nil)
-	}
-	order, err := matchColumns(header, columns)
-	if err != nil {
-		return nil, err
+	var order []int
+	if s.header != nil {
+		var err error
+		if order, err = matchColumns(s.header, columns); err != nil {
+			return nil, err
+		}
 	}
 	file, err := s.artifact.CreatePart(s.partName(id))
 	if err != nil {
 		return nil, err
 	}
-	s.header = header
-	return &csvPart{sink: s, file: file, order: order}, nil
+	p := &csvPart{sink: s, file: file, connection: id.Connection, columns: columns, order: order}
+	if s.header == nil {
+		p.draft, p.order = s.join(id.Connection, columns, nil)
+	}
+	return p, nil
 }
 
 func (s *csvSink) Reopen(p pipeline.PartState) (pipeline.Part, error) {
@@ -189,7 +190,11 @@ func (s *csvSink) Reopen(p pipeline.PartState) (pipeline.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &csvPart{sink: s, file: file, order: ps.Order, nulls: ps.Nulls}, nil
+	part := &csvPart{sink: s, file: file, connection: p.Connection, columns: p.Open.Queries[s.query].Columns, order: ps.Order, nulls: ps.Nulls}
+	if s.header == nil {
+		part.draft, _ = s.join(p.Connection, part.columns, ps.Order)
+	}
+	return part, nil
 }
 
 func (s *csvSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMessage, error) {

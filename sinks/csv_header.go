@@ -1,6 +1,9 @@
 package sinks
 
 import (
+	"maps"
+	"math"
+	"slices"
 	"strings"
 
 	"fanmill/pipeline"
@@ -17,6 +20,48 @@ func appendCSVHeader(dst []byte, names []string, delimiter string) []byte {
 		}
 	}
 	return append(dst, '\r', '\n')
+}
+
+// csvDraft is a header that some connections under way would agree on.
+type csvDraft struct {
+	names   []string
+	members map[int]int // connections, by index: how many attempts of each
+}
+
+// join adds a connection to the draft that has its columns, or begins one in the order given. It returns the order in which its
+// columns are written.
+func (s *csvSink) join(connection int, columns []pipeline.OpeningColumn, order []int) (*csvDraft, []int) {
+	for _, d := range s.drafts {
+		if o, err := matchColumns(d.names, columns); err == nil {
+			d.members[connection]++
+			return d, o
+		}
+	}
+	d := &csvDraft{names: orderedNames(columns, order), members: map[int]int{connection: 1}}
+	s.drafts = append(s.drafts, d)
+	return d, order
+}
+
+// leave takes a discarded attempt out.
+func (d *csvDraft) leave(connection int) {
+	if d.members[connection]--; d.members[connection] <= 0 {
+		delete(d.members, connection)
+	}
+}
+
+// fixHeader makes the draft with the most connections the header; of two with as many, the one that has the first in the job's order.
+func (s *csvSink) fixHeader() {
+	var best *csvDraft
+	for _, d := range s.drafts {
+		if best == nil || len(d.members) > len(best.members) || len(d.members) == len(best.members) && d.first() < best.first() {
+			best = d
+		}
+	}
+	s.header, s.drafts = best.names, nil
+}
+
+func (d *csvDraft) first() int {
+	return slices.Min(append(slices.Collect(maps.Keys(d.members)), math.MaxInt))
 }
 
 // orderedNames are the columns' names in a part's order.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"fanmill/pipeline"
 	"fanmill/sinks/artifact"
@@ -11,14 +12,18 @@ import (
 
 // csvPart is a connection's lines.
 type csvPart struct {
-	sink  *csvSink
-	file  *artifact.Part
-	order []int
-	nulls int64
+	sink *csvSink
+	file *artifact.Part
+
+	connection int
+	columns    []pipeline.OpeningColumn
+	order      []int
+	draft      *csvDraft // nil if it was opened under the header
+	nulls      int64
 }
 
 // csvPartState describes a part file. Order says which of the connection's columns stands where in the file; absent means as they
-// come. The header is the names in that order, so that parts recorded before the first commit carry it, too.
+// come.
 type csvPartState struct {
 	Length int64 `json:"length"`
 	Order  []int `json:"order,omitempty"`
@@ -65,15 +70,34 @@ func (p *csvPart) Sync() (json.RawMessage, error) {
 	return json.Marshal(csvPartState{Length: f.Length, Order: p.order, Nulls: p.nulls})
 }
 
-// Finish gives up the file handle: a thousand connections may be spliced at once.
-func (p *csvPart) Finish() error { return p.file.Close() }
+// Finish fixes the header if there is none yet; a part that was written under another draft is turned away. It gives up the file
+// handle: a thousand connections may be spliced at once.
+func (p *csvPart) Finish() error {
+	names := orderedNames(p.columns, p.order)
+	if p.sink.header == nil {
+		p.sink.fixHeader()
+	}
+	if !slices.Equal(names, p.sink.header) {
+		if _, err := matchColumns(p.sink.header, p.columns); err != nil {
+			return err
+		}
+		// The same columns under two drafts: arrange gives them one, and the recorded parts of a claim theirs.
+		return pipeline.Permanent(fmt.Errorf("part of connection with columns %q under header %q", names, p.sink.header))
+	}
+	return p.file.Close()
+}
 
-func (p *csvPart) Discard() error { return p.file.Discard() }
+func (p *csvPart) Discard() error {
+	if p.draft != nil {
+		p.draft.leave(p.connection)
+	}
+	return p.file.Discard()
+}
 
 // Losses names what the file cannot tell apart.
 func (p *csvPart) Losses() []pipeline.Loss {
 	if p.nulls == 0 {
 		return nil
 	}
-	return []pipeline.Loss{{Column: p.sink.header[0], What: "NULL written like an empty text, because an empty line is no row", Cells: p.nulls}}
+	return []pipeline.Loss{{Column: p.columns[0].Name, What: "NULL written like an empty text, because an empty line is no row", Cells: p.nulls}}
 }

@@ -236,7 +236,7 @@ func TestCSVColumnsMatchByName(t *testing.T) {
 // A connection whose columns differ is turned away alone, with their names.
 func TestCSVRejectsOtherColumns(t *testing.T) {
 	s := openCSV(t, t.TempDir(), "", nil)
-	fill(t, s, 0, textColumns("id", "hsn_code", "qty"))
+	settle(t, s, fill(t, s, 0, textColumns("id", "hsn_code", "qty")))
 	for want, names := range map[string][]string{
 		"columns differ from the header: missing hsn_code; extra hsn": {"hsn", "id", "qty"},
 		"columns differ from the header: missing qty":                 {"id", "hsn_code"},
@@ -251,6 +251,30 @@ func TestCSVRejectsOtherColumns(t *testing.T) {
 		}
 	}
 	fill(t, s, 1, textColumns("qty", "id", "hsn_code"))
+}
+
+// Until a connection has arrived whole there is no header. Then most of those under way decide, so that one odd branch turns away
+// itself, however early it comes; one that failed before counts for nothing.
+func TestCSVHeaderIsThatOfMost(t *testing.T) {
+	dir := t.TempDir()
+	s := openCSV(t, dir, "", nil)
+	odd, good := textColumns("id", "other"), textColumns("id", "qty")
+	first := fill(t, s, 0, odd, textBatch(t, odd, []any{"1", "x"}))
+	gone := fill(t, s, 3, odd)
+	p := fill(t, s, 1, good, textBatch(t, good, []any{"2", "5"}))
+	q := fill(t, s, 2, textColumns("qty", "id"), textBatch(t, textColumns("qty", "id"), []any{"6", "3"}))
+	if err := gone.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	var turned *pipeline.RejectError
+	if err := first.Finish(); !errors.As(err, &turned) || turned.Reason != "columns differ from the header: missing qty; extra other" {
+		t.Fatalf("the odd connection: %v", err)
+	}
+	settle(t, s, p)
+	settle(t, s, q)
+	if got, want := read(t, dir), "id,qty\r\n2,5\r\n3,6\r\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
 }
 
 // Invariant 3: a claim after a cut goes on with what was recorded, under the header that was fixed before, though nothing

@@ -17,7 +17,7 @@ func newLog(w io.Writer, env config.Env) *slog.Logger {
 	if env.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: env.Level()}))
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: env.Level(), TimeFormat: time.TimeOnly, NoColor: !terminal(w)}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: env.Level(), TimeFormat: time.TimeOnly, NoColor: !terminal(w)}))
 }
 
 func terminal(w io.Writer) bool {

@@ -43,6 +43,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		var quiet *exitError
 		if !errors.As(err, &quiet) || quiet.err != nil {
 			fmt.Fprintln(stderr, "fanmill: "+err.Error())
+			if ctx.Err() != nil {
+				fmt.Fprintln(stderr, "stopped; the files are whole, and the same command with --resume goes on from what they hold")
+			}
 		}
 	}
 	return exitCode(ctx, err)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -25,8 +26,6 @@ func narrate(log *slog.Logger, job *pipeline.Job) func(pipeline.Event) {
 	return func(e pipeline.Event) {
 		name := names[e.Connection]
 		switch e.Kind {
-		case pipeline.EventStarted:
-			log.Info(fmt.Sprintf("run %s of job %s: %d connections, %d destinations", e.Run, e.Job, len(job.Connections), len(job.Destinations)))
 		case pipeline.EventConnected:
 			log.Info(fmt.Sprintf("▶️ Executing connection: %s", name))
 		case pipeline.EventCommitted:
@@ -49,13 +48,21 @@ func printOutcome(w io.Writer, file *config.File, out *pipeline.Outcome) {
 	}
 	fmt.Fprintf(w, "run %s: %s, %d of %d connections, %d rows, %s\n", out.Run, out.State, settled, connections(out), rows, time.Since(out.Started).Round(10*time.Millisecond))
 	for _, r := range out.Reports {
-		if info, err := os.Stat(r.Artifact); err == nil {
+		if r.Error != "" {
+			fmt.Fprintf(w, "  %s was given up: %s\n", r.Artifact, r.Error)
+		}
+		if info, err := os.Stat(r.Artifact); err == nil && delivered(r) {
 			fmt.Fprintf(w, "  %s  %s\n", r.Artifact, bytesText(info.Size()))
 		}
 	}
 	if out.State != pipeline.RunComplete {
 		fmt.Fprintf(w, "run the same command with --resume to get what is missing\n")
 	}
+}
+
+// delivered reports whether the artifact has anything of this run.
+func delivered(r *pipeline.Report) bool {
+	return slices.ContainsFunc(r.Connections, func(c pipeline.ReportConnection) bool { return c.State == pipeline.ReportSettled })
 }
 
 func connections(out *pipeline.Outcome) int {

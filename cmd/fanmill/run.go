@@ -78,6 +78,11 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 	if err != nil {
 		return &exitError{exitBadJob, err}
 	}
+	for _, id := range f.connections {
+		if _, err := file.Job.Connection(id); err != nil {
+			return &exitError{exitBadJob, fmt.Errorf("--connections: %w", err)}
+		}
+	}
 	s := settings{env: env, parallel: f.parallel, logMB: f.logMB, timeout: defaultTimeout, lease: f.lease, workDir: "."}
 	out, err := runJob(c.Context(), s, file, pipeline.Trigger{Resume: env.ResumeJobs, Connections: f.connections}, log)
 	if err != nil {

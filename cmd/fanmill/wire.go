@@ -53,10 +53,25 @@ func loadJob(path string, log *slog.Logger) (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := oneQuery(file); err != nil {
+		return nil, err
+	}
 	for _, w := range file.Warnings {
 		log.Warn(w.String())
 	}
 	return file, nil
+}
+
+// oneQuery refuses what a CSV cannot hold: its lines have the columns of one query.
+func oneQuery(file *config.File) error {
+	for _, d := range file.Job.Destinations {
+		for _, c := range file.Job.Connections {
+			if d.Type == "csv" && len(c.Queries) > 1 {
+				return fmt.Errorf("%s: destination %s is a CSV file, which takes the rows of one query, and connection %s has %d; use a job for each query, or Excel alone", file.Path, d.ID, c.ID, len(c.Queries))
+			}
+		}
+	}
+	return nil
 }
 
 // system is a wired node.

@@ -85,5 +85,3 @@ func (k Kind) fixedWidth() int {
 		return 8
 	}
 }
-
-func (k Kind) variable() bool { return k == Text || k == Binary || k == Numeric }

@@ -1,5 +1,3 @@
-//go:build review
-
 package pipeline_test
 
 import (
@@ -12,227 +10,15 @@ import (
 	"testing"
 	"time"
 
-	"fanmill/checkpoint"
 	"fanmill/pipeline"
-	"fanmill/pipeline/columnar"
-	"fanmill/sinks"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// script is a row log as a destination meets it: groups of frames, one for each fetch.
-type logScript struct {
-	pipeline.RowLog
-	pipeline.RowLogs
-	max    int64
-	groups [][]*pipeline.Frame
-	idle   func() // called when a reader has come to the end and waits for more
-}
-
-var scriptID = pipeline.LogID{Stream: "S", Generation: 1}
-
-func (l *logScript) Open(context.Context, string, int) (pipeline.RowLog, error) { return l, nil }
-
-func (l *logScript) State(context.Context) (pipeline.LogState, error) {
-	return pipeline.LogState{ID: scriptID, First: 1, Last: 1 << 40, MaxBytes: l.max}, nil
-}
-
-func (l *logScript) Reader(_ context.Context, _ string, from uint64) (pipeline.FrameReader, error) {
-	return &scriptReader{l: l, next: from}, nil
-}
-
-type scriptReader struct {
-	l    *logScript
-	next uint64
-}
-
-func (r *scriptReader) Fetch(ctx context.Context, _ int) ([]*pipeline.Frame, error) {
-	for _, g := range r.l.groups {
-		var out []*pipeline.Frame
-		for _, f := range g {
-			if f.Seq >= r.next {
-				c := *f
-				out = append(out, &c)
-			}
-		}
-		if len(out) > 0 {
-			r.next = out[len(out)-1].Seq + 1
-			return out, nil
-		}
-	}
-	r.l.idle()
-	<-ctx.Done()
-	return nil, ctx.Err()
-}
-
-func (r *scriptReader) Acked(uint64) {}
-func (r *scriptReader) Close() error { return nil }
-
-// put appends a group of frames, numbering them.
-func (l *logScript) put(frames ...*pipeline.Frame) {
-	seq := uint64(0)
-	for _, g := range l.groups {
-		seq += uint64(len(g))
-	}
-	for _, f := range frames {
-		seq++
-		f.Seq = seq
-	}
-	l.groups = append(l.groups, frames)
-}
-
-// attempt makes the frames of one attempt.
-type attempt struct {
-	id     string
-	number int
-	names  []string
-	frames uint64
-	rows   int64
-	chain  pipeline.Chain
-}
-
-func (a *attempt) open() *pipeline.Frame {
-	if a.names == nil {
-		a.names = []string{"id", "body"}
-	}
-	cols := []columnar.Column{{Name: a.names[0], Kind: columnar.Int}, {Name: a.names[1], Kind: columnar.Binary}}
-	body, _ := json.Marshal(pipeline.NewOpening([]pipeline.Query{{}}, [][]columnar.Column{cols}))
-	return &pipeline.Frame{Kind: pipeline.FrameOpen, Connection: a.id, Attempt: a.number, Fragments: 1, Body: body}
-}
-
-func (a *attempt) row(size int) *pipeline.Frame {
-	b := columnar.NewBuilder([]columnar.Column{{Name: a.names[0], Kind: columnar.Int}, {Name: a.names[1], Kind: columnar.Binary}})
-	b.Column(0).Long(a.rows)
-	b.Column(1).Bytes(value(a.id, 0, int(a.rows), size))
-	b.EndRow()
-	body, err := b.Encode()
-	if err != nil {
-		panic(err)
-	}
-	a.frames++
-	a.rows++
-	a.chain = a.chain.Add(body)
-	return &pipeline.Frame{Kind: pipeline.FrameRows, Connection: a.id, Attempt: a.number, Number: a.frames, Rows: 1, Fragments: 1, Body: body}
-}
-
-func (a *attempt) eof() *pipeline.Frame {
-	body, _ := json.Marshal(pipeline.Ending{Rows: []int64{a.rows}, Frames: a.frames, Checksum: uint64(a.chain), Attempts: a.number})
-	return &pipeline.Frame{Kind: pipeline.FrameEOF, Connection: a.id, Attempt: a.number, Number: a.frames + 1, Fragments: 1, Body: body}
-}
-
-func (a *attempt) failed() *pipeline.Frame {
-	body, _ := json.Marshal(pipeline.Failure{Error: "gone", Attempts: a.number})
-	return &pipeline.Frame{Kind: pipeline.FrameFailed, Connection: a.id, Attempt: a.number + 1, Fragments: 1, Body: body}
-}
-
-// delivered runs the sink loop over the script until it ends or is idle, and returns the record.
-func (w *world) delivered(l *logScript, typ string, path string, ids ...string) (pipeline.CommitRecord, error) {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
-	defer cancel()
-	m := &pipeline.Manifest{Run: "r", JobID: "job", JobName: "Job", Destinations: []pipeline.ManifestDestination{{ID: "d", Type: typ, Path: path}}}
-	for _, id := range ids {
-		m.Connections = append(m.Connections, pipeline.ManifestConnection{ID: id, Name: id, Queries: []pipeline.ManifestQuery{{}}})
-	}
-	l.idle = cancel
-	records := checkpoint.NewRecords(w.conn.Stores().Checkpoints)
-	if err := records.Create(ctx, "r", "d", pipeline.CommitRecord{State: pipeline.RecordOpen}); err != nil {
-		w.t.Fatal(err)
-	}
-	all := sinks.Types()
-	all["memory"] = w.disk
-	d := pipeline.NewDeliverer(pipeline.Deliverer{Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log})
-	err := d.Deliver(ctx, m, &m.Destinations[0], 1)
-	rec, lerr := records.Load(w.t.Context(), "r", "d")
-	if lerr != nil {
-		w.t.Fatal(lerr)
-	}
-	return rec, err
-}
-
-// Break 1: a retry, another connection that is open meanwhile, a commit, and any restart (crash, or a sink's transient
-// error): the lower attempt's frames behind the committed position stop the destination for good.
-func TestBreakRestartAfterRetry(t *testing.T) {
-	w := newWorld(t, 8*mb)
-	l := &logScript{max: 8 * mb}
-	x1, x2 := &attempt{id: "x", number: 1}, &attempt{id: "x", number: 2}
-	y, z := &attempt{id: "y", number: 1}, &attempt{id: "z", number: 1}
-	l.put(x1.open(), y.open(), y.row(10), x1.row(10), x2.open(), x2.row(10), z.open(), z.row(10), z.eof())
-	l.put(x2.eof(), y.row(10), y.eof())
-	failures := 0
-	w.disk.failing(func(_, step, _ string) error {
-		if step == "publish" && failures == 0 {
-			failures++
-			return pipeline.Transient(fmt.Errorf("the share is away for a moment"))
-		}
-		return nil
-	})
-	rec, err := w.delivered(l, "memory", "d", "x", "y", "z")
-	if err != nil || rec.State != pipeline.RecordFinished || len(rec.Settled) != 3 {
-		t.Errorf("error %v, record %s %q with %d settled, want finished with 3", err, rec.State, rec.Error, len(rec.Settled))
-	}
-}
-
-// Break 2: connections that end in every fetch keep the loop from ever cutting: the position stays before the one that is
-// still open, and a full log stays full.
-func TestBreakCommitsStarveTheCut(t *testing.T) {
-	w := newWorld(t, 8*mb)
-	l := &logScript{max: 1 * mb}
-	big := &attempt{id: "big", number: 1}
-	l.put(big.open(), big.row(1000))
-	ids := []string{"big"}
-	total := 0
-	for i := 0; total < mb; i++ {
-		s := &attempt{id: fmt.Sprintf("s%d", i), number: 1}
-		l.put(s.open(), s.row(100<<10), s.eof())
-		ids = append(ids, s.id)
-		total += 100 << 10
-	}
-	rec, _ := w.delivered(l, "memory", "d", ids...)
-	if rec.Seq < 3 {
-		t.Errorf("after reading %d bytes, all the log can hold, the committed position is %d of %d: nothing can be trimmed, and nothing more can be published",
-			total, rec.Seq, 2+3*(len(ids)-1))
-	}
-}
-
-// Break 3: a part whose rows were turned away holds the position until its next frame, which a full log never takes.
-func TestBreakRejectedPartHoldsTheLog(t *testing.T) {
-	w := newWorld(t, 8*mb)
-	w.disk.failing(func(_, step, c string) error {
-		if step == "encode" && c == "odd" {
-			return &pipeline.RejectError{Reason: "does not fit"}
-		}
-		return nil
-	})
-	l := &logScript{max: 1 * mb}
-	odd, big := &attempt{id: "odd", number: 1}, &attempt{id: "big", number: 1}
-	l.put(odd.open(), odd.row(1000), big.open())
-	for range 12 {
-		l.put(big.row(100 << 10))
-	}
-	rec, _ := w.delivered(l, "memory", "d", "odd", "big")
-	if rec.Seq < 3 {
-		t.Errorf("after more than the log can hold the committed position is %d", rec.Seq)
-	}
-}
-
-// Break 4: a connection with odd columns that opens first and then fails takes all others with it.
-func TestBreakHeaderOfAFailedConnection(t *testing.T) {
-	w := newWorld(t, 8*mb)
-	l := &logScript{max: 8 * mb}
-	odd := &attempt{id: "odd", number: 1, names: []string{"id", "other"}}
-	a, b := &attempt{id: "a", number: 1}, &attempt{id: "b", number: 1}
-	l.put(odd.open(), odd.row(10), a.open(), a.row(10), odd.failed(), a.eof(), b.open(), b.row(10), b.eof())
-	rec, err := w.delivered(l, "csv", t.TempDir()+"/x.csv", "odd", "a", "b")
-	if err != nil || len(rec.Settled) != 2 {
-		t.Errorf("error %v: settled %v, failed %v; a and b agree on their columns and nothing of odd is in the file", err, rec.Settled, rec.Failed)
-	}
-}
-
-// Break 5: rows in fragments. Each connection's first piece fits the log, no second one does, and a destination cannot let go
+// Rows in fragments. Each connection's first piece fits the log, no second one does, and a destination cannot let go
 // of a piece.
-func TestBreakFragmentsFillTheLog(t *testing.T) {
+func TestFragmentsFillTheLog(t *testing.T) {
 	w := newWorld(t, 30*mb)
 	w.node.Timeout = 2 * time.Second
 	all := make(chan struct{})
@@ -270,8 +56,8 @@ func TestBreakFragmentsFillTheLog(t *testing.T) {
 	}
 }
 
-// Break 6: invariant 8. One destination hangs; the healthy one, which merely has nothing left to read, is detached with it.
-func TestBreakHealthyDestinationIsDetachedToo(t *testing.T) {
+// Invariant 8. One destination hangs; the healthy one, which merely has nothing left to read, is detached with it.
+func TestHealthyDestinationIsDetachedToo(t *testing.T) {
 	w := newWorld(t, 4*mb)
 	w.node.Timeout = 1500 * time.Millisecond
 	release := make(chan struct{})
@@ -299,8 +85,8 @@ func TestBreakHealthyDestinationIsDetachedToo(t *testing.T) {
 	w.exact("healthy", "big")
 }
 
-// Break 7: a sink command delivered a second time (at-least-once) to an idle worker ends the run.
-func TestBreakRedeliveredSinkCommand(t *testing.T) {
+// A sink command delivered a second time (at-least-once) to an idle worker ends the run.
+func TestRedeliveredSinkCommand(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 1500
 	again := make(chan struct{})
@@ -339,8 +125,8 @@ func TestBreakRedeliveredSinkCommand(t *testing.T) {
 	_ = out
 }
 
-// Break 8: tidying up fails. The run is complete, but is reported as an error, and no other job can run either.
-func TestBreakTidyingUpBlocksEverything(t *testing.T) {
+// Tidying up fails. The run is complete, but is reported as an error, and no other job can run either.
+func TestTidyingUpBlocksEverything(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("d")
@@ -367,8 +153,8 @@ func TestBreakTidyingUpBlocksEverything(t *testing.T) {
 	}
 }
 
-// Break 9: an abandoned run whose tidying up was cut short is never tidied up: its row log stays reserved for ever.
-func TestBreakAbandonedLogLeaks(t *testing.T) {
+// An abandoned run whose tidying up was cut short is never tidied up: its row log stays reserved for ever.
+func TestAbandonedLogLeaks(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := of(5, 10)
@@ -391,7 +177,8 @@ func TestBreakAbandonedLogLeaks(t *testing.T) {
 		}
 		return nil
 	}}
-	if _, err := w.run(t.Context(), pipeline.Trigger{}); err == nil {
+	_, _ = w.run(t.Context(), pipeline.Trigger{}) // starts over; the clean-up fails
+	if !failed.Load() {
 		t.Fatal("the deletion was to fail")
 	}
 	w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
@@ -401,8 +188,8 @@ func TestBreakAbandonedLogLeaks(t *testing.T) {
 	}
 }
 
-// Break 10: the same job started twice in one moment: one of them waits for ever for a trigger that the other took or dropped.
-func TestBreakStartedTwiceAtOnce(t *testing.T) {
+// The same job started twice in one moment: one of them waits for ever for a trigger that the other took or dropped.
+func TestStartedTwiceAtOnce(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 2000
 	w.connect("a", of(5, 10))
@@ -437,8 +224,8 @@ func TestBreakStartedTwiceAtOnce(t *testing.T) {
 	}
 }
 
-// Break 11: R7 refuses what changed, and only that.
-func TestBreakDriverChangeAndOptions(t *testing.T) {
+// R7 refuses what changed, and only that.
+func TestDriverChangeAndOptions(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	bad := of(5, 10)
 	bad.open = func(int) error { return pipeline.Permanent(errBroken) }
@@ -471,9 +258,9 @@ func newMessage(payload []byte) *message.Message {
 	return message.NewMessage(watermill.NewUUID(), payload)
 }
 
-// Break 12: a coordinator that was frozen on its way to give a connection up wakes after its successor has asked that
-// connection again: it reads the successor's record, raises the attempt and fails what is going well.
-func TestBreakZombieCoordinatorGivesUp(t *testing.T) {
+// A coordinator that was frozen on its way to give a connection up wakes after its successor has asked that
+// connection again: going on from the record as it is by then, it would fail what is going well.
+func TestZombieCoordinatorGivesUp(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 60000
 	bad := of(5, 10)
@@ -520,7 +307,7 @@ func TestBreakZombieCoordinatorGivesUp(t *testing.T) {
 	}
 }
 
-// freezingKV freezes at the n-th reading of a key.
+// freezingKV freezes at the n-th update of a key.
 type freezingKV struct {
 	pipeline.KV
 	suffix       string
@@ -529,19 +316,19 @@ type freezingKV struct {
 	frozen, wake chan struct{}
 }
 
-func (k *freezingKV) Get(ctx context.Context, key string) (pipeline.KVEntry, error) {
+func (k *freezingKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	if strings.HasSuffix(key, k.suffix) && k.n.Add(1) == k.at {
 		close(k.frozen)
 		<-k.wake
 	}
-	return k.KV.Get(ctx, key)
+	return k.KV.Update(ctx, key, value, revision)
 }
 
-// Break 13: two writers of one process begin from the same revision; both are told that they have won.
-func TestBreakTwoWinnersOfOneRevision(t *testing.T) {
+// Two writers of one process begin from the same revision; both are told that they have won.
+func TestTwoWinnersOfOneRevision(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	ctx := t.Context()
-	if _, err := pipeline.CreateCell(ctx, w.node.Stores.Runs, "r.conn.x", pipeline.ConnRecord{Owner: "p", N: 1}); err != nil {
+	if _, err := pipeline.CreateCell(ctx, w.node.Stores.Runs, "r.conn.x", pipeline.ConnRecord{Owner: "p"}); err != nil {
 		t.Fatal(err)
 	}
 	won := 0
@@ -555,7 +342,7 @@ func TestBreakTwoWinnersOfOneRevision(t *testing.T) {
 	}
 	for i, c := range cells {
 		next := c.Value() // as Worker.Query does
-		next.Attempt, next.Owner, next.N, next.Error = next.Attempt+1, "p", next.N+1, fmt.Sprint("writer ", i)
+		next.Attempt, next.Owner, next.Error = next.Attempt+1, "p", fmt.Sprint("writer ", i)
 		if c.Write(ctx, next) == nil {
 			won++
 		}
@@ -565,9 +352,9 @@ func TestBreakTwoWinnersOfOneRevision(t *testing.T) {
 	}
 }
 
-// Break 14: a destination that the coordinator has detached, and whose sink then fails with something transient, claims its
+// A destination that the coordinator has detached, and whose sink then fails with something transient, claims its
 // record again and holds the trim as before.
-func TestBreakDetachedDestinationComesBack(t *testing.T) {
+func TestDetachedDestinationComesBack(t *testing.T) {
 	w := newWorld(t, 4*mb)
 	var run atomic.Value
 	var taken, back atomic.Bool
@@ -613,9 +400,9 @@ func TestBreakDetachedDestinationComesBack(t *testing.T) {
 	}
 }
 
-// Break 15: rows that do not add up are the fault of one connection; they take every destination away from all others, and
+// Rows that do not add up are the fault of one connection; they take every destination away from all others, and
 // again at every resume.
-func TestBreakBadChecksumDetachesTheDestination(t *testing.T) {
+func TestBadChecksumDetachesTheDestination(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	l := &logScript{max: 8 * mb}
 	x, y := &attempt{id: "x", number: 1}, &attempt{id: "y", number: 1}
@@ -628,9 +415,9 @@ func TestBreakBadChecksumDetachesTheDestination(t *testing.T) {
 	}
 }
 
-// Break 16: a resume with a changed query is killed between writing the manifest and the records; the next one finds
+// A resume with a changed query is killed between writing the manifest and the records; the next one finds
 // nothing changed, and delivers the rows of the old query that are in the log.
-func TestBreakChangedQueryIsForgotten(t *testing.T) {
+func TestChangedQueryIsForgotten(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	ctx, cancel := context.WithCancel(t.Context())
 	w.connect("x", of(5, 10))
@@ -680,8 +467,8 @@ func (k *cancelingKV) Put(ctx context.Context, key string, value []byte) (uint64
 	return rev, err
 }
 
-// Break 17: a destination that was given up after everything was settled is named nowhere in the outcome.
-func TestBreakDetachedDestinationHasNoReason(t *testing.T) {
+// A destination that was given up after everything was settled is named nowhere in the outcome.
+func TestDetachedDestinationHasNoReason(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("d", "e")
@@ -696,4 +483,51 @@ func TestBreakDetachedDestinationHasNoReason(t *testing.T) {
 	if err != nil || !strings.Contains(string(data), "disk is read-only") {
 		t.Errorf("the reason is not in the report: %s", data)
 	}
+}
+
+// A resume that asks a rejected connection again is killed before that connection's new attempt has a frame in the log.
+// The next one takes the old attempt's eof, which the record's floor excludes, for rows that are yet to come, and waits for ever.
+func TestResumeKilledBeforeTheNewAttempt(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.node.Parallel = 1
+	ctx, cancel := context.WithCancel(t.Context())
+	held := of(5, 10) // the run is interrupted here, with x rejected and its eof in the log
+	w.connect("x", of(5, 10))
+	w.connect("y", held)
+	w.deliverTo("d")
+	w.disk.reject = func(_, c string, _ *pipeline.Opening) string {
+		if c == "x" {
+			return "other columns"
+		}
+		return ""
+	}
+	rejected := make(chan struct{})
+	var once sync.Once
+	w.disk.failing(func(_, step, _ string) error { // the commit that records the rejection publishes
+		if step == "publish" {
+			once.Do(func() { close(rejected) })
+		}
+		return nil
+	})
+	held.open = func(int) error { <-rejected; cancel(); return pipeline.Transient(errBroken) }
+	w.rescript("y", held)
+	if _, err := w.run(ctx, pipeline.Trigger{}); err == nil {
+		t.Fatal("not interrupted")
+	}
+	w.disk.reject = nil
+	ctx, cancel = context.WithCancel(t.Context())
+	again := of(5, 10)
+	again.open = func(int) error { cancel(); return pipeline.Transient(errBroken) }
+	w.rescript("x", again)
+	if _, err := w.run(ctx, pipeline.Trigger{Resume: true}); err == nil {
+		t.Fatal("not interrupted")
+	}
+	w.rescript("x", of(5, 10))
+	w.rescript("y", of(5, 10))
+	ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if out, err := w.run(ctx, pipeline.Trigger{Resume: true}); err != nil || out.State != pipeline.RunComplete {
+		t.Fatalf("the last resume: %v", err)
+	}
+	w.exact("d", "x", "y")
 }

@@ -73,7 +73,7 @@ func TestRowTooLargeForTheLog(t *testing.T) {
 	w.deliverTo("a")
 	out := w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
 	w.exact("a", "small")
-	if c := out.Reports[0].Connections[0]; c.State != pipeline.ReportFailed || !strings.Contains(c.Error, "logMaxBytes") || c.Attempts != 1 {
+	if c := out.Reports[0].Connections[0]; c.State != pipeline.ReportFailed || !strings.Contains(c.Error, "--log-max-mb") || c.Attempts != 1 {
 		t.Errorf("the connection is reported as %+v", c)
 	}
 }
