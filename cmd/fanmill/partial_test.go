@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -135,4 +136,35 @@ func wrongPassword(t *testing.T, dsn string) string {
 	}
 	u.User = url.UserPassword(u.User.Username(), "not-"+pipeline.NewToken())
 	return u.String()
+}
+
+// What a partial run leaves does not push out the last whole file that is kept, and a user's own file of that name is nobody's to remove.
+func TestPreviousIsTheLastWholeFile(t *testing.T) {
+	w := newWorld(t, 10, 20)
+	w.mustRun(exitComplete, nil)
+	whole, err := os.ReadFile(w.csv())
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := w.conns[1].dsn
+	w.conns[1].dsn = filepath.ToSlash(filepath.Join(w.dir, "missing.db"))
+	w.write()
+	for range 2 {
+		w.mustRun(exitPartial, nil)
+		if kept, err := os.ReadFile(w.csv() + ".previous"); err != nil || string(kept) != string(whole) {
+			t.Fatalf("the last whole file is not kept: %v", err)
+		}
+	}
+	w.conns[1].dsn = right
+	w.write()
+	w.mustRun(exitComplete, nil)
+	w.tidy()
+	own := w.csv() + ".previous"
+	if err := errors.Join(os.Remove(w.csv()), os.WriteFile(own, []byte("mine"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	w.mustRun(exitComplete, nil)
+	if kept, err := os.ReadFile(own); err != nil || string(kept) != "mine" {
+		t.Errorf("the user's own file is %q, %v", kept, err)
+	}
 }

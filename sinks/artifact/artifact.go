@@ -51,6 +51,8 @@ type State struct {
 	SHA256  string `json:"sha256"`          // of those bytes, in hexadecimal
 	Commits int    `json:"commits"`         // Appends of this run
 	Began   bool   `json:"began,omitempty"` // the run's first publication was at least begun: what stood there is kept
+	// Partial says that what stood at the public name when this run began is what a partial run left.
+	Partial bool `json:"partial,omitempty"`
 	// Shown is what the public file can be, besides the committed bytes, while it is still as this run left it: an
 	// earlier commit whose successor was not published yet.
 	Shown []Print `json:"shown,omitempty"`

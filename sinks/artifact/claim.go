@@ -59,6 +59,9 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 	}
 	a.step("folder")
 	a.state = State{Dir: token, Which: "a", SHA256: noBytes, Began: began}
+	if st == nil && !began { // now, while the earlier run's report still stands beside its file
+		a.state.Partial = exists(a.previousName()) && exists(a.keptMark()) && a.partial(a.path)
+	}
 	if st != nil {
 		a.state = *st
 		a.state.Dir, a.state.Which, a.state.Began = token, "a", st.Began || began

@@ -36,9 +36,12 @@ func (a *Artifact) Clean(keepPrevious bool) error {
 			return err
 		}
 	}
-	if !keepPrevious && (!claimed || a.state.Began) {
+	if !keepPrevious && (!claimed || a.state.Began) && exists(a.keptMark()) { // a file of that name that is the user's own stays
 		if err := a.removePrevious(); err != nil {
 			return err
+		}
+		if err := os.Remove(a.keptMark()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return a.trouble("remove", a.keptMark(), err)
 		}
 	}
 	if claimed {

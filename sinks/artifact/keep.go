@@ -1,12 +1,16 @@
 package artifact
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"fanmill/pipeline"
 )
 
 // The functions of this file give files that are not ours names of their own. They never take a name away: the public one goes on
@@ -41,12 +45,26 @@ func (a *Artifact) hold(path string) (held string, err error) {
 	return held, nil
 }
 
+// keptMark is the file that says that the ".previous" beside the artifact is ours to remove. It stands beside the claims' folders and
+// outlives them, as the kept file does, until a run succeeds completely.
+func (a *Artifact) keptMark() string { return filepath.Join(a.base, "kept") }
+
 // keepPrevious keeps what stood at the public name before the run's first publication. An older file of that name, from an
-// earlier run, is replaced.
+// earlier run, is replaced; but what a partial run left does not replace the last whole one.
 func (a *Artifact) keepPrevious() error {
 	held, err := a.hold(a.path)
 	if err != nil || held == "" {
 		return err
+	}
+	if a.state.Partial && exists(a.previousName()) {
+		if err := os.Remove(held); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return a.trouble("remove", held, err)
+		}
+		a.log.Info("the file of a partial run is replaced; the one kept from before it stays", "file", a.path, "kept", a.previousName())
+		return nil
+	}
+	if err := os.WriteFile(a.keptMark(), []byte(a.spec.Run), 0o666); err != nil {
+		return a.trouble("create", a.keptMark(), err)
 	}
 	if err := a.move(held, a.previousName()); err != nil {
 		return err
@@ -54,6 +72,17 @@ func (a *Artifact) keepPrevious() error {
 	a.step("previous")
 	a.log.Info("the file of an earlier run is kept until this one is complete", "file", a.path, "kept", a.previousName())
 	return nil
+}
+
+// partial reports whether a file is what a run delivered that lacked a connection: the report beside it says so of these bytes.
+func (a *Artifact) partial(path string) bool {
+	var r pipeline.Report
+	text, err := os.ReadFile(a.reportName())
+	if err != nil || json.Unmarshal(text, &r) != nil {
+		return false
+	}
+	sum, err := sumFile(path)
+	return err == nil && sum == r.SHA256 && slices.ContainsFunc(r.Connections, func(c pipeline.ReportConnection) bool { return c.State != pipeline.ReportSettled })
 }
 
 // keepEdited keeps a file that a user changed or put in place of ours, under a name that nothing has.
