@@ -20,7 +20,11 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if dir := branchesDir; dir != "" {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
 }
 
 // watched are the real databases, each telling the file FANMILL_TEST_ASKED of every attempt to ask it.

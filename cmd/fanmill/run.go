@@ -94,6 +94,7 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 
 // runJob opens the store, runs the job and closes the store.
 func runJob(ctx context.Context, s settings, file *config.File, t pipeline.Trigger, log *slog.Logger) (out *pipeline.Outcome, err error) {
+	limitMemory(s.parallel)
 	sys, err := open(ctx, s, file, log)
 	if err != nil {
 		return nil, err

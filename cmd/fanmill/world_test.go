@@ -38,13 +38,16 @@ type worldConn struct {
 	rows          int
 }
 
+// branchesDir holds bigBranches; TestMain removes it.
+var branchesDir string
+
 // bigBranches are made once for all tests of the package: eight databases, read with different limits.
 var bigBranches = sync.OnceValues(func() ([]gst.Branch, error) {
-	dir, err := os.MkdirTemp("", "fanmill-branches")
-	if err != nil {
+	var err error
+	if branchesDir, err = os.MkdirTemp("", "fanmill-branches"); err != nil {
 		return nil, err
 	}
-	return gst.Generate(context.Background(), dir, 8, 40000, 7, nil) // at least 32,000 rows each
+	return gst.Generate(context.Background(), branchesDir, 8, 40000, 7, nil) // at least 32,000 rows each
 })
 
 // newWorld makes a job that reads rows[i] sales of branch i.
