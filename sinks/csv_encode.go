@@ -82,7 +82,7 @@ func (e *csvEncoder) plan(b *columnar.Batch, order []int) {
 		f.places, f.next = [4]int{-1, -1, -1, -1}, -1
 		f.dayText, f.offsetEnd = f.dayText[:0], f.offsetEnd[:0]
 		switch kind := f.view.Kind; {
-		case kind == columnar.Text:
+		case kind == columnar.Text, kind == columnar.Numeric: // an odd text can stand among the numbers
 			f.form = csvText
 		case e.inNumbers:
 			f.form = csvGuarded

@@ -105,7 +105,8 @@ func (s *sqliteSession) Stream(ctx context.Context, q int, b *columnar.Builder, 
 	defer s.conn.reset(r.stmt) // gives up the lock on the file
 	cols := make([]sqliteCells, len(r.columns))
 	for i, c := range r.columns {
-		cols[i] = sqliteCells{declared: c, to: b.Column(i)}
+		number := r.types[i] != "" && c.Kind >= columnar.Int && c.Kind <= columnar.Numeric
+		cols[i] = sqliteCells{declared: c, number: number, to: b.Column(i)}
 	}
 	row, err := s.conn.firstStep(ctx, r.stmt)
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 // the text it would have had. So the text of a value never depends on its neighbours.
 type sqliteCells struct {
 	declared columnar.Column
+	number   bool // declared as a type of numbers, in words: not an expression
 	to       *columnar.ColumnBuilder
 	buf      []byte
 	one      [1]int64
@@ -121,7 +122,11 @@ func (c *sqliteCells) text(v []byte) {
 			return
 		}
 	}
-	c.widen(columnar.Text)
+	if c.number && utf8.Valid(v) {
+		c.widen(columnar.Numeric) // one "n/a" leaves its neighbours numbers
+	} else {
+		c.widen(columnar.Text)
+	}
 	if !utf8.Valid(v) {
 		c.hex(v) // SQLite does not look; what encoding it is would be a guess
 		return

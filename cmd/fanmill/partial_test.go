@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/xuri/excelize/v2"
 
 	"fanmill/internal/testdb"
 	"fanmill/pipeline"
@@ -166,5 +169,36 @@ func TestPreviousIsTheLastWholeFile(t *testing.T) {
 	w.mustRun(exitComplete, nil)
 	if kept, err := os.ReadFile(own); err != nil || string(kept) != "mine" {
 		t.Errorf("the user's own file is %q, %v", kept, err)
+	}
+}
+
+// Invariant 9: a text in a column of numbers stays a text, and leaves its neighbours numbers that add up; the CSV quotes it.
+func TestTextAmongNumbers(t *testing.T) {
+	w := newWorld(t, 1)
+	path := filepath.Join(w.dir, "odd.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec(`create table sale (id integer, amount decimal(14,2)); insert into sale values (1, 12.5), (2, 'n/a, "late"'), (3, 7), (4, null)`)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.conns[0].dsn, w.query = filepath.ToSlash(path), "select * from sale order by id"
+	w.write()
+	w.mustRun(exitComplete, nil)
+	text, err := os.ReadFile(w.csv())
+	if want := "id,amount\r\n1,12.50\r\n2,\"n/a, \"\"late\"\"\"\r\n3,7.00\r\n4,\r\n"; err != nil || string(text) != want {
+		t.Errorf("the CSV is %q, want %q, %v", text, want, err)
+	}
+	book, err := excelize.OpenFile(w.xlsx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	for cell, want := range map[string]excelize.CellType{"B2": excelize.CellTypeUnset, "B3": excelize.CellTypeInlineString, "B4": excelize.CellTypeUnset} {
+		if got, err := book.GetCellType(w.conns[0].name, cell); err != nil || got != want {
+			t.Errorf("%s has type %v, want %v, %v", cell, got, want, err)
+		}
 	}
 }

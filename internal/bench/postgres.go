@@ -85,8 +85,11 @@ func (b *bench) psqlCopy() contender {
 		cmd := exec.CommandContext(ctx, b.pg.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", b.pg.dsn,
 			"-c", fmt.Sprintf(`\copy (select * from %s) to '%s' csv header`, whole, path))
 		r, _, err := execute(cmd)
+		if err != nil {
+			return r, err
+		}
 		r.peak = 0 // less than maxRSS can tell
-		return r, errors.Join(err, measureFile(path, &r))
+		return r, measureFile(path, &r)
 	}}
 }
 
@@ -114,6 +117,9 @@ func (b *bench) fanmill(name string, j job) contender {
 		cmd.Dir = dir // of its logs
 		cmd.Env = append(os.Environ(), dsnVariable+"="+b.pg.dsn, "LOG_LEVEL=warn", "NATS_URL=")
 		r, _, err := execute(cmd)
+		if err != nil {
+			return r, err
+		}
 		for _, path := range artifacts {
 			err = errors.Join(err, measureFile(path, &r), checkRows(path, j.rows))
 		}

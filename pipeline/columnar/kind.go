@@ -19,7 +19,7 @@ const (
 	Float32        // IEEE 754, 32 bits
 	Float          // IEEE 754, 64 bits
 	Decimal        // exact, Precision 1..38 digits, Scale digits after the point
-	Numeric        // a number of any size, kept as its decimal text; also NaN and Infinity
+	Numeric        // numbers of any size, kept as their decimal text; also NaN, Infinity and an odd text among numbers
 	Date           // days since 1970-01-01, proleptic Gregorian
 	Time           // microseconds since midnight
 	Timestamp      // microseconds since 1970-01-01 00:00 on a wall clock without a zone
