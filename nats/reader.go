@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	fetchMessages   = 1024 // of one pull; its bytes are the real bound
+	fetchMessages   = 128 // of one pull; its bytes are the real bound
 	fetchHeartbeat  = 5 * time.Second
 	readerIdle      = 24 * time.Hour     // after which the server drops an abandoned reader's consumer
 	readerRedeliver = 7 * 24 * time.Hour // never, in effect: what is unacknowledged is only not committed yet

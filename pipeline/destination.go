@@ -28,8 +28,13 @@ type Deliverer struct {
 	encoders chan struct{} // limits batches being encoded, over all destinations of the process
 }
 
-// fetchBytes bounds what a destination takes from the row log at a time: eight large batches.
-const fetchBytes = 4 << 20
+// fetchBytes bounds what a destination takes from the row log at a time: four large batches.
+const fetchBytes = 2 << 20
+
+// cutBytes is how much a destination reads, in bytes of frames, before it makes its parts durable, however large the log may become:
+// only what is recorded can be trimmed, and an embedded server keeps what was stored in the last ten seconds in memory
+// unless it is trimmed. A cut costs an fsync of each open part.
+const cutBytes = 24 << 20
 
 // NewDeliverer completes d for use.
 func NewDeliverer(d Deliverer) *Deliverer {
@@ -326,7 +331,7 @@ func (v *delivery) follow(ctx context.Context) error {
 			}
 		}
 		// Also right after a commit: if the log is full of other connections' frames, nothing more may come before this.
-		if v.volatile >= v.maxBytes/2 {
+		if v.volatile >= min(v.maxBytes/2, cutBytes) {
 			if err := v.cut(ctx); err != nil {
 				return err
 			}

@@ -34,7 +34,7 @@ func TestKilledAtRandom(t *testing.T) {
 
 	enough := 25
 	if raceEnabled {
-		enough = 8
+		enough = 4
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	kills, completed := 0, 0

@@ -97,8 +97,13 @@ type deltaWriter struct {
 }
 
 func (w *deltaWriter) Write(p []byte) (n int, err error) {
-	_, _ = w.sum.Write(p)
-	_, _ = w.xx.Write(p)
+	hashed := make(chan struct{}) // hashing takes as long as writing: side by side they take half
+	go func() {
+		defer close(hashed)
+		_, _ = w.sum.Write(p)
+		_, _ = w.xx.Write(p)
+	}()
+	defer func() { <-hashed }()
 	if w.n == 0 && len(p) > 0 {
 		if n, err = w.f.Write(p[:len(p)/2]); err == nil {
 			w.mid()

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"fanmill/pipeline"
@@ -82,7 +81,7 @@ func (a *Artifact) partial(path string) bool {
 		return false
 	}
 	sum, err := sumFile(path)
-	return err == nil && sum == r.SHA256 && slices.ContainsFunc(r.Connections, func(c pipeline.ReportConnection) bool { return c.State != pipeline.ReportSettled })
+	return err == nil && sum == r.SHA256 && !whole(&r)
 }
 
 // keepEdited keeps a file that a user changed or put in place of ours, under a name that nothing has.

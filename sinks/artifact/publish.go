@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"fanmill/pipeline"
@@ -30,7 +31,7 @@ const (
 // a moment ago, the file stays an earlier commit, the error is nil, and the next Publish tries again.
 func (a *Artifact) Publish(ctx context.Context, r *pipeline.Report) error {
 	if a.state.Commits > 0 {
-		if err := a.show(false); errors.Is(err, errInUse) {
+		if err := a.show(false, r != nil && whole(r)); errors.Is(err, errInUse) {
 			a.warnInUse(err)
 		} else if err != nil {
 			return err
@@ -51,7 +52,7 @@ func (a *Artifact) PublishFinal(ctx context.Context, r *pipeline.Report) error {
 		if final.Separate {
 			err = a.showFile(a.in("final"), final.Print, true)
 		} else {
-			err = a.show(true)
+			err = a.show(true, true)
 		}
 		switch {
 		case err == nil:
@@ -100,8 +101,10 @@ func (a *Artifact) republish(ctx context.Context) error {
 //  1. Both private files are looked after while neither of them can be reached by the public name it is about to get:
 //     what a program has saved into one is kept and replaced.
 //  2. showFile links the committed one to the public name, which is durable when it returns.
-//  3. Only then is the other one, public until now, written to.
-func (a *Artifact) show(final bool) error {
+//  3. Only then is the other one, public until now, written to. After the last commit of a complete artifact it is not: nothing
+//     will be appended, and the moments until the end are not worth a copy of the last connection. Should a user change the public file
+//     in place just then, and the process crash, the rows are delivered again.
+func (a *Artifact) show(final, last bool) error {
 	committed, other := &a.files[a.which()], &a.files[1-a.which()]
 	if !a.links && !final && a.shown != nil && exists(a.path) && a.clock().Before(a.nextCopy) {
 		return a.catchUp()
@@ -125,7 +128,15 @@ func (a *Artifact) show(final bool) error {
 	} else {
 		a.nextCopy = a.clock().Add(max(copyAtLeast, copyShare*a.clock().Sub(started)))
 	}
+	if last {
+		return nil
+	}
 	return a.catchUp()
+}
+
+// whole reports whether an artifact has every connection of its run.
+func whole(r *pipeline.Report) bool {
+	return len(r.Connections) > 0 && !slices.ContainsFunc(r.Connections, func(c pipeline.ReportConnection) bool { return c.State != pipeline.ReportSettled })
 }
 
 // catchUp gives the other private file the last commit, so that a whole second copy exists should a user change the public
