@@ -20,7 +20,7 @@ import (
 // of a piece.
 func TestFragmentsFillTheLog(t *testing.T) {
 	w := newWorld(t, 30*mb)
-	w.node.Timeout = 2 * time.Second
+	w.node.Timeout = 30 * time.Second
 	all := make(chan struct{})
 	spy := &logs{RowLogs: w.node.RowLogs}
 	first := map[string]bool{}
@@ -45,7 +45,7 @@ func TestFragmentsFillTheLog(t *testing.T) {
 		w.connect(id, of(1, 14*mb+mb/2))
 	}
 	w.deliverTo("d")
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	out, err := w.run(ctx, pipeline.Trigger{})
 	if err != nil || out.State != pipeline.RunComplete {

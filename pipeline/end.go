@@ -129,7 +129,7 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 			return nil
 		}
 	}
-	return r.RowLogs.Delete(ctx, r.m.Run, r.generation())
+	return r.RowLogs.Delete(ctx, r.m.Run, r.fixed.Generation)
 }
 
 // clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its commit records and

@@ -16,7 +16,8 @@ type run struct {
 	m       *Manifest
 	cell    *Cell[RunRecord]
 	log     RowLog
-	wanted  []string // ids of the connections to ask, in job order
+	fixed   RunRecord // as the run was begun or resumed; cell belongs to the supervisor's goroutine
+	wanted  []string  // ids of the connections to ask, in job order
 	leftOut []leftOut
 }
 
@@ -25,8 +26,6 @@ type leftOut struct {
 	id   string
 	cell *Cell[ConnRecord]
 }
-
-func (r *run) generation() int { return r.cell.Value().Generation }
 
 // begin makes the run that a trigger asks for, or takes over the one it resumes. Everything the run depends on is in the store
 // when it returns.

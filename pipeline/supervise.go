@@ -38,6 +38,7 @@ type progress struct {
 func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	r.Log.Info(fmt.Sprintf("run %s of job %s: %d of %d connections to ask, %d destinations", r.m.Run, r.m.JobID, len(r.wanted), len(r.m.Connections), len(r.m.Destinations)))
 	r.event(r.stamp(Event{Kind: EventStarted}))
+	r.fixed = r.cell.Value()
 	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1)}
 	worker := &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Drivers: r.Drivers, Expand: r.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log}
 	deliverer := NewDeliverer(Deliverer{Records: r.Records, RowLogs: r.RowLogs, Sinks: r.Sinks, Owner: r.Owner, StoreID: r.StoreID,
@@ -66,7 +67,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 // durable names a consumer of this run's commands. Each resume has its own: a frozen predecessor, waking, finds its consumer gone and
 // takes no command of the run that went on without it.
 func (r *run) durable(kind string) string {
-	return fmt.Sprintf("%s-%s-%d", kind, r.m.Run, r.cell.Value().Resumes)
+	return fmt.Sprintf("%s-%s-%d", kind, r.m.Run, r.fixed.Resumes)
 }
 
 func (r *run) stamp(e Event) Event {
@@ -85,7 +86,7 @@ func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPu
 			return nil // the command was delivered twice
 		}
 		defer s.delivering.Delete(c.Destination)
-		err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), s.generation())
+		err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), s.fixed.Generation)
 		if err != nil && !errors.Is(err, ErrHeld) { // held: another worker is at it
 			s.fail(ctx, err)
 		}
@@ -100,7 +101,7 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 			s.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
 			return nil
 		}
-		err := w.Query(ctx, s.m, s.job, c.Connection, s.generation())
+		err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
 		if errors.Is(err, ErrConflict) {
 			return nil // another worker has the connection
 		}
@@ -267,7 +268,7 @@ func (s *supervisor) trim(ctx context.Context) error {
 		if rec.State == RecordDetached || rec.State == RecordFinished {
 			continue
 		}
-		if rec.Log.Generation != s.generation() {
+		if rec.Log.Generation != s.fixed.Generation {
 			return nil
 		}
 		upTo = min(upTo, rec.Seq)
