@@ -24,6 +24,7 @@ type supervisor struct {
 	moved      map[string]progress
 	failing    sync.WaitGroup
 	delivering sync.Map        // ids of the destinations that this process works on
+	asking     sync.Map        // ids of the connections that it asks
 	given      map[string]bool // connections whose failure is being told
 	fatal      chan error
 }
@@ -101,10 +102,16 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 			s.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
 			return nil
 		}
-		err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
-		if errors.Is(err, ErrConflict) {
-			return nil // another worker has the connection
+		if _, busy := s.asking.LoadOrStore(c.Connection, true); busy {
+			return nil // the command was delivered twice
 		}
+		defer s.asking.Delete(c.Connection)
+		err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
+		if errors.Is(err, ErrFenced) {
+			s.fail(ctx, err)
+			return nil
+		}
+		// A conflict, too: whoever changed the record may be gone again. The next delivery finds out what is to be done.
 		if err != nil && ctx.Err() == nil {
 			s.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
 			return err

@@ -29,7 +29,8 @@ type Worker struct {
 }
 
 // Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up, or
-// ctx ends. It returns nil also when there is nothing to do; an error means that the command should be delivered again.
+// ctx ends. It returns nil also when there is nothing to do; an error means that the command should be delivered again, unless it
+// is ErrFenced: then the run is somebody else's.
 func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection string, generation int) error {
 	c, err := job.Connection(connection)
 	if err != nil {
@@ -41,6 +42,9 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 	}
 	cell, err := loadConn(ctx, w.Runs, m.Run, connection)
 	if err != nil {
+		return err
+	}
+	if err := w.entitled(ctx, m.Run); err != nil {
 		return err
 	}
 	switch rec := cell.Value(); {
@@ -87,7 +91,21 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 	}
 }
 
-// finish records how the connection's attempts ended. A conflict means that somebody else has it now.
+// entitled reports ErrFenced when the run has another owner by now. It is asked between reading the connection's record and changing it: a
+// successor changes that record before it has the connection asked again, so a worker that froze anywhere in between finds a conflict,
+// and one that wakes later finds the successor.
+func (w *Worker) entitled(ctx context.Context, run string) error {
+	cell, err := LoadCell[RunRecord](ctx, w.Runs, RunKey(run))
+	if err != nil {
+		return err
+	}
+	if cell.Value().Owner.Token != w.Owner.Token {
+		return fmt.Errorf("run %s: %w", run, ErrFenced)
+	}
+	return nil
+}
+
+// finish records how the connection's attempts ended.
 func (w *Worker) finish(ctx context.Context, m *Manifest, cell *Cell[ConnRecord], state ConnState, cause error) error {
 	next := cell.Value()
 	next.State, next.Owner = state, w.Owner.Token
@@ -95,11 +113,7 @@ func (w *Worker) finish(ctx context.Context, m *Manifest, cell *Cell[ConnRecord]
 	if cause != nil {
 		next.Error = shortError(cause)
 	}
-	err := cell.Write(ctx, next)
-	if errors.Is(err, ErrConflict) {
-		return nil
-	}
-	return err
+	return cell.Write(ctx, next)
 }
 
 func (w *Worker) notify(m *Manifest, e Event) {
