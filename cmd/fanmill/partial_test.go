@@ -116,7 +116,7 @@ func TestColumnsDiffer(t *testing.T) {
 // R7: a resume of a job that has changed is refused, naming everything that changed.
 func TestChangedJobIsRefused(t *testing.T) {
 	w := newWorld(t, 10, 20, 30)
-	if code, out := w.run([]string{"FANMILL_FAILPOINT=after-publish:3"}); code != -1 {
+	if code, out := w.run([]string{"FANMILL_FAILPOINT=after-publish:2"}); code != -1 {
 		t.Fatalf("exit code %d; it said:\n%s", code, out)
 	}
 	w.conns[0].name = "Renamed"
