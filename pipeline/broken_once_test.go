@@ -273,6 +273,7 @@ func TestZombieCoordinatorGivesUp(t *testing.T) {
 	zombie := *w.node
 	zombie.Stores.Runs = &freezingKV{KV: w.node.Stores.Runs, suffix: ".conn.x", at: 2, frozen: frozen, wake: wake}
 	zombie.RowLogs = &logs{RowLogs: w.node.RowLogs}
+	zombie.Bus = frozenBus{w.node.Bus, frozen}
 	ctx, kill := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -305,6 +306,21 @@ func TestZombieCoordinatorGivesUp(t *testing.T) {
 	if out.State != pipeline.RunComplete {
 		t.Errorf("the resumed run is %s: %s", out.State, reports(out))
 	}
+}
+
+// frozenBus takes no more messages once its process is frozen.
+type frozenBus struct {
+	pipeline.Bus
+	frozen <-chan struct{}
+}
+
+func (b frozenBus) Subscriber(durable string, parallel int) message.Subscriber {
+	s := b.Bus.Subscriber(durable, parallel)
+	go func() {
+		<-b.frozen
+		_ = s.Close()
+	}()
+	return s
 }
 
 // freezingKV freezes at the n-th update of a key.

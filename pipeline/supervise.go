@@ -48,10 +48,14 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	working, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() {
-		served <- r.serve(working, func(router *message.Router, _ func()) {
+		err := r.serve(working, func(router *message.Router, _ func()) {
 			router.AddConsumerHandler("sink", TopicSink(r.m.Run), r.Bus.Subscriber(r.durable("sink"), max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
 			router.AddConsumerHandler("query", TopicQuery(r.m.Run), r.Bus.Subscriber(r.durable("query"), r.Parallel), s.queryHandler(working, worker))
 		})
+		if err != nil { // without its workers the run would wait for ever
+			s.fail(working, err)
+		}
+		served <- err
 	}()
 	err := s.supervise(ctx)
 	stop()
@@ -109,7 +113,7 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 		err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
 		if errors.Is(err, ErrFenced) {
 			s.fail(ctx, err)
-			return nil
+			return err // the command is the successor's
 		}
 		// A conflict, too: whoever changed the record may be gone again. The next delivery finds out what is to be done.
 		if err != nil && ctx.Err() == nil {

@@ -203,9 +203,13 @@ func writable(file string) error {
 			if err != nil {
 				return fmt.Errorf("the folder %s cannot be written: %w; give this user the right to, or choose another", dir, cause(err))
 			}
-			name := probe.Name()
 			_ = probe.Close()
-			_ = os.Remove(name)
+			_ = os.Remove(probe.Name())
+			// What a process that was killed just here has left.
+			left, _ := filepath.Glob(filepath.Join(dir, ".fanmill-probe-*"))
+			for _, name := range left {
+				_ = os.Remove(name)
+			}
 			return nil
 		case filepath.Dir(dir) == dir:
 			return fmt.Errorf("%s does not exist on this machine; connect the drive, or choose another path", dir)
