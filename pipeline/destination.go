@@ -34,7 +34,7 @@ const fetchBytes = 2 << 20
 // cutBytes is how much a destination reads, in bytes of frames, before it makes its parts durable, however large the log may become:
 // only what is recorded can be trimmed, and an embedded server keeps what was stored in the last ten seconds in memory
 // unless it is trimmed. A cut costs an fsync of each open part.
-const cutBytes = 24 << 20
+const cutBytes = 64 << 20
 
 // NewDeliverer completes d for use.
 func NewDeliverer(d Deliverer) *Deliverer {
