@@ -130,7 +130,7 @@ func (c *ColumnBuilder) Bool(v bool) {
 	c.mark(true)
 }
 
-// Long appends to an Int, Time, Timestamp or Instant column, in its unit.
+// Long appends to an Int column, or to a column of times of any kind, in its unit.
 func (c *ColumnBuilder) Long(v int64) {
 	c.longs = append(c.longs, v)
 	c.mark(true)
@@ -173,6 +173,29 @@ func (c *ColumnBuilder) String(v string) {
 	c.mark(true)
 }
 
+// Moment appends a time of micros microseconds and nanos (0 to 999) nanoseconds to a column that is declared as Time, Timestamp
+// or Instant. Where that is more than the column holds, it widens the column for the rest of the batch: to nanoseconds, or to
+// text if a value of the batch is out of their years. Instants are then written in UTC: the text names its zone.
+func (c *ColumnBuilder) Moment(micros, nanos int64) {
+	if c.Kind == c.declared.Kind {
+		if nanos == 0 {
+			c.Long(micros)
+			return
+		}
+		if !fitsNano(micros) || !c.Retype(c.declared.Kind.Nano()) {
+			c.Retype(Text)
+		}
+	}
+	if c.Kind == c.declared.Kind.Nano() {
+		if fitsNano(micros) {
+			c.Long(micros*1000 + nanos)
+			return
+		}
+		c.Retype(Text)
+	}
+	c.AppendInPlace(func(dst []byte) []byte { return AppendMoment(dst, c.declared.Kind, micros, nanos, 0) })
+}
+
 // AppendInPlace lets f append the bytes of one value of a Text, Binary or Numeric column, without a copy in between.
 func (c *ColumnBuilder) AppendInPlace(f func(dst []byte) []byte) {
 	before := len(c.data)
@@ -183,8 +206,8 @@ func (c *ColumnBuilder) AppendInPlace(f func(dst []byte) []byte) {
 }
 
 // Retype widens the column for the rest of this batch because the next value does not fit its type. The values already
-// in the batch are converted exactly: to Float where every integer is below 2^53, to Numeric from numbers, to Text
-// from anything, as the text they have in a CSV. It reports whether that was possible; nothing changes if not.
+// in the batch are converted exactly: to Float where every integer is below 2^53, to Numeric from numbers, from
+// microseconds to nanoseconds where they reach, to Text from anything, as the text they have in a CSV. It reports whether that was possible; nothing changes if not.
 func (c *ColumnBuilder) Retype(to Kind) bool {
 	if to == c.Kind {
 		return true
@@ -199,6 +222,15 @@ func (c *ColumnBuilder) Retype(to Kind) bool {
 		for i, v := range c.longs {
 			c.longs[i] = int64(math.Float64bits(float64(v)))
 		}
+	case to == c.Kind.Nano() && to != 0:
+		for _, v := range c.longs {
+			if !fitsNano(v) {
+				return false
+			}
+		}
+		for i := range c.longs {
+			c.longs[i] *= 1000
+		}
 	case to == Text, to == Numeric && c.Kind >= Int && c.Kind <= Decimal:
 		if c.Kind != Numeric {
 			c.toText()
@@ -208,6 +240,12 @@ func (c *ColumnBuilder) Retype(to Kind) bool {
 	}
 	c.Column = Column{Name: c.Name, Kind: to}
 	return true
+}
+
+// fitsNano reports whether a whole microsecond fits 64 bits of nanoseconds.
+func fitsNano(micros int64) bool {
+	const last = math.MaxInt64/1000 - 1
+	return micros >= -last && micros <= last
 }
 
 // toText rewrites the values as their text. Instants are written in UTC: the text names its zone.

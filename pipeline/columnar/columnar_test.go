@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"pgregory.net/rapid"
 
+	_ "fanmill/internal/sameseed"
 	"fanmill/pipeline/columnar"
 )
 
@@ -45,6 +46,7 @@ var allColumns = []columnar.Column{
 	{Name: "f4", Kind: columnar.Float32}, {Name: "f8", Kind: columnar.Float}, {Name: "dec", Kind: columnar.Decimal, Precision: 38, Scale: 4},
 	{Name: "num", Kind: columnar.Numeric}, {Name: "d", Kind: columnar.Date}, {Name: "t", Kind: columnar.Time},
 	{Name: "ts", Kind: columnar.Timestamp}, {Name: "tz", Kind: columnar.Instant}, {Name: "s", Kind: columnar.Text}, {Name: "x", Kind: columnar.Binary},
+	{Name: "t9", Kind: columnar.TimeNano}, {Name: "ts9", Kind: columnar.TimestampNano}, {Name: "tz9", Kind: columnar.InstantNano},
 }
 
 func drawValue(t *rapid.T, k columnar.Kind, label string) any {
@@ -142,9 +144,8 @@ func same(v *columnar.View, r int, want any) bool {
 
 // The text of a decimal has all its digits (invariant 9): compared with big.Int.
 func TestDecimalText(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := decimal128.New(rapid.Int64().Draw(t, "high"), rapid.Uint64().Draw(t, "low"))
-		scale := rapid.IntRange(0, 38).Draw(t, "scale")
+	check := func(t rapid.TB, n decimal128.Num, scale int) {
+		t.Helper()
 		got := string(columnar.AppendDecimal(nil, n, scale))
 		whole := new(big.Int).Abs(n.BigInt()).String()
 		if pad := scale + 1 - len(whole); pad > 0 {
@@ -160,6 +161,15 @@ func TestDecimalText(t *testing.T) {
 		if got != want {
 			t.Fatalf("got %s, want %s", got, want)
 		}
+	}
+	lowest, highest := decimal128.New(math.MinInt64, 0), decimal128.New(math.MaxInt64, math.MaxUint64)
+	for _, n := range []decimal128.Num{lowest, highest, decimal128.FromI64(0), decimal128.FromI64(-1), decimal128.New(1, 0), decimal128.New(-1, 0)} {
+		for scale := range 39 {
+			check(t, n, scale)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		check(t, decimal128.New(rapid.Int64().Draw(t, "high"), rapid.Uint64().Draw(t, "low")), rapid.IntRange(0, 38).Draw(t, "scale"))
 	})
 }
 
@@ -177,6 +187,37 @@ func TestTimeText(t *testing.T) {
 			t.Fatalf("day %d is %d-%d-%d and back %d", days, y, m, d, columnar.Days(y, m, d))
 		}
 	})
+}
+
+// Each day is the one after the day before, from 10,000 BC to the year 20,000, and around the end of what is split by multiplications.
+func TestCivil(t *testing.T) {
+	const edge = 1<<30 - 719468
+	for _, span := range [][2]int64{{-4_400_000, 6_600_000}, {edge - 1000, edge + 1000}} {
+		y, m, d := columnar.Civil(span[0])
+		for day := span[0] + 1; day < span[1]; day++ {
+			last := 31
+			switch {
+			case m == 4 || m == 6 || m == 9 || m == 11:
+				last = 30
+			case m == 2 && y%4 == 0 && (y%100 != 0 || y%400 == 0):
+				last = 29
+			case m == 2:
+				last = 28
+			}
+			if d++; d > last {
+				m, d = m+1, 1
+			}
+			if m > 12 {
+				y, m = y+1, 1
+			}
+			if year, month, dayOfMonth := columnar.Civil(day); year != y || month != m || dayOfMonth != d {
+				t.Fatalf("day %d is %d-%d-%d, want %d-%d-%d", day, year, month, dayOfMonth, y, m, d)
+			}
+		}
+	}
+	if y, m, d := columnar.Civil(0); y != 1970 || m != 1 || d != 1 {
+		t.Fatalf("day 0 is %d-%d-%d", y, m, d)
+	}
 }
 
 // An instant is shown in the job's zone with its offset, on both sides of a change of clocks.
@@ -225,6 +266,11 @@ func TestTextOfKinds(t *testing.T) {
 		{columnar.Column{Kind: columnar.Date}, int32(-719529), "-0001-12-31"},
 		{columnar.Column{Kind: columnar.Time}, int64(86399999999), "23:59:59.999999"},
 		{columnar.Column{Kind: columnar.Time}, int64(-838*3600-59*60-59) * 1_000_000, "-838:59:59"},
+		{columnar.Column{Kind: columnar.TimeNano}, int64(86399999999900), "23:59:59.9999999"},
+		{columnar.Column{Kind: columnar.TimeNano}, int64(-5400) * 1_000_000_000, "-01:30:00"},
+		{columnar.Column{Kind: columnar.TimestampNano}, int64(-100), "1969-12-31 23:59:59.9999999"},
+		{columnar.Column{Kind: columnar.TimestampNano}, int64(math.MinInt64), "1677-09-21 00:12:43.145224192"},
+		{columnar.Column{Kind: columnar.InstantNano}, int64(math.MaxInt64), "2262-04-11 23:47:16.854775807+00:00"},
 		{columnar.Column{Kind: columnar.Binary}, "\x00\xff", "0x00ff"},
 		{columnar.Column{Kind: columnar.Text}, "", ""},
 	} {

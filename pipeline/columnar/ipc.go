@@ -92,6 +92,12 @@ func (c Column) arrowField() arrow.Field {
 		f.Type = &arrow.TimestampType{Unit: arrow.Microsecond}
 	case Instant:
 		f.Type = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
+	case TimeNano:
+		f.Type = arrow.FixedWidthTypes.Time64ns
+	case TimestampNano:
+		f.Type = &arrow.TimestampType{Unit: arrow.Nanosecond}
+	case InstantNano:
+		f.Type = &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"}
 	case Binary:
 		f.Type = arrow.BinaryTypes.Binary
 	case Numeric:
@@ -105,6 +111,7 @@ func (c Column) arrowField() arrow.Field {
 
 func columnOf(f arrow.Field) (Column, error) {
 	c := Column{Name: f.Name}
+	unit := arrow.Microsecond
 	switch t := f.Type.(type) {
 	case *arrow.BooleanType:
 		c.Kind = Bool
@@ -121,9 +128,9 @@ func columnOf(f arrow.Field) (Column, error) {
 	case *arrow.Date32Type:
 		c.Kind = Date
 	case *arrow.Time64Type:
-		c.Kind = Time
+		c.Kind, unit = Time, t.Unit
 	case *arrow.TimestampType:
-		if c.Kind = Timestamp; t.TimeZone != "" {
+		if c.Kind, unit = Timestamp, t.Unit; t.TimeZone != "" {
 			c.Kind = Instant
 		}
 	case *arrow.BinaryType:
@@ -134,7 +141,14 @@ func columnOf(f arrow.Field) (Column, error) {
 				c.Kind = Numeric
 			}
 		}
-	default:
+	}
+	switch {
+	case unit == arrow.Nanosecond:
+		c.Kind = c.Kind.Nano()
+	case unit != arrow.Microsecond:
+		c.Kind = 0
+	}
+	if c.Kind == 0 {
 		return c, fmt.Errorf("column %q: arrow type %s is not one that fanmill sends", f.Name, f.Type)
 	}
 	return c, nil

@@ -26,10 +26,31 @@ const (
 	Instant        // microseconds since 1970-01-01 00:00 UTC: a moment, shown in the job's time zone
 	Text           // UTF-8
 	Binary         // bytes
+
+	// What a batch becomes that holds a finer value than microseconds, such as SQL Server's 100 ns: the same in nanoseconds,
+	// which reach from 1677-09-21 to 2262-04-11. No column is declared as one.
+	TimeNano      // nanoseconds since midnight
+	TimestampNano // nanoseconds since 1970-01-01 00:00 on a wall clock without a zone
+	InstantNano   // nanoseconds since 1970-01-01 00:00 UTC
 )
 
 var kindNames = [...]string{Bool: "bool", Int: "int", Uint: "uint", Float32: "float32", Float: "float", Decimal: "decimal",
-	Numeric: "numeric", Date: "date", Time: "time", Timestamp: "timestamp", Instant: "timestamptz", Text: "text", Binary: "binary"}
+	Numeric: "numeric", Date: "date", Time: "time", Timestamp: "timestamp", Instant: "timestamptz", Text: "text", Binary: "binary",
+	TimeNano: "time_ns", TimestampNano: "timestamp_ns", InstantNano: "timestamptz_ns"}
+
+// Nano is the kind that has nanoseconds where k has microseconds; 0 if there is none.
+func (k Kind) Nano() Kind {
+	switch k {
+	case Time:
+		return TimeNano
+	case Timestamp:
+		return TimestampNano
+	case Instant:
+		return InstantNano
+	default:
+		return 0
+	}
+}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k > 0 {
