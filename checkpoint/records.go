@@ -91,6 +91,11 @@ func (s *Records) Errors(ctx context.Context, run, destination string) (map[stri
 	return out, nil
 }
 
+// Remove implements pipeline.Records.
+func (s *Records) Remove(ctx context.Context, run string) error {
+	return s.kv.RemoveAll(ctx, pipeline.RunKey(run)+".>")
+}
+
 // Watch implements pipeline.Records.
 func (s *Records) Watch(ctx context.Context, run string) (<-chan pipeline.RecordUpdate, error) {
 	prefix := pipeline.RecordKey(run, "")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
@@ -29,12 +30,12 @@ func (b bus) Subscriber(durable string, parallel int) message.Subscriber {
 
 // Drop removes what waits on a topic, and the durables that read it: a dropped run's commands, a stale trigger.
 func (b bus) Drop(ctx context.Context, topic string) error {
-	name, err := streamOf(topic)
-	if err != nil {
-		return err
+	stream, ok := streamOf(topic)
+	if !ok {
+		return errNoStream(topic)
 	}
 	return b.c.call(ctx, "drop "+topic, func(ctx context.Context) error {
-		s, err := b.c.js.Stream(ctx, name)
+		s, err := b.c.js.Stream(ctx, stream.Name)
 		if err != nil {
 			return err
 		}
@@ -60,29 +61,29 @@ func (b bus) Drop(ctx context.Context, topic string) error {
 // publisher stores each message durably, one after the other, and stops at the first that fails.
 type publisher struct{ c *Conn }
 
+// reservedPrefix begins the headers that tell the server, or come from it: what one message says with them is not said by another
+// that was made from it.
+const reservedPrefix = "Nats-"
+
+// A dead letter names the message that it was.
+var deadHeaders = map[string]string{
+	pipeline.MetaSubject:  "Fanmill-Subject",
+	pipeline.MetaTime:     "Fanmill-Time",
+	pipeline.MetaSequence: "Fanmill-Sequence",
+}
+
 func (p publisher) Publish(topic string, messages ...*message.Message) error {
-	stream, err := streamOf(topic)
-	if err != nil {
-		return err
+	stream, ok := streamOf(topic)
+	switch {
+	case !ok:
+		return errNoStream(topic)
+	case stream.NoAck:
+		return pipeline.Permanent(fmt.Errorf("publish to %s: %s acknowledges nothing; a trigger is asked, not published", topic, stream.Name))
 	}
 	for _, m := range messages {
-		h := make(nats.Header, len(m.Metadata)+3)
-		for k, v := range m.Metadata {
-			switch k {
-			case pipeline.MetaSequence, pipeline.MetaTime, pipeline.MetaDelivered, pipeline.MetaMsgID, pipeline.MetaSubject:
-			default: // what a subscriber found out is not passed on as if it were this message's
-				h[k] = []string{v}
-			}
-		}
-		if _, ok := h[headType]; !ok {
-			h[headType] = []string{typeJSON}
-		}
-		if m.UUID != "" {
-			h[jetstream.MsgIDHeader] = []string{m.UUID}
-		}
-		h[jetstream.ExpectedStreamHeader] = []string{stream}
-		err := p.c.call(m.Context(), fmt.Sprintf("publish to %s", topic), func(ctx context.Context) error {
-			_, err := p.c.js.PublishMsg(ctx, &nats.Msg{Subject: topic, Header: h, Data: m.Payload})
+		msg := &nats.Msg{Subject: topic, Header: headers(stream.Name, m), Data: m.Payload}
+		err := p.c.call(m.Context(), "publish to "+topic, func(ctx context.Context) error {
+			_, err := p.c.js.PublishMsg(ctx, msg)
 			return err
 		})
 		if err != nil {
@@ -90,6 +91,32 @@ func (p publisher) Publish(topic string, messages ...*message.Message) error {
 		}
 	}
 	return nil
+}
+
+// headers are those of a message on a stream.
+func headers(stream string, m *message.Message) nats.Header {
+	h := make(nats.Header, len(m.Metadata)+3)
+	for k, v := range m.Metadata {
+		switch k {
+		case pipeline.MetaSequence, pipeline.MetaTime, pipeline.MetaDelivered, pipeline.MetaMsgID, pipeline.MetaSubject:
+			// What a subscriber found out is not passed on as if it were this message's.
+			if k = deadHeaders[k]; stream == streamDead && k != "" {
+				h[k] = []string{v}
+			}
+		default:
+			if !strings.HasPrefix(k, reservedPrefix) {
+				h[k] = []string{v}
+			}
+		}
+	}
+	if _, ok := h[headType]; !ok && stream != streamDead { // whose messages may be anything
+		h[headType] = []string{typeJSON}
+	}
+	if m.UUID != "" {
+		h[jetstream.MsgIDHeader] = []string{m.UUID}
+	}
+	h[jetstream.ExpectedStreamHeader] = []string{stream}
+	return h
 }
 
 // Close does nothing: the connection is the Conn's.

@@ -2,11 +2,18 @@ package nats_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
+	"fanmill/nats"
 	"fanmill/pipeline"
 )
 
@@ -100,6 +107,265 @@ func TestBusParallel(t *testing.T) {
 	}
 }
 
+// Messages are handed over in stream order, however many may be outstanding.
+func TestBusKeepsOrder(t *testing.T) {
+	c := open(t, t.TempDir())
+	topic := pipeline.TopicTrigger("job")
+	const n = 40
+	for i := range n {
+		if err := c.Inject(topic, []byte(strconv.Itoa(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub := c.Bus().Subscriber("serve", n)
+	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*message.Message
+	for i := range n {
+		m := receive(t, ch)
+		if string(m.Payload) != strconv.Itoa(i) {
+			t.Fatalf("message %s came, want %d", m.Payload, i)
+		}
+		all = append(all, m)
+	}
+	for _, m := range all {
+		m.Ack()
+	}
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A trigger published again under the same id is dropped, also while the first is worked on, and whatever its job.
+func TestBusDropsDuplicateTriggers(t *testing.T) {
+	c := open(t, t.TempDir())
+	sub := c.Bus().Subscriber("serve", 4)
+	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(job, id string) {
+		if err := c.Inject(pipeline.TopicTrigger(job), []byte("{}"), "Nats-Msg-Id", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish("a", "x")
+	first := receive(t, ch)
+	publish("a", "x")
+	publish("b", "x")
+	publish("a", "y")
+	second := receive(t, ch)
+	if first.UUID != "x" || second.UUID != "y" || second.Metadata.Get(pipeline.MetaSequence) != "2" {
+		t.Errorf("%s came, then %s at %s", first.UUID, second.UUID, second.Metadata.Get(pipeline.MetaSequence))
+	}
+	first.Ack()
+	second.Ack()
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serving subscribes to triggers, one at a time, under the name that all in a test have.
+func serving(t *testing.T, c *nats.Conn) (message.Subscriber, <-chan *message.Message) {
+	t.Helper()
+	sub := c.Bus().Subscriber("serve", 1)
+	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sub, ch
+}
+
+// Processes that subscribe under one name share the work: what one holds, for however long, no other gets.
+func TestBusShares(t *testing.T) {
+	c, d := openTwo(t)
+	sub, _ := serving(t, c)
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetAckWait(within(t), "FANMILL_TRIGGERS", "serve", 300*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	signs := make(chan bool, 100)
+	stop, err := c.Bus().Listen("$JS.ACK.FANMILL_TRIGGERS.serve.>", func(q pipeline.Inquiry) {
+		if string(q.Payload) == "+WPI" {
+			signs <- true
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	sub, ch := serving(t, c)
+	other, ch2 := serving(t, d)
+	for i := range 2 {
+		if err := c.Inject(pipeline.TopicTrigger("job"), []byte(strconv.Itoa(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, two := receive(t, ch), receive(t, ch2)
+	if string(one.Payload) == string(two.Payload) {
+		t.Errorf("both have %s", one.Payload)
+	}
+	two.Ack()
+	if err := c.Inject(pipeline.TopicTrigger("job"), []byte("last")); err != nil {
+		t.Fatal(err)
+	}
+	last := receive(t, ch2)
+	for range 20 { // a tenth of a second each, of either
+		<-signs
+	}
+	last.Ack()
+	one.Ack()
+	for _, s := range []message.Subscriber{sub, other} {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, ok := <-ch2; ok {
+		t.Errorf("%s was held by the other, and came", m.Payload)
+	}
+	if unacked, pending, _, err := c.Consumer("FANMILL_TRIGGERS", "serve"); err != nil || unacked != 0 || pending != 0 {
+		t.Errorf("%d unacknowledged, %d to come (%v)", unacked, pending, err)
+	}
+}
+
+// Who has no room when the connection comes back has asked for nothing on it: what comes then is for others.
+func TestBusSharesAfterReconnect(t *testing.T) {
+	c, d := openTwo(t)
+	inject := func(payload string) {
+		if err := d.Inject(pipeline.TopicTrigger("job"), []byte(payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub, ch := serving(t, c)
+	inject("1")
+	one := receive(t, ch)
+	if err := c.Bounce(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, c, "back")
+	one.Ack()
+	eventually(t, "the next one is asked for", func() bool {
+		_, _, pulls, err := d.Consumer("FANMILL_TRIGGERS", "serve")
+		return err == nil && pulls > 0
+	})
+	inject("2")
+	two := receive(t, ch)
+	other, ch2 := serving(t, d)
+	inject("3")
+	three := receive(t, ch2)
+	if n := three.Metadata.Get(pipeline.MetaDelivered); string(three.Payload) != "3" || n != "1" {
+		t.Errorf("%s came in delivery %s", three.Payload, n)
+	}
+	two.Ack()
+	three.Ack()
+	for _, s := range []message.Subscriber{sub, other} {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// serveUntilKilled is the other process of TestKilledServer: it takes triggers and never gets done with one.
+func serveUntilKilled(dir string) {
+	ctx := context.Background()
+	c, err := nats.Open(ctx, nats.Options{DataDir: dir})
+	must(err)
+	ch, err := c.Bus().Subscriber("serve", 2).Subscribe(ctx, pipeline.TopicTriggers)
+	must(err)
+	for m := range ch {
+		fmt.Println(m.UUID)
+	}
+}
+
+// The triggers that a killed process had taken come to the next one, as do those that it had not.
+func TestKilledServer(t *testing.T) {
+	dir := t.TempDir()
+	c := open(t, dir) // so that the store is not what is killed
+	_, lines, kill := child(t, "serve", dir)
+	for _, id := range []string{"a", "b", "c"} {
+		if err := c.Inject(pipeline.TopicTrigger("job"), []byte("{}"), "Nats-Msg-Id", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"a", "b"} {
+		if !lines.Scan() || lines.Text() != id {
+			t.Fatalf("the child has %q, want %s", lines.Text(), id)
+		}
+	}
+	kill()
+	if err := c.SetAckWait(within(t), "FANMILL_TRIGGERS", "serve", 500*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	sub := c.Bus().Subscriber("serve", 3)
+	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for range 3 {
+		m := receive(t, ch)
+		got = append(got, m.UUID+m.Metadata.Get(pipeline.MetaDelivered))
+		m.Ack()
+	}
+	slices.Sort(got) // the waiting one may come before the wait for the killed process is over
+	if want := []string{"a2", "b2", "c1"}; !slices.Equal(got, want) {
+		t.Errorf("delivered %v, want %v", got, want)
+	}
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What Watermill gives up as poisoned is kept with what it was and why, whatever headers it came with.
+func TestDeadLetters(t *testing.T) {
+	c := open(t, t.TempDir())
+	topic := pipeline.TopicTrigger("job")
+	// Headers that the server obeys are those of that message alone.
+	if err := c.Inject(topic, []byte("{ not JSON"), "Nats-Msg-Id", "bad", "Nats-Expected-Last-Sequence", "0", "Requested-By", "finance"); err != nil {
+		t.Fatal(err)
+	}
+	sub := c.Bus().Subscriber("serve", 1)
+	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bury, err := middleware.PoisonQueue(c.Bus().Publisher(), pipeline.TopicDeadTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle := bury(func(*message.Message) ([]*message.Message, error) {
+		return nil, errors.New("trigger for job: invalid character 'n'\nin line 1")
+	})
+	for range 2 { // the second delivery after a crash makes no second letter
+		m := receive(t, ch)
+		if _, err := handle(m); err != nil {
+			t.Fatal(err)
+		}
+		m.Nack()
+	}
+	receive(t, ch).Ack()
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h, body, err := c.Header(within(t), "FANMILL_DEAD", pipeline.TopicDeadTriggers)
+	if err != nil || string(body) != "{ not JSON" {
+		t.Fatalf("the letter is %q, %v", body, err)
+	}
+	for k, want := range map[string]string{"reason_poisoned": "trigger for job: invalid character 'n' in line 1", "Fanmill-Subject": topic,
+		"Fanmill-Sequence": "1", "Requested-By": "finance", "Nats-Msg-Id": "bad", "Content-Type": "", "Nats-Expected-Last-Sequence": ""} {
+		if got := strings.Join(h[k], ","); got != want {
+			t.Errorf("%s is %q, want %q", k, got, want)
+		}
+	}
+	if _, n, err := c.Subjects(within(t), "FANMILL_DEAD"); err != nil || n != 1 {
+		t.Errorf("%d letters (%v)", n, err)
+	}
+}
+
 // What a stranger publishes is a message as well, named by its place in the stream.
 func TestBusTakesForeignMessages(t *testing.T) {
 	c := open(t, t.TempDir())
@@ -107,13 +373,13 @@ func TestBusTakesForeignMessages(t *testing.T) {
 	if err := c.Inject(topic, []byte("\xff not JSON")); err != nil {
 		t.Fatal(err)
 	}
-	sub := c.Bus().Subscriber("run-job", 1)
-	ch, err := sub.Subscribe(within(t), topic)
+	sub := c.Bus().Subscriber("serve", 1)
+	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := receive(t, ch)
-	if m.UUID != "FANMILL_JOBS-1" || string(m.Payload) != "\xff not JSON" {
+	if m.UUID != "FANMILL_TRIGGERS-1" || string(m.Payload) != "\xff not JSON" {
 		t.Errorf("message %s %q", m.UUID, m.Payload)
 	}
 	if _, ok := m.Metadata[pipeline.MetaMsgID]; ok {
@@ -165,6 +431,47 @@ func TestBusCloseWaits(t *testing.T) {
 	}
 	if _, err := sub.Subscribe(within(t), topic); err == nil {
 		t.Error("a closed subscriber subscribes")
+	}
+}
+
+// What a process gives back when it closes is there at once when the store is opened again.
+func TestBusReturnsAtClose(t *testing.T) {
+	dir := t.TempDir()
+	c := open(t, dir)
+	for _, id := range []string{"held", "offered"} {
+		if err := c.Inject(pipeline.TopicTrigger("job"), []byte("{}"), "Nats-Msg-Id", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ch, err := c.Bus().Subscriber("serve", 2).Subscribe(within(t), pipeline.TopicTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := receive(t, ch)
+	context.AfterFunc(held.Context(), func() { held.Nack() })
+	eventually(t, "the other is offered", func() bool {
+		unacked, _, _, err := c.Consumer("FANMILL_TRIGGERS", "serve")
+		return err == nil && unacked == 2
+	})
+	shut(t, c)
+
+	began := time.Now()
+	c = open(t, dir)
+	sub := c.Bus().Subscriber("serve", 2)
+	if ch, err = sub.Subscribe(within(t), pipeline.TopicTriggers); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for range 2 {
+		m := receive(t, ch)
+		got[m.UUID] = true
+		m.Ack()
+	}
+	if waited := time.Since(began); !got["held"] || !got["offered"] || waited > nats.TriggerWait/2 {
+		t.Errorf("%v came after %s", got, waited)
+	}
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -62,7 +63,9 @@ type Conn struct {
 	stores   pipeline.Stores
 	root     context.Context // ends with Close
 	stop     context.CancelFunc
-	work     sync.WaitGroup // the goroutines of watches and subscribers
+	work     sync.WaitGroup          // the goroutines of watches and subscribers
+	denied   context.CancelCauseFunc // ends Open, which a server that permits too little would leave without an answer
+	refused  atomic.Pointer[refusal] // the last thing that the server did not permit
 
 	mu   sync.Mutex
 	logs map[string]*room // by stream: publishers that wait for space and the trims that wake them
@@ -106,16 +109,21 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 	if o.Name == "" {
 		o.Name = "fanmill"
 	}
-	c := &Conn{opts: o, log: o.Log, link: newLink(), replicas: 1, logs: map[string]*room{}}
+	opening, denied := context.WithCancelCause(ctx)
+	defer denied(nil)
+	c := &Conn{opts: o, log: o.Log, link: newLink(), replicas: 1, logs: map[string]*room{}, denied: denied}
 	c.root, c.stop = context.WithCancel(context.Background())
 	var err error
 	if o.URL != "" {
-		err = c.openExternal(ctx)
+		err = c.openExternal(opening)
 	} else {
-		err = c.openEmbedded(ctx)
+		err = c.openEmbedded(opening)
 	}
 	if err == nil {
-		err = c.ensureStreams(ctx)
+		err = c.ensureStreams(opening)
+	}
+	if cause := context.Cause(opening); errors.Is(cause, nats.ErrPermissionViolation) {
+		err = pipeline.Permanent(&refusal{cause})
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close(context.WithoutCancel(ctx)))
@@ -152,6 +160,10 @@ func (c *Conn) clientOptions() []nats.Option {
 			c.link.up()
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				c.refused.Store(&refusal{err})
+				c.denied(err)
+			}
 			if s != nil {
 				c.log.Warn("NATS client", "subject", s.Subject, "error", err)
 			} else {
@@ -160,6 +172,15 @@ func (c *Conn) clientOptions() []nats.Option {
 		}),
 	}
 }
+
+// refusal is a permission that the user lacks.
+type refusal struct{ cause error }
+
+func (r *refusal) Error() string {
+	return "the user of --nats lacks a permission that fanmill needs (docs/operations.md lists them): " + r.cause.Error()
+}
+
+func (r *refusal) Unwrap() error { return r.cause }
 
 // connected finishes what every kind of connection needs.
 func (c *Conn) connected(nc *nats.Conn) error {

@@ -56,7 +56,7 @@ func (c *Conn) openEmbedded(ctx context.Context) error {
 		err = os.MkdirAll(dir, 0o700)
 	}
 	if err != nil {
-		return fmt.Errorf("open the data folder: %w", err)
+		return fmt.Errorf("open the data folder: %w; --data or FANMILL_DATA names another one", err)
 	}
 	h := &host{dir: folder(dir), c: c, done: make(chan struct{})}
 	c.host = h
@@ -145,7 +145,7 @@ func (h *host) tryHold(ctx context.Context) (bool, error) {
 	}
 	f, err := os.OpenFile(h.dir.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return false, fmt.Errorf("open the data folder: %w", err)
+		return false, fmt.Errorf("open the data folder: %w; --data or FANMILL_DATA names another one", err)
 	}
 	held, err := oslock.Try(f)
 	if !held {

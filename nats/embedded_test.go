@@ -1,14 +1,13 @@
 package nats_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -55,7 +54,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 }
 
 // The second to open a folder uses the first's server. When the first closes, the second takes over, and what it has under
-// way goes on: its reader, its watch, its subscriber, its publisher.
+// way goes on: its reader, its watch, its subscriber, its listener, its publisher.
 func TestTakeover(t *testing.T) {
 	dir := t.TempDir()
 	holder, other, third := open(t, dir), open(t, dir), open(t, dir)
@@ -75,11 +74,15 @@ func TestTakeover(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, watch, "")
-	sub := other.Bus().Subscriber("run-j", 1)
-	msgs, err := sub.Subscribe(ctx, pipeline.TopicTrigger("j"))
+	sub := other.Bus().Subscriber("serve", 2)
+	msgs, err := sub.Subscribe(ctx, pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
 	}
+	stop := answering(t, other, pipeline.TopicTriggers)
+	defer stop()
+	ask(t, holder, pipeline.TopicTrigger("j"), "early")
+	early := receive(t, msgs)
 	put(t, holder, "before")
 	expect(t, watch, "before=1")
 	publish(t, l, rows("a", 0, 100))
@@ -113,12 +116,18 @@ func TestTakeover(t *testing.T) {
 	if other.Holds() == third.Holds() {
 		t.Error("not one of the two took over")
 	}
-	if err := third.Bus().Publisher().Publish(pipeline.TopicTrigger("j"), newMessage("u1", "{}")); err != nil {
-		t.Fatal(err)
+	ask(t, third, pipeline.TopicTrigger("j"), "late")
+	late := receive(t, msgs)
+	if early.UUID != "early" || late.UUID != "late" {
+		t.Errorf("%s came, then %s", early.UUID, late.UUID)
 	}
-	receive(t, msgs).Ack()
+	early.Ack() // it was delivered by the server that is gone
+	late.Ack()
 	if err := sub.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if unacked, pending, _, err := other.Consumer("FANMILL_TRIGGERS", "serve"); err != nil || unacked != 0 || pending != 0 {
+		t.Errorf("%d unacknowledged, %d waiting (%v)", unacked, pending, err)
 	}
 }
 
@@ -129,26 +138,20 @@ func put(t *testing.T, c *nats.Conn, key string) {
 	}
 }
 
-// child is the other process of TestKilledHolder: it opens the folder, publishes what its input asks for, and reports each
-// frame once it is acknowledged, until it is killed.
-func child(dir string) {
-	fail := func(err error) {
-		if err != nil {
-			fmt.Println("error", err)
-			os.Exit(1)
-		}
-	}
+// publishUntilKilled is the other process of TestKilledHolder: it opens the folder, publishes when its input asks for it, and
+// reports each frame once it is acknowledged.
+func publishUntilKilled(dir string) {
 	ctx := context.Background()
 	c, err := nats.Open(ctx, nats.Options{DataDir: dir})
-	fail(err)
+	must(err)
 	l, err := c.RowLogs().Create(ctx, manifest("r", 64<<20), 1)
-	fail(err)
+	must(err)
 	fmt.Println("ready")
 	if _, err := io.ReadFull(os.Stdin, make([]byte, 1)); err != nil {
 		os.Exit(0)
 	}
 	for n := uint64(0); ; n++ {
-		fail(l.Publish(ctx, rows("child", n, 100_000)))
+		must(l.Publish(ctx, rows("child", n, 100_000)))
 		fmt.Println("stored", n)
 	}
 }
@@ -157,22 +160,7 @@ func child(dir string) {
 // on without it.
 func TestKilledHolder(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	lines := bufio.NewScanner(out)
+	in, lines, kill := child(t, "publish", dir)
 	if !lines.Scan() || lines.Text() != "ready" {
 		t.Fatalf("child says %q", lines.Text())
 	}
@@ -194,9 +182,7 @@ func TestKilledHolder(t *testing.T) {
 			t.Fatalf("child says %q", lines.Text())
 		}
 		if last == 20 {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
+			kill()
 		}
 	}
 	publish(t, l, rows("parent", 1, 1000))
@@ -223,6 +209,22 @@ func TestKilledHolder(t *testing.T) {
 	}
 	if children <= last {
 		t.Errorf("%d frames were acknowledged, %d are there", last+1, children)
+	}
+}
+
+// What the server says of its streams after every kill is for debugging; what is out of the ordinary is a warning.
+func TestServerWarnings(t *testing.T) {
+	for text, quiet := range map[string]bool{
+		"Filestore [FANMILL_JOBS] Stream state outdated, last block has additional entries, will rebuild": true,
+		"Filestore [FANMILL_JOBS] Recovering stream state from index errored: prior state file":           true,
+		"Filestore [FANMILL_JOBS] Recovering stream state from index errored: corrupt state file":         false,
+		"JetStream resource limits exceeded for server":                                                   false,
+	} {
+		var said strings.Builder
+		nats.LogServerWarning(slog.New(slog.NewTextHandler(&said, nil)), "%s", text)
+		if (said.Len() == 0) != quiet {
+			t.Errorf("%s: logged %q", text, said.String())
+		}
 	}
 }
 
@@ -269,14 +271,7 @@ func TestCredentialsArePrivate(t *testing.T) {
 	if _, err := nats.Open(within(t), nats.Options{URL: ctx.URL}); err == nil {
 		t.Error("the server lets in who has no password")
 	}
-	if !strings.Contains(filepath.ToSlash(must(nats.DefaultDataDir())), "fanmill") {
-		t.Error("the default folder is not fanmill's")
+	if d, err := nats.DefaultDataDir(); err != nil || !strings.Contains(filepath.ToSlash(d), "fanmill") {
+		t.Errorf("the default folder is %s, %v", d, err)
 	}
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }

@@ -1,8 +1,23 @@
 package nats
 
 import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"fanmill/pipeline"
 )
+
+// LogServerWarning passes on a warning of the embedded server.
+func LogServerWarning(log *slog.Logger, format string, v ...any) {
+	(&serverLog{log: log}).Warnf(format, v...)
+}
+
+// TriggerWait is how long a trigger that a killed process had taken waits for the next.
+const TriggerWait = triggerWait
 
 // Exported for tests.
 var (
@@ -10,6 +25,7 @@ var (
 	Redact       = redact
 	Untoken      = untoken
 	AckReply     = ackReply
+	Covers       = covers
 )
 
 // StoredSize is what the log is expected to grow by.
@@ -20,12 +36,100 @@ func StoredSize(l pipeline.RowLog, f *pipeline.Frame) int64 {
 // Replicas is how many copies of a new stream are made.
 func (c *Conn) Replicas() int { return c.replicas }
 
-// Inject publishes raw bytes, as a foreign program would.
-func (c *Conn) Inject(subject string, body []byte) error {
-	if err := c.nc.Publish(subject, body); err != nil {
+// Inject publishes raw bytes, as a foreign program would. headers are pairs.
+func (c *Conn) Inject(subject string, body []byte, headers ...string) error {
+	if err := c.nc.PublishMsg(foreign(subject, body, headers)); err != nil {
 		return err
 	}
 	return c.nc.Flush()
+}
+
+// Request waits for the first answer, as a foreign program would.
+func (c *Conn) Request(ctx context.Context, subject string, body []byte, headers ...string) (string, error) {
+	m, err := c.nc.RequestMsgWithContext(ctx, foreign(subject, body, headers))
+	if err != nil {
+		return "", err
+	}
+	return string(m.Data), nil
+}
+
+func foreign(subject string, body []byte, headers []string) *nats.Msg {
+	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: body}
+	for i := 0; i < len(headers); i += 2 {
+		m.Header.Set(headers[i], headers[i+1])
+	}
+	return m
+}
+
+// OldLayout turns the streams into those of versions that kept triggers among the commands.
+func (c *Conn) OldLayout(ctx context.Context) error {
+	if err := c.js.DeleteStream(ctx, streamTriggers); err != nil {
+		return err
+	}
+	s, err := c.js.Stream(ctx, streamJobs)
+	if err != nil {
+		return err
+	}
+	cfg := s.CachedInfo().Config
+	cfg.Subjects, cfg.Description = []string{"fanmill.jobs.>"}, "fanmill: triggers and commands; each is gone when it is done"
+	_, err = c.js.UpdateStream(ctx, cfg)
+	return err
+}
+
+// PublishAcked publishes to a stream of the old layout.
+func (c *Conn) PublishAcked(ctx context.Context, subject, id string) error {
+	m := foreign(subject, []byte(`{"from":"`+subject+`"}`), nil)
+	if id != "" {
+		m.Header.Set(jetstream.MsgIDHeader, id)
+	}
+	_, err := c.js.PublishMsg(ctx, m)
+	return err
+}
+
+// Subjects are a stream's, and how many messages it has.
+func (c *Conn) Subjects(ctx context.Context, stream string) ([]string, int, error) {
+	s, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.CachedInfo().Config.Subjects, int(s.CachedInfo().State.Msgs), nil
+}
+
+// Purge empties a stream.
+func (c *Conn) Purge(ctx context.Context, stream string) error {
+	s, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return err
+	}
+	return s.Purge(ctx)
+}
+
+// SetAckWait changes how long a consumer waits for a sign of life.
+func (c *Conn) SetAckWait(ctx context.Context, stream, consumer string, wait time.Duration) error {
+	k, err := c.js.Consumer(ctx, stream, consumer)
+	if err != nil {
+		return err
+	}
+	cfg := k.CachedInfo().Config
+	cfg.AckWait = wait
+	_, err = c.js.UpdateConsumer(ctx, stream, cfg)
+	return err
+}
+
+// Bounce breaks the connection; it comes back by itself.
+func (c *Conn) Bounce() error { return c.nc.ForceReconnect() }
+
+// Header is all of the newest message on a subject of a stream.
+func (c *Conn) Header(ctx context.Context, stream, subject string) (map[string][]string, []byte, error) {
+	s, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := s.GetLastMsgForSubject(ctx, subject)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m.Header, m.Data, nil
 }
 
 // Holds reports whether this connection's process runs the server.

@@ -14,6 +14,9 @@ import (
 	"fanmill/pipeline"
 )
 
+// The least max_payload of a server, in bytes: manifests and commit records are single messages, and rows in small pieces are slow.
+const leastPayload = 128 << 10
+
 // The oldest server with everything fanmill uses: stream and consumer metadata, KV compression, several consumer filters.
 const oldestMajor, oldestMinor = 2, 10
 
@@ -24,6 +27,10 @@ func (c *Conn) openExternal(ctx context.Context) error {
 		options = append(options, nats.UserCredentials(c.opts.Creds))
 	}
 	nc, err := nats.Connect(c.opts.URL, options...)
+	if errors.Is(err, nats.ErrAuthorization) {
+		return pipeline.Permanent(fmt.Errorf("connect to NATS at %s: %w; the server runs, and lets in only whom it knows: check user and password, or the token, "+
+			"in --nats (nats://USER:PASSWORD@HOST:4222)", where, err))
+	}
 	if err != nil {
 		return pipeline.Transient(fmt.Errorf("connect to NATS at %s: %w; check --nats and that the server runs", where, err))
 	}
@@ -32,6 +39,9 @@ func (c *Conn) openExternal(ctx context.Context) error {
 	}
 	if err := checkVersion(nc.ConnectedServerVersion()); err != nil {
 		return pipeline.Permanent(fmt.Errorf("connect to NATS at %s: %w", where, err))
+	}
+	if most := nc.MaxPayload(); most < leastPayload {
+		return pipeline.Permanent(fmt.Errorf("NATS at %s takes messages of at most %d bytes, and fanmill needs %d: raise its max_payload", where, most, leastPayload))
 	}
 	var without error
 	if err := c.call(ctx, "ask NATS at "+where+" for JetStream", func(ctx context.Context) error {
@@ -51,7 +61,7 @@ func (c *Conn) openExternal(ctx context.Context) error {
 	case c.opts.Replicas > 0:
 		c.replicas = c.opts.Replicas
 	case nc.ConnectedClusterName() != "":
-		c.replicas = 3 // until a stream says that there are not so many nodes
+		c.replicas = 3 // where there are as many nodes
 	}
 	return nil
 }

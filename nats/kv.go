@@ -100,6 +100,21 @@ func (b *bucket) Delete(ctx context.Context, key string) error {
 	return err
 }
 
+// RemoveAll deletes key by key. A purge of the stream would do it in one go, but a watch that begins at that moment then waits for messages that
+// are gone: nats.go takes the present entries for complete when as many have come as there were (jetstream/kv.go, initPending).
+func (b *bucket) RemoveAll(ctx context.Context, pattern string) error {
+	keys, err := b.Keys(ctx, pattern)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := b.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (b *bucket) Keys(ctx context.Context, pattern string) ([]string, error) {
 	var keys []string
 	err := b.call(ctx, "list", pattern, func(ctx context.Context) error {

@@ -3,6 +3,7 @@ package nats_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -84,6 +85,33 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// RemoveAll removes what matches and nothing else; the keys can be made again.
+func TestRemoveAll(t *testing.T) {
+	kv := open(t, t.TempDir()).Stores().Runs
+	ctx := within(t)
+	for _, k := range []string{"r1", "r1.manifest", "r1.conn.a", "r11", "r11.conn.a", "r=31.manifest"} {
+		if _, err := kv.Create(ctx, k, []byte(k)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pattern := range []string{"r1.>", "none.>"} {
+		if err := kv.RemoveAll(ctx, pattern); err != nil {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+	}
+	got, err := kv.Keys(ctx, ">")
+	slices.Sort(got)
+	if want := []string{"r1", "r11", "r11.conn.a", "r=31.manifest"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("left are %q, %v; want %q", got, err, want)
+	}
+	if _, err := kv.Get(ctx, "r1.manifest"); !errors.Is(err, pipeline.ErrNoKey) {
+		t.Errorf("get of a removed key: %v", err)
+	}
+	if _, err := kv.Create(ctx, "r1.manifest", nil); err != nil {
+		t.Errorf("create after the removal: %v", err)
+	}
+}
+
 // A watch tells what is there, then that this was all, then each change, deletions too; and ends with its context.
 func TestWatch(t *testing.T) {
 	kv := open(t, t.TempDir()).Stores().Runs
@@ -161,5 +189,47 @@ func TestCallErrorsAreClassified(t *testing.T) {
 	}
 	if _, err := kv.Put(within(t), "a b", nil); err == nil {
 		t.Error("a key with a space was stored")
+	}
+}
+
+// A watch that begins while keys are removed tells when what is there has come: it does not wait for what is gone.
+func TestWatchWhileKeysGo(t *testing.T) {
+	kv := open(t, t.TempDir()).Stores().Runs
+	ctx := within(t)
+	for i := range 600 {
+		if _, err := kv.Put(ctx, fmt.Sprintf("k%d.v", i), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed := make(chan error, 1)
+	go func() { removed <- kv.RemoveAll(ctx, "*.v") }()
+	for gone := false; !gone; {
+		select {
+		case err := <-removed:
+			if gone = true; err != nil {
+				t.Fatal(err)
+			}
+		default:
+		}
+		watching, stop := context.WithCancel(ctx)
+		entries, err := kv.Watch(watching, ">")
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := false
+		for e := range entries {
+			if told = e.Key == ""; told {
+				break
+			}
+		}
+		stop()
+		for range entries {
+		}
+		if !told {
+			t.Fatal("the end of what is there was not told")
+		}
+	}
+	if keys, err := kv.Keys(ctx, ">"); err != nil || len(keys) != 0 {
+		t.Errorf("left are %q, %v", keys, err)
 	}
 }

@@ -88,9 +88,12 @@ func (c *Conn) within(ctx context.Context, f func(context.Context) error) (lost 
 		errors.Is(err, nats.ErrDisconnected)), err
 }
 
+// callTry bounds one try of a call: a cluster that loses a node answers some requests never, and the same again a moment later.
+const callTry = 5 * time.Second
+
 // call is a request to the server that may be repeated: it gives ctx a deadline if it has none, waits for the connection,
-// and asks again when the connection breaks while it waits for the answer, or when nobody answers because the server has
-// not finished starting. The error is classified and says what was asked.
+// and asks again when the connection breaks while it waits for the answer, when the answer does not come, or when nobody answers because
+// the server has not finished starting. The error is classified and says what was asked.
 func (c *Conn) call(ctx context.Context, what string, f func(context.Context) error) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -98,14 +101,22 @@ func (c *Conn) call(ctx context.Context, what string, f func(context.Context) er
 		defer cancel()
 	}
 	var last error
+	refused := c.refused.Load()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		lost, err := c.within(ctx, f)
+		try, cancel := context.WithTimeout(ctx, callTry)
+		lost, err := c.within(try, f)
+		lost = lost || try.Err() != nil
+		cancel()
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
 			if last == nil || !errors.Is(err, ctx.Err()) {
 				last = err
+			}
+			// What is not permitted is not answered either. The server's word for it names a subject and no request; it came during this one.
+			if now := c.refused.Load(); now != refused && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return pipeline.Transient(fmt.Errorf("%s: no answer from NATS in time (%w): %w", what, ctx.Err(), now))
 			}
 			return classify(ctx, what, last)
 		}
@@ -125,13 +136,35 @@ func (c *Conn) call(ctx context.Context, what string, f func(context.Context) er
 
 // Codes of the JetStream API that nats.go has no name for [nats-server errors.json].
 const (
+	codeNoAccountStorage jetstream.ErrorCode = 10002
 	codeNoPeers          jetstream.ErrorCode = 10005
+	codeConsumerFailed   jetstream.ErrorCode = 10012
+	codeNoConsumers      jetstream.ErrorCode = 10026
+	codeNoStreams        jetstream.ErrorCode = 10027
 	codeNoStorage        jetstream.ErrorCode = 10047
+	codeLargeMessage     jetstream.ErrorCode = 10054
 	codeWrongStream      jetstream.ErrorCode = 10060
+	codeOverlap          jetstream.ErrorCode = 10065 // of a stream's subjects with another's
 	codeNoReplicas       jetstream.ErrorCode = 10074
 	codeStoreFailed      jetstream.ErrorCode = 10077 // also: the stream is full
+	codeMaxBytesRequired jetstream.ErrorCode = 10113
+	codeLargeStream      jetstream.ErrorCode = 10122
 	codeWrongSeqConstant                     = jetstream.JSErrCodeStreamWrongLastSequenceConstant
 )
+
+const noStorage = "NATS has no storage left to reserve: delete row logs no longer needed (`nats stream ls`), free disk space, or lower --log-max-mb"
+
+// advice is what to do about a refusal. The limits are those that an administrator sets for accounts and streams.
+var advice = map[jetstream.ErrorCode]string{
+	codeNoStorage:        noStorage,
+	codeNoAccountStorage: noStorage,
+	codeNoConsumers:      "the NATS account may have no more consumers: raise its limit of them",
+	codeNoStreams:        "the NATS account may have no more streams, and each run needs one: raise its limit of them, or delete row logs no longer needed (`nats stream ls`)",
+	codeLargeMessage:     "the stream takes no message of this size: raise its limit (`nats stream edit`, max-msg-size)",
+	codeStoreFailed:      "the stream is full, or cannot be written: raise its limits (`nats stream edit`), or free disk space",
+	codeMaxBytesRequired: "the NATS account demands max_bytes of every stream, which those of fanmill's state cannot have: lift that",
+	codeLargeStream:      "the NATS account allows no stream of this size: raise its limit, or lower --log-max-mb",
+}
 
 func apiCode(err error) jetstream.ErrorCode {
 	var e jetstream.JetStreamError
@@ -144,6 +177,10 @@ func apiCode(err error) jetstream.ErrorCode {
 // classify says what failed and whether another try may help.
 func classify(ctx context.Context, what string, err error) error {
 	var api jetstream.JetStreamError
+	code := apiCode(err)
+	if todo := advice[code]; todo != "" {
+		err = fmt.Errorf("%s: %w", todo, err)
+	}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("%s: %w", what, ctx.Err())
@@ -151,9 +188,8 @@ func classify(ctx context.Context, what string, err error) error {
 		return pipeline.Transient(fmt.Errorf("%s: no answer from NATS in time: %w", what, errors.Join(ctx.Err(), ignore(err, ctx.Err()))))
 	case errors.Is(err, nats.ErrMaxPayload):
 		return pipeline.Permanent(fmt.Errorf("%s: larger than the server's max_payload: %w", what, err))
-	case apiCode(err) == codeNoStorage:
-		return pipeline.Transient(fmt.Errorf("%s: NATS has no storage left to reserve: delete row logs no longer needed "+
-			"(`nats stream ls`), free disk space, or lower --log-max-mb: %w", what, err))
+	case code == codeNoStorage, code == codeNoAccountStorage:
+		return pipeline.Transient(fmt.Errorf("%s: %w", what, err))
 	case errors.As(err, &api) && api.APIError() != nil && api.APIError().Code < 500:
 		return pipeline.Permanent(fmt.Errorf("%s: %w", what, err))
 	default:

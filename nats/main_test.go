@@ -1,10 +1,13 @@
 package nats_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -14,15 +17,52 @@ import (
 	"fanmill/pipeline"
 )
 
-// childEnv makes the test binary play another process that shares a data folder.
-const childEnv = "FANMILL_NATS_TEST_CHILD"
+// Set, they make the test binary play another process that shares a data folder.
+const (
+	childEnv = "FANMILL_NATS_TEST_CHILD" // the folder
+	roleEnv  = "FANMILL_NATS_TEST_ROLE"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
-		child(dir)
+		play := map[string]func(string){"publish": publishUntilKilled, "serve": serveUntilKilled}
+		play[os.Getenv(roleEnv)](dir)
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// child starts the test binary in a role. kill ends it at once; what it has said before can be read on.
+func child(t *testing.T, role, dir string) (in io.Writer, lines *bufio.Scanner, kill func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, roleEnv+"="+role)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return in, bufio.NewScanner(out), func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// must ends a child that cannot go on.
+func must(err error) {
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
 }
 
 // within bounds what a test waits for; nothing here takes seconds when all is well.

@@ -14,11 +14,12 @@ import (
 )
 
 const (
-	fetchMessages   = 128 // of one pull; its bytes are the real bound
-	fetchHeartbeat  = 5 * time.Second
+	fetchMessages   = 128                // of one pull; its bytes are the real bound
+	fetchHeartbeat  = 2 * time.Second    // twice this without one, and the server, or the node of it that had our request, is taken as gone
 	readerIdle      = 24 * time.Hour     // after which the server drops an abandoned reader's consumer
 	readerRedeliver = 7 * 24 * time.Hour // never, in effect: what is unacknowledged is only not committed yet
 	closeTimeout    = 5 * time.Second
+	removeTimeout   = time.Second // of a consumer that another replaces; abandoned, it goes after readerIdle
 )
 
 // reader reads through a durable consumer of its own, so that operators see how far a destination is. The consumer only
@@ -28,7 +29,9 @@ const (
 // process, so that together they keep to the bound.
 type reader struct {
 	l        *rowLog
-	name     string
+	name     string // of the consumer
+	label    string // what its name begins with
+	made     int    // consumers so far
 	describe string
 	next     uint64 // sequence of the next frame to hand out
 
@@ -45,7 +48,7 @@ type reader struct {
 
 // Reader begins at from. That a frame is missing from there on is found now or when it would be its turn.
 func (l *rowLog) Reader(ctx context.Context, name string, from uint64) (pipeline.FrameReader, error) {
-	r := &reader{l: l, name: consumerName(name), next: max(from, 1),
+	r := &reader{l: l, label: pipeline.Token(name), next: max(from, 1),
 		describe: "fanmill: " + name + " reads run " + l.run + "; its acknowledgements show what is committed"}
 	r.ctx, r.stop = context.WithCancel(l.c.root)
 	if err := r.attach(ctx); err != nil {
@@ -55,10 +58,8 @@ func (l *rowLog) Reader(ctx context.Context, name string, from uint64) (pipeline
 	return r, nil
 }
 
-// consumerName spells a name as a consumer may be called.
-func consumerName(name string) string { return pipeline.Token(name) }
-
-// attach makes the consumer anew, at the next frame.
+// attach makes a consumer, at the next frame. Each has a name of its own: the one before may be on a node that is gone, and is then not removed before that
+// comes back.
 func (r *reader) attach(ctx context.Context) error {
 	r.abandon()
 	s, info, err := r.l.info(ctx, "read")
@@ -67,6 +68,12 @@ func (r *reader) attach(ctx context.Context) error {
 	}
 	if st := r.l.stateOf(info); r.next < st.First || r.next > st.Last+1 {
 		return fmt.Errorf("read row log %s from %d, which has %d to %d: %w", r.l.id.Stream, r.next, st.First, st.Last, pipeline.ErrGap)
+	}
+	if r.made++; r.made > 1 {
+		_ = r.remove(ctx, removeTimeout)
+		r.name = r.label + "-" + strconv.Itoa(r.made)
+	} else {
+		r.name = r.label
 	}
 	var consumer jetstream.Consumer
 	var session context.Context
@@ -89,6 +96,9 @@ func (r *reader) attach(ctx context.Context) error {
 			MaxAckPending:     -1,
 			InactiveThreshold: readerIdle,
 			MemoryStorage:     true, // a lost position costs nothing, a stored one two writes a batch
+			// Also of a stream with several: a replicated consumer holds messages back until its others know of them, tells the end of a pull
+			// at once, and so loses what nobody waits for any more.
+			Replicas: 1,
 		})
 		return err
 	})
@@ -143,6 +153,10 @@ func (r *reader) Fetch(ctx context.Context, maxBytes int) ([]*pipeline.Frame, er
 			return nil, fmt.Errorf("read row log %s: %w", r.l.id.Stream, ctx.Err())
 		case r.ctx.Err() != nil:
 			return nil, fmt.Errorf("read row log %s: the reader is closed: %w", r.l.id.Stream, r.ctx.Err())
+		case errors.Is(err, errMissed):
+			if err := r.missed(ctx, err); err != nil {
+				return nil, err
+			}
 		case errors.Is(err, pipeline.ErrGap), errors.Is(err, pipeline.ErrNoLog), errors.Is(err, pipeline.ErrPermanent):
 			return nil, err
 		case err == nil:
@@ -206,6 +220,24 @@ func (r *reader) fetch(ctx context.Context, maxBytes int) ([]*pipeline.Frame, er
 	}
 }
 
+// errMissed is a frame that came before its turn. Messages on their way are lost when a node of a cluster is, or a connection between two.
+var errMissed = errors.New("frames were missed")
+
+// missed reports ErrGap if the next frame is not in the log. If it is, only its delivery failed, and the caller begins anew.
+func (r *reader) missed(ctx context.Context, err error) error {
+	s, _, lookErr := r.l.info(ctx, "read")
+	if lookErr == nil {
+		lookErr = r.l.c.call(ctx, "look for frame "+strconv.FormatUint(r.next, 10)+" of "+r.l.id.Stream, func(ctx context.Context) error {
+			_, err := s.GetMsg(ctx, r.next)
+			return err
+		})
+	}
+	if errors.Is(lookErr, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("%w: %w", err, pipeline.ErrGap)
+	}
+	return lookErr
+}
+
 // ended looks at why the pull is over.
 func (r *reader) ended() error {
 	r.drop()
@@ -228,7 +260,7 @@ func (r *reader) take(frames *[]*pipeline.Frame, m jetstream.Msg) error {
 	case seq < r.next:
 		return nil // delivered again
 	case seq > r.next:
-		return fmt.Errorf("read row log %s: %d follows %d: %w", r.l.id.Stream, seq, r.next-1, pipeline.ErrGap)
+		return fmt.Errorf("read row log %s: %d follows %d: %w", r.l.id.Stream, seq, r.next-1, errMissed)
 	}
 	f, err := frame(seq, m.Subject(), m.Headers(), m.Data())
 	if err != nil {
@@ -257,7 +289,12 @@ func (r *reader) Close() error {
 	if !had || r.l.c.root.Err() != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	return r.remove(context.Background(), closeTimeout)
+}
+
+// remove removes the consumer, if the server can in time.
+func (r *reader) remove(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return r.l.c.call(ctx, "remove reader "+r.name, func(ctx context.Context) error {
 		err := r.l.c.js.DeleteConsumer(ctx, r.l.id.Stream, r.name)

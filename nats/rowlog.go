@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	publishTimeout  = 10 * time.Second // for one answer
+	publishTimeout  = 5 * time.Second  // for one answer
 	publishPatience = 60 * time.Second // with a server that fails or does not answer, before the attempt is given up
 )
 

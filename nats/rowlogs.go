@@ -33,6 +33,9 @@ func logStream(run string, generation int) string {
 	return streamPrefix + pipeline.Token(run) + "_" + strconv.Itoa(generation)
 }
 
+// rowsOf is every subject of a run's row log.
+func rowsOf(run string) string { return rowsPrefix + pipeline.Token(run) + ".>" }
+
 // Create makes the stream, deleting that of an earlier generation first: both would take the same subjects. It refuses
 // to make a generation earlier than the one that exists: whoever asks for that has been overtaken.
 func (r rowLogs) Create(ctx context.Context, m *pipeline.Manifest, generation int) (pipeline.RowLog, error) {
@@ -43,7 +46,7 @@ func (r rowLogs) Create(ctx context.Context, m *pipeline.Manifest, generation in
 	cfg := jetstream.StreamConfig{
 		Name:        name,
 		Description: "fanmill: rows of run " + m.Run + " of job " + m.JobName,
-		Subjects:    []string{rowsPrefix + pipeline.Token(m.Run) + ".>"},
+		Subjects:    []string{rowsOf(m.Run)},
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardNew,
 		Storage:     jetstream.FileStorage,
@@ -54,7 +57,7 @@ func (r rowLogs) Create(ctx context.Context, m *pipeline.Manifest, generation in
 	}
 	var l *rowLog
 	err := r.c.call(ctx, "make row log "+name, func(ctx context.Context) error {
-		if err := r.supersede(ctx, cfg.Subjects[0], m.Run, generation); err != nil {
+		if err := r.supersede(ctx, m.Run, generation); err != nil {
 			return err
 		}
 		s, err := r.c.js.Stream(ctx, name)
@@ -82,26 +85,40 @@ func (r rowLogs) Create(ctx context.Context, m *pipeline.Manifest, generation in
 	return l, nil
 }
 
-// supersede deletes the stream of an earlier generation.
-func (r rowLogs) supersede(ctx context.Context, subject, run string, generation int) error {
-	other, err := r.c.js.StreamNameBySubject(ctx, subject)
+// present finds the stream that takes a run's subjects, of which there is one at a time, and its generation; "" if there is none.
+func (r rowLogs) present(ctx context.Context, run string) (name string, generation int, err error) {
+	name, err = r.c.js.StreamNameBySubject(ctx, rowsOf(run))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
+		return "", 0, nil
 	}
-	if err != nil || other == logStream(run, generation) {
+	if err != nil {
+		return "", 0, err
+	}
+	generation, err = strconv.Atoi(strings.TrimPrefix(name, strings.TrimSuffix(logStream(run, 0), "0")))
+	if err != nil {
+		return name, 0, pipeline.Permanent(fmt.Errorf("stream %s takes the subjects of run %s and is not fanmill's: remove it", name, run))
+	}
+	return name, generation, nil
+}
+
+// remove deletes a stream that may be gone.
+func (r rowLogs) remove(ctx context.Context, name string) error {
+	if err := r.c.js.DeleteStream(ctx, name); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
-	g, err := strconv.Atoi(strings.TrimPrefix(other, strings.TrimSuffix(logStream(run, 0), "0")))
+	return nil
+}
+
+// supersede deletes the stream of an earlier generation.
+func (r rowLogs) supersede(ctx context.Context, run string, generation int) error {
+	other, g, err := r.present(ctx, run)
 	switch {
-	case err != nil:
-		return pipeline.Permanent(fmt.Errorf("stream %s takes the subjects of run %s and is not fanmill's: remove it", other, run))
+	case err != nil || other == "" || g == generation:
+		return err
 	case g > generation:
 		return pipeline.Permanent(fmt.Errorf("run %s has row log generation %d already: %w", run, g, pipeline.ErrFenced))
 	}
-	if err = r.c.js.DeleteStream(ctx, other); errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = nil
-	}
-	return err
+	return r.remove(ctx, other)
 }
 
 // Open finds a row log.
@@ -126,15 +143,16 @@ func (r rowLogs) Open(ctx context.Context, run string, generation int) (pipeline
 	return l, nil
 }
 
-// Delete removes a row log.
+// Delete removes a row log, or that of an earlier generation which should have been.
 func (r rowLogs) Delete(ctx context.Context, run string, generation int) error {
 	name := logStream(run, generation)
 	err := r.c.call(ctx, "delete row log "+name, func(ctx context.Context) error {
-		err := r.c.js.DeleteStream(ctx, name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil
+		earlier, g, err := r.present(ctx, run)
+		if err != nil || earlier == "" || g > generation {
+			return err
 		}
-		return err
+		name = earlier
+		return r.remove(ctx, earlier)
 	})
 	if err == nil {
 		r.c.forget(name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -18,11 +19,19 @@ func (l *serverLog) Debugf(string, ...any)  {}
 func (l *serverLog) Tracef(string, ...any)  {}
 
 func (l *serverLog) Warnf(format string, v ...any) {
-	level := slog.LevelWarn
-	if strings.Contains(format, "attempting to recover") { // after a kill, as a matter of course; failing to is an error
+	text, level := fmt.Sprintf(format, v...), slog.LevelWarn
+	if slices.ContainsFunc(afterKill, func(s string) bool { return strings.Contains(text, s) }) {
 		level = slog.LevelDebug
 	}
-	l.log.Log(context.Background(), level, fmt.Sprintf(format, v...))
+	l.log.Log(context.Background(), level, text)
+}
+
+// afterKill is what the server says of every stream when the process before was killed: its index is older than its messages, and is
+// made anew from them. Failing to do that it calls an error, and so it is logged.
+var afterKill = []string{
+	"attempting to recover",
+	"Stream state outdated",
+	"Recovering stream state from index errored: prior state file",
 }
 
 func (l *serverLog) Errorf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"fanmill/pipeline"
@@ -15,23 +18,39 @@ import (
 
 // The streams and buckets. Those of row logs are made per run, see rowlogs.go.
 const (
-	streamJobs   = "FANMILL_JOBS"
-	streamEvents = "FANMILL_EVENTS"
-	streamDead   = "FANMILL_DEAD"
+	streamJobs     = "FANMILL_JOBS"
+	streamTriggers = "FANMILL_TRIGGERS"
+	streamEvents   = "FANMILL_EVENTS"
+	streamDead     = "FANMILL_DEAD"
 
 	bucketJobs        = "fanmill_jobs"
 	bucketRuns        = "fanmill_runs"
 	bucketCheckpoints = "fanmill_checkpoints"
 
-	eventAge = 7 * 24 * time.Hour
+	eventAge  = 7 * 24 * time.Hour
+	deadAge   = 30 * 24 * time.Hour
+	deadBytes = 32 << 20 // reserved; the oldest go first
+	// How long a trigger's Nats-Msg-Id is remembered: a scheduler's second try comes within its day. An id costs the server about
+	// 200 bytes of memory. After a restart it knows those of waiting triggers only, so this saves work and is no promise: that
+	// the same id is the same run is.
+	triggerWindow = 24 * time.Hour
 )
 
+// fixedStreams are those of every store, in the order they are made.
 func fixedStreams() []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{{
 		Name:        streamJobs,
-		Description: "fanmill: triggers and commands; each is gone when it is done",
-		Subjects:    []string{"fanmill.jobs.>"},
+		Description: "fanmill: commands of runs; each is gone when it is done",
+		Subjects:    []string{"fanmill.jobs.run.*.*", "fanmill.jobs.query.>", "fanmill.jobs.sink.>"},
 		Retention:   jetstream.WorkQueuePolicy,
+	}, {
+		Name:        streamTriggers,
+		Description: "fanmill: triggers, fanmill.jobs.run.<job>; each waits until its run has ended",
+		Subjects:    []string{pipeline.TopicTriggers},
+		Retention:   jetstream.WorkQueuePolicy,
+		Duplicates:  triggerWindow,
+		// A stream that acknowledges is always the first to answer a request, with its own bookkeeping. Here whoever serves answers.
+		NoAck: true,
 	}, {
 		Name:        streamEvents,
 		Description: "fanmill: what happened, fanmill.events.<job>.<run>.<kind>, for 7 days",
@@ -39,19 +58,46 @@ func fixedStreams() []jetstream.StreamConfig {
 		MaxAge:      eventAge,
 	}, {
 		Name:        streamDead,
-		Description: "fanmill: messages that could not be handled",
+		Description: "fanmill: messages that could not be handled, for 30 days",
 		Subjects:    []string{"fanmill.dead.>"},
+		MaxAge:      deadAge,
+		MaxBytes:    deadBytes,
 	}}
 }
 
-// streamOf is the stream that owns a topic.
-func streamOf(topic string) (string, error) {
+// streamOf is the stream that keeps a topic.
+func streamOf(topic string) (jetstream.StreamConfig, bool) {
 	for _, s := range fixedStreams() {
-		if strings.HasPrefix(topic, strings.TrimSuffix(s.Subjects[0], ">")) {
-			return s.Name, nil
+		if slices.ContainsFunc(s.Subjects, func(pattern string) bool { return covers(pattern, topic) }) {
+			return s, true
 		}
 	}
-	return "", pipeline.Permanent(fmt.Errorf("topic %q is in no stream of fanmill's", topic))
+	return jetstream.StreamConfig{}, false
+}
+
+// errNoStream is the answer to a topic of no stream.
+func errNoStream(topic string) error {
+	return pipeline.Permanent(fmt.Errorf("topic %q is in no stream of fanmill's", topic))
+}
+
+// covers reports whether every subject that topic stands for matches pattern. Both may have wildcards: * is one token, a final >
+// one or more.
+func covers(pattern, topic string) bool {
+	for {
+		p, patterns, more := strings.Cut(pattern, ".")
+		t, topics, rest := strings.Cut(topic, ".")
+		switch {
+		case t == "":
+			return false
+		case p == ">":
+			return true
+		case t == ">" || p != "*" && p != t:
+			return false
+		case !more || !rest:
+			return more == rest
+		}
+		pattern, topic = patterns, topics
+	}
 }
 
 // ensureStreams makes what is missing and leaves the rest as it is, but for settings that an older version made differently.
@@ -73,6 +119,9 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 		if err := c.ensureStream(ctx, cfg); err != nil {
 			return err
 		}
+	}
+	if err := c.adoptTriggers(ctx); err != nil {
+		return err
 	}
 	if c.host == nil { // the store is as old as the bucket of its runs, and no older or newer one is the same store
 		return c.call(ctx, "identify the store", func(ctx context.Context) error {
@@ -97,9 +146,13 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return c.replicated(func(n int) error {
 				cfg.Replicas = n
+				cfg.NoAck = false // until it has taken over what older versions left, see adoptTriggers
 				_, err := c.js.CreateStream(ctx, cfg)
-				if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+				switch {
+				case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
 					err = nil // another process was faster
+				case apiCode(err) == codeOverlap:
+					err = c.overlap(ctx, cfg.Subjects, err)
 				}
 				return err
 			})
@@ -109,23 +162,98 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 		}
 		has := s.CachedInfo().Config
 		if has.Retention != cfg.Retention {
-			return fmt.Errorf("it exists with another retention (%s); move it away: nats stream rm %s", has.Retention, cfg.Name)
+			return pipeline.Permanent(fmt.Errorf("it exists with another retention (%s); move it away: nats stream rm %s", has.Retention, cfg.Name))
 		}
-		if has.Description == cfg.Description && has.MaxAge == cfg.MaxAge {
+		if err := durable(has); err != nil {
+			return err
+		}
+		want := has
+		want.Description, want.Subjects, want.MaxAge = cfg.Description, cfg.Subjects, cfg.MaxAge
+		if cfg.Duplicates > 0 {
+			want.Duplicates = cfg.Duplicates
+		}
+		if cfg.MaxBytes > 0 {
+			want.MaxBytes = cfg.MaxBytes
+		}
+		want.NoAck = has.NoAck && cfg.NoAck
+		if reflect.DeepEqual(want, has) {
 			return nil
 		}
-		has.Description, has.MaxAge = cfg.Description, cfg.MaxAge
-		_, err = c.js.UpdateStream(ctx, has)
+		_, err = c.js.UpdateStream(ctx, want)
 		return err
 	})
 }
 
-// replicated calls create with the number of replicas; if the cluster has too few nodes for three, from then on with one.
+// overlap names the stream that keeps somebody else's subjects.
+func (c *Conn) overlap(ctx context.Context, subjects []string, err error) error {
+	for _, subject := range subjects {
+		if other, lookErr := c.js.StreamNameBySubject(ctx, subject); lookErr == nil {
+			return pipeline.Permanent(fmt.Errorf("stream %s keeps %s, too, which is fanmill's: take that from it: %w", other, subject, err))
+		}
+	}
+	return err
+}
+
+// durable reports how a stream that somebody made would lose what it keeps.
+func durable(has jetstream.StreamConfig) error {
+	if has.Storage != jetstream.FileStorage {
+		return pipeline.Permanent(fmt.Errorf("it exists and is kept in memory only, where a restart loses it; move it away: nats stream rm %s", has.Name))
+	}
+	return nil
+}
+
+// adoptTriggers moves the triggers that older versions kept among the commands to the stream that is theirs now, which until
+// then acknowledges what it stores. A crash in between leaves it so, and the next open goes on.
+func (c *Conn) adoptTriggers(ctx context.Context) error {
+	return c.call(ctx, "move triggers to "+streamTriggers, func(ctx context.Context) error {
+		to, err := c.js.Stream(ctx, streamTriggers)
+		if err != nil || to.CachedInfo().Config.NoAck {
+			return err
+		}
+		from, err := c.js.Stream(ctx, streamJobs)
+		if err != nil {
+			return err
+		}
+		for {
+			m, err := from.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(pipeline.TopicTriggers))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			moved := &nats.Msg{Subject: m.Subject, Header: nats.Header{}, Data: m.Data}
+			for k, v := range m.Header {
+				if !strings.HasPrefix(k, reservedPrefix) {
+					moved.Header[k] = v
+				}
+			}
+			id := first(m.Header, jetstream.MsgIDHeader)
+			if id == "" { // a name all the same, should this be interrupted and done again
+				id = streamJobs + "-" + strconv.FormatUint(m.Sequence, 10)
+			}
+			moved.Header[jetstream.MsgIDHeader] = []string{id}
+			if _, err := c.js.PublishMsg(ctx, moved); err != nil {
+				return err
+			}
+			if err := from.DeleteMsg(ctx, m.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+				return err
+			}
+		}
+		cfg := to.CachedInfo().Config
+		cfg.NoAck = true
+		_, err = c.js.UpdateStream(ctx, cfg)
+		return err
+	})
+}
+
+// replicated calls create with the number of replicas; if the cluster has too few nodes for three at the moment, with one.
 func (c *Conn) replicated(create func(int) error) error {
 	err := create(c.replicas)
 	if code := apiCode(err); c.replicas > 1 && c.opts.Replicas == 0 && (code == codeNoPeers || code == codeNoReplicas) {
-		c.replicas = 1
-		err = create(1)
+		if err = create(1); err == nil {
+			c.log.Warn("NATS has too few nodes for three copies at the moment: what was just made is on one node only, and waits for that should it be lost")
+		}
 	}
 	return err
 }
@@ -152,11 +280,16 @@ func (c *Conn) bucket(ctx context.Context, name, description string) (*bucket, e
 		if err != nil {
 			return err
 		}
-		st, err := b.kv.Status(ctx)
-		if err == nil {
-			b.expires = st.LimitMarkerTTL() > 0
+		s, err := c.js.Stream(ctx, "KV_"+name)
+		if err != nil {
+			return err
 		}
-		return err
+		has := s.CachedInfo().Config
+		b.expires = has.SubjectDeleteMarkerTTL > 0
+		if has.MaxAge > 0 {
+			return pipeline.Permanent(fmt.Errorf("it exists and lets its keys expire after %s, and fanmill's state must stay: nats stream edit %s --max-age=-1", has.MaxAge, has.Name))
+		}
+		return durable(has)
 	})
 	return b, err
 }

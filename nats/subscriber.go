@@ -9,23 +9,28 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"fanmill/pipeline"
 )
 
 const (
-	ackWait       = 30 * time.Second       // without a sign of life, after which a message is delivered to someone else
-	nackDelay     = 500 * time.Millisecond // of the first redelivery; doubles with each
-	nackDelayMax  = 30 * time.Second
+	ackWait      = 30 * time.Second       // without a sign of life, after which a message is delivered to someone else
+	triggerWait  = 10 * time.Second       // the same for triggers: after a crash nobody minds the job meanwhile
+	nackDelay    = 500 * time.Millisecond // of the first redelivery; doubles with each
+	nackDelayMax = 30 * time.Second
+	// Of a message that is given back because this process ends. With a delay, however short, the server writes down when it is
+	// due; without one it would wait for ackWait if it is restarted now, as the embedded one often is.
+	returnDelay   = time.Millisecond
 	ackTimeout    = 10 * time.Second
 	closePatience = 50 * time.Second // of Close with handlers that do not notice
 	durableIdle   = 30 * 24 * time.Hour
 )
 
-// subscriber delivers the messages of a topic through a durable pull consumer. Each of its parallel workers asks for one
-// message, hands it over, and keeps the server informed until it is acknowledged; so never more than that many are
-// outstanding here, and what other processes with the same durable can do, they get.
+// subscriber delivers the messages of a topic, in stream order, through a durable pull consumer. It asks for one when it has
+// room for one, hands it over, and keeps the server informed until it is acknowledged; so never more than parallel are outstanding
+// here, and what other processes with the same durable can do, they get.
 type subscriber struct {
 	c        *Conn
 	durable  string
@@ -33,8 +38,17 @@ type subscriber struct {
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
-	mu      sync.Mutex // guards starting workers against Close
+	mu      sync.Mutex // guards starting subscriptions against Close
 	workers sync.WaitGroup
+}
+
+// subscription is one call of Subscribe.
+type subscription struct {
+	*subscriber
+	topic  string
+	stream string
+	out    chan *message.Message
+	room   chan struct{} // holds a token for each message outstanding
 }
 
 func newSubscriber(c *Conn, durable string, parallel int) *subscriber {
@@ -45,11 +59,13 @@ func newSubscriber(c *Conn, durable string, parallel int) *subscriber {
 
 // Subscribe starts delivering. The channel is closed after ctx ends or Close.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	stream, err := streamOf(topic)
-	if err != nil {
-		return nil, err
+	stream, ok := streamOf(topic)
+	if !ok {
+		return nil, errNoStream(topic)
 	}
-	consumer, err := s.consumer(ctx, stream, topic)
+	sub := &subscription{subscriber: s, topic: topic, stream: stream.Name,
+		out: make(chan *message.Message), room: make(chan struct{}, s.parallel)}
+	consumer, err := sub.consumer(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,22 +76,17 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	release := context.AfterFunc(s.ctx, cancel)
-	out := make(chan *message.Message)
-	var group sync.WaitGroup
-	for range s.parallel {
-		group.Go(func() { s.deliver(ctx, stream, topic, consumer, out) })
-	}
 	s.workers.Add(1)
 	s.c.work.Add(1)
 	go func() {
 		defer s.c.work.Done()
 		defer s.workers.Done()
-		group.Wait()
+		sub.deliver(ctx, consumer)
 		release()
 		cancel()
-		close(out)
+		close(sub.out)
 	}()
-	return out, nil
+	return sub.out, nil
 }
 
 // Close stops asking for messages, cancels the contexts of those being handled, and waits for their handlers.
@@ -87,27 +98,46 @@ func (s *subscriber) Close() error {
 	return nil
 }
 
-func (s *subscriber) consumer(ctx context.Context, stream, topic string) (jetstream.Consumer, error) {
+// consumer finds the durable consumer, or makes it. Where one of its name was removed a moment ago the server may still be at its files, and fails.
+func (s *subscription) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
+		consumer, err := s.findConsumer(ctx)
+		if apiCode(err) != codeConsumerFailed || pause > time.Second {
+			return consumer, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+func (s *subscription) findConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	var consumer jetstream.Consumer
-	err := s.c.call(ctx, "subscribe to "+topic, func(ctx context.Context) error {
+	err := s.c.call(ctx, "subscribe to "+s.topic, func(ctx context.Context) error {
 		name := pipeline.Token(s.durable)
 		var err error
-		consumer, err = s.c.js.Consumer(ctx, stream, name)
+		consumer, err = s.c.js.Consumer(ctx, s.stream, name)
 		if err == nil {
-			if has := consumer.CachedInfo().Config.FilterSubject; has != topic {
-				return pipeline.Permanent(fmt.Errorf("consumer %s of %s reads %s", name, stream, has))
+			if has := consumer.CachedInfo().Config.FilterSubject; has != s.topic {
+				return pipeline.Permanent(fmt.Errorf("consumer %s of %s reads %s", name, s.stream, has))
 			}
 			return nil
 		}
 		if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return err
 		}
-		consumer, err = s.c.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		wait := ackWait
+		if s.stream == streamTriggers {
+			wait = triggerWait
+		}
+		consumer, err = s.c.js.CreateConsumer(ctx, s.stream, jetstream.ConsumerConfig{
 			Durable:       name,
 			Description:   "fanmill: " + s.durable,
-			FilterSubject: topic,
+			FilterSubject: s.topic,
 			AckPolicy:     jetstream.AckExplicitPolicy,
-			AckWait:       ackWait,
+			AckWait:       wait,
 			MaxDeliver:    -1,
 			MaxAckPending: -1,
 			// Its messages stay without it; it is made again when someone subscribes.
@@ -118,13 +148,15 @@ func (s *subscriber) consumer(ctx context.Context, stream, topic string) (jetstr
 	return consumer, err
 }
 
-// deliver is one worker. Whatever ends its pulling, it begins anew: someone removed the consumer, or its store was lost,
-// but the messages are what counts.
-func (s *subscriber) deliver(ctx context.Context, stream, topic string, consumer jetstream.Consumer, out chan<- *message.Message) {
+// deliver runs until ctx ends and every message handed over is dealt with. Whatever ends its pulling, it begins anew: someone
+// removed the consumer, or its store was lost, but the messages are what counts.
+func (s *subscription) deliver(ctx context.Context, consumer jetstream.Consumer) {
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
 	pause := time.Duration(0)
 	for {
 		began := time.Now()
-		err := s.pull(ctx, consumer, out)
+		err := s.pull(ctx, consumer, &handlers)
 		if ctx.Err() != nil {
 			return
 		}
@@ -132,100 +164,201 @@ func (s *subscriber) deliver(ctx context.Context, stream, topic string, consumer
 			pause = 0
 		}
 		if pause = min(2*pause+20*time.Millisecond, 2*time.Second); pause > time.Second {
-			s.c.log.Warn("cannot read messages, trying again", "topic", topic, "consumer", s.durable, "error", err)
+			s.c.log.Warn("cannot read messages, trying again", "topic", s.topic, "consumer", s.durable, "error", err)
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}
-		if again, err := s.consumer(ctx, stream, topic); err == nil {
+		if again, err := s.consumer(ctx); err == nil {
 			consumer = again
 		}
 	}
 }
 
-// pull handles one message after the other, asking for the next when one is done with. At the end it does not just go away:
-// a message that is on its way here then would be missed by everybody until ackWait is over.
-func (s *subscriber) pull(ctx context.Context, consumer jetstream.Consumer, out chan<- *message.Message) error {
+// How long the iterator over single messages may sleep at a time. It can miss that its request was answered (nats.go 1.55), sends no other one, and would sleep
+// on; asked again soon, it goes on. Later it must be left to sleep: only in one sleep of several heartbeats does it find out that there are none, as its request
+// was lost with a node of a cluster.
+const (
+	wakeUp    = 50 * time.Millisecond
+	wakeUps   = 20
+	longSleep = 4 * fetchHeartbeat
+)
+
+// pull hands one message over after the other, asking for the next when there is room for it. At the end it does not just go away:
+// a message that is on its way here then would be missed by everybody until the consumer's wait is over.
+//
+// An iterator serves one session of the connection. When that ends while nothing is asked for, the iterator learns of it only when it is asked for the next
+// message, and asks twice then (nats.go 1.55): for a message that there may be no room for, that lies there without a sign of life, while others would have room.
+func (s *subscription) pull(ctx context.Context, consumer jetstream.Consumer, handlers *sync.WaitGroup) error {
+	session, err := s.c.link.wait(ctx)
+	if err != nil {
+		return err
+	}
 	it, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullThresholdMessages(1), jetstream.PullHeartbeat(fetchHeartbeat))
 	if err != nil {
 		return err
 	}
 	defer it.Stop()
 	defer context.AfterFunc(ctx, it.Drain)()
+	alive := consumer.CachedInfo().Config.AckWait / 3
 	for {
-		m, err := it.Next()
+		select {
+		case s.room <- struct{}{}:
+		case <-ctx.Done(): // nothing was asked for
+			return ctx.Err()
+		}
+		if session.Err() != nil {
+			<-s.room
+			return session.Err()
+		}
+		m, err := it.Next(jetstream.NextMaxWait(wakeUp))
+		for n := 1; errors.Is(err, nats.ErrTimeout); n++ { // a message is asked for: ctx or not, it may be on its way
+			sleep := wakeUp
+			if n > wakeUps {
+				sleep = longSleep
+			}
+			m, err = it.Next(jetstream.NextMaxWait(sleep))
+		}
 		if err != nil {
+			<-s.room
 			return err
 		}
-		s.handle(ctx, m, out)
+		d := s.hand(ctx, m, alive)
+		if d == nil {
+			<-s.room
+			continue
+		}
+		handlers.Go(func() {
+			s.see(ctx, d)
+			<-s.room
+		})
 	}
 }
 
-// handle hands one message over and sees it through to its acknowledgement.
-func (s *subscriber) handle(ctx context.Context, m jetstream.Msg, out chan<- *message.Message) {
+// delivery is a message in somebody's hands.
+type delivery struct {
+	jetstream.Msg
+	meta    *jetstream.MsgMetadata
+	wm      *message.Message
+	release context.CancelFunc // of the context that wm carries
+	alive   *time.Ticker       // when to give the server a sign of life
+}
+
+// hand passes a message on. It returns nil if that did not come about.
+func (s *subscription) hand(ctx context.Context, m jetstream.Msg, alive time.Duration) *delivery {
 	meta, err := m.Metadata()
 	if err != nil {
 		s.c.log.Error("a message that cannot be read is dropped", "subject", m.Subject(), "error", err)
 		_ = m.TermWithReason("unreadable")
-		return
+		return nil
 	}
-	wm := convert(m, meta)
-	hctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	wm.SetContext(hctx)
-	alive := time.NewTicker(ackWait / 3)
-	defer alive.Stop()
-	for handed := false; !handed; {
+	d := &delivery{Msg: m, meta: meta, wm: convert(m, meta), alive: time.NewTicker(alive)}
+	hctx, release := context.WithCancel(ctx)
+	d.release = release
+	d.wm.SetContext(hctx)
+	for {
 		select {
-		case out <- wm:
-			handed = true
-		case <-alive.C:
+		case s.out <- d.wm:
+			return d
+		case <-d.alive.C:
 			_ = m.InProgress()
 		case <-ctx.Done():
-			s.answer(m, meta, "return", m.Nak)
-			return
+			d.alive.Stop()
+			d.release()
+			s.giveBack(ctx, d, returnDelay)
+			return nil
 		}
 	}
+}
+
+// see sees a message through to its acknowledgement.
+func (s *subscription) see(ctx context.Context, d *delivery) {
+	defer d.release()
+	defer d.alive.Stop()
 	var deadline <-chan time.Time
 	done := ctx.Done()
 	for {
 		select {
-		case <-wm.Acked():
-			s.answer(m, meta, "acknowledge", func() error {
-				actx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
-				defer cancel()
-				return m.DoubleAck(actx)
+		case <-d.wm.Acked():
+			s.answer(ctx, d, "acknowledge", func(ctx context.Context) error { // also across a change of servers: what is done should not be done again
+				return s.c.call(ctx, "acknowledge", func(ctx context.Context) error {
+					err := d.DoubleAck(ctx)
+					if errors.Is(err, nats.ErrNoResponders) && s.consumerGone(ctx) {
+						return nil
+					}
+					return err
+				})
 			})
 			return
-		case <-wm.Nacked():
-			delay := min(nackDelay<<min(meta.NumDelivered-1, 6), nackDelayMax)
+		case <-d.wm.Nacked():
+			delay := min(nackDelay<<min(d.meta.NumDelivered-1, 6), nackDelayMax)
 			if ctx.Err() != nil {
-				delay = 0 // it is for others to handle, now
+				delay = returnDelay // it is for others to handle, now
 			}
-			s.answer(m, meta, "return", func() error { return m.NakWithDelay(delay) })
+			s.giveBack(ctx, d, delay)
 			return
-		case <-alive.C:
-			_ = m.InProgress()
+		case <-d.alive.C:
+			_ = d.InProgress()
 		case <-done:
 			done = nil
 			t := time.NewTimer(closePatience)
 			defer t.Stop()
 			deadline = t.C
 		case <-deadline:
-			s.c.log.Warn("a handler does not end; its message will be delivered again", "subject", m.Subject())
+			s.c.log.Warn("a handler does not end; its message will be delivered again", "subject", d.Subject())
 			return
 		}
 	}
 }
 
-// answer tells the server what became of a message. If that fails the message comes again: handlers bear that.
-func (s *subscriber) answer(m jetstream.Msg, meta *jetstream.MsgMetadata, what string, f func() error) {
-	if err := f(); err != nil {
-		s.c.log.Warn("could not "+what+" a message; it will be delivered again", "subject", m.Subject(),
-			"sequence", meta.Sequence.Stream, "error", err)
+// giveBack asks for a redelivery after delay and waits until the server has noted it [ADR-13]: jetstream's own Nak does not, and an
+// embedded server that ends the next moment would forget it.
+func (s *subscription) giveBack(ctx context.Context, d *delivery, delay time.Duration) {
+	s.answer(ctx, d, "return", func(ctx context.Context) error {
+		_, err := s.c.nc.RequestWithContext(ctx, d.Reply(), fmt.Appendf(nil, `-NAK {"delay": %d}`, delay.Nanoseconds()))
+		return err
+	})
+}
+
+// answer tells the server what became of a message, also after the end of ctx. If that fails the message comes again: handlers bear
+// that. Where the consumer is gone, with the messages it had, there is nobody to tell.
+func (s *subscription) answer(ctx context.Context, d *delivery, what string, tell func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
+	defer cancel()
+	asking, stop := context.WithCancelCause(ctx)
+	go func() { // a consumer that is removed with our answer in its queue answers nobody
+		tick := time.NewTicker(consumerLook)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if s.consumerGone(asking) {
+					stop(errConsumerGone)
+				}
+			case <-asking.Done():
+				return
+			}
+		}
+	}()
+	err := tell(asking)
+	gone := errors.Is(context.Cause(asking), errConsumerGone)
+	stop(nil)
+	if err == nil || gone || errors.Is(err, nats.ErrNoResponders) && s.consumerGone(ctx) {
+		return
 	}
+	s.c.log.Warn("could not "+what+" a message; it will be delivered again", "subject", d.Subject(), "sequence", d.meta.Sequence.Stream, "error", err)
+}
+
+// consumerLook is how often a consumer that owes an answer is looked for.
+const consumerLook = time.Second
+
+var errConsumerGone = errors.New("the consumer was removed")
+
+func (s *subscription) consumerGone(ctx context.Context) bool {
+	_, err := s.c.js.Consumer(ctx, s.stream, pipeline.Token(s.durable))
+	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // convert makes a Watermill message. Without a message id of its own it is named by its place, the same at every delivery.

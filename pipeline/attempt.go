@@ -31,17 +31,55 @@ type attempt struct {
 	tries   int
 	started time.Time
 
+	snapshot    bool
+	maxDuration Duration
+
 	rows    []int64
 	frame   uint64 // number of the last frame handed to the publisher
 	chain   Chain
 	target  int // bytes of rows in memory at which a batch is cut
 	spare   []byte
 	pending chan error // the outcome of the frame being stored; nil if there is none
+	vigil   vigil
+	budget  int64 // bytes taken from it
+	forced  int64 // bytes that a huge row takes beyond that
 }
 
 func (a *attempt) millis() int64 { return time.Since(a.started).Milliseconds() }
 
+// run tries the connection once. The database's silence and the job's maxDuration end it; neither runs before there is room for its rows.
 func (a *attempt) run(ctx context.Context) (err error) {
+	if a.budget, err = a.worker.Budget.queries.take(ctx, 2*minBatch); err != nil {
+		return err
+	}
+	defer a.giveBack()
+	a.started = time.Now()
+	ctx, stop := context.WithCancelCause(ctx)
+	watched := a.vigil.keep(ctx, a.worker.QueryTimeout, stop)
+	defer func() {
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			err = cause // what came of it is no news
+		}
+		stop(nil)
+		<-watched
+	}()
+	if limit := time.Duration(a.maxDuration); limit > 0 {
+		defer time.AfterFunc(limit, func() {
+			stop(Permanent(fmt.Errorf("it took longer than maxDuration, %s; raise that in the job, or ask for less", limit)))
+		}).Stop()
+	}
+	return a.stream(ctx)
+}
+
+// giveBack returns what the attempt took of the budget.
+func (a *attempt) giveBack() {
+	a.worker.Budget.queries.force(-a.forced)
+	a.worker.Budget.queries.give(a.budget)
+	a.budget, a.forced = 0, 0
+}
+
+// stream brings the rows of all queries into the row log.
+func (a *attempt) stream(ctx context.Context) (err error) {
 	driver, ok := a.worker.Drivers[a.conn.Driver]
 	if !ok {
 		return Permanent(fmt.Errorf("no driver %q", a.conn.Driver))
@@ -50,9 +88,9 @@ func (a *attempt) run(ctx context.Context) (err error) {
 	if err != nil {
 		return Permanent(err)
 	}
-	session, err := driver.Open(ctx, dsn, a.conn.Queries)
+	session, err := driver.Open(ctx, Request{DSN: dsn, Queries: a.queries(), Snapshot: a.snapshot})
 	if err != nil {
-		return fmt.Errorf("open: %w", err)
+		return err // says itself what could not be opened
 	}
 	defer func() { // an attempt whose rows are all in the log does not fail because goodbye did
 		if cerr := session.Close(); cerr != nil {
@@ -63,7 +101,10 @@ func (a *attempt) run(ctx context.Context) (err error) {
 	for q := range columns {
 		columns[q] = session.Columns(q)
 	}
-	if err := a.publish(ctx, &Frame{Kind: FrameOpen, Body: jsonBody(NewOpening(a.conn.Queries, columns))}); err != nil {
+	back := a.vigil.away()
+	err = a.publish(ctx, &Frame{Kind: FrameOpen, Body: jsonBody(NewOpening(a.conn.Queries, columns))})
+	back()
+	if err != nil {
 		return err
 	}
 	defer func() {
@@ -72,25 +113,47 @@ func (a *attempt) run(ctx context.Context) (err error) {
 		}
 	}()
 	a.rows, a.target = make([]int64, len(columns)), minBatch
+	notes := map[int][]string{}
 	for q := range columns {
 		b := columnar.NewBuilder(columns[q])
 		emit := func(b *columnar.Builder) error { return a.emit(ctx, q, b) }
 		if err := session.Stream(ctx, q, b, a.due, emit); err != nil {
-			return fmt.Errorf("query: %w", err)
+			return err // names the query
 		}
 		if err := a.emit(ctx, q, b); err != nil {
 			return err
 		}
+		if noting, ok := session.(NotingSession); ok {
+			if n := noting.Notes(q); len(n) > 0 {
+				notes[q] = n
+			}
+		}
 	}
+	defer a.vigil.away()() // the database has done its part
 	if err := a.settle(); err != nil {
 		return err
 	}
 	failpoint.Hit("before-eof")
-	end := Ending{Rows: a.rows, Frames: a.frame, Checksum: uint64(a.chain), Millis: a.millis(), Attempts: a.tries}
+	end := Ending{Rows: a.rows, Frames: a.frame, Checksum: uint64(a.chain), Millis: a.millis(), Attempts: a.tries, Notes: notes}
 	return a.publish(ctx, &Frame{Kind: FrameEOF, Number: a.frame + 1, Body: jsonBody(end)})
 }
 
-func (a *attempt) due(b *columnar.Builder) bool { return b.Bytes() >= a.target }
+// queries are the connection's, with the values of this run.
+func (a *attempt) queries() []Query {
+	if len(a.m.Params) == 0 {
+		return a.conn.Queries
+	}
+	out := slices.Clone(a.conn.Queries)
+	for i := range out {
+		out[i].Args = a.m.Params
+	}
+	return out
+}
+
+func (a *attempt) due(b *columnar.Builder) bool {
+	a.vigil.row()
+	return b.Bytes() >= a.target
+}
 
 // emit encodes a batch and hands it to the publisher.
 func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) error {
@@ -98,17 +161,23 @@ func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) erro
 	if rows == 0 {
 		return nil
 	}
+	defer a.vigil.away()()
+	if err := a.worker.Memory.Wait(ctx); err != nil {
+		return err
+	}
 	encoded, err := b.Encode()
 	if err != nil {
 		return Permanent(err)
 	}
+	a.account(int64(b.Bytes() + len(encoded)))
 	// Steer the next batch by how well this one compressed.
-	a.target = min(max(b.Bytes()*batchTarget/len(encoded), minBatch), maxBatch, int(a.m.LogMaxBytes/logShare))
+	a.aim(min(max(b.Bytes()*batchTarget/len(encoded), minBatch), maxBatch, int(a.m.LogMaxBytes/logShare)))
 	a.rows[query] += int64(rows)
 	b.Reset()
 	if err := a.settle(); err != nil {
 		return err
 	}
+	a.worker.count(a.conn.ID, sum(a.rows), len(encoded))
 	body := append(a.spare[:0], encoded...)
 	a.spare = body
 	frames, err := a.split(query, rows, body)
@@ -136,6 +205,26 @@ func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) erro
 	return nil
 }
 
+// account counts what a batch of a huge row takes beyond what the attempt has of the budget.
+func (a *attempt) account(n int64) {
+	extra := max(n-a.budget, 0)
+	a.worker.Budget.queries.force(extra - a.forced)
+	a.forced = extra
+}
+
+// aim sets the size of the next batch, which the budget must have room for twice: while one is stored the next is read. Where it has not,
+// batches stay small, and nobody waits.
+func (a *attempt) aim(target int) {
+	if more := 2*int64(target) - a.budget; more > 0 {
+		if !a.worker.Budget.queries.try(more) {
+			target = max(int(a.budget/2), 1)
+		} else {
+			a.budget += more
+		}
+	}
+	a.target = target
+}
+
 // split makes the frames of a batch: one, unless it is larger than a message. Only a batch of one huge row, or a few, can be.
 func (a *attempt) split(query, rows int, body []byte) ([]*Frame, error) {
 	size := a.log.MaxBody()
@@ -158,7 +247,9 @@ func (a *attempt) settle() error {
 	if a.pending == nil {
 		return nil
 	}
+	started := time.Now()
 	err := <-a.pending
+	a.worker.logWait.Add(int64(time.Since(started)))
 	a.pending = nil
 	return err
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -18,6 +19,20 @@ type Bus interface {
 	Subscriber(durable string, parallel int) message.Subscriber
 	// Drop removes the messages of a topic and the durable consumers that read it.
 	Drop(ctx context.Context, topic string) error
+	// Listen hands f every message that is published to topic from now on, whether a stream keeps it or not, until stop is called.
+	// Calls of f come one at a time, on a goroutine of the connection's: f must not wait. In topic * stands for one token.
+	Listen(topic string, f func(Inquiry)) (stop func(), err error)
+	// Ask publishes a message and waits for somebody's answer. msgID may be "". The error is ErrNoAnswer when ctx ended first, or at
+	// once when nobody listens to such a topic and no stream keeps it; a message that a stream keeps is kept all the same.
+	Ask(ctx context.Context, topic, msgID string, payload []byte) ([]byte, error)
+}
+
+// Inquiry is a message as it passes by.
+type Inquiry struct {
+	Subject string
+	MsgID   string // the publisher's Nats-Msg-Id; "" if it gave none
+	Payload []byte
+	Answer  func(payload []byte) error // nil if the publisher waits for none
 }
 
 // Metadata of messages that a Subscriber delivers.
@@ -31,16 +46,28 @@ const (
 
 // Topics. Ids are spelled by Token.
 
-// TopicTrigger asks for a run of a job.
+// TopicTriggers is every TopicTrigger.
+const TopicTriggers = "fanmill.jobs.run.*"
+
+// TopicCancels is every TopicCancel.
+const TopicCancels = "fanmill.jobs.cancel.*"
+
+// TopicDeadTriggers keeps the triggers that could not be understood.
+const TopicDeadTriggers = "fanmill.dead.run"
+
+// TopicCancel asks the process that carries a run out, or has it waiting, to stop it. No stream keeps it: it is for whoever listens now.
+func TopicCancel(run string) string { return "fanmill.jobs.cancel." + Token(run) }
+
+// TopicTrigger asks for a run of a job. Its stream acknowledges nothing: whoever takes the trigger answers the publisher.
 func TopicTrigger(job string) string { return "fanmill.jobs.run." + Token(job) }
 
 // TopicOwnTrigger asks one process for a run of a job: what fanmill run asks of itself no other process takes.
 func TopicOwnTrigger(job, owner string) string { return TopicTrigger(job) + "." + Token(owner) }
 
-// TopicQuery carries the query commands of a run.
+// TopicQuery is above the query commands of a run; each resume has a topic of its own, TopicQuery(run).<resumes>.
 func TopicQuery(run string) string { return "fanmill.jobs.query." + Token(run) }
 
-// TopicSink carries the sink commands of a run.
+// TopicSink is above the sink commands of a run, as TopicQuery is.
 func TopicSink(run string) string { return "fanmill.jobs.sink." + Token(run) }
 
 // TopicEvent tells the world about a run.
@@ -55,8 +82,13 @@ func TopicRows(run, connection string) string {
 
 // Trigger asks for a run. With Resume the job's unfinished run goes on.
 type Trigger struct {
-	Resume      bool     `json:"resume,omitempty"`
-	Connections []string `json:"connections,omitempty"` // ids; all if empty
+	Resume      bool            `json:"resume,omitempty"`
+	Connections []string        `json:"connections,omitempty"` // ids; all if empty
+	Params      map[string]any  `json:"params,omitempty"`      // text, number (json.Number), bool or nil, in place of the job's
+	Job         json.RawMessage `json:"job,omitempty"`         // a whole job file, in place of the one known by this id
+
+	id  string // of the run that it asks for, unless it resumes another; "" for one that is no message
+	seq uint64 // in the stream of triggers; 0 for one that is no message of it
 }
 
 // QueryCommand asks a worker for an attempt at a connection. It is a hint: the connection's record decides.
@@ -80,7 +112,9 @@ const (
 	EventDelivered = "connection-done" // its eof is in the row log
 	EventRetry     = "connection-retry"
 	EventFailed    = "connection-failed"
-	EventCommitted = "committed" // a destination has settled connections
+	EventCommitted = "committed"    // a destination has settled a connection
+	EventRejected  = "rejected"     // a destination cannot hold a connection's rows
+	EventTrouble   = "write-failed" // a destination could not be written; it is tried again
 	EventDetached  = "destination-detached"
 	EventEnded     = "ended"
 )
@@ -92,7 +126,7 @@ type Event struct {
 	Run         string    `json:"run"`
 	Connection  string    `json:"connection,omitempty"`
 	Destination string    `json:"destination,omitempty"`
-	Attempt     int       `json:"attempt,omitempty"`
+	Attempt     int       `json:"attempt,omitempty"` // counts from 1 since the run began or was resumed
 	Rows        int64     `json:"rows,omitempty"`
 	Millis      int64     `json:"durationMs,omitempty"`
 	Error       string    `json:"error,omitempty"`

@@ -98,9 +98,9 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 		case lookErr == nil && found.stamp == stamp:
 			c.rev, c.value, c.stamp = found.rev, next, stamp
 			return nil
-		case lookErr == nil && found.rev != c.rev && errors.Is(err, ErrConflict):
+		case lookErr == nil && found.rev > c.rev && errors.Is(err, ErrConflict):
 			return fmt.Errorf("write %s: %w", c.key, ErrConflict)
-		case errors.Is(lookErr, ErrNoKey) && c.rev != 0:
+		case errors.Is(lookErr, ErrNoKey) && c.rev != 0 && errors.Is(err, ErrConflict):
 			return Permanent(fmt.Errorf("write %s: %w: somebody deleted it", c.key, ErrConflict))
 		}
 		// The write did not happen, or a lagging replica answered: ask again.

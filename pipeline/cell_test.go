@@ -10,10 +10,12 @@ import (
 
 // memKV is one bucket in memory. lose makes the next write's answer get lost, before or after it happened.
 type memKV struct {
+	KV      // nil: what is not below is not used
 	mu      sync.Mutex
 	entries map[string]KVEntry
 	rev     uint64
 	lose    func() (happens, lost bool)
+	lag     []KVEntry // what the next reads are answered with, by a replica that is behind; one without a key is not there yet
 }
 
 var errLost = errors.New("no answer")
@@ -22,6 +24,10 @@ func (m *memKV) Get(_ context.Context, key string) (KVEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.entries[key]
+	if len(m.lag) > 0 {
+		e, m.lag = m.lag[0], m.lag[1:]
+		ok = e.Key != ""
+	}
 	if !ok {
 		return KVEntry{}, ErrNoKey
 	}
@@ -54,11 +60,6 @@ func (m *memKV) Update(_ context.Context, key string, value []byte, revision uin
 func (m *memKV) Create(ctx context.Context, key string, value []byte) (uint64, error) {
 	return m.Update(ctx, key, value, 0)
 }
-
-func (m *memKV) Put(context.Context, string, []byte) (uint64, error)   { panic("not used") }
-func (m *memKV) Delete(context.Context, string) error                  { panic("not used") }
-func (m *memKV) Keys(context.Context, string) ([]string, error)        { panic("not used") }
-func (m *memKV) Watch(context.Context, string) (<-chan KVEntry, error) { panic("not used") }
 
 // once loses the first write only.
 func once(happens bool) func() (bool, bool) {
@@ -97,6 +98,43 @@ func TestCellLostAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// R1: a write that happened and is repeated by the client library is in conflict with itself. A replica that has not seen it, nor the one before, does not
+// make it somebody else's.
+func TestCellLaggingReplica(t *testing.T) {
+	ctx := t.Context()
+	kv := &memKV{}
+	c, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := kv.entries["k"]
+	if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 7}); err != nil {
+		t.Fatal(err)
+	}
+	kv.lag = []KVEntry{first}
+	kv.lose = func() (bool, bool) { kv.lose = nil; return true, true }
+	c.kv = &repeatingKV{kv}
+	if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 9}); err != nil {
+		t.Fatalf("one's own write: %v", err)
+	}
+	c.kv, kv.lag = kv, []KVEntry{{}}
+	kv.lose = once(false)
+	if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 11}); err != nil {
+		t.Fatalf("the next: %v", err)
+	}
+}
+
+// repeatingKV repeats a write whose answer was lost, as the client library does.
+type repeatingKV struct{ *memKV }
+
+func (k *repeatingKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	rev, err := k.memKV.Update(ctx, key, value, revision)
+	if errors.Is(err, errLost) {
+		rev, err = k.memKV.Update(ctx, key, value, revision)
+	}
+	return rev, err
 }
 
 // R1: whoever slept through a takeover finds a conflict, also when its own write's answer was lost.

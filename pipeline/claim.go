@@ -20,6 +20,8 @@ type Records interface {
 	// SetError keeps why a destination lacks a connection, cut to MaxErrorBytes; Errors reads them by connection id.
 	SetError(ctx context.Context, run, destination, connection, text string) error
 	Errors(ctx context.Context, run, destination string) (map[string]string, error)
+	// Remove removes a run's records, and why its connections are lacking.
+	Remove(ctx context.Context, run string) error
 	// Watch sends every record of a run, now and on each change, until ctx ends.
 	Watch(ctx context.Context, run string) (<-chan RecordUpdate, error)
 }

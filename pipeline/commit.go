@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,13 +29,8 @@ func (v *delivery) commit(ctx context.Context) error {
 	var artifact json.RawMessage
 	if len(parts) > 0 {
 		if artifact, err = v.sink.Splice(ctx, parts); err != nil {
+			v.trouble(err, slices.Sorted(maps.Keys(settled))...)
 			return fmt.Errorf("append to %s: %w", v.dest.Path, err)
-		}
-	}
-	for i := range v.failed { // before the record: a failed connection always has its reason
-		id := v.m.Connections[i].ID
-		if err := v.Records.SetError(ctx, v.m.Run, v.dest.ID, id, shortError(errors.New(v.errors[id]))); err != nil {
-			return err
 		}
 	}
 	failpoint.Hit("before-cas")
@@ -53,7 +50,7 @@ func (v *delivery) commit(ctx context.Context) error {
 		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 	}
 	for i, s := range settled {
-		v.notify(v.m, Event{Kind: EventCommitted, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: sum(s.Rows), Millis: s.Millis})
+		v.notify(v.m, Event{Kind: EventCommitted, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: v.taken(s.Rows), Millis: s.Millis})
 	}
 	return nil
 }
@@ -83,8 +80,16 @@ func (v *delivery) finishReady() ([]Part, map[int]Settlement, error) {
 		}
 		p.close()
 		s := Settlement{Rows: p.handed.Rows, Attempt: p.id.Attempt, Attempts: p.ending.Attempts, Millis: p.ending.Millis}
+		for q := range p.handed.Rows {
+			if v.takes(q) {
+				s.Notes = append(s.Notes, p.ending.Notes[q]...)
+			}
+		}
 		if l, ok := p.part.(interface{ Losses() []Loss }); ok {
 			s.Losses = l.Losses()
+		}
+		if n, ok := p.part.(interface{ Notes() []string }); ok {
+			s.Notes = append(s.Notes, n.Notes()...)
 		}
 		settled[i] = s
 		parts = append(parts, p.part)
@@ -125,6 +130,12 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 			parts = append(parts, *p.saved)
 		}
 	}
+	for i := range v.failed { // before the record: a failed connection always has its reason
+		id := v.m.Connections[i].ID
+		if err := v.Records.SetError(ctx, v.m.Run, v.dest.ID, id, shortError(errors.New(v.errors[id]))); err != nil {
+			return err
+		}
+	}
 	err := v.claim.Commit(ctx, func(r *CommitRecord) {
 		change(r)
 		for i := range v.reopened {
@@ -148,6 +159,11 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 		return err
 	}
 	v.progressed = time.Now()
+	for i, f := range v.failed {
+		if id := v.m.Connections[i].ID; f.Rejected {
+			v.notify(v.m, Event{Kind: EventRejected, Destination: v.dest.ID, Connection: id, Attempt: f.Attempt, Error: v.errors[id]})
+		}
+	}
 	clear(v.reopened)
 	clear(v.failed)
 	if seq == v.pos {
@@ -203,6 +219,19 @@ func (v *delivery) closeParts() {
 	for _, p := range append(v.ready, v.trash...) {
 		p.close()
 	}
+}
+
+// takes reports whether the destination takes a query: it may be the file of another one alone.
+func (v *delivery) takes(query int) bool { return v.dest.Query == nil || *v.dest.Query == query }
+
+// taken is how many rows of a connection, given by query, the destination takes.
+func (v *delivery) taken(rows []int64) (n int64) {
+	for q, r := range rows {
+		if v.takes(q) {
+			n += r
+		}
+	}
+	return n
 }
 
 func sum(rows []int64) (n int64) {

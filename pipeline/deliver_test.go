@@ -134,7 +134,7 @@ func (w *world) delivered(l *logScript, typ string, path string, ids ...string) 
 	}
 	all := sinks.Types()
 	all["memory"] = w.disk
-	d := pipeline.NewDeliverer(pipeline.Deliverer{Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log})
+	d := pipeline.NewDeliverer(pipeline.Deliverer{Budget: w.node.Budget, Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log})
 	err := d.Deliver(ctx, m, &m.Destinations[0], 1)
 	rec, lerr := records.Load(w.t.Context(), "r", "d")
 	if lerr != nil {

@@ -21,9 +21,10 @@ type Deliverer struct {
 	Sinks   map[string]SinkType
 	Owner   Owner // token unused: every claim gets its own
 	StoreID string
-	Timeout time.Duration // without progress for so long, a failing destination is detached
+	Timeout time.Duration // a destination that fails for so long, without progress, is detached
 	Notify  func(Event)
 	Log     *slog.Logger
+	Budget  *Budget
 
 	encoders chan struct{} // limits batches being encoded, over all destinations of the process
 }
@@ -48,7 +49,8 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 	log := d.Log.With("destination", dest.ID)
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval = 250*time.Millisecond, 15*time.Second
-	previous, progressed := "", time.Now()
+	previous := ""
+	var progressed, failing time.Time // failing is since when, without progress in between and less its waits for rows; zero while it does not
 	for {
 		v := &delivery{Deliverer: d, m: m, dest: dest, log: log, started: time.Now()}
 		err := v.run(ctx, previous, generation)
@@ -68,11 +70,19 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			return d.detach(ctx, v, err)
 		}
 		if v.progressed.After(progressed) {
-			progressed = v.progressed
+			progressed, failing = v.progressed, time.Time{}
 			pauses.Reset()
 		}
-		if time.Since(progressed) > d.Timeout {
-			return d.detach(ctx, v, fmt.Errorf("no progress for %s: %w", d.Timeout, err))
+		switch {
+		case v.claim == nil: // a store that does not answer says nothing of the destination
+			failing = time.Time{}
+		case failing.IsZero(): // its first trouble, however long it had nothing to do before
+			failing = time.Now()
+		default:
+			failing = failing.Add(v.waited) // nor does a wait for rows between two troubles
+			if time.Since(failing) > d.Timeout {
+				return d.detach(ctx, v, fmt.Errorf("no progress for %s: %w", d.Timeout, err))
+			}
 		}
 		pause := pauses.NextBackOff()
 		log.Warn(fmt.Sprintf("writing %s failed; trying again from what is committed", dest.Path), "error", err, "pause", pause.Round(time.Millisecond))
@@ -100,7 +110,6 @@ func (d *Deliverer) fenced(ctx context.Context, m *Manifest, dest *ManifestDesti
 
 // detach gives the destination up for this run, so that it holds up nobody else.
 func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error {
-	d.Log.Error(fmt.Sprintf("destination %s is given up for this run; a resume brings it what it lacks", v.dest.ID), "file", v.dest.Path, "error", cause)
 	change := func(r *CommitRecord) {
 		r.State, r.Error = RecordDetached, shortError(cause)
 		if errors.Is(cause, ErrGap) {
@@ -120,16 +129,20 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 		_, err = d.fenced(ctx, v.m, v.dest, "", err)
 		return err
 	}
-	if err == nil {
-		d.notify(v.m, Event{Kind: EventDetached, Destination: v.dest.ID, Error: shortError(cause)})
-	}
-	return err
+	return err // the coordinator tells of it: this record may be the last that its run waits for
 }
 
 func (d *Deliverer) notify(m *Manifest, e Event) {
 	if d.Notify != nil {
 		e.Job, e.Run, e.Time = m.JobID, m.Run, time.Now().UTC()
 		d.Notify(e)
+	}
+}
+
+// trouble tells that these connections could not be written. The delivery begins again from what is committed.
+func (v *delivery) trouble(err error, connections ...int) {
+	for _, i := range connections {
+		v.notify(v.m, Event{Kind: EventTrouble, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Error: shortError(err)})
 	}
 }
 
@@ -141,10 +154,12 @@ type delivery struct {
 	log        *slog.Logger
 	claim      Claim
 	sink       Sink
+	oneSchema  bool
 	rowLog     RowLog
 	reader     FrameReader
 	started    time.Time
-	progressed time.Time // when the record last changed
+	progressed time.Time     // when the record last changed
+	waited     time.Duration // for frames
 
 	gates    []gate
 	index    map[string]int // connection id -> index
@@ -158,6 +173,7 @@ type delivery struct {
 	volatile int64           // bytes of frames routed and not yet covered by the record's Seq
 	maxBytes int64           // of the row log
 	slots    chan struct{}   // bounds the batches between routing and the part file
+	own      chan struct{}   // holds a token while the one batch is under way that waits for nobody else's memory
 	stop     context.CancelCauseFunc
 }
 
@@ -186,6 +202,9 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 	kind, ok := v.Sinks[v.dest.Type]
 	if !ok {
 		return Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
+	}
+	if one, ok := kind.(OneSchema); ok {
+		v.oneSchema = one.OneSchema(v.dest)
 	}
 	if v.sink, err = kind.New(SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Log: v.log}); err != nil {
 		return err
@@ -278,7 +297,7 @@ func (v *delivery) restore(rec CommitRecord) error {
 	v.gates = make([]gate, len(v.m.Connections))
 	v.index = make(map[string]int, len(v.m.Connections))
 	v.open, v.failed, v.reopened = map[int]*openPart{}, map[int]Refusal{}, map[int]bool{}
-	v.slots = make(chan struct{}, cap(v.encoders)+2)
+	v.slots, v.own = make(chan struct{}, cap(v.encoders)+2), make(chan struct{}, 1)
 	v.pos = rec.Seq
 	for i, c := range v.m.Connections {
 		v.index[c.ID] = i
@@ -316,7 +335,9 @@ func (v *delivery) follow(ctx context.Context) error {
 	}
 	defer func() { _ = v.reader.Close() }() // its mark on the server expires by itself
 	for !v.done() {
+		asked := time.Now()
 		frames, err := v.reader.Fetch(ctx, fetchBytes)
+		v.waited += time.Since(asked)
 		if err != nil {
 			return fmt.Errorf("read row log: %w", err)
 		}

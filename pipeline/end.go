@@ -10,22 +10,36 @@ import (
 // endPatience bounds the writes that follow a cancellation.
 const endPatience = 10 * time.Second
 
-// interrupt records that the run stopped before its end. Whatever cannot be written now, the next start finds out.
+// errUnrecorded is a stop that the store does not know of.
+var errUnrecorded = errors.New("the stop of the run could not be recorded")
+
+// interrupt records that the run stopped before its end, and returns why. If the store cannot be told, the run is taken for running until whoever
+// has its trigger, or the next start, finds out; the error is errUnrecorded, too.
 func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
 	if errors.Is(cause, ErrFenced) {
 		return cause
 	}
-	s.publishCheckpoint(ctx, true)
 	rec := s.cell.Value()
-	rec.State, rec.Ended = RunInterrupted, time.Now().UTC()
-	err := s.cell.Write(ctx, rec)
-	if err == nil {
-		err = s.dropCommands(ctx, s.m.Run)
+	rec.State, rec.Ended, rec.Error = RunInterrupted, time.Now().UTC(), shortError(cause)
+	rec.Measures = s.measures(nil)
+	switch {
+	case errors.Is(cause, ErrMemory):
+		rec.Stopped = StoppedMemory
+	case errors.Is(cause, ErrCancelled):
+		rec.Stopped = StoppedCancelled
 	}
-	if err != nil {
+	switch err := s.cell.Write(ctx, rec); {
+	case errors.Is(err, ErrConflict):
+		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
+	case err != nil:
 		s.Log.Debug("the end of the run was not recorded", "error", err)
+		return errors.Join(cause, errUnrecorded)
+	}
+	s.publishCheckpoint(ctx, true)
+	if err := s.dropCommands(ctx, s.m.Run, rec.Resumes); err != nil {
+		s.Log.Debug("the commands of the run were not dropped", "error", err)
 	}
 	return cause
 }
@@ -36,7 +50,11 @@ func (s *supervisor) publishCheckpoint(ctx context.Context, force bool) {
 		return
 	}
 	s.stale, s.published = false, time.Now()
-	if err := s.Progress.Publish(ctx, s.checkpoint(s.records)); err != nil {
+	c := s.checkpoint(s.records)
+	if s.follower.Checkpoint != nil {
+		s.follower.Checkpoint(c)
+	}
+	if err := s.Progress.Publish(ctx, c); err != nil {
 		s.Log.Warn("the public checkpoint was not written; the run is not affected", "error", err)
 	}
 }
@@ -66,7 +84,8 @@ func (r *run) checkpoint(records map[string]CommitRecord) PublicCheckpoint {
 }
 
 // end records the run's outcome, then tidies up. The outcome is durable before anything is removed; each removal can be repeated.
-func (r *run) end(ctx context.Context, records map[string]CommitRecord) (*Outcome, error) {
+func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
+	records := s.records
 	out := &Outcome{Run: r.m.Run, State: r.outcome(records), Started: r.cell.Value().Started}
 	for i := range r.m.Destinations {
 		d := &r.m.Destinations[i]
@@ -77,8 +96,9 @@ func (r *run) end(ctx context.Context, records map[string]CommitRecord) (*Outcom
 		out.Reports = append(out.Reports, NewReport(r.m, d, records[d.ID], reasons))
 		out.Lost = out.Lost || records[d.ID].Lost
 	}
+	out.Measures = s.measures(out.Reports)
 	rec := r.cell.Value()
-	rec.State, rec.Ended = out.State, time.Now().UTC()
+	rec.State, rec.Ended, rec.Measures = out.State, time.Now().UTC(), out.Measures
 	if err := r.cell.Write(ctx, rec); err != nil {
 		if errors.Is(err, ErrConflict) {
 			err = Permanent(fmt.Errorf("run %s: %w; this process stops", r.m.Run, ErrFenced))
@@ -121,7 +141,7 @@ func (r *run) outcome(records map[string]CommitRecord) RunState {
 
 // cleanPartial keeps what a resume needs. If every destination has read the log to its end, nobody needs that any more.
 func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord) error {
-	if err := r.dropCommands(ctx, r.m.Run); err != nil {
+	if err := r.dropCommands(ctx, r.m.Run, r.fixed.Resumes); err != nil {
 		return err
 	}
 	for _, d := range r.m.Destinations {
@@ -129,7 +149,10 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 			return nil
 		}
 	}
-	return r.RowLogs.Delete(ctx, r.m.Run, r.fixed.Generation)
+	if err := r.RowLogs.Delete(ctx, r.m.Run, r.fixed.Generation); err != nil {
+		return err
+	}
+	return r.markCleaned(ctx, r.cell)
 }
 
 // clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its commit records and
@@ -137,7 +160,7 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 func (n *Node) clean(ctx context.Context, cell *Cell[RunRecord], m *Manifest) error {
 	rec := cell.Value()
 	err := errors.Join(
-		n.dropCommands(ctx, m.Run),
+		n.dropCommands(ctx, m.Run, rec.Resumes),
 		n.RowLogs.Delete(ctx, m.Run, rec.Generation),
 		n.cleanSinks(ctx, m, rec.State == RunAbandoned),
 		n.dropConnRecords(ctx, m),
@@ -151,7 +174,9 @@ func (n *Node) clean(ctx context.Context, cell *Cell[RunRecord], m *Manifest) er
 	return n.markCleaned(ctx, cell)
 }
 
+// cleanSinks cleans after every destination, also after one that failed: a file that a user holds open concerns no other.
 func (n *Node) cleanSinks(ctx context.Context, m *Manifest, keepPrevious bool) error {
+	var errs []error
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
 		kind, ok := n.Sinks[d.Type]
@@ -160,17 +185,12 @@ func (n *Node) cleanSinks(ctx context.Context, m *Manifest, keepPrevious bool) e
 		}
 		sink, err := kind.New(SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log})
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
-		err = sink.Clean(ctx, keepPrevious)
-		if cerr := sink.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return err
-		}
+		errs = append(errs, sink.Clean(ctx, keepPrevious), sink.Close())
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (n *Node) dropConnRecords(ctx context.Context, m *Manifest) error {
@@ -182,9 +202,28 @@ func (n *Node) dropConnRecords(ctx context.Context, m *Manifest) error {
 	return nil
 }
 
+// Abandon gives up a job's unfinished run, and returns its id. A run that is going on is refused.
+func (n *Node) Abandon(ctx context.Context, job string) (string, error) {
+	last, _, err := n.lastRun(ctx, job)
+	switch {
+	case err != nil:
+		return "", err
+	case last == nil || !last.Value().State.Resumable():
+		return "", Permanent(fmt.Errorf("job %s has no unfinished run", job))
+	}
+	if err := n.refuseIfRunning(ctx, job, false); err != nil {
+		return "", err
+	}
+	if err := n.takeOver(ctx, last); err != nil {
+		return "", err
+	}
+	defer n.letGo(ctx, last)
+	return runOf(last), n.abandon(ctx, job, last, "")
+}
+
 // abandon gives up an unfinished run, which this process owns, in favour of a fresh one: its records first, so that nothing of it
-// writes any more, then its log and parts. The artifact as published stays until the fresh run's first commit.
-func (n *Node) abandon(ctx context.Context, job *Job, cell *Cell[RunRecord]) error {
+// writes any more, then its log and parts. The artifact as published stays until the fresh run's first commit. hint is what else could have been done.
+func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], hint string) error {
 	id := runOf(cell)
 	m, err := LoadManifest(ctx, n.Stores.Runs, id)
 	if err != nil {
@@ -201,9 +240,12 @@ func (n *Node) abandon(ctx context.Context, job *Job, cell *Cell[RunRecord]) err
 			return fmt.Errorf("abandon run %s: %w", id, err)
 		}
 	}
-	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered everywhere; starting over. RESUME_JOBS=true or --resume would have gone on with it", job.ID, id, done, len(m.Connections)))
+	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered everywhere; it is given up%s", job, id, done, len(m.Connections), hint))
 	rec := cell.Value()
-	rec.State, rec.Ended = RunAbandoned, time.Now().UTC()
+	rec.State, rec.Taken = RunAbandoned, false
+	if rec.Ended.IsZero() {
+		rec.Ended = time.Now().UTC()
+	}
 	if err := cell.Write(ctx, rec); err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ var (
 	ErrNoKey = errors.New("no such key")
 	// ErrNoLog is a row log that does not exist.
 	ErrNoLog = errors.New("no such row log")
+	// ErrNoAnswer is a request that nobody answered.
+	ErrNoAnswer = errors.New("no answer")
 	// ErrGap is a row log that no longer has, or never had, what a reader must read next.
 	ErrGap = errors.New("row log has a gap")
 )
@@ -48,6 +50,9 @@ func mark(kind, err error) error {
 	}
 	return &kindError{kind, err}
 }
+
+// held marks err as ErrHeld: who has a trigger looks again, and finds what came of it.
+func held(err error) error { return &kindError{ErrHeld, err} }
 
 // IsPermanent reports whether trying again is pointless. An error without a kind is taken as transient: a second try
 // costs time, a branch given up by mistake costs a night.

@@ -65,6 +65,15 @@ func NewOpening(queries []Query, columns [][]columnar.Column) Opening {
 	return o
 }
 
+// OpeningOf describes what a session's queries return.
+func OpeningOf(s Session, queries []Query) Opening {
+	columns := make([][]columnar.Column, len(queries))
+	for q := range columns {
+		columns[q] = s.Columns(q)
+	}
+	return NewOpening(queries, columns)
+}
+
 // Columns reads the columns of query q.
 func (o *Opening) Columns(q int) ([]columnar.Column, error) {
 	out := make([]columnar.Column, len(o.Queries[q].Columns))
@@ -84,6 +93,8 @@ type Ending struct {
 	Checksum uint64  `json:"checksum,string"` // of the rows frames' bodies, see Chain
 	Millis   int64   `json:"durationMs"`      // from opening the database to the last row
 	Attempts int     `json:"attempts"`        // tries this run made, this one included
+
+	Notes map[int][]string `json:"notes,omitempty"` // by query, see NotingSession
 }
 
 // Failure is the body of a failed frame.

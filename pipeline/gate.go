@@ -96,6 +96,10 @@ func (v *delivery) begin(i int, f *Frame) error {
 	if want := len(v.m.Connections[i].Queries); len(o.Queries) != want {
 		return Permanent(fmt.Errorf("connection %s: open frame describes %d queries, the run has %d", f.Connection, len(o.Queries), want))
 	}
+	if reason := v.drifts(&o); reason != "" {
+		v.refuse(i, Refusal{Attempt: f.Attempt, Attempts: f.Attempt, Rejected: true}, reason)
+		return nil
+	}
 	id := PartID{Connection: i, Attempt: f.Attempt}
 	part, err := v.sink.Open(id, &o)
 	var turned *RejectError
@@ -110,6 +114,22 @@ func (v *delivery) begin(i int, f *Frame) error {
 	p.firstVolatile = f.Seq
 	v.open[i] = p
 	return nil
+}
+
+// drifts says why a connection is left out by the job's onDrift; "" if it is not.
+func (v *delivery) drifts(o *Opening) string {
+	if v.m.OnDrift != DriftSkip || !v.oneSchema {
+		return ""
+	}
+	for q := range v.m.Schemas {
+		if !v.takes(q) || q >= len(o.Queries) || len(v.m.Schemas[q].Columns) == 0 {
+			continue
+		}
+		if differs := v.m.Schemas[q].Differs(o.Queries[q].Columns); differs != "" {
+			return "left out, as the job's onDrift says skip: " + differs
+		}
+	}
+	return ""
 }
 
 // settle verifies that a part has all its rows. The next commit splices it.

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	_ "fanmill/internal/sameseed"
 )
 
 // What a gate says to each frame in turn. The gate is moved the way the delivery moves it.

@@ -17,6 +17,8 @@ type KV interface {
 	Put(ctx context.Context, key string, value []byte) (uint64, error)
 	// Delete removes the key; no error if there is none.
 	Delete(ctx context.Context, key string) error
+	// RemoveAll removes every key that matches pattern.
+	RemoveAll(ctx context.Context, pattern string) error
 	// Keys lists the keys that match pattern, in which * stands for one dot-separated token and a final > for the rest.
 	Keys(ctx context.Context, pattern string) ([]string, error)
 	// Watch sends the present entries that match pattern, then an entry with an empty key, then every change (deletions

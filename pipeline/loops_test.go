@@ -2,11 +2,13 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"fanmill/pipeline"
 )
@@ -297,6 +299,7 @@ type logs struct {
 	pieces  int
 	publish func(ctx context.Context, f *pipeline.Frame) // before a frame is stored
 	remove  func() error
+	state   func(pipeline.LogState) // as somebody has found it
 }
 
 func (l *logs) last() pipeline.RowLog {
@@ -345,6 +348,14 @@ type spiedLog struct {
 	l *logs
 }
 
+func (s *spiedLog) State(ctx context.Context) (pipeline.LogState, error) {
+	st, err := s.RowLog.State(ctx)
+	if err == nil && s.l.state != nil {
+		s.l.state(st)
+	}
+	return st, err
+}
+
 func (s *spiedLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 	if s.l.publish != nil {
 		s.l.publish(ctx, f)
@@ -356,4 +367,43 @@ func (s *spiedLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 		s.l.mu.Unlock()
 	}
 	return err
+}
+
+// What a source says of its values reaches the readers of every artifact (invariant 9), but for what another file than theirs holds, and
+// also those of a resume.
+func TestNotesOfASource(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	s := script{queries: []rows{{10, 100}, {10, 100}}, notes: map[int][]string{0: {"of the first"}, 1: {"of the second", "and more"}}}
+	w.connect("noted", s)
+	w.connect("silent", script{queries: s.queries})
+	broken := script{queries: s.queries, open: func(int) error { return pipeline.Permanent(errors.New("no")) }}
+	w.connect("late", broken)
+	w.deliverTo("all", "second")
+	d := w.definition()
+	resolve := d.Resolve
+	d.Resolve = func(run string, at time.Time) ([]pipeline.ManifestDestination, error) {
+		all, err := resolve(run, at)
+		one := 1
+		all[1].Query = &one
+		return all, err
+	}
+	check := func(trigger pipeline.Trigger, state pipeline.RunState, late string) {
+		t.Helper()
+		out, err := w.node.Run(t.Context(), d, trigger)
+		if err != nil || out.State != state {
+			t.Fatalf("the run: %+v, %v", out, err)
+		}
+		for i, want := range []string{"[[of the first of the second and more] [] %s]", "[[of the second and more] [] %s]"} {
+			var got [][]string
+			for _, c := range out.Reports[i].Connections {
+				got = append(got, c.Notes)
+			}
+			if want := fmt.Sprintf(want, late); fmt.Sprint(got) != want {
+				t.Errorf("the report of %s has the notes %v, want %s", out.Reports[i].Destination, got, want)
+			}
+		}
+	}
+	check(pipeline.Trigger{}, pipeline.RunPartial, "[]")
+	w.rescript("late", script{queries: s.queries, notes: map[int][]string{1: {"late"}}})
+	check(pipeline.Trigger{Resume: true}, pipeline.RunComplete, "[late]")
 }

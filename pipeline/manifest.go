@@ -20,8 +20,20 @@ type Manifest struct {
 	TimeZone     string                `json:"timeZone,omitempty"`
 	LogMaxBytes  int64                 `json:"logMaxBytes"`
 	Selected     bool                  `json:"selected,omitempty"` // the trigger named connections: the job has others
+	Given        json.RawMessage       `json:"given,omitempty"`    // the trigger's params
+	Params       []Arg                 `json:"params,omitempty"`   // all of them, resolved
+	OnDrift      string                `json:"onDrift,omitempty"`
+	Schemas      []Schema              `json:"schemas,omitempty"` // per query, where a destination has room for one set of columns only
 	Connections  []ManifestConnection  `json:"connections"`
 	Destinations []ManifestDestination `json:"destinations"`
+}
+
+// Schema is the set of columns that connections with different ones are brought to. Columns are matched by name, equal names by their
+// order; a connection that lacks one has NULL there. A column that none of the described connections had is not in it.
+type Schema struct {
+	Columns []OpeningColumn `json:"columns"` // the union, in the order of first appearance in the job's order; a type is the widest
+	// Drift says in words how connections differ from it: `Branch_007 lacks discount`, by connection id.
+	Drift map[string]string `json:"drift,omitempty"`
 }
 
 // ManifestConnection is a connection without its secrets.
@@ -46,6 +58,7 @@ type ManifestDestination struct {
 	Mode    string          `json:"mode"`
 	Options json.RawMessage `json:"options,omitempty"`
 	Query   *int            `json:"query,omitempty"` // the only query it takes; all if absent
+	Files   []string        `json:"files,omitempty"` // a file per connection, by index; Path then has the token {connection} still
 }
 
 // same reports whether two destinations are one and the same to a resume. Options are compared by their meaning: storing them may have
@@ -53,6 +66,7 @@ type ManifestDestination struct {
 func (d *ManifestDestination) same(o *ManifestDestination) bool {
 	a, b := *d, *o
 	a.Options, b.Options = nil, nil
+	a.Files, b.Files = nil, nil // follow from the path and the connections, which are compared
 	return reflect.DeepEqual(a, b) && reflect.DeepEqual(meaning(d.Options), meaning(o.Options))
 }
 
@@ -85,11 +99,14 @@ func (m *Manifest) Destination(id string) *ManifestDestination {
 	return nil
 }
 
-// NewManifest resolves a job for a run. paths gives the destinations with their tokens replaced. selected are the ids of the
+// NewManifest resolves a job for a run. paths gives the destinations with their tokens replaced, Files for all connections of the job. selected are the ids of the
 // connections to ask; all if empty.
 func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, selected []string, paths []ManifestDestination) (*Manifest, error) {
 	m := &Manifest{Run: run, JobID: job.ID, JobName: job.Name, Created: created, TimeZone: job.TimeZone, LogMaxBytes: logMaxBytes,
-		Selected: len(selected) > 0, Destinations: paths}
+		Selected: len(selected) > 0, OnDrift: job.OnDrift, Destinations: slices.Clone(paths)}
+	for i := range m.Destinations {
+		m.Destinations[i].Files = nil
+	}
 	for _, id := range selected {
 		if _, err := job.Connection(id); err != nil {
 			return nil, Permanent(err)
@@ -105,6 +122,11 @@ func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, sel
 			mc.Queries = append(mc.Queries, ManifestQuery{Name: q.Name, Digest: fmt.Sprintf("%016x", xxhash.Sum64String(q.SQL))})
 		}
 		m.Connections = append(m.Connections, mc)
+		for k := range paths {
+			if paths[k].Files != nil {
+				m.Destinations[k].Files = append(m.Destinations[k].Files, paths[k].Files[i])
+			}
+		}
 	}
 	return m, nil
 }

@@ -23,34 +23,60 @@ type Node struct {
 	Drivers  map[string]Driver
 	Sinks    map[string]SinkType
 
-	// Resolve replaces the tokens of a job's paths for a run that began at that time.
-	Resolve func(job *Job, run string, at time.Time) ([]ManifestDestination, error)
-	// Expand replaces ${VAR}.
-	Expand func(string) (string, error)
 	// Alive reports whether an owner's process still runs; known is false where this process cannot tell.
 	Alive func(Owner) (alive, known bool)
 
-	Owner       Owner
-	StoreID     string
-	Parallel    int           // connections asked at a time
-	LogMaxBytes int64         // of a run's row log
-	Timeout     time.Duration // destinationTimeout
-	Observe     func(Event)   // sees every event of this process's runs; may be nil
-	Log         *slog.Logger
+	Owner        Owner
+	StoreID      string
+	Parallel     int           // connections of a run asked at a time
+	LogMaxBytes  int64         // of a run's row log
+	Timeout      time.Duration // destinationTimeout
+	QueryTimeout time.Duration // a database may deliver nothing for so long; 0 is no limit
+	Budget       *Budget       // of the rows in memory, of all runs of the process
+	Memory       *Memory       // watches the process; may be nil
+	Log          *slog.Logger
+	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who follows it logs what is
+	// said of it and sees its events. nil is Log, and nobody.
+	Follow func(job *Job, run string, destinations []ManifestDestination) Follower
+
+	follower Follower // of the run that a copy of the node is for
+}
+
+// Follower follows one run in this process.
+type Follower struct {
+	Log   *slog.Logger
+	Event func(Event)
+	Rows  func(connection string, rows int64) // how many rows an attempt has read, often and from several goroutines; may be nil
+	// Checkpoint sees how far the run is, also what an earlier process delivered; may be nil.
+	Checkpoint func(PublicCheckpoint)
+	Done       func(*Outcome, error) // the run is over, here
+}
+
+// Definition is a job as it was loaded, with what depends on where it came from.
+type Definition struct {
+	Job *Job
+	// Resolve makes the destinations of a run that began at that time: the tokens of their paths are replaced.
+	Resolve func(run string, at time.Time) ([]ManifestDestination, error)
+	// Params gives every parameter its value at that time: the trigger's in place of the job's.
+	Params func(given map[string]any, at time.Time) ([]Arg, error)
+	// Expand replaces ${VAR}.
+	Expand func(string) (string, error)
 }
 
 // Outcome is how a run ended.
 type Outcome struct {
-	Run     string
-	State   RunState
-	Started time.Time
-	Reports []*Report // by destination
-	Lost    bool      // a destination's committed bytes were gone, and are not delivered again yet
+	Run      string
+	State    RunState
+	Started  time.Time
+	Reports  []*Report // by destination
+	Measures *Measures
+	Lost     bool // a destination's committed bytes were gone, and are not delivered again yet
 }
 
-// Run asks for a run of job by a trigger message, takes that message, and carries the run out in this process. An error means
+// Run asks for a run of a job by a trigger message, takes that message, and carries the run out in this process. An error means
 // that the run did not come to its end; what it has committed stays, and a resume goes on from there.
-func (n *Node) Run(ctx context.Context, job *Job, trigger Trigger) (*Outcome, error) {
+func (n *Node) Run(ctx context.Context, def *Definition, trigger Trigger) (*Outcome, error) {
+	job := def.Job
 	for _, id := range trigger.Connections {
 		if _, err := job.Connection(id); err != nil {
 			return nil, Permanent(err)
@@ -59,7 +85,7 @@ func (n *Node) Run(ctx context.Context, job *Job, trigger Trigger) (*Outcome, er
 	if err := n.sweep(ctx); err != nil {
 		return nil, err
 	}
-	if err := n.refuseIfRunning(ctx, job, trigger.Resume); err != nil {
+	if err := n.refuseIfRunning(ctx, job.ID, trigger.Resume); err != nil {
 		return nil, err
 	}
 	topic, durable := TopicOwnTrigger(job.ID, n.Owner.Token), "run-"+n.Owner.Token
@@ -67,35 +93,52 @@ func (n *Node) Run(ctx context.Context, job *Job, trigger Trigger) (*Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	if err := n.Bus.Publisher().Publish(topic, message.NewMessage(newRunID(time.Now()), payload)); err != nil {
+	if err := n.Bus.Publisher().Publish(topic, message.NewMessage(NewRunID(time.Now()), payload)); err != nil {
 		return nil, fmt.Errorf("publish trigger: %w", err)
 	}
+	defer func() { // also if nobody took it
+		if err := n.Bus.Drop(context.WithoutCancel(ctx), topic); err != nil {
+			n.Log.Warn("the trigger was not removed", "error", err)
+		}
+	}()
+	desk := newDesk(n)
+	defer desk.close()
+	if err := desk.listen(); err != nil {
+		return nil, err
+	}
 	var out *Outcome
-	failed := errors.New("no trigger arrived")
+	failed := errNoTrigger
 	err = n.serve(ctx, func(r *message.Router, stop func()) {
 		r.AddConsumerHandler("trigger", topic, n.Bus.Subscriber(durable, 1), func(msg *message.Message) error {
 			defer stop()
-			out, failed = n.take(ctx, job, msg)
+			t, err := readTrigger(msg.Payload)
+			if err != nil {
+				failed = err
+				return nil
+			}
+			t.id = runID(msg)
+			run, ticket := desk.admit(ctx, "", t.id, job.ID)
+			defer desk.finish(ticket)
+			out, failed = n.carry(run, def, t, func(run string) { desk.began(ticket, run) })
 			return nil // the caller is told; a redelivery would ask again for what is known to fail
 		})
 	})
-	if err == nil {
-		err = failed
+	if errors.Is(failed, errNoTrigger) && ctx.Err() != nil {
+		failed = context.Cause(ctx)
 	}
-	if err != nil {
+	if err = errors.Join(err, failed); err != nil {
 		return nil, err
-	}
-	if err := n.Bus.Drop(context.WithoutCancel(ctx), topic); err != nil {
-		n.Log.Warn("the trigger was not removed", "error", err)
 	}
 	return out, nil
 }
+
+var errNoTrigger = errors.New("no trigger arrived")
 
 // serve runs a Watermill router with the handlers that add adds, until ctx ends or a handler calls stop, and waits for the handlers.
 func (n *Node) serve(ctx context.Context, add func(r *message.Router, stop func())) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, watermill.NewSlogLoggerWithLevelMapping(n.Log.WithGroup("router"), routerLevels))
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, watermill.NewSlogLoggerWithLevelMapping(n.Log.WithGroup("router"), routerLevels))
 	if err != nil {
 		return fmt.Errorf("make router: %w", err)
 	}
@@ -107,30 +150,59 @@ func (n *Node) serve(ctx context.Context, add func(r *message.Router, stop func(
 	return nil
 }
 
-// take carries a trigger out.
-func (n *Node) take(ctx context.Context, job *Job, msg *message.Message) (*Outcome, error) {
-	var t Trigger
-	if err := json.Unmarshal(msg.Payload, &t); err != nil {
-		return nil, Permanent(fmt.Errorf("trigger for job %s: %w", job.ID, err))
-	}
-	r, err := n.begin(ctx, job, t, runID(msg))
+// closeTimeout bounds the wait for handlers at the end: a run drains first, and then records its end.
+const closeTimeout = drainPatience + time.Minute
+
+// carry carries a trigger out: the run that it asks for, or the one that it resumes. began is told the run's id once it is certain.
+func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func(run string)) (out *Outcome, err error) {
+	r, ended, err := n.begin(ctx, def, t)
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.execute(ctx)
+	if ended != nil {
+		return ended, nil
+	}
+	defer func() {
+		if r.follower.Done != nil {
+			r.follower.Done(out, err)
+		}
+	}()
+	began(r.m.Run)
+	out, err = r.execute(ctx)
 	if err != nil || !out.Lost {
 		return out, err
 	}
 	// A destination found its committed bytes gone. The run knows how to bring them again, so nobody has to ask for it.
-	n.Log.Warn(fmt.Sprintf("run %s delivers anew what was lost", out.Run))
-	if r, err = n.resume(ctx, job, t, r.cell); err != nil {
+	r.Log.Warn(fmt.Sprintf("run %s delivers anew what was lost", out.Run))
+	if err := r.takeOver(ctx, r.cell); err != nil { // it has ended: another process may have it by now
 		return nil, err
 	}
-	return r.execute(ctx)
+	defer r.letGo(ctx, r.cell)
+	again, err := r.Node.resume(ctx, def, t, r.cell)
+	if err != nil {
+		return nil, err
+	}
+	return again.execute(ctx)
 }
 
-// newRunID makes a name that sorts by time and is legible in stream names and logs.
-func newRunID(now time.Time) string {
+// following is a copy of the node for one run, followed by whoever wants to. leave is told how its beginning went: if it did not come
+// about, the follower is done.
+func (n *Node) following(job *Job, run string, destinations []ManifestDestination) (own *Node, leave func(error)) {
+	if n.follower.Log != nil || n.Follow == nil {
+		return n, func(error) {}
+	}
+	one := *n
+	one.follower = n.Follow(job, run, destinations)
+	one.Log = one.follower.Log
+	return &one, func(err error) {
+		if err != nil && one.follower.Done != nil {
+			one.follower.Done(nil, err)
+		}
+	}
+}
+
+// NewRunID makes a name of a run: one that sorts by time and is legible in stream names and logs.
+func NewRunID(now time.Time) string {
 	return now.UTC().Format("20060102-150405-") + NewToken()[:6]
 }
 
@@ -149,8 +221,8 @@ func runID(msg *message.Message) string {
 
 // event publishes an event and shows it to the observer. Events are for people: one that cannot be stored costs a log line.
 func (n *Node) event(e Event) {
-	if n.Observe != nil {
-		n.Observe(e)
+	if n.follower.Event != nil {
+		n.follower.Event(e)
 	}
 	payload, err := json.Marshal(e)
 	if err == nil {

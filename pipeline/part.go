@@ -42,6 +42,7 @@ type task struct {
 	query    int
 	firstRow int64
 	body     []byte
+	room     func() // gives back what it takes of the budget
 	chunk    Chunk
 	err      error
 	encoded  chan struct{}
@@ -87,18 +88,33 @@ func (p *openPart) take(ctx context.Context, f *Frame) error {
 	first := p.handed.Rows[f.Query]
 	p.handed.Rows[f.Query] += int64(f.Rows)
 	p.handed.Frame, p.handed.Chain = f.Number, p.chain
-	if only := p.v.dest.Query; only != nil && *only != f.Query {
+	if !p.v.takes(f.Query) {
 		return nil
 	}
 	return p.submit(ctx, &task{query: f.Query, firstRow: first, body: body, encoded: make(chan struct{})})
 }
 
-// submit waits for a slot, which bounds the memory of batches under way, and starts the encoding.
+// What a batch takes in memory on its way into a part, as a multiple of its encoded body: itself, its columns, and the text or
+// cells made of them. Batches are cut at maxBatch bytes of columns.
+const (
+	taskWeight    = 12
+	maxTaskWeight = 3 * maxBatch
+)
+
+// submit waits for a slot and for room in the budget, which bound the memory of batches under way, and starts the encoding. Whoever
+// has them needs nothing else to give them back but its own storage. A destination whose storage hangs keeps them, so each may have one batch
+// under way whatever the others hold: it goes on, if slowly, and who is given up for holding the row log is the one that hangs.
 func (p *openPart) submit(ctx context.Context, t *task) error {
 	select {
 	case p.v.slots <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+	var err error
+	weight := max(min(int64(len(t.body))*taskWeight, maxTaskWeight), 2*int64(len(t.body)))
+	if t.room, err = p.v.Budget.sinks.takeOr(ctx, weight, p.v.own); err != nil {
+		<-p.v.slots
+		return err
 	}
 	p.pending.Add(1)
 	p.queue <- t // has as much room as there are slots
@@ -130,6 +146,7 @@ func (p *openPart) append() {
 			}
 			failpoint.Hit("mid-part")
 		}
+		t.room()
 		<-p.v.slots
 		p.pending.Done()
 	}
@@ -148,6 +165,7 @@ func (p *openPart) note(err error) {
 		return
 	}
 	p.err = fmt.Errorf("write rows of %s: %w", p.v.m.Connections[p.id.Connection].ID, err)
+	p.v.trouble(err, p.id.Connection)
 	p.v.stop(p.err)
 }
 

@@ -39,11 +39,12 @@ type CommitRecord struct {
 
 // Settlement is a connection that a destination has committed, whole.
 type Settlement struct {
-	Rows     []int64 `json:"r"` // per query
-	Attempt  int     `json:"a"`
-	Attempts int     `json:"t"`
-	Millis   int64   `json:"ms"`
-	Losses   []Loss  `json:"loss,omitempty"`
+	Rows     []int64  `json:"r"` // per query
+	Attempt  int      `json:"a"`
+	Attempts int      `json:"t"`
+	Millis   int64    `json:"ms"`
+	Losses   []Loss   `json:"loss,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // what readers of the artifact should know: columns it lacks, say
 }
 
 // Refusal is a connection that a destination will not get in this run: it failed for all, or its columns do not fit this one.
@@ -85,11 +86,46 @@ type RunRecord struct {
 	Job        string    `json:"job"`
 	State      RunState  `json:"state"`
 	Owner      Owner     `json:"owner"`
-	Generation int       `json:"generation"` // of the row log
+	Generation int       `json:"generation"`         // of the row log
+	Trigger    uint64    `json:"trigger,omitempty"`  // the sequence, in the stream of triggers, of who last asked for it; 0 for fanmill run
+	Triggers   []string  `json:"triggers,omitempty"` // that had it resumed, by the ids of the runs that they would have begun; the last 64
 	Resumes    int       `json:"resumes"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"`
-	Cleaned    bool      `json:"cleaned,omitempty"` // what a run leaves behind when it ends is removed
+	Error      string    `json:"error,omitempty"`   // why it is interrupted
+	Stopped    string    `json:"stopped,omitempty"` // StoppedCancelled or StoppedMemory: it does not go on by itself
+	Measures   *Measures `json:"measures,omitempty"`
+	Taken      bool      `json:"taken,omitempty"`   // by Owner, which is about to go on with it or to give it up
+	Cleaned    bool      `json:"cleaned,omitempty"` // what a run leaves behind when it ends is removed; of an unfinished one, its row log
+}
+
+// Busy reports whether some process has the run, if it lives.
+func (r *RunRecord) Busy() bool { return r.State == RunRunning || r.Taken }
+
+// Why a run was stopped on purpose.
+const (
+	StoppedCancelled = "cancelled"
+	StoppedMemory    = "memory"
+)
+
+// Measures is what a run's process saw of itself: the ground for suggesting settings. Bytes and milliseconds.
+type Measures struct {
+	PeakResident  int64  `json:"peakResident"` // of the process
+	Threshold     int64  `json:"threshold"`
+	Budget        int64  `json:"budget"` // for rows in memory
+	BudgetPeak    int64  `json:"budgetPeak"`
+	BudgetWaits   int64  `json:"budgetWaits"` // batches that waited for room in the budget
+	Batches       int64  `json:"batches"`
+	BatchBytes    int64  `json:"batchBytes"` // encoded, of all batches
+	Parallel      int    `json:"parallel"`
+	Asked         int    `json:"asked"`             // connections that were to be asked
+	Slowest       string `json:"slowest,omitempty"` // connection id
+	SlowestMillis int64  `json:"slowestMs"`
+	MedianMillis  int64  `json:"medianMs"`
+	PausedMillis  int64  `json:"pausedMs"`  // queries stood still for want of memory
+	LogWaitMillis int64  `json:"logWaitMs"` // of all connections together: the row log was full, or slow
+	LogMax        int64  `json:"logMax"`
+	LogPeak       int64  `json:"logPeak"`
 }
 
 // Owner is a process that works on a run.
@@ -146,7 +182,10 @@ func ManifestKey(run string) string { return Token(run) + ".manifest" }
 func ConnKey(run, connection string) string { return Token(run) + ".conn." + Token(connection) }
 
 // JobRunKey names a job's newest run in Stores.Runs.
-func JobRunKey(job string) string { return "job." + Token(job) }
+func JobRunKey(job string) string { return jobKeys + "." + Token(job) }
+
+// jobKeys is the first segment of JobRunKey, and so no run's id.
+const jobKeys = "job"
 
 // RecordKey is a destination's commit record in Stores.Checkpoints.
 func RecordKey(run, destination string) string { return Token(run) + "." + Token(destination) }

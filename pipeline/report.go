@@ -15,18 +15,22 @@ type Report struct {
 	SHA256      string             `json:"sha256"`          // of those bytes
 	Updated     time.Time          `json:"updated"`
 	Connections []ReportConnection `json:"connections"`
+
+	Query *int     `json:"-"` // the only query that the destination takes; all if nil
+	Files []string `json:"-"` // a file per connection, by index; nil if it is one artifact
 }
 
 // ReportConnection is one connection's line.
 type ReportConnection struct {
-	ID       string  `json:"id"`
-	Name     string  `json:"name"`
-	State    string  `json:"state"`          // settled, failed, rejected or pending
-	Rows     []int64 `json:"rows,omitempty"` // per query
-	Attempts int     `json:"attempts,omitempty"`
-	Millis   int64   `json:"durationMs,omitempty"`
-	Error    string  `json:"error,omitempty"`
-	Losses   []Loss  `json:"losses,omitempty"`
+	ID       string   `json:"id"`
+	Name     string   `json:"name"`
+	State    string   `json:"state"`          // settled, failed, rejected or pending
+	Rows     []int64  `json:"rows,omitempty"` // per query
+	Attempts int      `json:"attempts,omitempty"`
+	Millis   int64    `json:"durationMs,omitempty"`
+	Error    string   `json:"error,omitempty"`
+	Losses   []Loss   `json:"losses,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
 }
 
 // States of a connection in a report.
@@ -49,12 +53,13 @@ func (v *delivery) finalReport() *Report {
 
 // NewReport describes an artifact; errors are by connection id.
 func NewReport(m *Manifest, d *ManifestDestination, rec CommitRecord, errors map[string]string) *Report {
-	r := &Report{Run: m.Run, JobID: m.JobID, JobName: m.JobName, Destination: d.ID, Artifact: d.Path, State: rec.State, Error: rec.Error,
+	r := &Report{Run: m.Run, JobID: m.JobID, JobName: m.JobName, Destination: d.ID, Artifact: d.Path, State: rec.State, Error: rec.Error, Query: d.Query, Files: d.Files,
 		Updated: time.Now().UTC(), Connections: make([]ReportConnection, len(m.Connections))}
 	for i, c := range m.Connections {
 		line := ReportConnection{ID: c.ID, Name: c.Name, State: ReportPending}
 		if s, ok := rec.Settled[i]; ok {
-			line.State, line.Rows, line.Attempts, line.Millis, line.Losses = ReportSettled, s.Rows, s.Attempts, s.Millis, s.Losses
+			line.State, line.Rows, line.Attempts, line.Millis = ReportSettled, s.Rows, s.Attempts, s.Millis
+			line.Losses, line.Notes = s.Losses, s.Notes
 		} else if f, ok := rec.Failed[i]; ok {
 			line.State, line.Attempts, line.Millis, line.Error = ReportFailed, f.Attempts, f.Millis, errors[c.ID]
 			if f.Rejected {

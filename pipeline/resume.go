@@ -5,18 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"time"
 )
 
+// maxTriggers bounds the list of the triggers that had a run resumed. Only one that was not acknowledged comes again, and the last few are
+// all that can be so.
+const maxTriggers = 64
+
 // resume continues an unfinished run under its own id, log and paths. This process owns it already.
-func (n *Node) resume(ctx context.Context, job *Job, t Trigger, cell *Cell[RunRecord]) (*run, error) {
+func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cell[RunRecord]) (_ *run, err error) {
 	id := runOf(cell)
 	old, err := LoadManifest(ctx, n.Stores.Runs, id)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Node: n, job: job, cell: cell}
-	if err := n.dropCommands(ctx, id); err != nil {
+	n, leave := n.following(def.Job, id, old.Destinations)
+	defer func() { leave(err) }()
+	r := &run{Node: n, def: def, job: def.Job, cell: cell}
+	if err := n.dropCommands(ctx, id, cell.Value().Resumes); err != nil {
 		return nil, err
 	}
 	records := make([]CommitRecord, len(old.Destinations))
@@ -27,6 +33,9 @@ func (n *Node) resume(ctx context.Context, job *Job, t Trigger, cell *Cell[RunRe
 	}
 	changed, err := r.merge(old, t, records)
 	if err != nil {
+		return nil, err
+	}
+	if err := n.holding(ctx, cell, func(ctx context.Context) error { return r.describeAgain(ctx, records) }); err != nil {
 		return nil, err
 	}
 	state, err := r.reopenLog(ctx, records)
@@ -57,8 +66,15 @@ func (n *Node) resume(ctx context.Context, job *Job, t Trigger, cell *Cell[RunRe
 		}
 	}
 	rec := cell.Value()
-	rec.State, rec.Resumes, rec.Cleaned = RunRunning, rec.Resumes+1, false
+	rec.State, rec.Taken, rec.Resumes, rec.Cleaned, rec.Error, rec.Stopped, rec.Ended = RunRunning, false, rec.Resumes+1, false, "", "", time.Time{}
+	rec.Trigger = t.seq // who comes again if this process ends: not the one that began it, if that has been answered for
+	if t.id != "" && t.id != id && !slices.Contains(rec.Triggers, t.id) {
+		rec.Triggers = append(slices.Clone(rec.Triggers[max(0, len(rec.Triggers)-maxTriggers+1):]), t.id)
+	}
 	if err := cell.Write(ctx, rec); err != nil {
+		if errors.Is(err, ErrConflict) {
+			return nil, n.lostTo(ctx, cell)
+		}
 		return nil, err
 	}
 	r.logResume(records)
@@ -88,86 +104,13 @@ func settledEverywhere(records []CommitRecord, i int) bool {
 	return true
 }
 
-// merge compares the job with the run's manifest and adds new connections at its end. What may not change is refused, all at
-// once. It returns the connections whose query changed.
-func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]bool, error) {
-	paths, err := r.Resolve(r.job, old.Run, old.Created)
-	if err != nil {
-		return nil, Permanent(err)
-	}
-	now, err := NewManifest(r.job, old.Run, old.Created, old.LogMaxBytes, nil, paths)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range t.Connections {
-		if _, err := r.job.Connection(id); err != nil {
-			return nil, Permanent(err)
-		}
-	}
-	var refused []string
-	refuse := func(format string, args ...any) { refused = append(refused, fmt.Sprintf(format, args...)) }
-	if now.TimeZone != old.TimeZone {
-		refuse("timeZone was %q, is %q", old.TimeZone, now.TimeZone)
-	}
-	for i := range old.Destinations {
-		was := &old.Destinations[i]
-		if is := now.Destination(was.ID); is == nil {
-			refuse("destination %s is gone", was.ID)
-		} else if !was.same(is) {
-			refuse("destination %s was %s %s (%s), is %s %s (%s), or its options changed", was.ID, was.Type, was.Path, was.Mode, is.Type, is.Path, is.Mode)
-		}
-	}
-	for i := range now.Destinations {
-		if old.Destination(now.Destinations[i].ID) == nil {
-			refuse("destination %s is new", now.Destinations[i].ID)
-		}
-	}
-	changed := map[int]bool{}
-	for i, was := range old.Connections {
-		k := now.Index(was.ID)
-		if k < 0 {
-			refuse("connection %s is gone", was.ID)
-			continue
-		}
-		is := now.Connections[k]
-		if was.Driver != is.Driver {
-			refuse("connection %s had the driver %q, has %q", was.ID, was.Driver, is.Driver)
-		}
-		if was.Name != is.Name {
-			refuse("connection %s was named %q, is %q", was.ID, was.Name, is.Name)
-		}
-		if slices.Equal(was.Queries, is.Queries) {
-			continue
-		}
-		sameShape := slices.EqualFunc(was.Queries, is.Queries, func(a, b ManifestQuery) bool { return a.Name == b.Name })
-		if !sameShape || slices.ContainsFunc(records, func(rec CommitRecord) bool { _, ok := rec.Settled[i]; return ok }) {
-			refuse("the query of connection %s changed, and its rows are delivered already", was.ID)
-			continue
-		}
-		changed[i] = true
-	}
-	if len(refused) > 0 {
-		return nil, Permanent(fmt.Errorf("run %s cannot be resumed, the job has changed since it began: %s. Undo that, or start over without --resume", old.Run, strings.Join(refused, "; ")))
-	}
-	merged := *old
-	merged.Connections = slices.Clone(old.Connections)
-	for i := range changed {
-		merged.Connections[i] = now.Connections[now.Index(old.Connections[i].ID)]
-	}
-	for _, c := range now.Connections {
-		if old.Index(c.ID) < 0 && (!old.Selected && len(t.Connections) == 0 || slices.Contains(t.Connections, c.ID)) {
-			merged.Connections = append(merged.Connections, c)
-		}
-	}
-	r.m = &merged
-	return changed, nil
-}
-
 // reopenLog opens the run's row log if it is the one that every record was written against and still holds what each
 // needs. Otherwise the store was lost, rolled back or trimmed past a detached destination, and a new generation begins: positions in
 // the old one would skip rows silently.
 func (r *run) reopenLog(ctx context.Context, records []CommitRecord) (LogState, error) {
 	rec := r.cell.Value()
+	// Read by all to its end: whether or not whoever ended the run has already deleted it, and be it in a moment.
+	spent := !slices.ContainsFunc(records, func(c CommitRecord) bool { return c.State != RecordFinished })
 	log, err := r.RowLogs.Open(ctx, r.m.Run, rec.Generation)
 	if err != nil && !errors.Is(err, ErrNoLog) {
 		return LogState{}, fmt.Errorf("open row log: %w", err)
@@ -177,12 +120,12 @@ func (r *run) reopenLog(ctx context.Context, records []CommitRecord) (LogState, 
 		if err != nil {
 			return LogState{}, fmt.Errorf("look at row log: %w", err)
 		}
-		if !slices.ContainsFunc(records, func(c CommitRecord) bool { return r.lacks(&c) && !fits(&c, state) }) {
+		if !spent && !slices.ContainsFunc(records, func(c CommitRecord) bool { return r.lacks(&c) && !fits(&c, state) }) {
 			r.log = log
 			return state, nil
 		}
 	}
-	if err == nil || rec.State != RunPartial && rec.State != RunFailed { // those end without a log
+	if !spent && slices.ContainsFunc(records, func(c CommitRecord) bool { return c.Log.Stream != "" }) {
 		r.Log.Warn(fmt.Sprintf("the row log of run %s is not the one its destinations know; its unfinished connections are asked again", r.m.Run))
 	}
 	// The number is recorded before the log is made: two logs of one number never exist.

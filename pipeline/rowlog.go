@@ -26,7 +26,7 @@ type RowLogs interface {
 	Create(ctx context.Context, m *Manifest, generation int) (RowLog, error)
 	// Open finds it. The error is ErrNoLog if there is none.
 	Open(ctx context.Context, run string, generation int) (RowLog, error)
-	// Delete removes it; no error if there is none.
+	// Delete removes it, or the log of an earlier generation of the run, should that be there still; no error if there is none.
 	Delete(ctx context.Context, run string, generation int) error
 }
 

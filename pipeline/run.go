@@ -12,6 +12,7 @@ import (
 // run is one execution, as its owner holds it.
 type run struct {
 	*Node
+	def     *Definition
 	job     *Job
 	m       *Manifest
 	cell    *Cell[RunRecord]
@@ -28,69 +29,188 @@ type leftOut struct {
 }
 
 // begin makes the run that a trigger asks for, or takes over the one it resumes. Everything the run depends on is in the store
-// when it returns.
-func (n *Node) begin(ctx context.Context, job *Job, t Trigger, id string) (*run, error) {
-	last, pointer, err := n.lastRun(ctx, job.ID)
+// when it returns. A trigger that was delivered before finds the run that it began or resumed: it goes on with that, or, if it has
+// ended, with nothing, and its outcome is returned.
+func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Outcome, error) {
+	last, pointer, err := n.lastRun(ctx, def.Job.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if last == nil || !last.Value().State.Resumable() {
-		if t.Resume {
-			n.Log.Info(fmt.Sprintf("job %s has no unfinished run; starting a new one", job.ID))
+	own, err := n.runOfTrigger(ctx, def.Job.ID, t.id, last)
+	if err != nil {
+		return nil, nil, err
+	}
+	if own != nil {
+		return n.again(ctx, def, t, own, last, pointer)
+	}
+	if last != nil && !last.Value().State.Resumable() {
+		last = nil
+	}
+	if last != nil {
+		if err := n.takeOver(ctx, last); err != nil {
+			return nil, nil, err
 		}
-		return n.fresh(ctx, job, t, id, pointer)
+		defer n.letGo(ctx, last)
 	}
-	if err := n.takeOver(ctx, last); err != nil {
-		return nil, err
+	var r *run
+	switch {
+	case t.Resume && last != nil:
+		r, err = n.resume(ctx, def, t, last)
+	case t.Resume:
+		n.Log.Info(fmt.Sprintf("job %s has no unfinished run; starting a new one", def.Job.ID))
+		fallthrough
+	default:
+		r, err = n.fresh(ctx, def, t, last, pointer)
 	}
-	if t.Resume {
-		return n.resume(ctx, job, t, last)
-	}
-	if err := n.abandon(ctx, job, last); err != nil {
-		return nil, err
-	}
-	return n.fresh(ctx, job, t, id, pointer)
+	return r, nil, err
 }
 
-// fresh writes a new run. The job points to it last, so a crash before that leaves nothing that anybody would resume. pointer is
-// the revision of the job's pointer that the decision was based on: of two processes that start the job at once, one finds it changed.
-func (n *Node) fresh(ctx context.Context, job *Job, t Trigger, id string, pointer uint64) (*run, error) {
+// runOfTrigger finds the run that a trigger began, or the one that it resumed, when it was delivered before; nil if there is none. last is
+// the job's newest run.
+func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunRecord]) (*Cell[RunRecord], error) {
+	own, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id))
+	switch {
+	case errors.Is(err, ErrNoKey):
+		if last != nil && slices.Contains(last.Value().Triggers, id) {
+			return last, nil
+		}
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case own.Value().Job != job:
+		return nil, Permanent(fmt.Errorf("%s is the id of a run of job %s; ask for this one under another Nats-Msg-Id", id, own.Value().Job))
+	}
+	return own, nil
+}
+
+// again answers a trigger whose run exists.
+func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last *Cell[RunRecord], pointer uint64) (*run, *Outcome, error) {
+	if s := own.Value().State; s != RunRunning && s != RunInterrupted || own.Value().Stopped != "" {
+		return nil, &Outcome{Run: runOf(own), State: s, Started: own.Value().Started, Measures: own.Value().Measures}, nil
+	}
+	if last == nil || runOf(last) != runOf(own) { // the process ended between the run's record and the job's pointer to it
+		if last != nil && last.Value().State.Resumable() { // and another run went ahead
+			if err := n.takeOver(ctx, last); err != nil {
+				return nil, nil, err
+			}
+			defer n.letGo(ctx, last)
+			if err := n.abandon(ctx, def.Job.ID, last, couldResume); err != nil {
+				return nil, nil, err
+			}
+		}
+		if err := n.pointJob(ctx, def.Job.ID, runOf(own), pointer); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := n.takeOver(ctx, own); err != nil {
+		return nil, nil, err
+	}
+	defer n.letGo(ctx, own)
+	r, err := n.resume(ctx, def, t, own)
+	return r, nil, err
+}
+
+// fresh makes a new run. What can be found out without touching anything is, before last, the job's unfinished run, is given up; nil if
+// there is none.
+func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last *Cell[RunRecord], pointer uint64) (_ *run, err error) {
 	now := time.Now()
-	paths, err := n.Resolve(job, id, now)
+	paths, err := def.Resolve(t.id, now)
 	if err != nil {
 		return nil, Permanent(err)
 	}
-	m, err := NewManifest(job, id, now.UTC(), n.LogMaxBytes, t.Connections, paths)
-	if err != nil {
+	n, leave := n.following(def.Job, t.id, paths)
+	defer func() { leave(err) }()
+	var r *run
+	if err := n.holding(ctx, last, func(ctx context.Context) (err error) {
+		r, err = n.prepare(ctx, def, t, now, paths)
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	r := &run{Node: n, job: job, m: m}
-	if err := errors.Join(n.storeJob(ctx, job), r.putManifest(ctx)); err != nil {
-		return nil, err
-	}
-	for _, d := range m.Destinations {
-		if err := n.Records.Create(ctx, id, d.ID, CommitRecord{State: RecordOpen}); err != nil {
-			return nil, fmt.Errorf("create commit record: %w", err)
+	if last != nil {
+		if err := n.abandon(ctx, def.Job.ID, last, couldResume); err != nil {
+			return nil, err
 		}
 	}
-	if r.log, err = n.RowLogs.Create(ctx, m, 1); err != nil {
-		return nil, fmt.Errorf("create row log: %w", err)
-	}
-	rec := RunRecord{Job: job.ID, State: RunRunning, Owner: n.Owner, Generation: 1, Started: now.UTC()}
-	if r.cell, err = CreateCell(ctx, n.Stores.Runs, RunKey(id), rec); err != nil {
-		return nil, fmt.Errorf("create run: %w", err)
-	}
-	if err := n.pointJob(ctx, job.ID, id, pointer); err != nil {
-		return nil, errors.Join(err, n.RowLogs.Delete(ctx, id, 1))
-	}
-	for _, c := range m.Connections {
-		r.wanted = append(r.wanted, c.ID)
+	if err := r.create(ctx, t, pointer); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
-// storeJob shows operators the job as it was last run, without the addresses of its databases: they may hold passwords.
-func (n *Node) storeJob(ctx context.Context, job *Job) error {
+// prepare settles what a new run that begins now is to be, and fixes its columns.
+func (n *Node) prepare(ctx context.Context, def *Definition, t Trigger, now time.Time, paths []ManifestDestination) (*run, error) {
+	m, err := NewManifest(def.Job, t.id, now.UTC(), n.LogMaxBytes, t.Connections, paths)
+	if err != nil {
+		return nil, err
+	}
+	if m.Params, err = def.Params(t.Params, now); err != nil {
+		return nil, Permanent(err)
+	}
+	if len(t.Params) > 0 {
+		if m.Given, err = json.Marshal(t.Params); err != nil {
+			return nil, Permanent(fmt.Errorf("params: %w", err))
+		}
+	}
+	r := &run{Node: n, def: def, job: def.Job, m: m}
+	for _, c := range m.Connections {
+		r.wanted = append(r.wanted, c.ID)
+	}
+	return r, r.describe(ctx)
+}
+
+// create writes a new run. Its record comes before its row log, so that nothing of it is without an owner, and the job points to it last: a
+// crash before that leaves nothing that anybody would resume but its own trigger. pointer is the revision of the job's pointer that the
+// decision was based on: of two processes that start the job at once, one finds it changed.
+func (r *run) create(ctx context.Context, t Trigger, pointer uint64) error {
+	id := r.m.Run
+	if err := errors.Join(r.StoreJob(ctx, r.job), r.putManifest(ctx)); err != nil {
+		return err
+	}
+	for _, d := range r.m.Destinations {
+		if err := r.Records.Create(ctx, id, d.ID, CommitRecord{State: RecordOpen}); err != nil {
+			return fmt.Errorf("create commit record: %w", err)
+		}
+	}
+	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.Owner, Generation: 1, Trigger: t.seq, Started: r.m.Created}
+	var err error
+	if r.cell, err = CreateCell(ctx, r.Stores.Runs, RunKey(id), rec); err != nil {
+		return fmt.Errorf("create run: %w", err)
+	}
+	if r.log, err = r.RowLogs.Create(ctx, r.m, 1); err != nil {
+		return r.withdraw(ctx, fmt.Errorf("create row log: %w", err))
+	}
+	if err := r.pointJob(ctx, r.job.ID, id, pointer); err != nil {
+		return r.withdraw(ctx, err)
+	}
+	if err := r.cell.Write(ctx, rec); err != nil { // who froze meanwhile finds out now whether another process went on with it
+		return r.withdraw(ctx, err)
+	}
+	return nil
+}
+
+// withdraw gives a run back that did not come about, for its trigger to go on with, should that come again. Its row log is removed; the record says
+// first that the next one has another number.
+func (r *run) withdraw(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	rec := r.cell.Value()
+	rec.State, rec.Ended, rec.Error, rec.Generation = RunInterrupted, time.Now().UTC(), shortError(cause), rec.Generation+1
+	err := r.cell.Write(ctx, rec)
+	if errors.Is(err, ErrConflict) {
+		return Permanent(fmt.Errorf("run %s: %w", r.m.Run, ErrFenced))
+	}
+	if err == nil {
+		err = r.RowLogs.Delete(ctx, r.m.Run, rec.Generation-1)
+	}
+	if err != nil {
+		r.Log.Warn(fmt.Sprintf("run %s did not begin, and could not be tidied up; the next start does", r.m.Run), "error", err)
+	}
+	return cause
+}
+
+// StoreJob shows operators the job as it was last run, without the addresses of its databases: they may hold passwords.
+func (n *Node) StoreJob(ctx context.Context, job *Job) error {
 	shown := *job
 	shown.Connections = slices.Clone(job.Connections)
 	for i := range shown.Connections {
@@ -161,10 +281,16 @@ func (n *Node) pointJob(ctx context.Context, job, id string, pointer uint64) (er
 		return nil
 	}
 	if errors.Is(err, ErrConflict) {
+		if last, _, err := n.lastRun(ctx, job); err == nil && last != nil {
+			return n.lostTo(ctx, last)
+		}
 		return Permanent(fmt.Errorf("job %s was started by another process at the same moment: %w", job, ErrHeld))
 	}
 	return fmt.Errorf("create run: %w", err)
 }
+
+// couldResume tells who lost an unfinished run to a fresh one how to keep the next.
+const couldResume = ". RESUME_JOBS=true or --resume would have gone on with it"
 
 // runOf is the id that a run's cell stands under. Run ids are tokens already.
 func runOf(cell *Cell[RunRecord]) string { return cell.key }

@@ -8,9 +8,28 @@ import (
 
 // Driver is one kind of database. It holds no state; each stage file registers one.
 type Driver interface {
-	// Open connects, describes every query and is ready to stream. dsn is expanded. Errors are classified (Transient,
-	// Permanent), carry the database's own message and never a password.
-	Open(ctx context.Context, dsn string, queries []Query) (Session, error)
+	// Open connects, describes every query and is ready to stream. Errors are classified (Transient, Permanent), carry the
+	// database's own message and never a password; one of a setting that keeps branches out (encryption, certificates) names the
+	// setting that would connect, and its risk. It ends soon after ctx does.
+	Open(ctx context.Context, r Request) (Session, error)
+	// Host names the server that a dsn leads to, as host or host:port in lower case, so that branches that share one can be spared; ""
+	// for a file, or if it cannot be told.
+	Host(dsn string) string
+}
+
+// Request is what an attempt asks of a database.
+type Request struct {
+	DSN      string // expanded
+	Queries  []Query
+	Snapshot bool // all queries see one state of the database, where it can promise that; else Open fails, saying so (Permanent)
+}
+
+// NotingSession is a Session that may have something to say of the values that it streamed.
+type NotingSession interface {
+	Session
+	// Notes are for the readers of what query q returned, a few lines at most: what may not be as in the database. They are asked for once
+	// when Stream has returned nil.
+	Notes(q int) []string
 }
 
 // Session is one attempt's connection to a database.
@@ -21,6 +40,8 @@ type Session interface {
 	// more for the rest (also for a batch that is empty: emit ignores it). emit resets b. Memory stays that of a batch
 	// whatever the result's size. It returns as soon as emit fails or ctx ends, with that error wrapped.
 	Stream(ctx context.Context, q int, b *columnar.Builder, due func(*columnar.Builder) bool, emit func(*columnar.Builder) error) error
-	// Close cancels what still runs and gives the connection up.
+	// Server names the database's product and version, such as "PostgreSQL 15.8".
+	Server() string
+	// Close cancels what still runs, on the server too, and gives the connection up: it is never used again.
 	Close() error
 }

@@ -2,14 +2,12 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
@@ -17,126 +15,69 @@ import (
 type supervisor struct {
 	*run
 	records    map[string]CommitRecord // by destination id
-	asked      bool                    // the query commands are published
+	uncalled   []string                // destinations whose commands are not published yet
+	unstored   bool                    // the store has not taken a command since the last tick
+	asked      bool                    // the first query commands are published
+	stopping   bool                    // no more are
 	trimmed    uint64
 	published  time.Time // the public checkpoint
 	stale      bool      // records changed since
 	moved      map[string]progress
+	looked     time.Time // at the row log
+	full       time.Time // since when every look has found it full; zero if the last one did not
 	failing    sync.WaitGroup
-	delivering sync.Map        // ids of the destinations that this process works on
-	asking     sync.Map        // ids of the connections that it asks
+	delivering inHand          // destinations that this process works on
+	asking     inHand          // connections that it asks
 	given      map[string]bool // connections whose failure is being told
 	fatal      chan error
+
+	worker    *Worker
+	queue     *dispatcher
+	byKey     map[string]string
+	starts    atomic.Int64 // connections begun, for the lines about memory
+	logPeak   int64
+	draining  bool
+	delivered map[string]bool // connections whose eof is in the log, once draining
 }
 
-// progress is when a destination's position last changed.
-type progress struct {
-	seq uint64
-	at  time.Time
-}
-
-// execute carries the run out: commands, supervision, end.
+// execute carries the run out: commands, supervision, end. When ctx ends, or memory runs out, the queries stop at once, and the
+// destinations go on until they have what is in the row log whole.
 func (r *run) execute(ctx context.Context) (*Outcome, error) {
-	r.Log.Info(fmt.Sprintf("run %s of job %s: %d of %d connections to ask, %d destinations", r.m.Run, r.m.JobID, len(r.wanted), len(r.m.Connections), len(r.m.Destinations)))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer r.Memory.guard(cancel)()
+	r.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), counted(len(r.m.Connections), "connection"), counted(len(r.m.Destinations), "destination")))
 	r.event(r.stamp(Event{Kind: EventStarted}))
 	r.fixed = r.cell.Value()
-	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1)}
-	worker := &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Drivers: r.Drivers, Expand: r.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log}
+	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1), queue: r.dispatcher()}
+	s.worker = &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Drivers: r.Drivers, Expand: r.def.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log,
+		Rows: r.follower.Rows, Budget: r.Budget, Memory: r.Memory, QueryTimeout: r.QueryTimeout}
 	deliverer := NewDeliverer(Deliverer{Records: r.Records, RowLogs: r.RowLogs, Sinks: r.Sinks, Owner: r.Owner, StoreID: r.StoreID,
-		Timeout: r.Timeout, Notify: r.event, Log: r.Log})
+		Timeout: r.Timeout, Notify: r.event, Log: r.Log, Budget: r.Budget})
 
-	working, stop := context.WithCancel(ctx)
-	served := make(chan error, 1)
-	go func() {
-		err := r.serve(working, func(router *message.Router, _ func()) {
-			router.AddConsumerHandler("sink", TopicSink(r.m.Run), r.Bus.Subscriber(r.durable("sink"), max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
-			router.AddConsumerHandler("query", TopicQuery(r.m.Run), r.Bus.Subscriber(r.durable("query"), r.Parallel), s.queryHandler(working, worker))
-		})
-		if err != nil { // without its workers the run would wait for ever
-			s.fail(working, err)
-		}
-		served <- err
-	}()
-	err := s.supervise(ctx)
-	stop()
-	if serr := <-served; err == nil {
-		err = serr
-	}
+	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	sinks := s.staff(working, func(router *message.Router) {
+		router.AddConsumerHandler("sink", r.topic(TopicSink), r.Bus.Subscriber(r.durable("sink"), max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
+	})
+	queries := s.staff(ctx, func(router *message.Router) {
+		router.AddConsumerHandler("query", r.topic(TopicQuery), r.Bus.Subscriber(r.durable("query"), r.Parallel), s.queryHandler(ctx, s.worker))
+	})
+	err := s.supervise(ctx, working, queries)
+	cancel(err)
+	stop(err)
+	<-queries
+	<-sinks
 	s.failing.Wait()
 	if err != nil {
 		return nil, s.interrupt(ctx, err)
 	}
-	return r.end(ctx, s.records)
+	return r.end(context.WithoutCancel(ctx), s)
 }
 
-// durable names a consumer of this run's commands. Each resume has its own: a frozen predecessor, waking, finds its consumer gone and
-// takes no command of the run that went on without it.
-func (r *run) durable(kind string) string {
-	return fmt.Sprintf("%s-%s-%d", kind, r.m.Run, r.fixed.Resumes)
-}
-
-func (r *run) stamp(e Event) Event {
-	e.Job, e.Run, e.Time = r.m.JobID, r.m.Run, time.Now().UTC()
-	return e
-}
-
-func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPublishHandlerFunc {
-	return func(msg *message.Message) error {
-		var c SinkCommand
-		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Destination(c.Destination) == nil {
-			s.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
-			return nil
-		}
-		if _, busy := s.delivering.LoadOrStore(c.Destination, true); busy {
-			return nil // the command was delivered twice
-		}
-		defer s.delivering.Delete(c.Destination)
-		err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), s.fixed.Generation)
-		if err != nil && !errors.Is(err, ErrHeld) { // held: another worker is at it
-			s.fail(ctx, err)
-		}
-		return nil
-	}
-}
-
-func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPublishHandlerFunc {
-	return func(msg *message.Message) error {
-		var c QueryCommand
-		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Index(c.Connection) < 0 {
-			s.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
-			return nil
-		}
-		if _, busy := s.asking.LoadOrStore(c.Connection, true); busy {
-			return nil // the command was delivered twice
-		}
-		defer s.asking.Delete(c.Connection)
-		err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
-		if errors.Is(err, ErrFenced) {
-			s.fail(ctx, err)
-			return err // the command is the successor's
-		}
-		// A conflict, too: whoever changed the record may be gone again. The next delivery finds out what is to be done.
-		if err != nil && ctx.Err() == nil {
-			s.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
-			return err
-		}
-		return nil
-	}
-}
-
-// fail ends the run in this process.
-func (s *supervisor) fail(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	select {
-	case s.fatal <- err:
-	default:
-	}
-}
-
-// supervise returns nil once every destination is finished or detached.
-func (s *supervisor) supervise(ctx context.Context) error {
+// supervise returns nil once every destination is finished or detached. When asking ends, it waits until the destinations have committed
+// what the workers had delivered by then, and returns why asking ended.
+func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	records, err := s.Records.Watch(ctx, s.m.Run)
@@ -147,14 +88,21 @@ func (s *supervisor) supervise(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch connections: %w", err)
 	}
-	for _, d := range s.m.Destinations {
-		if err := s.command(TopicSink(s.m.Run), SinkCommand{Job: s.m.JobID, Run: s.m.Run, Destination: d.ID}); err != nil {
-			return err
-		}
+	if len(s.m.Destinations) == 0 { // there are no records to wait for
+		return nil
 	}
-	tick := time.NewTicker(time.Second)
+	for _, d := range s.m.Destinations {
+		s.uncalled = append(s.uncalled, d.ID)
+	}
+	if err := s.call(); err != nil {
+		return err
+	}
+	third := time.Duration(s.Owner.LeaseMS) * time.Millisecond / 3 // who watches waits for a whole lease
+	tick := time.NewTicker(max(min(time.Second, third/2), 10*time.Millisecond))
 	defer tick.Stop()
 	renewed := time.Now()
+	ended, left := asking.Done(), (<-chan struct{})(nil)
+	var patience <-chan time.Time
 	for {
 		select {
 		case u, ok := <-records:
@@ -167,6 +115,9 @@ func (s *supervisor) supervise(ctx context.Context) error {
 			if s.allEnded() {
 				return nil
 			}
+			if s.drained() {
+				return context.Cause(asking)
+			}
 		case e, ok := <-conns:
 			if !ok {
 				return watchEnded(ctx, "connections")
@@ -177,20 +128,40 @@ func (s *supervisor) supervise(ctx context.Context) error {
 		case err := <-s.fatal:
 			return err
 		case <-tick.C:
-			if time.Since(renewed) > time.Duration(s.Owner.LeaseMS)*time.Millisecond/3 {
+			if time.Since(renewed) >= third {
 				renewed = time.Now()
 				if err := s.renew(ctx); err != nil {
 					return err
 				}
 			}
-			if err := errors.Join(s.trim(ctx), s.detachStalled(ctx)); err != nil {
+			if err := errors.Join(s.trim(ctx), s.look(ctx), s.commandAgain()); err != nil {
 				return err
 			}
 			s.publishCheckpoint(ctx, false)
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-ended:
+			ended, left, s.stopping = nil, queries, true
+			s.Log.Info(fmt.Sprintf("stopping: %v. Queries stop now; what they have delivered whole is still written", context.Cause(asking)))
+			patience = time.After(drainPatience)
+		case <-left:
+			left = nil
+			if err := s.drain(ctx); err != nil {
+				return errors.Join(context.Cause(asking), err)
+			}
+			if s.drained() {
+				return context.Cause(asking)
+			}
+		case <-patience:
+			s.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
+			return context.Cause(asking)
 		}
 	}
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func watchEnded(ctx context.Context, what string) error {
@@ -198,17 +169,6 @@ func watchEnded(ctx context.Context, what string) error {
 		return context.Cause(ctx)
 	}
 	return Transient(fmt.Errorf("the watch of %s ended", what))
-}
-
-func (r *run) command(topic string, c any) error {
-	payload, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	if err := r.Bus.Publisher().Publish(topic, message.NewMessage(watermill.NewUUID(), payload)); err != nil {
-		return fmt.Errorf("publish command: %w", err)
-	}
-	return nil
 }
 
 func (s *supervisor) renew(ctx context.Context) error {
@@ -223,183 +183,7 @@ func (s *supervisor) renew(ctx context.Context) error {
 	return nil
 }
 
-// recordChanged trims, and asks the connections once every destination has claimed its record: before that nobody would
-// hold the row log for it.
-func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
-	i := slices.IndexFunc(s.m.Destinations, func(d ManifestDestination) bool { return Token(d.ID) == u.Destination })
-	if i < 0 {
-		return nil
-	}
-	id := s.m.Destinations[i].ID
-	s.records[id] = u.Record
-	s.stale = true
-	if p := s.moved[id]; p.at.IsZero() || p.seq != u.Record.Seq {
-		s.moved[id] = progress{u.Record.Seq, time.Now()}
-	}
-	if !s.asked && s.allClaimed() {
-		s.asked = true
-		for _, c := range s.wanted {
-			if err := s.command(TopicQuery(s.m.Run), QueryCommand{Job: s.m.JobID, Run: s.m.Run, Connection: c}); err != nil {
-				return err
-			}
-		}
-		for _, c := range s.leftOut {
-			s.giveUp(ctx, c.id, c.cell, "left out of this resume by the choice of connections")
-		}
-	}
-	return s.trim(ctx)
-}
-
-func (s *supervisor) allClaimed() bool {
-	for _, d := range s.m.Destinations {
-		if rec, ok := s.records[d.ID]; !ok || rec.State == RecordOpen && (rec.Token == "" || rec.Log.Stream == "") {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *supervisor) allEnded() bool {
-	for _, d := range s.m.Destinations {
-		if rec, ok := s.records[d.ID]; !ok || rec.State != RecordFinished && rec.State != RecordDetached {
-			return false
-		}
-	}
-	return true
-}
-
-// trim drops what every destination has committed. A destination without a record, or with one of another log, holds all of it.
-func (s *supervisor) trim(ctx context.Context) error {
-	upTo := ^uint64(0)
-	for _, d := range s.m.Destinations {
-		rec, ok := s.records[d.ID]
-		if !ok {
-			return nil
-		}
-		if rec.State == RecordDetached || rec.State == RecordFinished {
-			continue
-		}
-		if rec.Log.Generation != s.fixed.Generation {
-			return nil
-		}
-		upTo = min(upTo, rec.Seq)
-	}
-	if upTo == ^uint64(0) || upTo <= s.trimmed {
-		return nil
-	}
-	if err := s.log.Trim(ctx, upTo); err != nil {
-		if IsPermanent(err) {
-			return fmt.Errorf("trim row log: %w", err)
-		}
-		s.Log.Warn("the row log could not be trimmed; trying again", "error", err)
-		return nil // the next tick does
-	}
-	s.trimmed = upTo
-	return nil
-}
-
-// connChanged tells the destinations of a connection that its worker gave up.
-func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
-	if e.Key == "" || e.Deleted {
-		return nil
-	}
-	var rec ConnRecord
-	if err := json.Unmarshal(e.Value, &rec); err != nil {
-		return Permanent(fmt.Errorf("read %s: %w", e.Key, err))
-	}
-	if rec.State != ConnGivenUp {
-		return nil
-	}
-	for _, c := range s.m.Connections {
-		if ConnKey(s.m.Run, c.ID) == e.Key {
-			cell := &Cell[ConnRecord]{kv: s.Stores.Runs, key: e.Key}
-			if err := cell.adopt(e); err != nil {
-				return Permanent(fmt.Errorf("read %s: %w", e.Key, err))
-			}
-			s.giveUp(ctx, c.ID, cell, rec.Error)
-		}
-	}
-	return nil
-}
-
-// giveUp publishes a connection's failed frame, under an attempt number of its own: that fences a worker that still publishes. The
-// row log may be full, so nobody waits for it here.
-func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) {
-	if s.given[connection] {
-		return
-	}
-	s.given[connection] = true
-	s.failing.Add(1)
-	go func() {
-		defer s.failing.Done()
-		err := s.publishFailure(ctx, connection, cell, reason)
-		if err != nil && !errors.Is(err, ErrConflict) { // conflict: somebody has begun to ask it again
-			s.fail(ctx, fmt.Errorf("give up connection %s: %w", connection, err))
-		}
-	}()
-}
-
-// publishFailure goes on from the record as it was seen: a successor that asks the connection again meanwhile changes it, and is
-// not disturbed.
-func (s *supervisor) publishFailure(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) error {
-	next := cell.Value()
-	next.Attempt, next.Owner, next.State, next.Error = next.Attempt+1, s.Owner.Token, ConnGivenUp, reason
-	if err := cell.Write(ctx, next); err != nil {
-		return err
-	}
-	why := Failure{Error: reason, Attempts: next.Attempts, Millis: next.Millis}
-	if err := s.log.Publish(ctx, &Frame{Kind: FrameFailed, Connection: connection, Attempt: next.Attempt, Body: jsonBody(why)}); err != nil {
-		return err
-	}
-	next.State = ConnFailed
-	if err := cell.Write(ctx, next); err != nil {
-		return err
-	}
-	s.event(s.stamp(Event{Kind: EventFailed, Connection: connection, Attempt: next.Attempts, Error: reason, Millis: next.Millis}))
-	return nil
-}
-
-// detachStalled takes the record of the destination that holds a full row log, and has not moved for the timeout: the others must not
-// wait for it for ever. Those that merely have nothing more to read are further on, and are left alone.
-func (s *supervisor) detachStalled(ctx context.Context) error {
-	lowest := ^uint64(0)
-	for _, d := range s.m.Destinations {
-		if rec := s.records[d.ID]; rec.State == RecordOpen {
-			lowest = min(lowest, rec.Seq)
-		}
-	}
-	var stalled []string
-	for _, d := range s.m.Destinations {
-		rec, p := s.records[d.ID], s.moved[d.ID]
-		if rec.State == RecordOpen && rec.Seq == lowest && !p.at.IsZero() && time.Since(p.at) > s.Timeout {
-			stalled = append(stalled, d.ID)
-		}
-	}
-	if len(stalled) == 0 {
-		return nil
-	}
-	state, err := s.log.State(ctx)
-	if err != nil {
-		if IsPermanent(err) {
-			return fmt.Errorf("look at row log: %w", err)
-		}
-		return nil // a store that does not answer says nothing of destinations
-	}
-	if state.Bytes < state.MaxBytes/2 { // large frames do not fit long before it is full
-		return nil
-	}
-	for _, id := range stalled {
-		s.Log.Error(fmt.Sprintf("destination %s made no progress for %s while the row log is full; it is given up for this run, a resume brings it what it lacks", id, s.Timeout))
-		err := s.Records.Reset(ctx, s.m.Run, id, func(c *CommitRecord) {
-			c.State, c.Error = RecordDetached, fmt.Sprintf("no progress for %s while the row log was full", s.Timeout)
-		})
-		if err != nil {
-			return err
-		}
-		s.event(s.stamp(Event{Kind: EventDetached, Destination: id}))
-	}
-	for id, p := range s.moved { // who waited for room only begins to be measured now
-		s.moved[id] = progress{p.seq, time.Now()}
-	}
-	return nil
+func (r *run) stamp(e Event) Event {
+	e.Job, e.Run, e.Time = r.m.JobID, r.m.Run, time.Now().UTC()
+	return e
 }

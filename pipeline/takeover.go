@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
 // refuseIfRunning answers at once when the job's newest run is alive, before anything of it is touched. A resume may be meant for a
 // process that hangs: it waits for the lease instead.
-func (n *Node) refuseIfRunning(ctx context.Context, job *Job, resume bool) error {
-	last, _, err := n.lastRun(ctx, job.ID)
+func (n *Node) refuseIfRunning(ctx context.Context, job string, resume bool) error {
+	last, _, err := n.lastRun(ctx, job)
 	if err != nil || last == nil || resume {
 		return err
 	}
-	if rec := last.Value(); rec.State == RunRunning {
+	if rec := last.Value(); rec.State == RunRunning { // one that is merely taken is waited for: it may only be tidied up after
 		if alive, known := n.Alive(rec.Owner); known && alive {
 			return n.alreadyRunning(last)
 		}
@@ -24,112 +25,185 @@ func (n *Node) refuseIfRunning(ctx context.Context, job *Job, resume bool) error
 
 func (n *Node) alreadyRunning(cell *Cell[RunRecord]) error {
 	rec := cell.Value()
-	return Permanent(fmt.Errorf("job %s is already running: run %s, process %d on %s: %w", rec.Job, runOf(cell), rec.Owner.PID, rec.Owner.Host, ErrHeld))
+	return Permanent(held(fmt.Errorf("job %s is already running: run %s, process %d on %s; wait for its end, or stop it: fanmill cancel %s", rec.Job, runOf(cell), rec.Owner.PID, rec.Owner.Host, runOf(cell))))
 }
 
 // takeOver makes this process the run's owner by a compare-and-set of its record. An owner that may be alive is waited out: only
 // if its record stands still for a whole lease, by our own clock, is it taken for dead. If it is merely frozen, its next write
-// finds another token.
+// finds another token. This process itself carries out one run of a job at a time, so what is marked as running here is not.
+//
+// Until the run goes on it is marked as interrupted, and as taken: who wants it, too, waits for what becomes of that. Should it not go on,
+// because the job has changed, say, letGo must follow.
 func (n *Node) takeOver(ctx context.Context, cell *Cell[RunRecord]) error {
 	rec := cell.Value()
-	if alive, known := n.Alive(rec.Owner); rec.State == RunRunning && (alive || !known) {
+	if rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayLive(rec.Owner) {
 		lease := time.Duration(rec.Owner.LeaseMS) * time.Millisecond
-		n.Log.Info(fmt.Sprintf("run %s belongs to process %d on %s; waiting %s for a sign of life", runOf(cell), rec.Owner.PID, rec.Owner.Host, lease))
-		select {
-		case <-time.After(lease):
-		case <-ctx.Done():
-			return ctx.Err()
+		n.Log.Info(fmt.Sprintf("run %s belongs to process %d on %s; waiting up to %s for a sign of life", runOf(cell), rec.Owner.PID, rec.Owner.Host, lease))
+		if _, err := n.untilChanged(ctx, cell, func() error { return errAlive }); err != nil && !errors.Is(err, errAlive) {
+			return err
 		}
 		revision := cell.Revision()
 		if err := cell.Reload(ctx); err != nil {
 			return err
 		}
-		if cell.Revision() != revision && cell.Value().State == RunRunning {
+		if rec = cell.Value(); cell.Revision() != revision && rec.Busy() {
 			return n.alreadyRunning(cell)
 		}
-		rec = cell.Value()
 		if !rec.State.Resumable() {
-			return Permanent(fmt.Errorf("run %s has ended meanwhile, it is %s; there is nothing to take over", runOf(cell), rec.State))
+			return Permanent(held(fmt.Errorf("run %s has ended meanwhile, it is %s; there is nothing to take over", runOf(cell), rec.State)))
 		}
 	}
-	rec.Owner = n.Owner
+	rec.Owner, rec.Taken = n.Owner, true
+	if rec.State == RunRunning {
+		rec.State, rec.Ended = RunInterrupted, time.Now().UTC()
+	}
 	err := cell.Write(ctx, rec)
 	if errors.Is(err, ErrConflict) {
-		return n.alreadyRunning(cell)
+		return n.lostTo(ctx, cell)
 	}
 	return err
 }
 
-// sweep tidies up after processes that are provably gone: their runs become interrupted and their commands are dropped, so that no
-// worker begins what nobody coordinates. What a finished run left behind is removed.
-func (n *Node) sweep(ctx context.Context) error {
-	keys, err := n.Stores.Runs.Keys(ctx, "*")
-	if err != nil {
-		return fmt.Errorf("look for old runs: %w", err)
-	}
-	for _, key := range keys {
-		cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, key)
-		if errors.Is(err, ErrNoKey) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := n.sweepRun(ctx, cell); err != nil { // somebody else's rubbish is no reason not to work
-			n.Log.Warn(fmt.Sprintf("run %s of job %s could not be tidied up; the next start tries again", runOf(cell), cell.Value().Job), "error", err)
-		}
-	}
-	return nil
-}
-
-// keepInterrupted is how long the row log of an interrupted run waits for its resume.
-const keepInterrupted = 7 * 24 * time.Hour
-
-func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
-	rec := cell.Value()
-	switch {
-	case rec.State == RunRunning:
-		if alive, known := n.Alive(rec.Owner); alive || !known {
-			return nil
-		}
-		rec.State, rec.Ended = RunInterrupted, time.Now().UTC()
-		if err := cell.Write(ctx, rec); err != nil {
-			if errors.Is(err, ErrConflict) {
-				return nil // somebody else swept it, or resumes it
-			}
-			return err
-		}
-		return errors.Join(n.dropCommands(ctx, runOf(cell)), n.Bus.Drop(ctx, TopicOwnTrigger(rec.Job, rec.Owner.Token)))
-	case rec.State == RunInterrupted && !rec.Cleaned && time.Since(rec.Ended) > keepInterrupted:
-		n.Log.Warn(fmt.Sprintf("run %s of job %s was interrupted more than 7 days ago: its row log is deleted; a resume asks its unfinished connections again", runOf(cell), rec.Job))
-		if err := n.RowLogs.Delete(ctx, runOf(cell), rec.Generation); err != nil {
-			return err
-		}
-		return n.markCleaned(ctx, cell)
-	case (rec.State == RunComplete || rec.State == RunAbandoned) && !rec.Cleaned:
-		m, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
-		if err != nil {
-			return err
-		}
-		return n.clean(ctx, cell, m)
-	}
-	return nil
-}
-
-func (n *Node) dropCommands(ctx context.Context, id string) error {
-	for _, topic := range []string{TopicSink(id), TopicQuery(id)} {
-		if err := n.Bus.Drop(ctx, topic); err != nil {
-			return fmt.Errorf("drop commands of run %s: %w", id, err)
-		}
-	}
-	return nil
-}
-
-func (n *Node) markCleaned(ctx context.Context, cell *Cell[RunRecord]) error {
-	rec := cell.Value()
-	rec.Cleaned = true
-	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
+// lostTo says who was faster in changing a run's record.
+func (n *Node) lostTo(ctx context.Context, cell *Cell[RunRecord]) error {
+	if err := cell.Reload(ctx); err != nil {
 		return err
 	}
-	return nil
+	if rec := cell.Value(); !rec.Busy() {
+		return Permanent(held(fmt.Errorf("run %s was taken by another process at the same moment, and is %s now; fanmill status %s tells how it went", runOf(cell), rec.State, rec.Job)))
+	}
+	return n.alreadyRunning(cell)
+}
+
+// errAlive is a sign of life.
+var errAlive = errors.New("the process lives")
+
+// letGo gives back a run that was taken over and does not go on.
+func (n *Node) letGo(ctx context.Context, cell *Cell[RunRecord]) {
+	if cell == nil || !cell.Value().Taken || cell.Value().Owner.Token != n.Owner.Token {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	rec := cell.Value()
+	rec.Taken = false
+	if err := cell.Write(ctx, rec); err != nil && !errors.Is(err, ErrConflict) {
+		n.Log.Warn(fmt.Sprintf("run %s could not be given back; who resumes it waits %s for a sign of life of this process", runOf(cell), time.Duration(rec.Owner.LeaseMS)*time.Millisecond), "error", err)
+	}
+}
+
+// holding calls f, which may take long, and gives signs of life in the record of a run that was taken over: who wants it, too, would take a silent owner for dead.
+// When f is done the run is still this process's, or the error says whose it is. Without a run it just calls f.
+func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(context.Context) error) error {
+	if cell == nil {
+		return f(ctx)
+	}
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	done, lost := make(chan struct{}), false
+	var signs sync.WaitGroup
+	signs.Go(func() {
+		tick := time.NewTicker(max(time.Duration(n.Owner.LeaseMS)*time.Millisecond/3, time.Millisecond))
+		defer tick.Stop()
+		for !lost {
+			select {
+			case <-tick.C:
+			case <-done:
+				return
+			}
+			// Not to be cut short: a write that is given up half-way is not known to be one's own.
+			if err := cell.Write(context.WithoutCancel(ctx), cell.Value()); errors.Is(err, ErrConflict) {
+				lost = true
+				stop()
+			}
+		}
+	})
+	err := f(working)
+	close(done)
+	signs.Wait()
+	if err == nil && !lost {
+		err = cell.Write(ctx, cell.Value())
+		lost = errors.Is(err, ErrConflict)
+	}
+	if lost {
+		return n.lostTo(ctx, cell)
+	}
+	return err
+}
+
+// mayLive reports whether an owner's process runs, for all that is known.
+func (n *Node) mayLive(o Owner) bool {
+	alive, known := n.Alive(o)
+	return alive || !known
+}
+
+// elsewhere waits while the job's newest run is carried out by another process: until it ends, or gives no sign of life for its lease.
+// waits is called before each wait, and again with a sign of life; its error ends the wait.
+func (n *Node) elsewhere(ctx context.Context, job string, waits func(last *Cell[RunRecord], lives bool) error) error {
+	for {
+		last, _, err := n.lastRun(ctx, job)
+		if err != nil || last == nil {
+			return err
+		}
+		rec := last.Value()
+		if !rec.Busy() || rec.Owner.Token == n.Owner.Token || !n.mayLive(rec.Owner) {
+			return nil
+		}
+		alive, known := n.Alive(rec.Owner)
+		if err := waits(last, alive && known); err != nil {
+			return err
+		}
+		silent, err := n.untilChanged(ctx, last, func() error { return waits(last, true) })
+		if err != nil || silent {
+			return err
+		}
+	}
+}
+
+// untilChanged follows a running run until it is not. silent means that it gave no sign of life for a lease.
+func (n *Node) untilChanged(ctx context.Context, cell *Cell[RunRecord], sign func() error) (silent bool, _ error) {
+	watching, stop := context.WithCancel(ctx)
+	changes, err := n.Stores.Runs.Watch(watching, cell.key)
+	if err != nil {
+		stop()
+		return false, fmt.Errorf("watch run %s: %w", runOf(cell), err)
+	}
+	defer func() {
+		stop()
+		for range changes { // the store closes it
+		}
+	}()
+	lease := time.Duration(cell.Value().Owner.LeaseMS) * time.Millisecond
+	patience := time.NewTimer(lease)
+	defer patience.Stop()
+	for {
+		select {
+		case e, ok := <-changes:
+			switch {
+			case !ok:
+				return false, watchEnded(ctx, "run "+runOf(cell))
+			case e.Key == "":
+				continue
+			case e.Deleted:
+				return false, nil
+			}
+			seen := &Cell[RunRecord]{kv: n.Stores.Runs, key: e.Key}
+			if err := seen.adopt(e); err != nil {
+				return false, Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+			}
+			if rec := seen.Value(); !rec.Busy() {
+				return false, nil
+			}
+			if e.Revision != cell.Revision() {
+				if err := sign(); err != nil {
+					return false, err
+				}
+			}
+			patience.Reset(lease)
+		case <-patience.C:
+			return true, nil
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
 }

@@ -1,12 +1,14 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -20,7 +22,14 @@ type Worker struct {
 	Expand  func(string) (string, error) // replaces ${VAR}
 	Owner   Owner
 	Notify  func(Event)
+	Rows    func(connection string, rows int64) // sees how far an attempt is, often; may be nil
 	Log     *slog.Logger
+
+	Budget       *Budget
+	Memory       *Memory       // may be nil
+	QueryTimeout time.Duration // without a row; 0 is no limit
+
+	batches, batchBytes, logWait atomic.Int64 // the last in nanoseconds, of all attempts together
 
 	// pieces is locked while a batch in fragments is being stored, and read-locked for every other. A destination cannot let go of a
 	// piece before it has the last one: pieces of several connections, or one's pieces and the others' batches, could fill the row
@@ -59,8 +68,7 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 			return w.finish(ctx, m, cell, ConnDone, nil)
 		}
 	}
-	pauses := backoff.NewExponentialBackOff() // with jitter, so that branches behind one router do not come back together
-	pauses.InitialInterval, pauses.MaxInterval = time.Second, 30*time.Second
+	pauses := job.Retry.pauses()
 	for {
 		next := cell.Value()
 		next.Attempt, next.Attempts, next.Owner, next.LeaseMS = next.Attempt+1, next.Attempts+1, w.Owner.Token, w.Owner.LeaseMS
@@ -68,26 +76,46 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 		if err := cell.Write(ctx, next); err != nil {
 			return err
 		}
-		w.notify(m, Event{Kind: EventConnected, Connection: connection, Attempt: next.Attempt})
-		a := &attempt{worker: w, m: m, conn: c, log: log, number: next.Attempt, tries: next.Attempts, started: time.Now()}
+		w.notify(m, Event{Kind: EventConnected, Connection: connection, Attempt: next.Attempts})
+		a := &attempt{worker: w, m: m, conn: c, log: log, number: next.Attempt, tries: next.Attempts, started: time.Now(),
+			snapshot: job.Snapshot, maxDuration: job.MaxDuration}
 		err := a.run(ctx)
 		switch {
 		case err == nil:
-			w.notify(m, Event{Kind: EventDelivered, Connection: connection, Attempt: next.Attempt, Rows: sum(a.rows), Millis: a.millis()})
-			return w.finish(ctx, m, cell, ConnDone, nil)
+			w.notify(m, Event{Kind: EventDelivered, Connection: connection, Attempt: next.Attempts, Rows: sum(a.rows), Millis: a.millis()})
+			// Also when the run is being stopped: what is in the log whole is still delivered.
+			return w.finish(context.WithoutCancel(ctx), m, cell, ConnDone, nil)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case IsPermanent(err) || next.Attempts >= job.Retry.Attempts:
 			return w.finish(ctx, m, cell, ConnGivenUp, err)
 		}
-		pause := pauses.NextBackOff()
-		w.notify(m, Event{Kind: EventRetry, Connection: connection, Attempt: next.Attempt, Error: shortError(err)})
-		w.Log.Warn(fmt.Sprintf("connection %s failed, attempt %d of %d; trying again in %s", c.Name, next.Attempts, job.Retry.Attempts, pause.Round(time.Millisecond)), "error", err)
+		pause := pauses()
+		w.notify(m, Event{Kind: EventRetry, Connection: connection, Attempt: next.Attempts,
+			Error: shortError(fmt.Errorf("%w; attempt %d of %d follows in %s", err, next.Attempts+1, job.Retry.Attempts, pause.Round(time.Millisecond)))})
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+}
+
+// pauses makes the pauses between the attempts at one connection, one after the other. They vary, so that branches behind one router do
+// not come back together.
+func (r Retry) pauses() (next func() time.Duration) {
+	most := time.Duration(cmp.Or(r.Max, DefaultBackoffMax))
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier = min(time.Duration(cmp.Or(r.Backoff, DefaultBackoff)), most), most, 2
+	return func() time.Duration { return min(b.NextBackOff(), most) }
+}
+
+// count notes a batch that was handed to the row log.
+func (w *Worker) count(connection string, rows int64, bytes int) {
+	w.batches.Add(1)
+	w.batchBytes.Add(int64(bytes))
+	if w.Rows != nil {
+		w.Rows(connection, rows)
 	}
 }
 

@@ -32,9 +32,10 @@ type world struct {
 	disk *disk
 	job  *pipeline.Job
 
-	mu     sync.Mutex
-	events []pipeline.Event
-	watch  func(pipeline.Event)
+	mu      sync.Mutex
+	events  []pipeline.Event
+	changed chan struct{} // closed with the next event
+	watch   func(pipeline.Event)
 }
 
 const mb = 1 << 20
@@ -42,7 +43,14 @@ const mb = 1 << 20
 // newWorld makes a world whose row logs hold logBytes.
 func newWorld(t *testing.T, logBytes int64) *world {
 	t.Helper()
-	conn, err := nats.Open(t.Context(), nats.Options{DataDir: t.TempDir(), NoSync: true})
+	return newWorldAt(t, logBytes, nats.Options{DataDir: t.TempDir(), NoSync: true})
+}
+
+// newWorldAt makes a world over the store that the options lead to.
+func newWorldAt(t *testing.T, logBytes int64, o nats.Options) *world {
+	t.Helper()
+	o.Log = testLog(t)
+	conn, err := nats.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,38 +61,51 @@ func newWorld(t *testing.T, logBytes int64) *world {
 			t.Errorf("close the store: %v", err)
 		}
 	})
-	w := &world{t: t, conn: conn, db: &fakeDB{scripts: map[string]script{}}, disk: newDisk()}
+	w := &world{t: t, conn: conn, db: &fakeDB{scripts: map[string]script{}}, disk: newDisk(), changed: make(chan struct{})}
 	w.job = &pipeline.Job{ID: "job", Name: "Job", Retry: pipeline.Retry{Attempts: 3}}
 	stores := conn.Stores()
 	w.node = &pipeline.Node{
 		Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress: checkpoint.NewProgress(stores.Checkpoints, t.TempDir()),
 		Drivers:  map[string]pipeline.Driver{"fake": w.db}, Sinks: map[string]pipeline.SinkType{"memory": w.disk},
-		Resolve: func(job *pipeline.Job, _ string, _ time.Time) (out []pipeline.ManifestDestination, err error) {
-			for _, d := range job.Destinations {
-				out = append(out, pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Path: d.FilePath, Mode: d.Mode, Options: d.Options})
-			}
-			return out, nil
-		},
-		Expand:   func(s string) (string, error) { return s, nil },
 		Owner:    pipeline.Owner{Token: pipeline.NewToken(), Host: "here", PID: os.Getpid(), LeaseMS: 15000},
 		Parallel: 4, LogMaxBytes: logBytes, Timeout: time.Minute, Log: testLog(t),
-		Observe: func(e pipeline.Event) {
+		Budget: pipeline.NewBudget(256 * mb),
+	}
+	w.node.Follow = func(*pipeline.Job, string, []pipeline.ManifestDestination) pipeline.Follower {
+		return pipeline.Follower{Log: w.node.Log, Event: func(e pipeline.Event) {
 			w.mu.Lock()
 			w.events = append(w.events, e)
+			close(w.changed)
+			w.changed = make(chan struct{})
 			watch := w.watch
 			w.mu.Unlock()
 			if watch != nil {
 				watch(e)
 			}
-		},
+		}}
 	}
 	w.node.Alive = func(o pipeline.Owner) (bool, bool) { return o.Token == w.node.Owner.Token, true }
 	return w
 }
 
+// definition is the job as the tests load it.
+func (w *world) definition() *pipeline.Definition {
+	job := w.job
+	return &pipeline.Definition{Job: job,
+		Resolve: func(string, time.Time) (out []pipeline.ManifestDestination, err error) {
+			for _, d := range job.Destinations {
+				out = append(out, pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Path: d.FilePath, Mode: d.Mode, Options: d.Options})
+			}
+			return out, nil
+		},
+		Params: func(map[string]any, time.Time) ([]pipeline.Arg, error) { return nil, nil },
+		Expand: func(s string) (string, error) { return s, nil },
+	}
+}
+
 func testLog(t *testing.T) *slog.Logger {
-	if os.Getenv("REVIEW_LOG") != "" {
+	if os.Getenv("FANMILL_TEST_LOG") != "" {
 		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return slog.New(slog.DiscardHandler)
@@ -123,7 +144,7 @@ func (w *world) run(ctx context.Context, t pipeline.Trigger) (*pipeline.Outcome,
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
-	return w.node.Run(ctx, w.job, t)
+	return w.node.Run(ctx, w.definition(), t)
 }
 
 func (w *world) mustRun(t pipeline.Trigger, want pipeline.RunState) *pipeline.Outcome {
@@ -188,6 +209,7 @@ type script struct {
 	open    func(attempt int) error
 	// before is called before a row is handed over; an error ends the attempt there.
 	before func(ctx context.Context, attempt, query, row int) error
+	notes  map[int][]string // by query
 }
 
 type rows struct {
@@ -198,6 +220,18 @@ type rows struct {
 func of(n, size int) script { return script{queries: []rows{{n, size}}} }
 
 // value is the body of a row.
+// waiting is a script whose rows come once gate is closed.
+func waiting(s script, gate <-chan struct{}) script {
+	s.before = func(ctx context.Context, _, _, _ int) error {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}
+	return s
+}
+
 func value(connection string, query, row, size int) []byte {
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], xxhash.Sum64String(fmt.Sprintf("%s/%d/%d", connection, query, row)))
@@ -211,6 +245,7 @@ type fakeDB struct {
 	mu      sync.Mutex
 	scripts map[string]script
 	asked   []string
+	host    func(dsn string) string
 }
 
 func (d *fakeDB) askedSince() []string {
@@ -222,7 +257,15 @@ func (d *fakeDB) askedSince() []string {
 	return asked
 }
 
-func (d *fakeDB) Open(_ context.Context, dsn string, _ []pipeline.Query) (pipeline.Session, error) {
+func (d *fakeDB) Host(dsn string) string {
+	if d.host == nil {
+		return ""
+	}
+	return d.host(dsn)
+}
+
+func (d *fakeDB) Open(_ context.Context, r pipeline.Request) (pipeline.Session, error) {
+	dsn := r.DSN
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, dsn)
@@ -283,7 +326,9 @@ func (s *fakeSession) Stream(ctx context.Context, q int, b *columnar.Builder, du
 	return emit(b)
 }
 
-func (s *fakeSession) Close() error { return nil }
+func (s *fakeSession) Server() string       { return "fake 1" }
+func (s *fakeSession) Notes(q int) []string { return s.notes[q] }
+func (s *fakeSession) Close() error         { return nil }
 
 // disk is what the destinations of type "memory" leave behind: it outlives claims, and a claim sees only what was recorded.
 type disk struct {
@@ -447,3 +492,5 @@ func (p *memoryPart) Finish() error  { return nil }
 func (p *memoryPart) Discard() error { return nil }
 
 var errBroken = errors.New("the line broke")
+
+func checkpointOf(kv pipeline.KV) pipeline.Records { return checkpoint.NewRecords(kv) }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"fanmill/pipeline"
 	"fanmill/sinks/artifact"
@@ -16,69 +15,52 @@ import (
 
 func init() { types["csv"] = csvType{} }
 
-// csvType is the destination "csv": one file as [RFC 4180] has it, with CRLF line ends, UTF-8 without a byte order mark,
-// one header line, the rows of a connection together, the connections in the order in which they were committed.
+// csvType is the destination "csv": one file as [RFC 4180] has it, UTF-8, with one header line, the rows of a connection
+// together, the connections in the order in which they were committed.
 //
-// A field is quoted where it must be. NULL is an empty field; an empty text is "", quoted, so that they differ. In a file
-// of one column an empty line would be a row that most readers skip: there NULL is written as "" too, and counted as
-// a loss.
+// A field is quoted where it must be, or as "quoting" says. NULL is an empty field, or nullText, and never quoted; an empty text is "",
+// quoted, and so is one that equals nullText: so they differ. In a file of one column an empty line would be a row that most
+// readers skip: there NULL is written as "" too, and counted as a loss.
 //
-// The header is fixed when the first connection has arrived whole: by the columns that most connections under way agree on, the first
-// in the job's order if as many agree on others. A connection that fails on the way leaves no trace in it. Columns are matched by name,
-// equal names by their order; a connection with other columns than the header's is turned away, naming them.
+// Columns are matched by name, equal names by their order. Where the run has a schema, a connection that lacks a column of it has
+// NULL there, and the report says so; where it has none, the first connection that is spliced fixes the header. A connection that does not fit
+// it is turned away, with the names that differ. In mode "append" the file's own header decides, see csvSink.inspect.
 type csvType struct{}
 
-// csvOptions are the destination's own keys.
-type csvOptions struct {
-	Delimiter      *string `json:"delimiter"`      // one character; "," if absent
-	IncludeHeaders *bool   `json:"includeHeaders"` // true if absent
+// Keys are the options beside id, type, filePath and mode.
+func (csvType) Keys() []string {
+	return []string{"delimiter", "includeHeaders", "nullText", "bom", "formulaGuard", "connectionColumn", "quoting", "lineEnd", "columns"}
 }
-
-func (o *csvOptions) read(raw json.RawMessage) error {
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, o); err != nil {
-			return fmt.Errorf("csv options: %w", err)
-		}
-	}
-	if d := o.Delimiter; d != nil {
-		if r, size := utf8.DecodeRuneInString(*d); r == utf8.RuneError || size != len(*d) || strings.ContainsRune("\"\r\n\x00", r) {
-			return fmt.Errorf("delimiter %q: use one character other than a quote or a line end, such as \",\", \";\", \"|\" or \"\\t\"", *d)
-		}
-	}
-	return nil
-}
-
-func (csvType) Keys() []string { return []string{"delimiter", "includeHeaders"} }
 
 func (csvType) Check(d *pipeline.Destination) error {
-	var o csvOptions
-	err := o.read(d.Options)
+	_, err := readCSVOptions(d.Options)
 	if strings.TrimSpace(d.FilePath) == "" {
-		err = errors.Join(err, errors.New("filePath is missing: give the path of the CSV file"))
+		err = errors.Join(err, problem{"filePath", errors.New("filePath is missing: give the path of the CSV file")})
 	}
 	return errors.Join(err, checkMode(d.Mode))
 }
 
+// OneSchema implements pipeline.OneSchema: a file has one header.
+func (csvType) OneSchema(d *pipeline.ManifestDestination) bool { return d.Files == nil }
+
 // checkMode accepts what artifact.Spec.Mode does.
 func checkMode(mode string) error {
-	if mode != "" && mode != "replace" {
-		return fmt.Errorf("mode %q is not supported; use \"replace\"", mode)
+	if mode != "" && mode != "replace" && mode != "append" {
+		return problem{"mode", fmt.Errorf("mode %q is not known; use \"replace\" or \"append\"", mode)}
 	}
 	return nil
 }
 
 func (csvType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-	var o csvOptions
-	if err := o.read(spec.Destination.Options); err != nil {
+	o, err := readCSVOptions(spec.Destination.Options)
+	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("destination %s: %w", spec.Destination.ID, err))
 	}
-	s := &csvSink{manifest: spec.Manifest, delimiter: ",", headers: true, artifact: artifact.New(artifactSpec(spec))}
-	if o.Delimiter != nil {
-		s.delimiter = *o.Delimiter
+	loc, err := spec.Manifest.Location()
+	if err != nil {
+		return nil, pipeline.Permanent(fmt.Errorf("destination %s: time zone %q: %w", spec.Destination.ID, spec.Manifest.TimeZone, err))
 	}
-	if o.IncludeHeaders != nil {
-		s.headers = *o.IncludeHeaders
-	}
+	s := &csvSink{manifest: spec.Manifest, options: o, format: o.format(loc)}
 	if q := spec.Destination.Query; q != nil {
 		s.query = *q
 	} else {
@@ -88,11 +70,10 @@ func (csvType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 			}
 		}
 	}
-	loc, err := spec.Manifest.Location()
-	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("destination %s: time zone %q: %w", spec.Destination.ID, spec.Manifest.TimeZone, err))
-	}
-	s.encoders = sync.Pool{New: func() any { return newCSVEncoder(s.delimiter, loc) }}
+	s.header = newCSVHeader(&s.options, spec.Manifest, s.query)
+	kept := artifactSpec(spec)
+	kept.Inspect = s.inspect
+	s.artifact = artifact.New(kept)
 	return s, nil
 }
 
@@ -104,22 +85,25 @@ func artifactSpec(spec pipeline.SinkSpec) artifact.Spec {
 
 // csvSink writes one CSV file. A part is a file of finished lines, so that a commit only copies.
 type csvSink struct {
-	manifest  *pipeline.Manifest
-	artifact  *artifact.Artifact
-	delimiter string
-	headers   bool
-	query     int         // the query whose rows it takes
-	header    []string    // nil until a connection fixes it
-	drafts    []*csvDraft // until then: a header for each set of columns that is under way
-	encoders  sync.Pool
-	copyBuf   []byte
+	manifest *pipeline.Manifest
+	artifact *artifact.Artifact
+	options  csvOptions
+	format   *csvFormat
+	query    int // the query whose rows it takes
+	header   csvHeader
+	unended  bool // what rows are appended to does not end with a line end
 }
 
 // csvState is the artifact's part of the commit record.
 type csvState struct {
 	Artifact artifact.State `json:"artifact"`
 	Header   []string       `json:"header,omitempty"`
+	Width    int            `json:"width,omitempty"`
+	Unended  bool           `json:"unended,omitempty"`
 }
+
+// copyBuffers are those not in use for copying parts. One is large enough that a system call costs nothing beside it.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
 
 func (s *csvSink) Claim(ctx context.Context, token string, state json.RawMessage, parts []pipeline.PartState) (json.RawMessage, error) {
 	var old *artifact.State
@@ -128,7 +112,10 @@ func (s *csvSink) Claim(ctx context.Context, token string, state json.RawMessage
 		if err := json.Unmarshal(state, &st); err != nil {
 			return nil, pipeline.Permanent(fmt.Errorf("claim %s: the recorded state: %w", s.artifact.Path(), err))
 		}
-		old, s.header = &st.Artifact, st.Header
+		old, s.header.width, s.unended = &st.Artifact, st.Width, st.Unended
+		if st.Header != nil {
+			s.header.names = st.Header
+		}
 	}
 	files := make([]artifact.FileState, len(parts))
 	for i, p := range parts {
@@ -146,7 +133,7 @@ func (s *csvSink) Claim(ctx context.Context, token string, state json.RawMessage
 }
 
 func (s *csvSink) state(st artifact.State) (json.RawMessage, error) {
-	return json.Marshal(csvState{Artifact: st, Header: s.header})
+	return json.Marshal(csvState{Artifact: st, Header: s.header.names, Width: s.header.width, Unended: s.unended})
 }
 
 func (s *csvSink) partName(p pipeline.PartID) string {
@@ -160,25 +147,15 @@ func (s *csvSink) Open(id pipeline.PartID, o *pipeline.Opening) (pipeline.Part, 
 		return nil, &pipeline.RejectError{Reason: fmt.Sprintf("the connection has %d queries, and the file takes the rows of query %d", len(o.Queries), s.query+1)}
 	}
 	columns := o.Queries[s.query].Columns
-	if len(columns) == 0 {
-		return nil, &pipeline.RejectError{Reason: "the query returns no columns"}
-	}
-	var order []int
-	if s.header != nil {
-		var err error
-		if order, err = matchColumns(s.header, columns); err != nil {
-			return nil, err
-		}
+	order, names, err := s.header.place(columns)
+	if err != nil {
+		return nil, err
 	}
 	file, err := s.artifact.CreatePart(s.partName(id))
 	if err != nil {
 		return nil, err
 	}
-	p := &csvPart{sink: s, file: file, connection: id.Connection, columns: columns, order: order}
-	if s.header == nil {
-		p.draft, p.order = s.join(id.Connection, columns, nil)
-	}
-	return p, nil
+	return s.newPart(id, file, o, names, csvPartState{Order: order}), nil
 }
 
 func (s *csvSink) Reopen(p pipeline.PartState) (pipeline.Part, error) {
@@ -190,11 +167,7 @@ func (s *csvSink) Reopen(p pipeline.PartState) (pipeline.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	part := &csvPart{sink: s, file: file, connection: p.Connection, columns: p.Open.Queries[s.query].Columns, order: ps.Order, nulls: ps.Nulls}
-	if s.header == nil {
-		part.draft, _ = s.join(p.Connection, part.columns, ps.Order)
-	}
-	return part, nil
+	return s.newPart(p.PartID, file, &p.Open, s.header.resume(p.Open.Queries[s.query].Columns, ps.Order), ps), nil
 }
 
 func (s *csvSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMessage, error) {
@@ -202,21 +175,17 @@ func (s *csvSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMess
 	for i, p := range parts {
 		files[i] = p.(*csvPart).file
 	}
-	var head []byte
-	if s.headers && s.artifact.State().Length == 0 {
-		head = appendCSVHeader(nil, s.header, s.delimiter)
-	}
-	if s.copyBuf == nil {
-		s.copyBuf = make([]byte, 1<<20)
-	}
+	head := s.head()
 	st, err := s.artifact.Append(func(w io.Writer) error {
 		if len(head) > 0 {
 			if _, err := w.Write(head); err != nil {
 				return err
 			}
 		}
+		buf := copyBuffers.Get().(*[]byte)
+		defer copyBuffers.Put(buf)
 		for _, f := range files {
-			if err := f.CopyTo(w, s.copyBuf); err != nil {
+			if err := f.CopyTo(w, *buf); err != nil {
 				return err
 			}
 		}
@@ -228,8 +197,24 @@ func (s *csvSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMess
 	return s.state(st)
 }
 
+// head is what the next commit begins with: the beginning of the file, or the line end that the last line of an earlier run lacks.
+func (s *csvSink) head() (head []byte) {
+	switch st := s.artifact.State(); {
+	case st.Length == 0:
+		if s.options.bom {
+			head = append(head, byteOrderMark...)
+		}
+		if s.options.headers {
+			head = s.format.appendHeader(head, s.header.line())
+		}
+	case st.Commits == 0 && s.unended:
+		head = append(head, s.format.lineEnd...)
+	}
+	return head
+}
+
 func (s *csvSink) Publish(ctx context.Context, r *pipeline.Report) error {
-	return s.artifact.Publish(ctx, r)
+	return s.artifact.Publish(ctx, ofQuery(r, s.manifest, &s.query))
 }
 
 func (s *csvSink) Finish(context.Context, *pipeline.Report) (json.RawMessage, error) {
@@ -241,11 +226,14 @@ func (s *csvSink) Finish(context.Context, *pipeline.Report) (json.RawMessage, er
 }
 
 func (s *csvSink) PublishFinal(ctx context.Context, r *pipeline.Report) error {
-	return s.artifact.PublishFinal(ctx, r)
+	return s.artifact.PublishFinal(ctx, ofQuery(r, s.manifest, &s.query))
 }
 
 func (s *csvSink) Clean(_ context.Context, keepPrevious bool) error {
 	return s.artifact.Clean(keepPrevious)
 }
+
+// Retire implements what a file per connection asks of its sink.
+func (s *csvSink) Retire() error { return s.artifact.Retire() }
 
 func (s *csvSink) Close() error { return s.artifact.Close() }

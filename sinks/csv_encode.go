@@ -3,8 +3,7 @@ package sinks
 import (
 	"bytes"
 	"strconv"
-	"strings"
-	"time"
+	"sync"
 
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
@@ -16,25 +15,57 @@ func (p *csvPart) Encode(query int, _ int64, b *columnar.Batch) (pipeline.Chunk,
 	if query != p.sink.query {
 		return nil, nil
 	}
-	e := p.sink.encoders.Get().(*csvEncoder)
-	lines, nulls := e.encode(e.buf[:0], b, p.order)
-	return &csvChunk{encoder: e, lines: lines, nulls: nulls}, nil
+	e := csvEncoders.Get().(*csvEncoder)
+	e.use(p.sink.format)
+	c := &csvChunk{encoder: e}
+	c.lines, c.nulls = e.encode(e.buf[:0], b, p.order, p.instant, p.prefix)
+	for i := range e.fields {
+		if n := e.fields[i].guarded; n > 0 {
+			if c.guarded == nil {
+				c.guarded = make([]int64, len(e.fields))
+			}
+			c.guarded[i] = n
+		}
+	}
+	return c, nil
 }
 
 // csvEncoder encodes one batch at a time.
 type csvEncoder struct {
+	format *csvFormat
+	clock  columnar.Clock
+	fields []csvField
+	buf    []byte
+	absent columnar.View // as many NULLs as there are rows
+	shown  []byte        // the moment shown last
+
+	// Of the format, and of the part being encoded.
 	delimiter string
-	// inNumbers says that the delimiter may occur in the text of a number, a date or another value that is no text.
-	inNumbers bool
-	clock     columnar.Clock
-	fields    []csvField
-	buf       []byte
+	null      string
+	prefix    []byte
+	crlf      bool
+}
+
+// csvEncoders are those not in use, of all files: with a file for each of many connections the memory is still that of
+// the batches under way.
+var csvEncoders = sync.Pool{New: func() any { return new(csvEncoder) }}
+
+// use prepares the encoder for a file.
+func (e *csvEncoder) use(f *csvFormat) {
+	if e.format != f {
+		e.format, e.clock = f, columnar.NewClock(f.location)
+	}
 }
 
 // csvField is how the values of one column become fields.
 type csvField struct {
 	form csvForm
 	view *columnar.View
+
+	// For texts in the form csvAsked, and values in the form csvGuarded.
+	number  bool  // numbers, which are neither guarded nor, by some options, quoted
+	quoted  bool  // whatever they hold
+	guarded int64 // texts that got a ' in front
 
 	// Of texts: where in the column's bytes each byte that asks for quotes comes next, and the first of these places.
 	places [4]int
@@ -52,8 +83,10 @@ type csvForm uint8
 
 const (
 	csvOther     csvForm = iota // columnar's text as it is
-	csvGuarded                  // columnar's text, which may hold the delimiter
-	csvText                     // text
+	csvGuarded                  // columnar's text, which may hold the delimiter or is to be quoted
+	csvText                     // text, quoted where it must be
+	csvAsked                    // text, with more asked for
+	csvMoments                  // moments as texts, because one of them is none
 	csvInt                      // 64-bit integers
 	csvDecimal                  // decimals
 	csvDate                     // days
@@ -61,30 +94,40 @@ const (
 	csvInstant                  // moments
 )
 
-func newCSVEncoder(delimiter string, loc *time.Location) *csvEncoder {
-	return &csvEncoder{delimiter: delimiter, clock: columnar.NewClock(loc),
-		inNumbers: strings.Contains("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-.: ", delimiter)}
-}
-
-// plan decides how each column of the batch is written.
-func (e *csvEncoder) plan(b *columnar.Batch, order []int) {
-	if cap(e.fields) < len(b.Cols) {
-		e.fields = make([]csvField, len(b.Cols))
+// plan decides how each column of the batch is written. instant tells which columns of the query hold moments, whatever this batch became.
+func (e *csvEncoder) plan(b *columnar.Batch, order []int, instant []bool) {
+	n := len(b.Cols)
+	if order != nil {
+		n = len(order)
 	}
-	e.fields = e.fields[:len(b.Cols)]
+	if cap(e.fields) < n {
+		e.fields = make([]csvField, n)
+	}
+	e.fields = e.fields[:n]
 	for i := range e.fields {
 		k := i
 		if order != nil {
 			k = order[i]
 		}
 		f := &e.fields[i]
-		f.view, f.form = &b.Cols[k], csvOther
+		if f.form, f.guarded = csvOther, 0; k < 0 {
+			f.view = e.nulls(b.Rows)
+		} else {
+			f.view = &b.Cols[k]
+		}
 		f.places, f.next = [4]int{-1, -1, -1, -1}, -1
 		f.dayText, f.offsetEnd = f.dayText[:0], f.offsetEnd[:0]
-		switch kind := f.view.Kind; {
+		kind := f.view.Kind
+		f.number = kind >= columnar.Int && kind <= columnar.Numeric
+		f.quoted = e.format.quoting == quoteAll || e.format.quoting == quoteNonNumeric && !f.number
+		switch {
+		case kind == columnar.Text && k >= 0 && instant[k]:
+			f.form = csvMoments
 		case kind == columnar.Text, kind == columnar.Numeric: // an odd text can stand among the numbers
-			f.form = csvText
-		case e.inNumbers:
+			if f.form = csvText; !e.format.plain() {
+				f.form = csvAsked
+			}
+		case e.format.inValues, f.quoted:
 			f.form = csvGuarded
 		case kind == columnar.Int:
 			f.form = csvInt
@@ -100,10 +143,27 @@ func (e *csvEncoder) plan(b *columnar.Batch, order []int) {
 	}
 }
 
-// encode appends the batch's lines and counts the NULLs that had to be written as empty texts.
-func (e *csvEncoder) encode(dst []byte, b *columnar.Batch, order []int) (lines []byte, nulls int64) {
-	e.plan(b, order)
+// nulls is a column that a connection lacks.
+func (e *csvEncoder) nulls(rows int) *columnar.View {
+	if need := (rows + 7) / 8; len(e.absent.Valid) < need {
+		e.absent.Valid = make([]byte, need)
+	}
+	return &e.absent
+}
+
+// encode appends the batch's lines, each beginning with prefix, and counts the NULLs that had to be written as empty texts.
+func (e *csvEncoder) encode(dst []byte, b *columnar.Batch, order []int, instant []bool, prefix []byte) (lines []byte, nulls int64) {
+	e.plan(b, order, instant)
+	// In the encoder rather than in variables, which would take registers from the loop.
+	e.delimiter, e.null, e.prefix, e.crlf = e.format.delimiter, e.format.nullText, prefix, e.format.lineEnd == "\r\n"
+	alone := len(e.fields) == 1 && len(prefix) == 0 && e.null == ""
+	if alone { // an empty line would be no row
+		e.null = `""`
+	}
 	for row := range b.Rows {
+		if len(e.prefix) > 0 {
+			dst = append(dst, e.prefix...)
+		}
 		for i := range e.fields {
 			if i > 0 {
 				if len(e.delimiter) == 1 {
@@ -115,8 +175,8 @@ func (e *csvEncoder) encode(dst []byte, b *columnar.Batch, order []int) (lines [
 			f := &e.fields[i]
 			v := f.view
 			if v.Null(row) {
-				if len(e.fields) == 1 {
-					dst = append(dst, `""`...)
+				if e.null != "" {
+					dst = append(dst, e.null...)
 					nulls++
 				}
 				continue
@@ -146,18 +206,57 @@ func (e *csvEncoder) encode(dst []byte, b *columnar.Batch, order []int) (lines [
 					f.offset, f.offsetEnd = offset, append(f.offsetEnd[:0], whole[len(dst)-from:]...)
 				}
 				dst = append(dst, f.offsetEnd...)
-			case csvGuarded:
-				from := len(dst)
-				if dst = v.AppendText(dst, row, &e.clock); needsQuotes(dst[from:], e.delimiter) {
-					dst = appendCSVText(dst[:from], append([]byte(nil), dst[from:]...), e.delimiter)
-				}
 			default:
-				dst = v.AppendText(dst, row, &e.clock)
+				dst = f.appendOther(dst, row, e)
 			}
 		}
-		dst = append(dst, '\r', '\n')
+		if e.crlf {
+			dst = append(dst, '\r', '\n')
+		} else {
+			dst = append(dst, '\n')
+		}
+	}
+	if !alone {
+		nulls = 0
 	}
 	return dst, nulls
+}
+
+// moment is the text in the file's time zone of a moment that stands as text in UTC; any other text is left as it is.
+func (e *csvEncoder) moment(text []byte) []byte {
+	micros, nanos, ok := columnar.ParseMoment(text, columnar.Instant)
+	if !ok {
+		return text
+	}
+	e.shown = columnar.AppendMoment(e.shown[:0], columnar.Instant, micros, nanos, e.clock.Offset(micros))
+	return e.shown
+}
+
+// appendOther appends what is rare, or what options ask more of. It is kept out of the loop, whose choice of a branch is
+// the faster the fewer there are.
+func (f *csvField) appendOther(dst []byte, row int, e *csvEncoder) []byte {
+	if f.form == csvAsked || f.form == csvMoments {
+		text := f.view.Bytes(row)
+		if f.form == csvMoments {
+			text = e.moment(text)
+		}
+		dst, guarded := e.format.appendText(dst, text, f.number && isNumber(text))
+		if guarded {
+			f.guarded++
+		}
+		return dst
+	}
+	from := len(dst)
+	dst = f.view.AppendText(dst, row, &e.clock) // never with a quote in it
+	if f.form == csvOther {
+		return dst
+	}
+	if f.quoted || needsQuotes(dst[from:], e.format.delimiter) || e.format.isNull(dst[from:]) {
+		dst = append(dst, `""`...)
+		copy(dst[from+1:], dst[from:len(dst)-2])
+		dst[from], dst[len(dst)-1] = '"', '"'
+	}
+	return dst
 }
 
 // asks reports whether the bytes of a cell may need quotes. Cells come in order: each of the four searches goes through the column's
@@ -196,32 +295,4 @@ func (f *csvField) appendMicros(dst []byte, micros int64) []byte {
 		day--
 	}
 	return columnar.AppendTime(append(f.appendDay(dst, day), ' '), micros-day*columnar.MicrosPerDay)
-}
-
-// endOfData alone on a line ends the input of PostgreSQL's COPY up to version 16; it is quoted, as COPY does itself.
-const endOfData = `\.`
-
-// appendCSVText appends a text that is not NULL.
-func appendCSVText(dst, text []byte, delimiter string) []byte {
-	switch {
-	case len(text) == 0:
-		return append(dst, `""`...)
-	case !needsQuotes(text, delimiter) && string(text) != endOfData:
-		return append(dst, text...)
-	}
-	dst = append(dst, '"')
-	for {
-		i := bytes.IndexByte(text, '"')
-		if i < 0 {
-			return append(append(dst, text...), '"')
-		}
-		dst = append(append(dst, text[:i+1]...), '"')
-		text = text[i+1:]
-	}
-}
-
-// needsQuotes reports whether a text holds the delimiter, a quote or a line end.
-func needsQuotes(text []byte, delimiter string) bool {
-	return bytes.IndexByte(text, delimiter[0]) >= 0 && (len(delimiter) == 1 || bytes.Contains(text, []byte(delimiter))) ||
-		bytes.IndexByte(text, '"') >= 0 || bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0
 }

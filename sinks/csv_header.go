@@ -1,110 +1,191 @@
 package sinks
 
 import (
-	"maps"
-	"math"
+	"fmt"
 	"slices"
 	"strings"
 
 	"fanmill/pipeline"
 )
 
-// appendCSVHeader appends the header line. The only column of a file may have no name: the line is not empty for that.
-func appendCSVHeader(dst []byte, names []string, delimiter string) []byte {
-	for i, name := range names {
-		if i > 0 {
-			dst = append(dst, delimiter...)
-		}
-		if name != "" || len(names) == 1 {
-			dst = appendCSVText(dst, []byte(name), delimiter)
-		}
+// csvHeader decides which columns the file has, and in which order. Names are as the file has them, without the connection's column.
+//
+// It is known from the start where the run has a schema, and where rows are appended under the header that the file has. Else
+// it is that of the first connection that is spliced.
+type csvHeader struct {
+	options *csvOptions
+	schema  *pipeline.Schema // nil if the run has none
+	names   []string         // nil until it is known
+	width   int              // of the lines that rows are appended to, where no header names their columns; 0 if any will do
+	// seen is, until the header is known, the order in which parts with the same columns are all written: that of the first.
+	seen map[string][]string
+}
+
+// newCSVHeader takes what the manifest says.
+func newCSVHeader(o *csvOptions, m *pipeline.Manifest, query int) csvHeader {
+	h := csvHeader{options: o, seen: map[string][]string{}}
+	if query < len(m.Schemas) && len(m.Schemas[query].Columns) > 0 {
+		h.schema = &m.Schemas[query]
+		h.names = outputNames(o.arrange(h.schema.Columns))
 	}
-	return append(dst, '\r', '\n')
+	return h
 }
 
-// csvDraft is a header that some connections under way would agree on.
-type csvDraft struct {
-	names   []string
-	members map[int]int // connections, by index: how many attempts of each
-}
-
-// join adds a connection to the draft that has its columns, or begins one in the order given. It returns the order in which its
-// columns are written.
-func (s *csvSink) join(connection int, columns []pipeline.OpeningColumn, order []int) (*csvDraft, []int) {
-	for _, d := range s.drafts {
-		if o, err := matchColumns(d.names, columns); err == nil {
-			d.members[connection]++
-			return d, o
-		}
-	}
-	d := &csvDraft{names: orderedNames(columns, order), members: map[int]int{connection: 1}}
-	s.drafts = append(s.drafts, d)
-	return d, order
-}
-
-// leave takes a discarded attempt out.
-func (d *csvDraft) leave(connection int) {
-	if d.members[connection]--; d.members[connection] <= 0 {
-		delete(d.members, connection)
-	}
-}
-
-// fixHeader makes the draft with the most connections the header; of two with as many, the one that has the first in the job's order.
-func (s *csvSink) fixHeader() {
-	var best *csvDraft
-	for _, d := range s.drafts {
-		if best == nil || len(d.members) > len(best.members) || len(d.members) == len(best.members) && d.first() < best.first() {
-			best = d
-		}
-	}
-	s.header, s.drafts = best.names, nil
-}
-
-func (d *csvDraft) first() int {
-	return slices.Min(append(slices.Collect(maps.Keys(d.members)), math.MaxInt))
-}
-
-// orderedNames are the columns' names in a part's order.
-func orderedNames(columns []pipeline.OpeningColumn, order []int) []string {
-	names := make([]string, len(columns))
-	for i := range columns {
-		k := i
-		if order != nil {
-			k = order[i]
-		}
-		names[i] = columns[k].Name
+func outputNames(outputs []csvOutput) []string {
+	names := make([]string, len(outputs))
+	for i, out := range outputs {
+		names[i] = out.name
 	}
 	return names
 }
 
-// matchColumns says which column belongs under each name of the header, by name and, among equal names, by order; nil if
-// they stand as they are. Columns that are too many or too few turn the connection away.
-func matchColumns(header []string, columns []pipeline.OpeningColumn) ([]int, error) {
-	at := make(map[string][]int, len(columns))
-	for i, c := range columns {
-		at[c.Name] = append(at[c.Name], i)
+// place says which of a connection's columns stands where in a line, -1 for one that it lacks, and nil if they stand as they are.
+// columns has the names that they stand under. A connection that does not fit is turned away.
+func (h *csvHeader) place(columns []pipeline.OpeningColumn) (order []int, names []string, err error) {
+	outputs := h.options.arrange(columns)
+	names = h.names
+	if names == nil {
+		names = outputNames(outputs)
+		key := setOf(names)
+		if first, ok := h.seen[key]; ok {
+			names = first
+		} else {
+			h.seen[key] = names
+		}
 	}
-	order, same := make([]int, 0, len(header)), true
+	switch {
+	case len(columns) == 0:
+		return nil, nil, &pipeline.RejectError{Reason: "the query returns no columns"}
+	case len(outputs) == 0 && h.options.connection == "":
+		return nil, nil, &pipeline.RejectError{Reason: "every column of the query is hidden"}
+	case h.width > 0 && len(names)+h.extra() != h.width:
+		return nil, nil, &pipeline.RejectError{Reason: fmt.Sprintf("the lines of the file have %d fields, and those of this connection would have %d", h.width, len(names)+h.extra())}
+	}
+	order, err = matchColumns(names, outputs, h.schema != nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	same := len(order) == len(columns)
+	for i, at := range order {
+		same = same && i == at
+	}
+	if same {
+		order = nil
+	}
+	return order, names, nil
+}
+
+// resume returns the names that the columns of a recorded part stand under.
+func (h *csvHeader) resume(columns []pipeline.OpeningColumn, order []int) []string {
+	outputs := h.options.arrange(columns)
+	names := outputNames(outputs)
+	if order != nil {
+		names = make([]string, len(order))
+		for i, at := range order {
+			if at < 0 { // only under a header that was known
+				names[i] = h.names[i]
+				continue
+			}
+			k := slices.IndexFunc(outputs, func(out csvOutput) bool { return out.at == at })
+			names[i] = outputs[k].name
+		}
+	}
+	if key := setOf(names); h.names == nil && h.seen[key] == nil {
+		h.seen[key] = names
+	}
+	return names
+}
+
+// extra is 1 if there is a column for the connection's name.
+func (h *csvHeader) extra() int {
+	if h.options.connection != "" {
+		return 1
+	}
+	return 0
+}
+
+// line is the whole header as the file has it.
+func (h *csvHeader) line() []string {
+	if h.options.connection != "" {
+		return append([]string{h.options.connection}, h.names...)
+	}
+	return h.names
+}
+
+// fix makes the columns of a part the header, if there is none yet. A part that was begun before and has others is turned away.
+func (h *csvHeader) fix(names []string) error {
+	if h.names == nil {
+		h.names = names
+	}
+	if slices.Equal(h.names, names) {
+		return nil
+	}
+	outputs := make([]csvOutput, len(names))
+	for i, name := range names {
+		outputs[i].name = name
+	}
+	if _, err := matchColumns(h.names, outputs, false); err != nil {
+		return err
+	}
+	return &pipeline.RejectError{Reason: "columns stand in another order than in the header, which was fixed while the rows were on their way; a resume brings them"}
+}
+
+// notes say how a connection differs from what the file or the job expects. Options are those of the files of all queries, so that a column
+// of any of them, also of others than this file's, is an expected one.
+func (h *csvHeader) notes(columns, others []pipeline.OpeningColumn) (notes []string) {
+	expected := slices.Concat(columns, others)
+	if h.schema != nil {
+		expected = append(expected, h.schema.Columns...)
+		d := h.schema.Compare(columns)
+		shown := func(name string) bool { c := h.options.find(name); return c == nil || !c.hide }
+		if missing := slices.DeleteFunc(d.Missing, func(name string) bool { return !shown(name) }); len(missing) > 0 {
+			notes = append(notes, "lacks "+strings.Join(missing, ", ")+": NULL there")
+		}
+		for _, r := range d.Retyped {
+			if shown(r.Column) {
+				notes = append(notes, fmt.Sprintf("%s is %s here and %s elsewhere; its texts are written as they are", r.Column, r.Type, r.Usual))
+			}
+		}
+	}
+	for _, name := range h.options.unknown(expected) {
+		notes = append(notes, fmt.Sprintf("has no column %q, for which the job has options", name))
+	}
+	return notes
+}
+
+// setOf is the same for the same names in whatever order.
+func setOf(names []string) string {
+	sorted := slices.Sorted(slices.Values(names))
+	return strings.Join(sorted, "\x00")
+}
+
+// matchColumns says which column belongs under each name of the header, by name and, among equal names, by order. Columns that are too
+// many, and those that are missing unless they may, turn the connection away.
+func matchColumns(header []string, outputs []csvOutput, mayLack bool) ([]int, error) {
+	at := make(map[string][]int, len(outputs))
+	for i, out := range outputs {
+		at[out.name] = append(at[out.name], i)
+	}
+	order := make([]int, len(header))
+	used := make([]bool, len(outputs))
 	var missing, extra []string
-	used := make([]bool, len(columns))
 	for i, name := range header {
 		if len(at[name]) == 0 {
+			order[i] = -1
 			missing = append(missing, name)
 			continue
 		}
 		k := at[name][0]
-		at[name] = at[name][1:]
-		used[k] = true
-		order = append(order, k)
-		same = same && k == i
+		at[name], used[k] = at[name][1:], true
+		order[i] = outputs[k].at
 	}
-	for i, c := range columns {
+	for i, out := range outputs {
 		if !used[i] {
-			extra = append(extra, c.Name)
+			extra = append(extra, out.name)
 		}
 	}
 	var differences []string
-	if len(missing) > 0 {
+	if len(missing) > 0 && !mayLack {
 		differences = append(differences, "missing "+strings.Join(missing, ", "))
 	}
 	if len(extra) > 0 {
@@ -112,9 +193,6 @@ func matchColumns(header []string, columns []pipeline.OpeningColumn) ([]int, err
 	}
 	if len(differences) > 0 {
 		return nil, &pipeline.RejectError{Reason: "columns differ from the header: " + strings.Join(differences, "; ")}
-	}
-	if same {
-		return nil, nil
 	}
 	return order, nil
 }

@@ -4,30 +4,53 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
 	"fanmill/sinks/artifact"
 )
 
 // csvPart is a connection's lines.
 type csvPart struct {
-	sink *csvSink
-	file *artifact.Part
-
-	connection int
-	columns    []pipeline.OpeningColumn
-	order      []int
-	draft      *csvDraft // nil if it was opened under the header
-	nulls      int64
+	sink    *csvSink
+	file    *artifact.Part
+	columns []pipeline.OpeningColumn
+	others  []pipeline.OpeningColumn // of the connection's other queries, which have files of their own
+	names   []string                 // of the fields, without the connection's column
+	order   []int                    // of the fields: which of columns each is, -1 for none; nil if they are as the columns are
+	prefix  []byte                   // of every line: the connection's name
+	marked  bool                     // which got a ' in front
+	instant []bool                   // of columns: which hold moments
+	nulls   int64
+	guarded []int64 // by field
 }
 
-// csvPartState describes a part file. Order says which of the connection's columns stands where in the file; absent means as they
-// come.
+// csvPartState describes a part file.
 type csvPartState struct {
-	Length int64 `json:"length"`
-	Order  []int `json:"order,omitempty"`
-	Nulls  int64 `json:"nulls,omitempty"` // NULLs written as "", in a file of one column
+	Length  int64   `json:"length"`
+	Order   []int   `json:"order,omitzero"`    // nil and none are not the same
+	Nulls   int64   `json:"nulls,omitempty"`   // NULLs written as "", in a file of one column
+	Guarded []int64 `json:"guarded,omitempty"` // texts that got a ' in front, by field
+}
+
+func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.Opening, names []string, st csvPartState) *csvPart {
+	columns := o.Queries[s.query].Columns
+	p := &csvPart{sink: s, file: file, columns: columns, names: names, order: st.Order, nulls: st.Nulls, guarded: st.Guarded, instant: make([]bool, len(columns))}
+	for q := range o.Queries {
+		if q != s.query {
+			p.others = append(p.others, o.Queries[q].Columns...)
+		}
+	}
+	for i, c := range columns {
+		p.instant[i] = c.Type == columnar.Instant.String()
+	}
+	if s.options.connection != "" {
+		p.prefix, p.marked = s.format.appendText(nil, []byte(s.manifest.Connections[id.Connection].Name), false)
+		if len(names) > 0 {
+			p.prefix = append(p.prefix, s.options.delimiter...)
+		}
+	}
+	return p
 }
 
 func readCSVPart(p pipeline.PartState) (csvPartState, error) {
@@ -38,11 +61,18 @@ func readCSVPart(p pipeline.PartState) (csvPartState, error) {
 	return ps, nil
 }
 
-// csvChunk is a batch as lines. Its memory goes back to the sink's pool once it is written.
+// csvChunk is a batch as lines. Its memory is used again once it is written.
 type csvChunk struct {
 	encoder *csvEncoder
 	lines   []byte
 	nulls   int64
+	guarded []int64 // by field; nil if none
+}
+
+// release gives the chunk's memory back.
+func (c *csvChunk) release() {
+	c.encoder.buf = c.lines[:0]
+	csvEncoders.Put(c.encoder)
 }
 
 var errNotOurChunk = errors.New("a chunk of another part")
@@ -57,8 +87,15 @@ func (p *csvPart) Append(query int, c pipeline.Chunk) error {
 	}
 	err := p.file.Append(chunk.lines)
 	p.nulls += chunk.nulls
-	chunk.encoder.buf = chunk.lines[:0]
-	p.sink.encoders.Put(chunk.encoder)
+	if chunk.guarded != nil {
+		if p.guarded == nil {
+			p.guarded = make([]int64, len(p.names))
+		}
+		for i, n := range chunk.guarded {
+			p.guarded[i] += n
+		}
+	}
+	chunk.release()
 	return err
 }
 
@@ -67,37 +104,38 @@ func (p *csvPart) Sync() (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(csvPartState{Length: f.Length, Order: p.order, Nulls: p.nulls})
+	return json.Marshal(csvPartState{Length: f.Length, Order: p.order, Nulls: p.nulls, Guarded: p.guarded})
 }
 
-// Finish fixes the header if there is none yet; a part that was written under another draft is turned away. It gives up the file
-// handle: a thousand connections may be spliced at once.
+// Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned away. It gives up
+// the file handle: a thousand connections may be spliced at once.
 func (p *csvPart) Finish() error {
-	names := orderedNames(p.columns, p.order)
-	if p.sink.header == nil {
-		p.sink.fixHeader()
-	}
-	if !slices.Equal(names, p.sink.header) {
-		if _, err := matchColumns(p.sink.header, p.columns); err != nil {
-			return err
-		}
-		// The same columns under two drafts: arrange gives them one, and the recorded parts of a claim theirs.
-		return pipeline.Permanent(fmt.Errorf("part of connection with columns %q under header %q", names, p.sink.header))
+	if err := p.sink.header.fix(p.names); err != nil {
+		return err
 	}
 	return p.file.Close()
 }
 
-func (p *csvPart) Discard() error {
-	if p.draft != nil {
-		p.draft.leave(p.connection)
-	}
-	return p.file.Discard()
-}
+func (p *csvPart) Discard() error { return p.file.Discard() }
 
 // Losses names what the file cannot tell apart.
 func (p *csvPart) Losses() []pipeline.Loss {
 	if p.nulls == 0 {
 		return nil
 	}
-	return []pipeline.Loss{{Column: p.columns[0].Name, What: "NULL written like an empty text, because an empty line is no row", Cells: p.nulls}}
+	return []pipeline.Loss{{Column: p.names[0], What: "NULL written like an empty text, because an empty line is no row", Cells: p.nulls}}
+}
+
+// Notes says how the connection differs from what the file or the job expects, and which texts were changed.
+func (p *csvPart) Notes() []string {
+	notes := p.sink.header.notes(p.columns, p.others)
+	if p.marked {
+		notes = append(notes, fmt.Sprintf("%s: the name got a ' in front, so that no program takes it for a formula", p.sink.options.connection))
+	}
+	for i, n := range p.guarded {
+		if n > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %d texts got a ' in front, so that no program takes them for formulas", p.names[i], n))
+		}
+	}
+	return notes
 }

@@ -253,26 +253,22 @@ func TestCSVRejectsOtherColumns(t *testing.T) {
 	fill(t, s, 1, textColumns("qty", "id", "hsn_code"))
 }
 
-// Until a connection has arrived whole there is no header. Then most of those under way decide, so that one odd branch turns away
-// itself, however early it comes; one that failed before counts for nothing.
-func TestCSVHeaderIsThatOfMost(t *testing.T) {
+// Without a schema the first connection that is spliced fixes the header, whatever began before it; one with the same columns in another
+// order is written in the order of the first such one, and one with other columns is turned away.
+func TestCSVHeaderIsThatOfTheFirstSpliced(t *testing.T) {
 	dir := t.TempDir()
 	s := openCSV(t, dir, "", nil)
-	odd, good := textColumns("id", "other"), textColumns("id", "qty")
+	odd, good, turned := textColumns("id", "other"), textColumns("id", "qty"), textColumns("qty", "id")
 	first := fill(t, s, 0, odd, textBatch(t, odd, []any{"1", "x"}))
-	gone := fill(t, s, 3, odd)
 	p := fill(t, s, 1, good, textBatch(t, good, []any{"2", "5"}))
-	q := fill(t, s, 2, textColumns("qty", "id"), textBatch(t, textColumns("qty", "id"), []any{"6", "3"}))
-	if err := gone.Discard(); err != nil {
-		t.Fatal(err)
-	}
-	var turned *pipeline.RejectError
-	if err := first.Finish(); !errors.As(err, &turned) || turned.Reason != "columns differ from the header: missing qty; extra other" {
+	q := fill(t, s, 2, turned, textBatch(t, turned, []any{"6", "3"}))
+	settle(t, s, q)
+	var reject *pipeline.RejectError
+	if err := first.Finish(); !errors.As(err, &reject) || reject.Reason != "columns differ from the header: missing qty; extra other" {
 		t.Fatalf("the odd connection: %v", err)
 	}
 	settle(t, s, p)
-	settle(t, s, q)
-	if got, want := read(t, dir), "id,qty\r\n2,5\r\n3,6\r\n"; got != want {
+	if got, want := read(t, dir), "id,qty\r\n3,6\r\n2,5\r\n"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
@@ -380,6 +376,38 @@ func TestCSVKinds(t *testing.T) {
 	}
 }
 
+// Moments beside one that is none, which has made texts of them, are in the job's zone like all others, whatever else is asked for.
+func TestCSVOddValueAmongMoments(t *testing.T) {
+	cols := []columnar.Column{{Name: "at", Kind: columnar.Instant}, {Name: "note", Kind: columnar.Text}}
+	for options, want := range map[string]string{
+		`{}`:                                  "at,note\r\n2024-02-29 13:45:06.25+05:30,2024-02-29 08:15:06+00:00\r\ninfinity,x\r\n9999-12-31 23:59:59.9999999+05:30,y\r\n,z\r\n",
+		`{"quoting": "all"}`:                  "\"at\",\"note\"\r\n\"2024-02-29 13:45:06.25+05:30\",\"2024-02-29 08:15:06+00:00\"\r\n\"infinity\",\"x\"\r\n\"9999-12-31 23:59:59.9999999+05:30\",\"y\"\r\n,\"z\"\r\n",
+		`{"columns": {"note": {"order": 1}}}`: "note,at\r\n2024-02-29 08:15:06+00:00,2024-02-29 13:45:06.25+05:30\r\nx,infinity\r\ny,9999-12-31 23:59:59.9999999+05:30\r\nz,\r\n",
+	} {
+		dir := t.TempDir()
+		s := openCSV(t, dir, "Asia/Kolkata", json.RawMessage(options))
+		b := columnar.NewBuilder(cols)
+		at, note := b.Column(0), b.Column(1)
+		row := func(text string) {
+			note.String(text)
+			b.EndRow()
+		}
+		at.Moment(1_709_194_506_250_000, 0)
+		row("2024-02-29 08:15:06+00:00") // a text stays what it is
+		at.Retype(columnar.Text)
+		at.String("infinity")
+		row("x")
+		at.Moment(253_402_280_999_999_999, 900)
+		row("y")
+		at.Null()
+		row("z")
+		settle(t, s, fill(t, s, 0, cols, decodeBatch(t, b)))
+		if got := read(t, dir); got != want {
+			t.Errorf("%s:\ngot  %q\nwant %q", options, got, want)
+		}
+	}
+}
+
 // A thousand connections, committed one by one and together, make one exact file, and the recorded state stays small.
 func TestCSVThousandConnections(t *testing.T) {
 	const branches, rows = 1000, 10
@@ -420,21 +448,55 @@ func TestCSVThousandConnections(t *testing.T) {
 	}
 }
 
+// Everything that is wrong is said at once, at its key.
 func TestCSVOptions(t *testing.T) {
 	kind := sinks.Types()["csv"]
-	for options, ok := range map[string]bool{
-		``: true, `{}`: true, `{"delimiter":";"}`: true, `{"delimiter":"\t","includeHeaders":false}`: true, `{"delimiter":"§"}`: true,
-		`{"delimiter":""}`: false, `{"delimiter":",,"}`: false, `{"delimiter":"\""}`: false, `{"delimiter":"\n"}`: false, `{"delimiter":1}`: false,
-		`{"includeHeaders":"yes"}`: false,
+	for options, keys := range map[string]string{
+		``: "", `{}`: "", `{"delimiter":";"}`: "", `{"delimiter":"\t","includeHeaders":false}`: "", `{"delimiter":"§"}`: "",
+		`{"nullText":"NULL","bom":true,"formulaGuard":true,"connectionColumn":"branch","quoting":"nonNumeric","lineEnd":"lf"}`: "",
+		`{"connectionColumn":true,"columns":{"a":{"rename":"A","hide":false,"order":2},"b":{"order":1}}}`:                      "",
+		`{"delimiter":""}`:                                   "delimiter",
+		`{"delimiter":",,"}`:                                 "delimiter",
+		`{"delimiter":"\""}`:                                 "delimiter",
+		`{"delimiter":"\n"}`:                                 "delimiter",
+		`{"delimiter":1,"includeHeaders":"yes"}`:             "delimiter includeHeaders",
+		`{"nullText":"a,b"}`:                                 "nullText",
+		`{"nullText":"a;b","delimiter":";"}`:                 "nullText",
+		`{"nullText":"a,b","delimiter":";"}`:                 "",
+		`{"nullText":"\"","bom":1,"formulaGuard":null}`:      "bom formulaGuard nullText",
+		`{"quoting":"some","lineEnd":"cr"}`:                  "quoting lineEnd",
+		`{"connectionColumn":" "}`:                           "connectionColumn",
+		`{"connectionColumn":1}`:                             "connectionColumn",
+		`{"columns":[]}`:                                     "columns",
+		`{"columns":{"a":1,"b":{"width":3}}}`:                "columns.a columns.b.width",
+		`{"columns":{"a":{"order":1},"b":{"order":1}}}`:      "columns.b.order",
+		`{"columns":{"a":{"order":0,"rename":"","hide":1}}}`: "columns.a.hide columns.a.rename columns.a.order",
+		`{"columns":{"a":{"order":1.5}}}`:                    "columns.a.order",
 	} {
 		d := &pipeline.Destination{ID: "csv", FilePath: "x.csv", Options: json.RawMessage(options)}
-		if err := kind.Check(d); (err == nil) != ok {
-			t.Errorf("%s: %v", options, err)
+		if got := strings.Join(keysOf(kind.Check(d)), " "); got != keys {
+			t.Errorf("%s: mistakes at %q, want %q", options, got, keys)
 		}
 	}
-	if err := kind.Check(&pipeline.Destination{Mode: "append"}); err == nil || !strings.Contains(err.Error(), "filePath") || !strings.Contains(err.Error(), "append") {
-		t.Errorf("both problems are to be named: %v", err)
+	if got := keysOf(kind.Check(&pipeline.Destination{Mode: "add"})); !slices.Equal(got, []string{"filePath", "mode"}) {
+		t.Errorf("mistakes at %q", got)
 	}
+}
+
+// keysOf are the keys that an error names.
+func keysOf(err error) []string {
+	var keyed interface{ Key() string }
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		var keys []string
+		for _, e := range many.Unwrap() {
+			keys = append(keys, keysOf(e)...)
+		}
+		return keys
+	}
+	if errors.As(err, &keyed) {
+		return []string{keyed.Key()}
+	}
+	return nil
 }
 
 // A file takes one query's rows: several need a choice, and those of the others leave no trace.

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"time"
 
 	"fanmill/pipeline"
 	"fanmill/sinks/artifact"
@@ -23,82 +24,82 @@ func init() { types["excel"] = excelType{} }
 // in bold that stays in sight, a filter, and columns formatted by their type. Package xlsx says how values become cells.
 //
 // What a cell cannot hold in full is cut, counted by column and named in the report; with "onLoss": "fail" it turns the
-// connection away instead.
+// connection away instead. "columns" says how single columns look: format, width, hide, rename, order.
+//
+// In mode "append" the sheets of earlier runs stand before those of this one, which gets a Summary of its own in place of
+// theirs. The workbook must be as fanmill left it.
+//
+// The last sheet is the Summary: every connection of the job with its state and what is known of it, and the sums of its
+// columns of numbers. It is the tab that opens as long as a connection is missing; "summary": false leaves it out.
 type excelType struct{}
 
-// excelOptions are the destination's own keys.
-type excelOptions struct {
-	OnLoss string `json:"onLoss"` // "count" (or absent) or "fail"
-}
-
-func (o *excelOptions) read(raw json.RawMessage) error {
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, o); err != nil {
-			return fmt.Errorf("excel options: %w", err)
-		}
-	}
-	if o.OnLoss != "" && o.OnLoss != "count" && o.OnLoss != "fail" {
-		return fmt.Errorf("onLoss %q: use \"count\" to cut what a cell cannot hold and report it, or \"fail\" to leave such a connection out", o.OnLoss)
-	}
-	return nil
-}
-
 // Keys are the options beside id, type, filePath and mode.
-func (excelType) Keys() []string { return []string{"onLoss"} }
+func (excelType) Keys() []string { return []string{"onLoss", "summary", "columns"} }
 
 func (excelType) Check(d *pipeline.Destination) error {
-	var o excelOptions
-	err := o.read(d.Options)
+	_, err := readExcelOptions(d.Options)
 	if strings.TrimSpace(d.FilePath) == "" {
-		err = errors.Join(err, errors.New("filePath is missing: give the path of the workbook, such as D:/Reports/{jobName}.xlsx"))
+		err = errors.Join(err, problem{"filePath", errors.New("filePath is missing: give the path of the workbook, such as D:/Reports/{jobName}.xlsx")})
 	} else if !strings.EqualFold(filepath.Ext(d.FilePath), ".xlsx") {
-		err = errors.Join(err, fmt.Errorf("filePath %q: a workbook's name ends in .xlsx, or Excel does not open it", d.FilePath))
+		err = errors.Join(err, problem{"filePath", fmt.Errorf("filePath %q: a workbook's name ends in .xlsx, or Excel does not open it", d.FilePath)})
 	}
 	return errors.Join(err, checkMode(d.Mode))
 }
 
 func (excelType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-	var o excelOptions
-	if err := o.read(spec.Destination.Options); err != nil {
+	o, err := readExcelOptions(spec.Destination.Options)
+	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("destination %s: %w", spec.Destination.ID, err))
+	}
+	if spec.Log == nil {
+		spec.Log = slog.New(slog.DiscardHandler)
 	}
 	loc, err := spec.Manifest.Location()
 	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("destination %s: time zone %q: %w", spec.Destination.ID, spec.Manifest.TimeZone, err))
 	}
-	return &excelSink{
+	s := &excelSink{
 		manifest: spec.Manifest,
 		only:     spec.Destination.Query,
-		options:  xlsx.Options{Location: loc, FailOnLoss: o.OnLoss == "fail"},
-		artifact: artifact.New(artifactSpec(spec)),
-	}, nil
+		options:  o,
+		location: loc,
+		log:      spec.Log,
+	}
+	as := artifactSpec(spec)
+	as.Inspect = s.inspect
+	s.artifact = artifact.New(as)
+	return s, nil
 }
 
 // excelSink writes one workbook. A part is a file per query of finished, compressed sheet XML, so that a commit only copies.
 type excelSink struct {
 	manifest *pipeline.Manifest
 	only     *int // the query it takes; all if nil
-	options  xlsx.Options
+	options  excelOptions
+	location *time.Location
 	artifact *artifact.Artifact
-	book     *xlsx.Workbook // what is committed
-	names    []string       // of the sheets, see slot
-	slots    []int          // by connection, where its names begin
+	log      *slog.Logger
+	book     *xlsx.Workbook     // what is committed
+	names    excelNames         // of the sheets
+	slots    map[excelPlace]int // into names
+	known    excelLore          // of the sheets committed, for the Summary
+	bands    []summaryBand      // of the last Summary
+	report   *pipeline.Report   // the last one published; nil before
 }
 
-// excelState is the artifact's part of the commit record. The names are reserved when the run begins, for all
-// connections of the job in order, so that neither a crash nor the order of finishing changes one; a resume adds those
-// of added connections.
+// excelState is the artifact's part of the commit record.
 type excelState struct {
 	Artifact artifact.State `json:"artifact"`
-	Names    []string       `json:"names"`
+	excelNames
 }
 
 // Claim reads the workbook's structure back from the committed file: the record need not repeat it.
 func (s *excelSink) Claim(ctx context.Context, token string, state json.RawMessage, parts []pipeline.PartState) (json.RawMessage, error) {
-	var old excelState
+	var old *excelState
 	var oldArtifact *artifact.State
 	if len(state) > 0 {
-		if err := json.Unmarshal(state, &old); err != nil {
+		old = &excelState{}
+		if err := json.Unmarshal(state, old); err != nil {
 			return nil, pipeline.Permanent(fmt.Errorf("claim %s: the recorded state: %w", s.artifact.Path(), err))
 		}
 		oldArtifact = &old.Artifact
@@ -120,8 +121,16 @@ func (s *excelSink) Claim(ctx context.Context, token string, state json.RawMessa
 	if s.book, err = s.load(st); err != nil {
 		return nil, err
 	}
-	if err := s.reserve(old.Names); err != nil {
+	if old != nil {
+		s.names = old.excelNames
+	} else {
+		s.names = s.firstNames()
+	}
+	if err := s.reserve(); err != nil {
 		return nil, err
+	}
+	if s.options.summary {
+		s.learn()
 	}
 	return s.state(st)
 }
@@ -129,65 +138,47 @@ func (s *excelSink) Claim(ctx context.Context, token string, state json.RawMessa
 // load reads the committed workbook from the private file that Claim has just made and proven.
 func (s *excelSink) load(st artifact.State) (*xlsx.Workbook, error) {
 	properties := xlsx.Properties{Title: s.manifest.JobName, Creator: "fanmill", Application: "fanmill"}
-	if st.Length == 0 {
-		return xlsx.New(properties), nil
-	}
 	public := s.artifact.Path()
-	f, err := os.Open(filepath.Join(filepath.Dir(public), ".fanmill", filepath.Base(public), st.Dir, st.Which))
-	if err != nil {
-		return nil, pipeline.Transient(fmt.Errorf("open the committed copy of %s: %w", public, err))
+	book := xlsx.New(properties)
+	if st.Length > 0 {
+		f, err := os.Open(filepath.Join(filepath.Dir(public), ".fanmill", filepath.Base(public), st.Dir, st.Which))
+		if err != nil {
+			return nil, pipeline.Transient(fmt.Errorf("open the committed copy of %s: %w", public, err))
+		}
+		defer f.Close()
+		if book, err = xlsx.Load(f, st.Length, properties); err != nil {
+			return nil, pipeline.Permanent(fmt.Errorf("%s: %w", public, err))
+		}
 	}
-	defer f.Close()
-	book, err := xlsx.Load(f, st.Length, properties)
+	book, err := book.WithFormats(s.options.columns.formats()...)
 	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("%s: %w", public, err))
 	}
 	return book, nil
 }
 
-// reserve names the sheets of all connections, after those that were named before.
-func (s *excelSink) reserve(names []string) error {
-	var bases []string
-	s.slots = s.slots[:0]
-	for _, c := range s.manifest.Connections {
-		s.slots = append(s.slots, len(bases))
-		for q, query := range c.Queries {
-			switch {
-			case s.only != nil && *s.only != q:
-			case s.only != nil || len(c.Queries) == 1:
-				bases = append(bases, c.Name)
-			case query.Name != "":
-				bases = append(bases, c.Name+" "+query.Name)
-			default:
-				bases = append(bases, c.Name+" "+strconv.Itoa(q+1))
-			}
-		}
+// inspect refuses to append to a workbook that another program made or saved: what this one does not know it could not carry on.
+func (s *excelSink) inspect(r io.ReaderAt, size int64) error {
+	_, err := xlsx.Load(r, size, xlsx.Properties{})
+	if err == nil {
+		return nil
 	}
-	if len(names) > len(bases) {
-		return pipeline.Permanent(fmt.Errorf("%s: %d sheets are reserved, the job has %d: start the run anew, without --resume", s.artifact.Path(), len(names), len(bases)))
+	public := s.artifact.Path()
+	if !errors.Is(err, xlsx.ErrNotOurs) {
+		return pipeline.Transient(fmt.Errorf("read %s: %w", public, err))
 	}
-	reserved := names
-	for i := range s.book.Sheets() { // also those that a roll-over made
-		_, name := s.book.Sheet(i)
-		reserved = append(reserved[:len(reserved):len(reserved)], name)
+	whose := "was not made by fanmill, or another program has saved it since"
+	if xlsx.Marked(r, size) {
+		whose = "was saved by another program, such as Excel, since fanmill wrote it"
 	}
-	s.names = append(names[:len(names):len(names)], xlsx.SheetNames(reserved, bases[len(names):])...)
-	return nil
-}
-
-// slot is where the name of a connection's query stands.
-func (s *excelSink) slot(connection, query int) int {
-	if s.only != nil {
-		return s.slots[connection]
-	}
-	return s.slots[connection] + query
+	return pipeline.Permanent(fmt.Errorf("%s %s, and sheets can be appended to fanmill's own workbooks only: rename that file, give the destination another filePath, or use mode \"replace\" (%w)", public, whose, err))
 }
 
 // takes reports whether the workbook has sheets for the query.
 func (s *excelSink) takes(query int) bool { return s.only == nil || *s.only == query }
 
 func (s *excelSink) state(st artifact.State) (json.RawMessage, error) {
-	return json.Marshal(excelState{Artifact: st, Names: s.names})
+	return json.Marshal(excelState{st, s.names})
 }
 
 func (s *excelSink) Adopted(ctx context.Context) error { return s.artifact.Adopted(ctx) }
@@ -197,37 +188,45 @@ func (s *excelSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMe
 	var files []*artifact.Part
 	for _, p := range parts {
 		part := p.(*excelPart)
-		sheets = append(sheets, part.sheets()...)
+		more, err := part.sheets()
+		if err != nil {
+			return nil, err
+		}
+		sheets = append(sheets, more...)
 		for i := range part.queries {
 			if f := part.queries[i].file; f != nil {
 				files = append(files, f)
 			}
 		}
 	}
-	before, after := s.book, s.book // the closure is called again for the second private file
-	st, err := s.artifact.Append(func(w io.Writer) (err error) {
-		after, err = before.Append(w, sheets)
-		return err
-	}, files...)
+	addition, err := s.book.WithPage(s.progress(parts)).Add(sheets)
+	if err != nil {
+		return nil, pipeline.Permanent(err)
+	}
+	st, err := s.artifact.Append(addition.Write, files...)
 	if err != nil {
 		return nil, err
 	}
-	s.book = after
+	s.book = addition.Workbook()
 	return s.state(st)
 }
 
 func (s *excelSink) Publish(ctx context.Context, r *pipeline.Report) error {
-	return s.artifact.Publish(ctx, r)
+	s.report = r
+	return s.artifact.Publish(ctx, ofQuery(r, s.manifest, s.only))
 }
 
-// Finish copies the workbook without what later commits made obsolete.
-func (s *excelSink) Finish(context.Context, *pipeline.Report) (json.RawMessage, error) {
+// Finish copies the workbook without what later commits made obsolete. It keeps the facts of this run's sheets: a resume may
+// add a connection, and the Summary is written anew then.
+func (s *excelSink) Finish(_ context.Context, r *pipeline.Report) (json.RawMessage, error) {
+	book := s.book.WithPage(s.final(r)).WithoutFacts(s.names.Series)
 	st, err := s.artifact.Finish(func(w io.Writer, committed io.ReaderAt, length int64) error {
-		if length == 0 { // no connection got through: the one empty sheet that a workbook must have
-			_, err := s.book.Append(w, nil)
-			return err
+		var err error
+		if length == 0 { // no connection got through: the one sheet that a workbook must have
+			_, err = book.Append(w, nil)
+		} else {
+			_, err = book.Compact(committed, w)
 		}
-		_, err := s.book.Compact(committed, w)
 		return err
 	})
 	if err != nil {
@@ -237,11 +236,14 @@ func (s *excelSink) Finish(context.Context, *pipeline.Report) (json.RawMessage, 
 }
 
 func (s *excelSink) PublishFinal(ctx context.Context, r *pipeline.Report) error {
-	return s.artifact.PublishFinal(ctx, r)
+	return s.artifact.PublishFinal(ctx, ofQuery(r, s.manifest, s.only))
 }
 
 func (s *excelSink) Clean(_ context.Context, keepPrevious bool) error {
 	return s.artifact.Clean(keepPrevious)
 }
+
+// Retire drops what the finished workbook of a connection no longer needs.
+func (s *excelSink) Retire() error { return s.artifact.Retire() }
 
 func (s *excelSink) Close() error { return s.artifact.Close() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
@@ -17,6 +18,7 @@ type excelPart struct {
 	sink    *excelSink
 	id      pipeline.PartID
 	queries []excelQuery
+	unknown []string // columns that the options name and no query returns
 }
 
 // excelQuery is one query's sheets, one after the other in its file. A query that the workbook does not take has none.
@@ -25,6 +27,7 @@ type excelQuery struct {
 	file     *artifact.Part
 	segments xlsx.Segments
 	losses   []pipeline.Loss
+	totals   []xlsx.Total // see xlsx.Encoder.TotalColumns
 }
 
 // excelPartState describes a part's files.
@@ -38,6 +41,7 @@ type excelQueryState struct {
 	File     artifact.FileState `json:"file"`
 	Segments xlsx.Segments      `json:"segments,omitempty"`
 	Losses   []pipeline.Loss    `json:"losses,omitempty"`
+	Totals   []xlsx.Total       `json:"totals,omitempty"`
 }
 
 func readExcelPart(p pipeline.PartState) (excelPartState, error) {
@@ -60,7 +64,7 @@ func (s *excelSink) newPart(id pipeline.PartID, o *pipeline.Opening) (*excelPart
 	if want := len(s.manifest.Connections[id.Connection].Queries); len(o.Queries) != want {
 		return nil, &pipeline.RejectError{Reason: fmt.Sprintf("the connection sent %d results, the job has %d queries", len(o.Queries), want)}
 	}
-	p := &excelPart{sink: s, id: id, queries: make([]excelQuery, len(o.Queries))}
+	p := &excelPart{sink: s, id: id, queries: make([]excelQuery, len(o.Queries)), unknown: s.options.columns.unknown(o)}
 	for q := range o.Queries {
 		if !s.takes(q) {
 			continue
@@ -69,9 +73,12 @@ func (s *excelSink) newPart(id pipeline.PartID, o *pipeline.Opening) (*excelPart
 		if err != nil {
 			return nil, pipeline.Permanent(err)
 		}
-		if p.queries[q].encoder, err = xlsx.NewEncoder(cols, s.options); err != nil {
+		encoder, err := xlsx.NewEncoder(cols, xlsx.Options{Location: s.location, FailOnLoss: s.options.failOnLoss, Totals: s.options.summary,
+			Layout: s.options.columns.layout(cols), Formats: s.book.Formats()})
+		if err != nil {
 			return nil, &pipeline.RejectError{Reason: err.Error()}
 		}
+		p.queries[q].encoder, p.queries[q].totals = encoder, encoder.NewTotals()
 	}
 	return p, nil
 }
@@ -105,7 +112,10 @@ func (s *excelSink) Reopen(state pipeline.PartState) (pipeline.Part, error) {
 	for i := range ps.Queries {
 		from := &ps.Queries[i]
 		to := &p.queries[from.Query]
-		to.segments, to.losses = from.Segments, from.Losses
+		if to.encoder == nil || len(from.Totals) != len(to.totals) {
+			return nil, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d does not fit the options of its destination: start the run anew, without --resume", state.Connection))
+		}
+		to.segments, to.losses, to.totals = from.Segments, from.Losses, from.Totals
 		if to.file, err = s.artifact.ReopenPart(from.File); err != nil {
 			return nil, err
 		}
@@ -160,6 +170,9 @@ func (q *excelQuery) append(c *xlsx.Chunk) error {
 	for _, l := range c.Losses {
 		q.losses = addLoss(q.losses, pipeline.Loss(l))
 	}
+	for i := range c.Totals {
+		q.totals[i].Add(&c.Totals[i])
+	}
 	c.Release()
 	return nil
 }
@@ -186,7 +199,7 @@ func (p *excelPart) Sync() (json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		ps.Queries = append(ps.Queries, excelQueryState{Query: i, File: f, Segments: q.segments, Losses: q.losses})
+		ps.Queries = append(ps.Queries, excelQueryState{Query: i, File: f, Segments: q.segments, Losses: q.losses, Totals: q.totals})
 	}
 	return json.Marshal(ps)
 }
@@ -198,11 +211,7 @@ func (p *excelPart) Finish() error {
 		if q.file == nil {
 			continue
 		}
-		rows := int64(0)
-		for _, s := range q.segments {
-			rows += s.Rows
-		}
-		if err := q.append(q.encoder.Tail(rows)); err != nil {
+		if err := q.append(q.encoder.Tail(q.rows())); err != nil {
 			return err
 		}
 		if err := q.file.Close(); err != nil {
@@ -233,8 +242,24 @@ func (p *excelPart) Losses() []pipeline.Loss {
 	return out
 }
 
+// Notes names what of the options did nothing.
+func (p *excelPart) Notes() []string {
+	if len(p.unknown) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("the options name columns that it does not return: %s", strings.Join(p.unknown, ", "))}
+}
+
+// rows counts the rows of a query.
+func (q *excelQuery) rows() (n int64) {
+	for _, s := range q.segments {
+		n += s.Rows
+	}
+	return n
+}
+
 // sheets are the part's finished sheets on their way into the workbook.
-func (p *excelPart) sheets() []xlsx.NewSheet {
+func (p *excelPart) sheets() ([]xlsx.NewSheet, error) {
 	var out []xlsx.NewSheet
 	for i := range p.queries {
 		q := &p.queries[i]
@@ -245,16 +270,24 @@ func (p *excelPart) sheets() []xlsx.NewSheet {
 		for _, segment := range q.segments {
 			at := offset
 			offset += segment.Length
-			out = append(out, xlsx.NewSheet{
+			n := xlsx.NewSheet{
+				Series:  p.sink.names.Series,
 				Order:   [3]int{p.id.Connection, i, segment.Sheet},
-				Name:    xlsx.RollOver(p.sink.names, p.sink.slot(p.id.Connection, i), segment.Sheet),
+				Name:    p.sink.sheetName(p.id.Connection, i, segment.Sheet),
 				Columns: q.encoder.Columns(),
 				Segment: segment,
 				Open:    func() (io.ReadCloser, error) { return openSegment(q.file, at, segment.Length) },
-			})
+			}
+			if segment.Sheet == 0 && p.sink.options.summary {
+				var err error
+				if n.Facts, err = json.Marshal(q.facts()); err != nil {
+					return nil, pipeline.Permanent(err)
+				}
+			}
+			out = append(out, n)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // openSegment reads one sheet of a part file, whose size is checked as a whole.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -29,17 +30,20 @@ const (
 	pgCancelEvery    = 100 * time.Millisecond
 )
 
-// A branch that vanishes without a word (power, a cut line) is noticed after about 70 seconds. A query that merely takes
-// its time is not affected: its server's kernel answers.
-var pgKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 4}
+// The transaction that all queries of a session run in: nothing they call can write. Behind a pooler that lends its server
+// connections by the transaction (PgBouncer's pool_mode=transaction) it keeps one server for all that follows, so that the
+// unnamed statement that a query is described with is there when it is run.
+const (
+	pgBegin         = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY`
+	pgBeginSnapshot = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY` // all queries see what was committed when pgSettings ran
+)
 
-// pgBegin opens the transaction that all queries run in: nothing they call can write. Its settings end with it, so that a
+// pgSettings are those of the transaction. They end with it, so that a
 // pooler's next client does not inherit them, and fix the text of the types that come as text. The time zone, the order of
 // day and month in the DateStyle and lc_monetary are left alone: they decide what a query means and which currency a
 // money column is in. A setting that an older server lacks is left out. A session waits, idle in its transaction, while
 // destinations are slow; a server's limit for that must not end it.
-const pgBegin = `BEGIN READ ONLY;
-SELECT set_config(name, value, true) FROM (VALUES
+const pgSettings = `SELECT set_config(name, value, true) FROM (VALUES
 	('client_encoding', 'UTF8'),
 	('DateStyle', 'ISO'),
 	('IntervalStyle', 'postgres'),
@@ -50,18 +54,32 @@ SELECT set_config(name, value, true) FROM (VALUES
 	('idle_in_transaction_session_timeout', '0')) AS s (name, value)
 WHERE lower(name) IN (SELECT lower(p.name) FROM pg_settings p)`
 
+// Encodings of texts. A database whose encoding is SQL_ASCII holds whatever bytes its programs have written.
+const (
+	pgUTF8       = "UTF8"
+	pgNoEncoding = "SQL_ASCII"
+)
+
 // Open implements pipeline.Driver. dsn is a postgres:// URL or a list of key=value as libpq has them.
-func (postgres) Open(ctx context.Context, dsn string, queries []pipeline.Query) (pipeline.Session, error) {
-	config, err := pgParseDSN(dsn)
+func (postgres) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, error) {
+	config, err := pgParseDSN(r.DSN)
 	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("open postgres: %w", err))
 	}
+	secrets := pgSecrets(r.DSN, config)
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, pgError("connect to postgres", err, pgSecrets(dsn, config))
+		return nil, pgError(ctx, "connect to postgres", err, secrets)
 	}
-	s := &pgSession{conn: conn, queries: queries, secrets: pgSecrets(dsn, config)}
-	if err := s.describe(ctx); err != nil {
+	s := &pgSession{conn: conn, queries: r.Queries, secrets: secrets}
+	err = s.begin(ctx, r.Snapshot)
+	for q := 0; q < len(r.Queries) && err == nil; q++ {
+		err = s.describe(ctx, q)
+	}
+	if err == nil {
+		err = s.takeOver(ctx)
+	}
+	if err != nil {
 		_ = s.Close()
 		return nil, err
 	}
@@ -70,54 +88,101 @@ func (postgres) Open(ctx context.Context, dsn string, queries []pipeline.Query) 
 
 // pgSession is one connection inside one transaction.
 type pgSession struct {
-	conn    *pgconn.PgConn
-	net     net.Conn
-	wire    *wire
-	queries []pipeline.Query
-	results []pgResult
-	secrets []string
-	running bool // a query may still run on the server
+	conn     *pgconn.PgConn
+	net      net.Conn
+	wire     *wire
+	queries  []pipeline.Query
+	results  []pgResult
+	secrets  []string
+	encoding string // of texts: pgUTF8 or pgNoEncoding
+	running  bool   // a query may still run on the server
 }
 
-// pgResult is what a query returns.
+// pgResult is a query as it is sent, and what it returns.
 type pgResult struct {
+	sql     string
+	args    [][]byte // in their text form; nil is NULL
 	fields  []pgconn.FieldDescription
 	columns []columnar.Column
 	codings []pgCoding
 	formats []int16
 }
 
-// describe begins the transaction and asks the server for the columns of every query, without running one.
-func (s *pgSession) describe(ctx context.Context) error {
-	if _, err := s.conn.Exec(ctx, pgBegin).ReadAll(); err != nil {
-		return pgError("begin a read-only transaction", err, s.secrets)
+// begin opens the transaction.
+func (s *pgSession) begin(ctx context.Context, snapshot bool) error {
+	how := pgBegin
+	if snapshot {
+		how = pgBeginSnapshot
 	}
-	for q := range s.queries {
-		// The unnamed statement: no name can collide behind a pooler.
-		d, err := s.conn.Prepare(ctx, "", s.queries[q].SQL, nil)
-		if err != nil {
-			return pgError("describe "+queryLabel(s.queries, q), err, s.secrets)
-		}
-		if len(d.ParamOIDs) > 0 {
-			return pipeline.Permanent(fmt.Errorf("describe %s: it has parameters ($1, ...), and there are no values for them", queryLabel(s.queries, q)))
-		}
-		if len(d.Fields) == 0 {
-			return pipeline.Permanent(fmt.Errorf("describe %s: it returns no columns; only a query that returns rows can be delivered", queryLabel(s.queries, q)))
-		}
-		s.results = append(s.results, newPGResult(d.Fields))
+	settings := pgSettings
+	if s.encoding = pgUTF8; s.conn.ParameterStatus("server_encoding") == pgNoEncoding {
+		// Its texts are bytes, which the server would refuse to send where they are not UTF-8.
+		s.encoding = pgNoEncoding
+		settings += "; SET LOCAL client_encoding = " + pgNoEncoding
 	}
+	if _, err := s.conn.Exec(ctx, how+";"+settings).ReadAll(); err != nil {
+		return pgError(ctx, "begin a read-only transaction", err, s.secrets)
+	}
+	return nil
+}
+
+// describe asks the server for the columns of a query, without running it. The server infers the types of the parameters from
+// where they stand, as psql's \bind and every driver's text form have it.
+func (s *pgSession) describe(ctx context.Context, q int) error {
+	query, label := &s.queries[q], queryLabel(s.queries, q)
+	sql, args := bindArgs(query.SQL, query.Args, postgresDialect, func(n int, _ string) string { return "$" + strconv.Itoa(n) })
+	if len(args) > 0 && pgNumbered(query.SQL) {
+		return pipeline.Permanent(fmt.Errorf("describe %s: it has parameters by number ($1, ...) beside those by name (:%s): name them all", label, args[0].Name))
+	}
+	// The unnamed statement: no name can collide behind a pooler.
+	d, err := s.conn.Prepare(ctx, "", sql, nil)
+	if err != nil {
+		var server *pgconn.PgError
+		if len(args) > 0 && errors.As(err, &server) {
+			server.Position = 0 // counts in the text with the placeholders, which nobody wrote
+		}
+		return pgError(ctx, "describe "+label, hinted{err, strangeParams(query.SQL, query.Args, postgresDialect)}, s.secrets)
+	}
+	switch {
+	case len(d.ParamOIDs) != len(args):
+		err = errors.New("it has parameters by number ($1, ...), and there are no values for them: name them (:from) and give the job params of these names")
+	case len(d.Fields) == 0:
+		err = errors.New("it returns no columns; only a query that returns rows can be delivered")
+	}
+	if err != nil {
+		return pipeline.Permanent(fmt.Errorf("describe %s: %w", label, err))
+	}
+	r := newPGResult(d.Fields, s.encoding)
+	r.sql = sql
+	for _, a := range args {
+		var text []byte
+		if a.Type != pipeline.ArgNull {
+			text = append([]byte{}, a.Text...) // "" is not NULL
+		}
+		r.args = append(r.args, text)
+	}
+	s.results = append(s.results, r)
+	return nil
+}
+
+// takeOver takes the socket out of pgconn's hands once both sides agree that nothing is on the way.
+func (s *pgSession) takeOver(ctx context.Context) error {
 	if err := s.conn.SyncConn(ctx); err != nil {
-		return pgError("describe queries", err, s.secrets)
+		return pgError(ctx, "describe queries", err, s.secrets)
 	}
 	s.net = s.conn.Conn()
 	s.wire = newWire(s.net)
 	return nil
 }
 
-func newPGResult(fields []pgconn.FieldDescription) pgResult {
+func newPGResult(fields []pgconn.FieldDescription, encoding string) pgResult {
 	r := pgResult{fields: fields}
 	for i := range fields {
 		c, coding := pgColumn(&fields[i])
+		c.Name = columnName(c.Name, i)
+		if coding == pgText && encoding == pgNoEncoding {
+			coding = pgRaw
+		}
 		r.columns = append(r.columns, c)
 		r.codings = append(r.codings, coding)
 		r.formats = append(r.formats, coding.format())
@@ -127,6 +192,9 @@ func newPGResult(fields []pgconn.FieldDescription) pgResult {
 
 // Columns implements pipeline.Session.
 func (s *pgSession) Columns(q int) []columnar.Column { return s.results[q].columns }
+
+// Server implements pipeline.Session.
+func (s *pgSession) Server() string { return "PostgreSQL " + s.conn.ParameterStatus("server_version") }
 
 // Stream implements pipeline.Session.
 func (s *pgSession) Stream(ctx context.Context, q int, b *columnar.Builder, due func(*columnar.Builder) bool, emit func(*columnar.Builder) error) error {
@@ -145,10 +213,8 @@ func (s *pgSession) Stream(ctx context.Context, q int, b *columnar.Builder, due 
 		return nil
 	case errors.As(err, new(emitError)):
 		return fmt.Errorf("%s: %w", queryLabel(s.queries, q), errors.Unwrap(err))
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %w", queryLabel(s.queries, q), ctx.Err())
 	default:
-		return pgError(queryLabel(s.queries, q), err, s.secrets)
+		return pgError(ctx, queryLabel(s.queries, q), err, s.secrets)
 	}
 }
 
@@ -164,8 +230,8 @@ func (s *pgSession) execute(q int) error {
 	var buf []byte
 	var err error
 	for _, m := range []pgproto3.FrontendMessage{
-		&pgproto3.Parse{Query: s.queries[q].SQL},
-		&pgproto3.Bind{ResultFormatCodes: s.results[q].formats},
+		&pgproto3.Parse{Query: s.results[q].sql},
+		&pgproto3.Bind{Parameters: s.results[q].args, ResultFormatCodes: s.results[q].formats},
 		&pgproto3.Describe{ObjectType: 'P'},
 		&pgproto3.Execute{},
 		&pgproto3.Sync{},
@@ -215,6 +281,14 @@ func (s *pgSession) rows(q int, b *columnar.Builder, due func(*columnar.Builder)
 			if m.SeverityUnlocalized == "FATAL" || m.SeverityUnlocalized == "PANIC" {
 				return failed // the server hangs up now
 			}
+		case msgParameterStatus:
+			var m pgproto3.ParameterStatus
+			if err := m.Decode(body); err != nil {
+				return err
+			}
+			if m.Name == "client_encoding" && m.Value != s.encoding {
+				return pipeline.Permanent(fmt.Errorf("it sets client_encoding to %s, and texts are read as %s: leave that out", m.Value, s.encoding))
+			}
 		case msgReadyForQuery:
 			s.running = false
 			if failed != nil {
@@ -225,7 +299,7 @@ func (s *pgSession) rows(q int, b *columnar.Builder, due func(*columnar.Builder)
 			}
 			return nil
 		case msgParseComplete, msgBindComplete, msgCommandComplete, msgEmptyQuery, msgNoData, msgParameterDescription,
-			msgNotice, msgParameterStatus, msgNotification, msgNegotiateVersion:
+			msgNotice, msgNotification, msgNegotiateVersion:
 		default:
 			return fmt.Errorf("message %q breaks the protocol", kind)
 		}

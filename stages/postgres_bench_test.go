@@ -25,9 +25,6 @@ insert into sale select n, 'INV-' || lpad(n::text, 8, '0'), '27AAPFU0939F1ZV', '
 	from generate_series(1, 300000) as n`
 )
 
-// batchBytes is what the pipeline cuts batches at.
-const batchBytes = 1 << 20
-
 func benchDatabase(b *testing.B) (*testdb.PG, string) {
 	pg := testdb.Postgres(b)
 	dsn := pg.NewDatabase(b)
@@ -42,7 +39,7 @@ func reportRows(b *testing.B) {
 
 // discard streams one query and throws the batches away; encode also makes the message of each.
 func discard(ctx context.Context, driver, dsn, query string, encode bool) (rows int, err error) {
-	s, err := stages.Drivers()[driver].Open(ctx, dsn, []pipeline.Query{{SQL: query}})
+	s, err := stages.Drivers()[driver].Open(ctx, pipeline.Request{DSN: dsn, Queries: []pipeline.Query{{SQL: query}}})
 	if err != nil {
 		return 0, err
 	}
@@ -59,8 +56,6 @@ func discard(ctx context.Context, driver, dsn, query string, encode bool) (rows 
 	})
 	return rows, err
 }
-
-func full(b *columnar.Builder) bool { return b.Bytes() >= batchBytes }
 
 func benchStage(b *testing.B, driver, dsn string, encode bool) {
 	b.ReportAllocs()

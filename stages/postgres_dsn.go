@@ -1,10 +1,12 @@
 package stages
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -34,15 +36,70 @@ func pgParseDSN(dsn string) (*pgconn.Config, error) {
 	if err != nil {
 		return nil, pgParseError(dsn, err)
 	}
+	if err := pgOwnSettings(config); err != nil {
+		return nil, err
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = pgConnectTimeout
 	}
-	dialer := net.Dialer{KeepAliveConfig: pgKeepAlive, Timeout: config.ConnectTimeout}
+	dialer := net.Dialer{KeepAliveConfig: keepAlive, Timeout: config.ConnectTimeout}
 	config.DialFunc = dialer.DialContext
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "fanmill"
 	}
 	return config, nil
+}
+
+// pgOwnSettings takes those keys out of a DSN that are not the server's, which would refuse them: libpq's lowest TLS version, which
+// pgconn does not know, and those of pgx and its pool, which people copy from other programs.
+func pgOwnSettings(config *pgconn.Config) error {
+	take := func(key string) string {
+		v := config.RuntimeParams[key]
+		delete(config.RuntimeParams, key)
+		return v
+	}
+	switch mode := take("default_query_exec_mode"); mode {
+	case "", "cache_statement", "cache_describe", "describe_exec", "exec":
+		// All the same here: unnamed statements within one transaction, which need no cache and which every pooler carries.
+	case "simple_protocol":
+		return errors.New("the DSN: default_query_exec_mode=simple_protocol cannot be done: a query's columns are asked for before it runs, which only the extended " +
+			"protocol can do; leave the setting out: no prepared statement outlives its transaction, so that pool_mode=transaction needs nothing special")
+	default:
+		return errors.New("the DSN: default_query_exec_mode is none of cache_statement, cache_describe, describe_exec, exec; leave it out")
+	}
+	for key := range config.RuntimeParams {
+		if strings.HasPrefix(key, "pool_") || key == "statement_cache_capacity" || key == "description_cache_capacity" {
+			delete(config.RuntimeParams, key)
+		}
+	}
+	lowest := take("ssl_min_protocol_version")
+	if lowest == "" {
+		return nil
+	}
+	version, ok := map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11, "TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13}[lowest]
+	if !ok {
+		return errors.New("the DSN: ssl_min_protocol_version is none of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3")
+	}
+	pgLowerTLS(config.TLSConfig, version)
+	for _, f := range config.Fallbacks {
+		pgLowerTLS(f.TLSConfig, version)
+	}
+	return nil
+}
+
+// pgLowerTLS accepts servers from a version on. Those before TLS 1.2 know no key exchange that Go still offers by itself.
+func pgLowerTLS(c *tls.Config, version uint16) {
+	if c == nil {
+		return
+	}
+	if c.MinVersion = version; version >= tls.VersionTLS12 {
+		return
+	}
+	for _, suites := range [][]*tls.CipherSuite{tls.CipherSuites(), tls.InsecureCipherSuites()} {
+		for _, suite := range suites {
+			c.CipherSuites = append(c.CipherSuites, suite.ID)
+		}
+	}
 }
 
 // pgParseError says what is wrong without pgconn's own text, which quotes the DSN.
@@ -98,4 +155,18 @@ func pgSecrets(dsn string, config *pgconn.Config) []string {
 		}
 	}
 	return kept
+}
+
+func (postgres) unreadable(dsn string) error {
+	_, err := pgParseDSN(dsn)
+	return only(err, errPGDSN)
+}
+
+// Host implements pipeline.Driver. Of several hosts the first counts.
+func (postgres) Host(dsn string) string {
+	config, err := pgParseDSN(dsn)
+	if err != nil || strings.HasPrefix(config.Host, "/") {
+		return ""
+	}
+	return strings.ToLower(net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))))
 }

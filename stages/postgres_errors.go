@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -14,30 +15,44 @@ import (
 )
 
 // pgError classifies an error of op, with the database's own message and without secrets. What has no SQLSTATE is trouble on
-// the way: refused, reset, timed out, a name that did not resolve (branches behind a VPN come back), all worth another try.
-func pgError(op string, err error, secrets []string) error {
+// the way: refused, reset, timed out, a name that did not resolve (branches behind a VPN come back), all worth another try. Once
+// ctx has ended, that is the error.
+func pgError(ctx context.Context, op string, err error, secrets []string) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
 	var server *pgconn.PgError
 	var cert *tls.CertificateVerificationError
 	var host x509.HostnameError
 	var large rowTooLarge
 	switch {
 	case errors.As(err, &server):
-		err = redacted(fmt.Errorf("%s: %w", op, pgServerError{server}), secrets)
-		if pgTransient(server.Code) {
+		var hint hinted
+		errors.As(err, &hint)
+		err = redacted(fmt.Errorf("%s: %w%s%s", op, pgServerError{server}, pgAdvice(server), hint.hint), secrets)
+		if pgTransient(server) {
 			return pipeline.Transient(err)
 		}
 		return pipeline.Permanent(err)
 	case errors.As(err, &cert), errors.As(err, &host):
-		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; sslrootcert names the authority to trust, sslmode=require trusts any", op, err), secrets))
+		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; sslrootcert=FILE names the authority to trust; sslmode=require trusts whoever answers, also one who pretends "+
+			"to be the server and reads along", op, err), secrets))
+	case strings.Contains(err.Error(), "server refused TLS"): // pgconn has no type for it
+		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; sslmode=disable connects without encryption: whoever is on the way can read and change the rows", op, err), secrets))
+	case strings.Contains(err.Error(), "protocol version"): // nor crypto/tls for this
+		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; ssl_min_protocol_version=TLSv1 accepts old servers, whose encryption a determined listener can break", op, err), secrets))
 	case errors.As(err, &large):
 		return pipeline.Permanent(fmt.Errorf("%s: %w", op, err))
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("%s: the server closed the connection: %w", op, err)
 	default:
-		err = fmt.Errorf("%s: %w", op, err)
+		err = fmt.Errorf("%s: %w", op, reworded(err, pgLines.Replace(err.Error())))
 	}
 	return pipeline.Transient(redacted(err, secrets))
 }
+
+// pgLines makes one line of the driver's several, one for each address that it has tried.
+var pgLines = strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", " ")
 
 // pgServerError prints a message of the server the way psql does, on one line.
 type pgServerError struct{ *pgconn.PgError }
@@ -60,10 +75,41 @@ func (e pgServerError) Error() string {
 
 func (e pgServerError) Unwrap() error { return e.PgError }
 
+// hinted is an error with something to add behind the server's words.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e hinted) Unwrap() error { return e.error }
+
+// pgAdvice names the setting that would get around an error.
+func pgAdvice(e *pgconn.PgError) string {
+	switch {
+	case e.Code == "28000" && strings.HasSuffix(e.Message, "no encryption"), e.Code == "28000" && strings.HasSuffix(e.Message, "SSL off"):
+		return "; sslmode=require encrypts, sslmode=verify-full also checks who answers"
+	case strings.Contains(e.Message, "statement pooling mode"):
+		return "; queries run in one read-only transaction: use a pool with pool_mode=transaction or session"
+	default:
+		return ""
+	}
+}
+
+// poolerRefusals are what PgBouncer says in words alone: with the same SQLSTATE, 08P01, it passes on that a server is down.
+var poolerRefusals = []string{"authentication failed", "no such database", "no such user", "no password found", "bouncer config error", "statement pooling mode", "unsupported startup parameter", "SSL required"}
+
 // pgTransient tells by its SQLSTATE whether an error may pass [PostgreSQL, appendix A]. Logins (28), missing databases (3D) and
 // tables, syntax (42), bad data (22), writes in a read-only transaction (25) and whatever else a server says stay.
-func pgTransient(code string) bool {
+func pgTransient(e *pgconn.PgError) bool {
+	code := e.Code
 	switch code {
+	case "08P01": // the protocol was broken, or a pooler speaks
+		for _, words := range poolerRefusals {
+			if strings.Contains(e.Message, words) {
+				return false
+			}
+		}
+		return true
 	case "57014", // cancelled: by a person, a timeout, or a standby that had to go on
 		"55P03", "55006", // somebody holds a lock
 		"25P03",          // idle too long in the transaction

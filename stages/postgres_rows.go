@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"fanmill/pipeline/columnar"
 )
@@ -13,6 +14,8 @@ import (
 const (
 	pgEpochDays   = 10957
 	pgEpochMicros = pgEpochDays * columnar.MicrosPerDay
+	// pgLastMicros is what 64 bits of microseconds reach, less a day: the wall clocks of zones are ahead of UTC.
+	pgLastMicros = math.MaxInt64 - pgEpochMicros - columnar.MicrosPerDay
 )
 
 // rowReader puts data rows into the columns of a batch.
@@ -97,7 +100,7 @@ func (c *rowColumn) value(v []byte) bool {
 			return false
 		}
 		micros := int64(binary.BigEndian.Uint64(v))
-		if micros > math.MaxInt64-pgEpochMicros || micros == math.MinInt64 {
+		if micros > pgLastMicros || micros == math.MinInt64 {
 			return c.widen(columnar.Text, v) // infinite, or in the last 29 years of what PostgreSQL knows
 		}
 		c.to.Long(micros + pgEpochMicros)
@@ -139,6 +142,12 @@ func (c *rowColumn) value(v []byte) bool {
 		c.to.Bytes(appendUUID(text[:0], v))
 	case pgNumeric:
 		return c.number(v)
+	case pgRaw:
+		if utf8.Valid(v) {
+			c.to.Bytes(v)
+			return true
+		}
+		c.to.AppendInPlace(func(dst []byte) []byte { return appendHex(dst, v) })
 	default:
 		return false
 	}

@@ -50,10 +50,11 @@ const (
 	pgInstant
 	pgUUID
 	pgBytea
+	pgRaw // text of a database that does not know its encoding
 )
 
 func (c pgCoding) format() int16 {
-	if c == pgText {
+	if c == pgText || c == pgRaw {
 		return formatText
 	}
 	return formatBinary

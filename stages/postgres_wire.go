@@ -30,6 +30,9 @@ const (
 	wireBuffer = 256 << 10
 	// wireLimit is the largest row that is accepted. PostgreSQL allows a gigabyte for each value; memory has to stay bounded.
 	wireLimit = 256 << 20
+	// wireText is the least length that four printable characters spell. A pooler whose server goes away in the middle of a row goes on
+	// with an error message: its text then stands where a length is read.
+	wireText = 0x20202020
 )
 
 // rowTooLarge is a message above wireLimit.
@@ -58,7 +61,7 @@ func (w *wire) next() (kind byte, body []byte, err error) {
 	}
 	kind = w.buf[w.start]
 	size := int(int32(binary.BigEndian.Uint32(w.buf[w.start+1:])))
-	if size < 4 {
+	if size < 4 || size >= wireText {
 		return 0, nil, fmt.Errorf("message %q of %d bytes breaks the protocol", kind, size)
 	}
 	if size > wireLimit {

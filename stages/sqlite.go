@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
 )
@@ -18,7 +20,7 @@ func init() { register(sqlite{}, "sqlite") }
 type sqlite struct{}
 
 const (
-	// sqliteBusyWait is how long a database that another program has locked is waited for.
+	// sqliteBusyWait is how long a database that another program has locked is waited for, if its DSN does not say.
 	sqliteBusyWait = 10 * time.Second
 	// sqliteBusyStep is how long SQLite itself waits; it does not look at a context meanwhile.
 	sqliteBusyStep = 100 * time.Millisecond
@@ -28,8 +30,11 @@ const (
 
 // Open implements pipeline.Driver. dsn is the path of a file, or a file: URI [SQLite, "URI Filenames"]. It is opened
 // read-only whatever the URI says.
-func (sqlite) Open(ctx context.Context, dsn string, queries []pipeline.Query) (pipeline.Session, error) {
-	target, err := sqliteParseDSN(dsn)
+func (sqlite) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("open sqlite database: %w", err)
+	}
+	target, err := sqliteParseDSN(r.DSN)
 	if err != nil {
 		return nil, err
 	}
@@ -37,12 +42,21 @@ func (sqlite) Open(ctx context.Context, dsn string, queries []pipeline.Query) (p
 	if err != nil {
 		return nil, err
 	}
-	s := &sqliteSession{conn: conn, queries: queries}
-	if err := s.describe(ctx); err != nil {
+	s := &sqliteSession{conn: conn, queries: r.Queries}
+	if r.Snapshot {
+		err = s.snapshot(ctx)
+	}
+	for q := 0; q < len(r.Queries) && err == nil; q++ {
+		err = s.describe(ctx, q)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
+
+// Host implements pipeline.Driver: a file is on no server.
+func (sqlite) Host(string) string { return "" }
 
 type sqliteSession struct {
 	conn    *sqliteConn
@@ -58,36 +72,47 @@ type sqliteResult struct {
 	columns []columnar.Column
 }
 
-// describe prepares every query without running one.
-func (s *sqliteSession) describe(ctx context.Context) error {
+// snapshot begins a transaction that lasts until Close. In WAL mode its state is that of the first read, and writers go on. In the
+// other modes it holds the lock that readers share, so that a writer waits: there, a snapshot that changes is not to be had.
+func (s *sqliteSession) snapshot(ctx context.Context) error {
 	defer s.conn.interruptWhen(ctx)()
-	for q := range s.queries {
-		stmt, more, err := s.conn.prepare(ctx, s.queries[q].SQL)
-		if err != nil {
-			return s.wrap(ctx, q, err)
+	for _, sql := range []string{"begin", "select count(*) from sqlite_schema"} {
+		if err := s.conn.exec(ctx, sql); err != nil {
+			return s.wrap(ctx, "begin a transaction", err)
 		}
-		if stmt == 0 {
-			return s.wrap(ctx, q, pipeline.Permanent(errors.New("the query is empty")))
-		}
-		r := sqliteResult{stmt: stmt}
-		s.results = append(s.results, r) // Close finalizes it from now on
-		switch {
-		case more:
-			err = errors.New("there is more than one statement; give each a query of its own")
-		case s.conn.parameters(stmt) > 0:
-			err = errors.New("it has parameters (?, :name, ...), and there are no values for them")
-		case s.conn.columns(stmt) == 0:
-			err = errors.New("it returns no columns; only a query that returns rows can be delivered")
-		}
-		if err != nil {
-			return s.wrap(ctx, q, pipeline.Permanent(err))
-		}
-		r.names, r.types = s.conn.describe(stmt)
-		for i, name := range r.names {
-			r.columns = append(r.columns, sqliteColumn(name, r.types[i]))
-		}
-		s.results[q] = r
 	}
+	return nil
+}
+
+// describe prepares a query, without running it, and gives it its parameters.
+func (s *sqliteSession) describe(ctx context.Context, q int) error {
+	defer s.conn.interruptWhen(ctx)()
+	label := queryLabel(s.queries, q)
+	stmt, more, err := s.conn.prepare(ctx, s.queries[q].SQL)
+	if err != nil {
+		return s.wrap(ctx, label, err)
+	}
+	if stmt == 0 {
+		return s.wrap(ctx, label, pipeline.Permanent(errors.New("the query is empty")))
+	}
+	r := sqliteResult{stmt: stmt}
+	s.results = append(s.results, r) // Close finalizes it from now on
+	switch {
+	case more:
+		err = pipeline.Permanent(errors.New("there is more than one statement; give each a query of its own"))
+	case s.conn.columns(stmt) == 0:
+		err = pipeline.Permanent(errors.New("it returns no columns; only a query that returns rows can be delivered"))
+	default:
+		err = s.conn.bind(stmt, s.queries[q].Args)
+	}
+	if err != nil {
+		return s.wrap(ctx, label, err)
+	}
+	r.names, r.types = s.conn.describe(stmt)
+	for i, name := range r.names {
+		r.columns = append(r.columns, sqliteColumn(columnName(name, i), r.types[i]))
+	}
+	s.results[q] = r
 	return nil
 }
 
@@ -95,10 +120,13 @@ func (s *sqliteSession) describe(ctx context.Context) error {
 // and every batch that holds something else widens it.
 func (s *sqliteSession) Columns(q int) []columnar.Column { return s.results[q].columns }
 
+// Server implements pipeline.Session: the library's version, since a file has none.
+func (s *sqliteSession) Server() string { return "SQLite " + sqlite3.SQLITE_VERSION }
+
 // Stream implements pipeline.Session.
 func (s *sqliteSession) Stream(ctx context.Context, q int, b *columnar.Builder, due func(*columnar.Builder) bool, emit func(*columnar.Builder) error) error {
 	if err := ctx.Err(); err != nil {
-		return s.wrap(ctx, q, err)
+		return s.wrap(ctx, queryLabel(s.queries, q), err)
 	}
 	defer s.conn.interruptWhen(ctx)()
 	r := &s.results[q]
@@ -125,7 +153,7 @@ func (s *sqliteSession) Stream(ctx context.Context, q int, b *columnar.Builder, 
 		row, err = s.conn.step(r.stmt)
 	}
 	if err != nil {
-		return s.wrap(ctx, q, err)
+		return s.wrap(ctx, queryLabel(s.queries, q), err)
 	}
 	if err := emit(b); err != nil {
 		return fmt.Errorf("%s: %w", queryLabel(s.queries, q), err)
@@ -142,12 +170,12 @@ func (s *sqliteSession) unchanged(r *sqliteResult) error {
 	return nil
 }
 
-// wrap names the query and the file of SQLite's error, which is the context's if that has ended.
-func (s *sqliteSession) wrap(ctx context.Context, q int, err error) error {
+// wrap names what was done and the file of SQLite's error, which is the context's if that has ended.
+func (s *sqliteSession) wrap(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return fmt.Errorf("%s on %s: %w", queryLabel(s.queries, q), s.conn.path, err)
+	return fmt.Errorf("%s on %s: %w", what, s.conn.path, err)
 }
 
 // Close implements pipeline.Session.

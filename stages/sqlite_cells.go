@@ -90,16 +90,20 @@ func (c *sqliteCells) real(v float64) {
 		}
 	}
 	c.widenNumber()
-	c.one[0] = int64(math.Float64bits(v))
-	c.appendText(columnar.Float)
+	c.floatText(v)
 }
 
 func (c *sqliteCells) text(v []byte) {
 	switch c.declared.Kind {
 	case columnar.Text:
-	case columnar.Date, columnar.Time, columnar.Timestamp, columnar.Instant:
-		if n, ok := parseISO(v, c.declared.Kind); ok {
-			c.moment(n)
+	case columnar.Date:
+		if days, _, ok := parseISO(v, columnar.Date); ok {
+			c.date(days)
+			return
+		}
+	case columnar.Time, columnar.Timestamp, columnar.Instant:
+		if micros, nanos, ok := parseISO(v, c.declared.Kind); ok {
+			c.to.Moment(micros, nanos)
 			return
 		}
 	case columnar.Decimal:
@@ -143,27 +147,21 @@ func (c *sqliteCells) blob(v []byte) {
 	c.hex(v)
 }
 
-// moment appends days or microseconds, of the declared kind.
-func (c *sqliteCells) moment(n int64) {
-	switch {
-	case c.to.Kind == columnar.Date:
-		c.to.Days(int32(n))
-	case c.to.Kind == c.declared.Kind:
-		c.to.Long(n)
-	case c.declared.Kind == columnar.Date:
-		c.buf = columnar.AppendDate(c.buf[:0], n)
-		c.to.Bytes(c.buf)
-	default:
-		c.one[0] = n
-		c.appendText(c.declared.Kind)
+// date appends a day.
+func (c *sqliteCells) date(days int64) {
+	if c.to.Kind == columnar.Date {
+		c.to.Days(int32(days))
+		return
 	}
+	c.buf = columnar.AppendDate(c.buf[:0], days)
+	c.to.Bytes(c.buf)
 }
 
-// appendText appends what is in c.one, a value of this kind, as text.
-func (c *sqliteCells) appendText(kind columnar.Kind) {
-	view := columnar.View{Column: columnar.Column{Kind: kind}, Longs: c.one[:]}
-	var utc columnar.Clock
-	c.buf = view.AppendText(c.buf[:0], 0, &utc)
+// floatText appends a real as the text that a Float column has.
+func (c *sqliteCells) floatText(v float64) {
+	c.one[0] = int64(math.Float64bits(v))
+	view := columnar.View{Column: columnar.Column{Kind: columnar.Float}, Longs: c.one[:]}
+	c.buf = view.AppendText(c.buf[:0], 0, nil)
 	c.to.Bytes(c.buf)
 }
 
@@ -174,11 +172,7 @@ func (c *sqliteCells) decimalText(d decimal128.Num) {
 
 // hex appends bytes as the text that a Binary column has.
 func (c *sqliteCells) hex(v []byte) {
-	const digits = "0123456789abcdef"
-	c.buf = append(c.buf[:0], '0', 'x')
-	for _, b := range v {
-		c.buf = append(c.buf, digits[b>>4], digits[b&15])
-	}
+	c.buf = appendHex(c.buf[:0], v)
 	c.to.Bytes(c.buf)
 }
 

@@ -24,14 +24,15 @@ type sqliteStmt uintptr
 type sqliteConn struct {
 	tls  *libc.TLS
 	db   uintptr
-	path string // for messages
+	path string        // for messages
+	busy time.Duration // how long a lock is waited for
 	out  uintptr
 	lost bool // a value could not be read for want of memory
 }
 
 // sqliteOpen opens the file read-only. SQLite reads nothing of it yet.
 func sqliteOpen(t sqliteTarget) (*sqliteConn, error) {
-	c := &sqliteConn{tls: libc.NewTLS(), path: t.path}
+	c := &sqliteConn{tls: libc.NewTLS(), path: t.path, busy: t.busy}
 	c.out = c.tls.Alloc(2 * int(unsafe.Sizeof(uintptr(0))))
 	name, err := libc.CString(t.name)
 	if err != nil {
@@ -48,7 +49,7 @@ func sqliteOpen(t sqliteTarget) (*sqliteConn, error) {
 		err := c.error(rc)
 		return nil, errors.Join(fmt.Errorf("open %s: %w", t.path, err), c.close())
 	}
-	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, int32(sqliteBusyStep/time.Millisecond))
+	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, int32(min(sqliteBusyStep, t.busy)/time.Millisecond))
 	return c, nil
 }
 
@@ -89,9 +90,9 @@ func (c *sqliteConn) prepare(ctx context.Context, sql string) (stmt sqliteStmt, 
 	return stmt, more, nil
 }
 
-// patiently repeats f while another program holds the database's lock, for sqliteBusyWait.
+// patiently repeats f while another program holds the database's lock, for c.busy.
 func (c *sqliteConn) patiently(ctx context.Context, f func() int32) int32 {
-	deadline := time.Now().Add(sqliteBusyWait)
+	deadline := time.Now().Add(c.busy)
 	for {
 		rc := f()
 		if rc&0xff != sqlite3.SQLITE_BUSY || ctx.Err() != nil || time.Now().After(deadline) {
@@ -100,8 +101,18 @@ func (c *sqliteConn) patiently(ctx context.Context, f func() int32) int32 {
 	}
 }
 
-func (c *sqliteConn) parameters(s sqliteStmt) int {
-	return int(sqlite3.Xsqlite3_bind_parameter_count(c.tls, uintptr(s)))
+// exec runs a statement to its end and does not look at its rows.
+func (c *sqliteConn) exec(ctx context.Context, sql string) error {
+	stmt, _, err := c.prepare(ctx, sql)
+	if err != nil {
+		return err
+	}
+	defer c.finalize(stmt)
+	row, err := c.firstStep(ctx, stmt)
+	for row && err == nil {
+		row, err = c.step(stmt)
+	}
+	return err
 }
 
 func (c *sqliteConn) columns(s sqliteStmt) int {
@@ -215,17 +226,24 @@ func (c *sqliteConn) error(rc int32) error {
 
 // sqliteCode tells whether an error may pass, and what to do about it.
 func sqliteCode(rc int32) (transient bool, advice string) {
+	const walFolder = "in WAL mode its folder must be writable, or a program have it open, or the DSN say file:...?immutable=1 if nothing writes to it"
+	if rc == sqlite3.SQLITE_READONLY_DIRECTORY {
+		return false, ": " + walFolder
+	}
 	switch rc & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return true, ": another program has it locked"
+		return true, ": another program has it locked; file:...?busy_timeout=60000 in the DSN waits longer for it, in milliseconds"
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT,
 		sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ABORT:
 		return true, ""
 	case sqlite3.SQLITE_NOTADB:
 		return false, ": it is another kind of file, or encrypted"
 	case sqlite3.SQLITE_CANTOPEN:
-		return false, ": the file must be readable; in WAL mode its folder must be writable too, or the DSN say file:...?immutable=1 if nothing writes to it"
+		return false, ": the file must be readable; " + walFolder
 	case sqlite3.SQLITE_READONLY:
+		if rc == sqlite3.SQLITE_READONLY {
+			return false, ": databases are opened to be read only, and nothing can be written to them"
+		}
 		return false, ": a program that was writing to it ended without finishing; open it once with that program"
 	default:
 		return false, ""

@@ -7,7 +7,9 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
+	"time"
 
 	"fanmill/pipeline"
 )
@@ -16,7 +18,8 @@ import (
 type sqliteTarget struct {
 	name string
 	uri  bool
-	path string // of the file, for messages
+	path string        // of the file, for messages
+	busy time.Duration // how long a database that another program has locked is waited for
 }
 
 // sqliteParseDSN reads a DSN and looks whether its file is there: SQLite's own message would not say which one is not.
@@ -27,9 +30,12 @@ func sqliteParseDSN(dsn string) (sqliteTarget, error) {
 	if strings.ContainsRune(dsn, 0) {
 		return sqliteTarget{}, pipeline.Permanent(errors.New("open sqlite database: the DSN contains a zero byte"))
 	}
-	t := sqliteTarget{name: dsn, path: dsn}
+	t := sqliteTarget{name: dsn, path: dsn, busy: sqliteBusyWait}
 	if strings.HasPrefix(dsn, "file:") {
-		t = sqliteURI(dsn)
+		var err error
+		if t, err = sqliteURI(dsn); err != nil {
+			return t, pipeline.Permanent(fmt.Errorf("open sqlite database: %w", err))
+		}
 	}
 	// Only stat: opening and closing the file would drop the POSIX locks that this process may hold on it elsewhere.
 	st, err := os.Stat(t.path)
@@ -46,13 +52,22 @@ func sqliteParseDSN(dsn string) (sqliteTarget, error) {
 	return t, nil
 }
 
-// sqliteURI reads file:PATH?PARAMETERS. The mode is replaced: a more permissive one would be refused.
-func sqliteURI(dsn string) sqliteTarget {
+// sqliteURI reads file:PATH?PARAMETERS. The mode is replaced: a more permissive one would be refused. busy_timeout, in milliseconds,
+// is fanmill's own; other programs' libraries call it _busy_timeout.
+func sqliteURI(dsn string) (sqliteTarget, error) {
 	base, _, _ := strings.Cut(dsn, "#")
 	base, query, _ := strings.Cut(base, "?")
-	kept := []string{"mode=ro"}
+	kept, busy := []string{"mode=ro"}, sqliteBusyWait
 	for p := range strings.SplitSeq(query, "&") {
-		if p != "" && !strings.HasPrefix(p, "mode=") {
+		switch key, value, _ := strings.Cut(p, "="); key {
+		case "", "mode":
+		case "busy_timeout", "_busy_timeout":
+			ms, err := strconv.Atoi(value)
+			if err != nil || ms < 0 {
+				return sqliteTarget{}, fmt.Errorf("%s is a number of milliseconds, not %q", key, value)
+			}
+			busy = time.Duration(ms) * time.Millisecond
+		default:
 			kept = append(kept, p)
 		}
 	}
@@ -67,5 +82,5 @@ func sqliteURI(dsn string) sqliteTarget {
 	if runtime.GOOS == "windows" && len(path) > 2 && path[0] == '/' && path[2] == ':' {
 		path = path[1:] // file:///C:/branch.db
 	}
-	return sqliteTarget{name: base + "?" + strings.Join(kept, "&"), uri: true, path: path}
+	return sqliteTarget{name: base + "?" + strings.Join(kept, "&"), uri: true, path: path, busy: busy}, nil
 }

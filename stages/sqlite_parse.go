@@ -64,33 +64,33 @@ func plainNumber(b []byte) bool {
 }
 
 // parseISO reads the text forms of dates and times that SQLite documents [SQLite, "Date And Time Functions" 2] as a value of
-// kind: days for a Date, microseconds for the others. ok is false for other texts, for days that do not exist, for more
-// than microseconds, and where a zone is missing (Instant) or would be lost (the others).
-func parseISO(b []byte, kind columnar.Kind) (_ int64, ok bool) {
+// kind: days for a Date, microseconds for the others and the nanoseconds (0 to 999) beyond. ok is false for other texts, for days
+// that do not exist, for more than nanoseconds, and where a zone is missing (Instant) or would be lost (the others).
+func parseISO(b []byte, kind columnar.Kind) (v, nanos int64, ok bool) {
 	p := isoText{b: b}
 	var days, micros, east int64
 	zone := false
 	switch kind {
 	case columnar.Date:
 		days = p.date()
-		return days, p.done()
+		return days, 0, p.done()
 	case columnar.Time:
-		micros = p.clock()
-		return micros, p.done()
+		micros, nanos = p.clock()
+		return micros, nanos, p.done()
 	}
 	days = p.date()
 	if len(p.b) > 0 {
 		if p.b[0] != ' ' && p.b[0] != 'T' {
-			return 0, false
+			return 0, 0, false
 		}
 		p.b = p.b[1:]
-		micros = p.clock()
+		micros, nanos = p.clock()
 		east, zone = p.zone()
 	}
 	if zone != (kind == columnar.Instant) {
-		return 0, false
+		return 0, 0, false
 	}
-	return days*columnar.MicrosPerDay + micros - east, p.done()
+	return days*columnar.MicrosPerDay + micros - east, nanos, p.done()
 }
 
 // isoText is the text still to be read; bad is set by what does not fit, once and for all.
@@ -148,28 +148,28 @@ func (p *isoText) date() int64 {
 	return days
 }
 
-// clock reads HH:MM, HH:MM:SS or HH:MM:SS.FFF, with up to six decimals and any number of zeros behind them.
-func (p *isoText) clock() int64 {
-	micros := p.digits(2, 0, 23) * 3600_000_000
+// clock reads HH:MM, HH:MM:SS or HH:MM:SS.FFF, with up to nine decimals and any number of zeros behind them.
+func (p *isoText) clock() (micros, nanos int64) {
+	micros = p.digits(2, 0, 23) * 3600_000_000
 	p.must(':')
 	micros += p.digits(2, 0, 59) * 60_000_000
 	if !p.skip(':') {
-		return micros
+		return micros, 0
 	}
 	micros += p.digits(2, 0, 59) * 1_000_000
 	if !p.skip('.') {
-		return micros
+		return micros, 0
 	}
 	if len(p.b) == 0 || p.b[0] < '0' || p.b[0] > '9' {
 		p.bad = true
 	}
-	for unit := int64(100_000); len(p.b) > 0 && p.b[0] >= '0' && p.b[0] <= '9'; unit /= 10 {
+	for unit := int64(100_000_000); len(p.b) > 0 && p.b[0] >= '0' && p.b[0] <= '9'; unit /= 10 {
 		digit := int64(p.b[0] - '0')
 		p.bad = p.bad || unit == 0 && digit != 0
-		micros += digit * unit
+		nanos += digit * unit
 		p.b = p.b[1:]
 	}
-	return micros
+	return micros + nanos/1000, nanos % 1000
 }
 
 // zone reads Z, +HH:MM or -HH:MM, if there is one, as microseconds east of UTC.

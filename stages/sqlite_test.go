@@ -1,19 +1,76 @@
 package stages_test
 
 import (
-	"context"
+	"bytes"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"fanmill/pipeline"
+	_ "modernc.org/sqlite" // makes the databases that the tests read
+
 	"fanmill/pipeline/columnar"
-	"fanmill/stages"
 )
+
+func init() {
+	databases = append(databases, database{
+		driver:  "sqlite",
+		server:  "SQLite 3.",
+		dsn:     func(t testing.TB) string { return createSQLite(t, sqliteKinds...) },
+		hosts:   map[string]string{"branch.db": "", "file:branch.db?immutable=1": "", `C:\branches\12.db`: ""},
+		series:  func(n int) string { return fmt.Sprintf(sqliteSeries, n) },
+		endless: `with recursive t(n) as (select 1 union all select n + 1 from t) select count(*) from t`,
+		write:   "insert into t values (1) returning a",
+		params: `select :i, case when 12.5 = :d then 'equal' end, case when :day = date('2024-02-29') then 'equal' end, :txt, case when :b then 'yes' else 'no' end,
+			case when :none is null then 'null' end, :i, ':i'`,
+		noTable: "no such table: nowhere",
+		syntax:  `near "selekt": syntax error`,
+		exec: func(t testing.TB, dsn, statement string) {
+			db, err := sql.Open("sqlite", dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if _, err := db.Exec(statement); err != nil {
+				t.Fatal(err)
+			}
+		},
+	})
+}
+
+const sqliteSeries = `with recursive t(n) as (select 1 union all select n + 1 from t where n < %d) select n, n / 100.0 as amount, 'row ' || n as name from t`
+
+// A database in WAL mode, as most programs leave theirs: its owner can write while it is read.
+var sqliteKinds = []string{
+	`pragma journal_mode = wal`,
+	`create table t (a int)`,
+	`create table kinds (id int, b boolean, i bigint, f double, d decimal(14,2), day date, clock time, ts timestamp, moment timestamptz, txt text, bin blob)`,
+	`insert into kinds values
+		(1, 1, 9007199254740993, 0.1, 12.3, '2024-02-29', '23:59:59.5', '2024-02-29 12:00:00.123456', '2024-02-29T12:00:00+05:30', 'नमस्ते, "x"', x'00ff'),
+		(2, 0, -9223372036854775808, -1e300, -999999999999.99, '0001-01-01', '00:00', '1900-01-01 00:00:00', '1999-12-31 23:59:59Z', '', x''),
+		(3, null, null, null, null, null, null, null, null, null, null),
+		(4, 1, 9223372036854775807, 1e-7, 0, '9999-12-31', '12:34:56', '9999-12-31 23:59:59.999999', '2024-07-01 00:00:00.5-03:00', char(9) || 'a' || char(10), x'deadbeef')`,
+}
+
+func createSQLite(t testing.TB, statements ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "branch.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range append([]string{"create table made(x)"}, statements...) {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
 
 // A declared type decides a column's kind by its words.
 func TestSQLiteDeclaredTypes(t *testing.T) {
@@ -35,6 +92,21 @@ func TestSQLiteDeclaredTypes(t *testing.T) {
 			t.Errorf("%q is %s, want %s", types[i][0], c.Type(), types[i][1])
 		}
 	}
+}
+
+// A name that is not UTF-8, as programs of the last century wrote them, is the same by every way it travels: with U+FFFD for each byte.
+func TestSQLiteNameNotUTF8(t *testing.T) {
+	path := createSQLite(t, "create table t (grXYe text)", "insert into t values ('ok')")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(content, []byte("grXYe"), []byte("gr\xf6\xdfe"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, "sqlite", path, "select * from t")
+	rows, _ := texts(t, s, 0, 10)
+	same(t, "rows", append(rows, s.Columns(0)[0].Name), []string{"ok", "gr\uFFFD\uFFFDe"})
 }
 
 // SQLite stores anything anywhere. What does not fit its column's type widens that batch and nothing is rounded; the text of
@@ -68,11 +140,16 @@ func TestSQLiteWidening(t *testing.T) {
 		{"date", "'2024-02-29', '2024-1-1', '2023-02-29', 20240101, '2024-03-01'", "text", "2024-02-29 2024-1-1 2023-02-29 20240101 2024-03-01"},
 		{"datetime", "'2024-01-01T10:00', '2024-01-02 00:00:00.100000000'", "timestamp", "2024-01-01_10:00:00 2024-01-02_00:00:00.1"},
 		{"datetime", "'2024-01-01', '2024-01-01 10:00Z', '2024-01-02T03:04:05'", "text", "2024-01-01_00:00:00 2024-01-01_10:00Z 2024-01-02_03:04:05"},
-		{"datetime", "'2024-01-01 00:00:00.1234567'", "text", "2024-01-01_00:00:00.1234567"},
+		{"datetime", "'2024-01-01 10:00', '2024-01-01 00:00:00.1234567'", "timestamp_ns", "2024-01-01_10:00:00 2024-01-01_00:00:00.1234567"},
+		{"datetime", "'2024-01-01 10:00:00.5', '9999-12-31 23:59:59.9999999'", "text", "2024-01-01_10:00:00.5 9999-12-31_23:59:59.9999999"},
+		{"datetime", "'2024-01-01 00:00:00.0000000001'", "text", "2024-01-01_00:00:00.0000000001"},
 		{"timestamptz", "'2024-01-01 00:00:00+05:30', '2024-01-01 00:00:00'", "text", "2023-12-31_18:30:00+00:00 2024-01-01_00:00:00"},
+		{"timestamptz", "'2024-01-01 00:00:00.0000001+05:30', 'n/a'", "text", "2023-12-31_18:30:00.0000001+00:00 n/a"},
+		{"time", "'10:00', '23:59:59.9999999'", "time_ns", "10:00:00 23:59:59.9999999"},
 		{"time", "'10:00', '25:00'", "text", "10:00:00 25:00"},
 		{"text", "'a', 7, 0.5", "text", "a 7 0.5"},
 		{"text", "cast(x'ff41' as text), ''", "text", "0xff41 "},
+		{"text", "'a' || char(0) || 'b', cast(x'c328' as text)", "text", "a\x00b 0xc328"},
 		{"blob", "x'00', 'plain', 7", "text", "0x00 plain 7"},
 		{"", "null, 'a', 1", "text", "NULL a 1"},
 		{"", "null, null", "int", "NULL NULL"},
@@ -125,177 +202,4 @@ func TestSQLiteLateText(t *testing.T) {
 	if err != nil || rows != 900_002 || kinds[columnar.Int] != 90 || kinds[columnar.Numeric] != 1 || last != " n/a -1" {
 		t.Errorf("%d rows, batches %v, the last%s: %v", rows, kinds, last, err)
 	}
-}
-
-// What cannot be opened is a permanent error that names the path.
-func TestSQLiteOpenErrors(t *testing.T) {
-	dir := t.TempDir()
-	note := filepath.Join(dir, "note.txt")
-	if err := os.WriteFile(note, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	gone := filepath.Join(dir, "branch 12.db")
-	for dsn, want := range map[string]string{
-		gone:                         gone,
-		"file:" + gone + "?mode=rwc": gone,
-		dir:                          "folder",
-		note:                         "not a database",
-		"":                           "empty",
-		":memory:":                   "no such file",
-	} {
-		_, err := stages.Drivers()["sqlite"].Open(t.Context(), dsn, asQueries([]string{"select 1 from sqlite_master"}))
-		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), want) || dsn == note && !strings.Contains(err.Error(), note) {
-			t.Errorf("%q: %v", dsn, err)
-		}
-	}
-	if _, err := os.Stat(gone); err == nil {
-		t.Error("a missing database was created")
-	}
-}
-
-// A database in WAL mode is read while its owner writes, including what is only in the WAL; so are paths with odd characters,
-// and a URI cannot ask for more than reading.
-func TestSQLiteWAL(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "शाखा 100%.db")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	for _, s := range []string{"pragma journal_mode = wal", "create table t (a int)", "insert into t values (1)", "insert into t values (2)"} {
-		if _, err := db.Exec(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	uri := "file:" + strings.ReplaceAll(filepath.ToSlash(path), "%", "%25") + "?mode=rwc&cache=private"
-	for _, dsn := range []string{path, uri} {
-		s := open(t, "sqlite", dsn, "select a from t order by a")
-		err := s.Stream(t.Context(), 0, columnar.NewBuilder(s.Columns(0)), func(b *columnar.Builder) bool { return b.Rows() == 1 }, func(b *columnar.Builder) error {
-			b.Reset()
-			_, err := db.Exec("update t set a = a + 10") // the reader does not stand in the writer's way
-			return err
-		})
-		if err != nil {
-			t.Errorf("%s: %v", dsn, err)
-		}
-	}
-	rows, _ := texts(t, open(t, "sqlite", path, "select count(*), max(a) > 2 from t"), 0, 10)
-	same(t, "rows", rows, []string{"2|1"})
-}
-
-// A lock that another program holds is waited for, and given back; while it lasts the context can end the wait.
-func TestSQLiteLocked(t *testing.T) {
-	path := createSQLite(t, "create table t (a int)", "insert into t values (7)")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	owner, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer owner.Close()
-	lock := func(statement string) {
-		t.Helper()
-		if _, err := owner.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-
-	s := open(t, "sqlite", path, "select a from t")
-	lock("begin exclusive")
-	ctx, cancel := context.WithCancel(t.Context())
-	result := make(chan error, 1)
-	go func() {
-		result <- s.Stream(ctx, 0, columnar.NewBuilder(s.Columns(0)), full, func(*columnar.Builder) error { return nil })
-	}()
-	cancel()
-	if err := <-result; !errors.Is(err, context.Canceled) {
-		t.Errorf("waiting for a lock ended with %v", err)
-	}
-
-	go func() {
-		result <- s.Stream(t.Context(), 0, columnar.NewBuilder(s.Columns(0)), full, func(b *columnar.Builder) error {
-			if b.Rows() != 1 {
-				return fmt.Errorf("%d rows", b.Rows())
-			}
-			return nil
-		})
-	}()
-	lock("rollback")
-	if err := <-result; err != nil {
-		t.Error(err)
-	}
-	lock("begin exclusive") // would fail if the reader had kept its lock
-	lock("rollback")
-}
-
-// A table that changes its columns between describing and streaming is noticed; the next attempt describes it anew.
-func TestSQLiteChangedTable(t *testing.T) {
-	path := createSQLite(t, "create table t (a int)", "insert into t values (7)")
-	s := open(t, "sqlite", path, "select * from t")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec("alter table t add column b int"); err != nil {
-		t.Fatal(err)
-	}
-	err = s.Stream(t.Context(), 0, columnar.NewBuilder(s.Columns(0)), full, func(*columnar.Builder) error { return nil })
-	if err == nil || pipeline.IsPermanent(err) {
-		t.Errorf("the error is %v", err)
-	}
-}
-
-func createSQLiteBench(b *testing.B) string {
-	return createSQLite(b, `create table sale(id integer primary key, invoice text, gstin text, hsn text, customer text, quantity int, unit_price decimal(14,2), taxable decimal(14,2),
-	cgst decimal(14,2), sgst decimal(14,2), igst decimal(14,2), invoice_date date, created timestamp, paid boolean, note text)`,
-		fmt.Sprintf(`with recursive t(n) as (select 1 union all select n + 1 from t where n < %d) insert into sale select n, 'INV-' || printf('%%08d', n), '27AAPFU0939F1ZV', '8471',
-	'Customer ' || (n %% 1000), n %% 50, n %% 10000 / 100.0, n * 3 %% 1000000 / 100.0, n %% 999 / 100.0, n %% 999 / 100.0, 0, date('2024-01-01', '+' || (n %% 365) || ' days'),
-	datetime('2024-01-01', '+' || n || ' minutes'), n %% 2, case when n %% 3 = 0 then 'a note' end from t`, benchRows))
-}
-
-func BenchmarkSQLiteRead(b *testing.B) {
-	path := createSQLiteBench(b)
-	b.ResetTimer()
-	benchStage(b, "sqlite", path, false)
-}
-
-func BenchmarkSQLiteReadAndEncode(b *testing.B) {
-	path := createSQLiteBench(b)
-	b.ResetTimer()
-	benchStage(b, "sqlite", path, true)
-}
-
-// BenchmarkSQLiteDatabaseSQL is the peer: the same library behind database/sql, rows scanned and not looked at.
-func BenchmarkSQLiteDatabaseSQL(b *testing.B) {
-	db, err := sql.Open("sqlite", createSQLiteBench(b))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	values, targets := make([]any, 15), make([]any, 15)
-	for i := range values {
-		targets[i] = &values[i]
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for b.Loop() {
-		rows, err := db.Query(benchQuery)
-		if err != nil {
-			b.Fatal(err)
-		}
-		n := 0
-		for ; rows.Next(); n++ {
-			if err := rows.Scan(targets...); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if err := rows.Close(); err != nil || n != benchRows {
-			b.Fatal(n, err)
-		}
-	}
-	reportRows(b)
 }

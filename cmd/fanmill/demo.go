@@ -2,16 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"fanmill/internal/config"
 	"fanmill/internal/gst"
+	"fanmill/internal/screen"
 	"fanmill/pipeline"
 )
 
@@ -31,7 +33,7 @@ sheet per branch and one CSV. Everything, fanmill's own state included, stays in
 		Example: `  fanmill demo
   fanmill demo --branches 8 --rows 100000 --out /tmp/gst
   fanmill run demo/gst.json          run the same job again`,
-		Args: exactArgs(0),
+		Args: arguments(0, 0),
 	}
 	fl := c.Flags()
 	fl.IntVar(&f.branches, "branches", 56, "how many branches")
@@ -44,17 +46,18 @@ sheet per branch and one CSV. Everything, fanmill's own state included, stays in
 
 func demo(c *cobra.Command, f demoFlags, stdout, stderr io.Writer) error {
 	if f.branches < 1 || f.rows < 1 {
-		return &exitError{exitBadJob, fmt.Errorf("--branches and --rows are at least 1; see fanmill demo --help")}
+		return badLine(c, errors.New("--branches and --rows are at least 1"))
 	}
-	env, err := config.Environment(nil)
+	s, err := (&flags{}).settings(c, "")
 	if err != nil {
-		return &exitError{exitBadJob, err}
+		return err
 	}
 	dir, err := filepath.Abs(f.out)
 	if err != nil {
 		return err
 	}
-	log := newLog(stderr, env)
+	out := &output{stderr: stderr}
+	log := slog.New(s.handler(out, s.level(), screen.Colors(stderr)))
 	started := time.Now()
 	branches, err := gst.Generate(c.Context(), filepath.Join(dir, "branches"), f.branches, f.rows, f.seed, nil)
 	if err != nil {
@@ -65,18 +68,13 @@ func demo(c *cobra.Command, f demoFlags, stdout, stderr io.Writer) error {
 	if err := writeDemoJob(path, dir, branches); err != nil {
 		return fmt.Errorf("write demo job: %w", err)
 	}
-	file, err := loadJob(path, log)
+	s.env.Data, s.env.NATSURL, s.workDir = filepath.Join(dir, "data"), "", dir
+	s.store = " --data " + shellQuote(s.env.Data)
+	file, err := s.loadJob(path, nil, log)
 	if err != nil {
 		return err
 	}
-	env.Data, env.NATSURL = filepath.Join(dir, "data"), ""
-	s := settings{env: env, parallel: defaultParallel, logMB: defaultLogMB, timeout: defaultTimeout, lease: defaultLease, workDir: dir}
-	out, err := runJob(c.Context(), s, file, pipeline.Trigger{}, log)
-	if err != nil {
-		return err
-	}
-	printOutcome(stdout, file, out)
-	return outcomeError(out)
+	return s.runJob(c.Context(), file, pipeline.Trigger{}, stdout, out, log)
 }
 
 // writeDemoJob writes the job as a user would.

@@ -40,7 +40,7 @@ func checkDemo(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	book, err := verify.Workbook(filepath.Join(dir, "GST Sale Data - All Branches.xlsx"), columns)
+	book, err := verify.Workbook(filepath.Join(dir, "GST Sale Data - All Branches.xlsx"), columns, "Summary")
 	if err != nil {
 		t.Fatal(err)
 	}

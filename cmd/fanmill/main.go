@@ -1,5 +1,7 @@
 // Command fanmill runs the same queries on many branch databases and delivers the rows, progressively and exactly once, to
 // workbooks and files. This is the only package in which all the others meet.
+//
+//go:debug x509negativeserial=1
 package main
 
 import (
@@ -14,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fanmill/internal/config"
+	"fanmill/internal/screen"
 	"fanmill/pipeline"
 )
 
@@ -24,32 +27,48 @@ const (
 	exitBadJob      = 2 // the command line, the environment or the job file
 	exitPartial     = 3 // some connection or destination is missing, and named
 	exitInterrupted = 4 // stopped before its end; a resume goes on
+	exitMemory      = 5 // stopped for memory; a resume goes on
 )
 
-func main() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(start()) }
 
-// Main is the program: arguments in, exit code out. Everything that a user should read goes to stdout or stderr.
+// Main is the program in a shell: arguments in, exit code out. Everything that a user should read goes to stdout or stderr.
 func Main(args []string, stdout, stderr io.Writer) int {
-	// A first Ctrl-C or service stop ends the run in order; a second one, unhandled then, ends the process. Either way a
+	// A first Ctrl-C, closed window or systemctl stop ends the run in order; a second one, unhandled then, ends the process. Either way a
 	// resume goes on from what is committed.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	return execute(ctx, args, stdout, stderr)
+}
 
+// execute is the program until ctx ends.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot(stdout, stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		var quiet *exitError
 		if !errors.As(err, &quiet) || quiet.err != nil {
-			fmt.Fprintln(stderr, "fanmill: "+err.Error())
-			if ctx.Err() != nil {
-				fmt.Fprintln(stderr, "stopped; the files are whole, and the same command with --resume goes on from what they hold")
+			_ = screen.Message(stderr, "fanmill: "+err.Error()+"\n")
+			var run *stoppedRun
+			if code := exitCode(ctx, err); errors.Is(err, pipeline.ErrFenced) {
+				_ = screen.Message(stderr, "the files are the other process's now; how far it is: fanmill status\n")
+			} else if errors.As(err, &run) && (code == exitInterrupted || code == exitMemory) {
+				_ = screen.Message(stderr, "stopped; the files are whole, and this goes on from what they hold:\n  "+run.resume+"\n")
 			}
 		}
 	}
 	return exitCode(ctx, err)
 }
+
+// stoppedRun is a run that came to no end, and the command that goes on with it.
+type stoppedRun struct {
+	error
+	resume string
+}
+
+func (r *stoppedRun) Unwrap() error { return r.error }
 
 // exitError carries an exit code; err nil means that the user has read the reason already.
 type exitError struct {
@@ -76,7 +95,9 @@ func exitCode(ctx context.Context, err error) int {
 		return coded.code
 	case errors.As(err, &problems):
 		return exitBadJob
-	case ctx.Err() != nil, errors.Is(err, pipeline.ErrFenced):
+	case errors.Is(err, pipeline.ErrMemory):
+		return exitMemory
+	case ctx.Err() != nil, errors.Is(err, pipeline.ErrCancelled), errors.Is(err, pipeline.ErrFenced):
 		return exitInterrupted
 	}
 	return exitFailed
@@ -88,27 +109,24 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Many branch databases into one workbook, one CSV, exactly once",
 		Long: `fanmill runs the same queries on every branch database, in parallel, and delivers the rows to an Excel workbook with a
 sheet per branch, to a CSV, or to both. A crash costs only what was not yet committed: --resume goes on from there.`,
-		Example: `  fanmill demo                       make 56 demo branches and run a job over them
+		Example: `  fanmill demo                       make 56 branches and run a job over them
   fanmill run job.json               run a job
   fanmill run job.json --resume      go on with its unfinished run`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return &exitError{exitBadJob, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
-	})
-	root.AddCommand(newRun(stdout, stderr), newDemo(stdout, stderr), newVersion(stdout))
-	return root
-}
-
-// exactArgs is cobra.ExactArgs with the exit code of a bad command line.
-func exactArgs(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(c, args); err != nil {
-			return &exitError{exitBadJob, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
-		}
-		return nil
-	}
+	root.SetFlagErrorFunc(badFlag)
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { help(stdout, c) })
+	root.SetVersionTemplate(versionLine())
+	root.AddGroup(commandGroups...)
+	root.SetHelpCommandGroupID(groupOther)
+	root.SetCompletionCommandGroupID(groupOther)
+	root.AddCommand(grouped(groupRun, newRun(stdout, stderr), newServe(stdout, stderr), newTrigger(stdout, stderr), newCancel(stdout, stderr), newDemo(stdout, stderr))...)
+	root.AddCommand(grouped(groupLook, newStatus(stdout, stderr), newRuns(stdout, stderr), newCheckpoint(stdout, stderr))...)
+	root.AddCommand(grouped(groupJob, newValidate(stdout, stderr), newCheck(stdout, stderr), newPreview(stdout, stderr), newSchema(stdout))...)
+	root.AddCommand(grouped(groupOther, newEnv(stdout), newVersion(stdout))...)
+	return group(root)
 }

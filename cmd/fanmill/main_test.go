@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
 	"fanmill/stages"
 )
 
@@ -18,6 +22,12 @@ func TestMain(m *testing.M) {
 		if slow := os.Getenv("FANMILL_TEST_SLOW"); slow != "" {
 			sinkTypes = withSlowed(slow)
 		}
+		if full := os.Getenv("FANMILL_TEST_FULL"); full != "" {
+			sinkTypes = withFull(full)
+		}
+		if relief := os.Getenv("FANMILL_TEST_RELIEF"); relief != "" {
+			scarce(30, relief)
+		}
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	code := m.Run()
@@ -27,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// watched are the real databases, each telling the file FANMILL_TEST_ASKED of every attempt to ask it.
+// watched are the real databases, each telling the file FANMILL_TEST_ASKED of every query that is run.
 func watched() map[string]pipeline.Driver {
 	all := stages.Drivers()
 	for name, d := range all {
@@ -38,17 +48,51 @@ func watched() map[string]pipeline.Driver {
 
 type watchedDriver struct{ pipeline.Driver }
 
-func (d watchedDriver) Open(ctx context.Context, dsn string, queries []pipeline.Query) (pipeline.Session, error) {
+func (d watchedDriver) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, error) {
+	s, err := d.Driver.Open(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedSession{Session: s, dsn: r.DSN}, nil
+}
+
+type watchedSession struct {
+	pipeline.Session
+	dsn   string
+	asked bool
+}
+
+// streamed counts the sessions of this process that ran a query and are closed again.
+var streamed atomic.Int64
+
+func (s *watchedSession) Stream(ctx context.Context, q int, b *columnar.Builder, due func(*columnar.Builder) bool, emit func(*columnar.Builder) error) error {
 	f, err := os.OpenFile(os.Getenv("FANMILL_TEST_ASKED"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	_, err = fmt.Fprintln(f, dsn)
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	_, err = fmt.Fprintln(f, s.dsn)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, err
+	s.asked = true
+	return s.Session.Stream(ctx, q, b, due, emit)
+}
+
+func (s *watchedSession) Close() error {
+	err := s.Session.Close()
+	if s.asked {
+		streamed.Add(1)
 	}
-	return d.Driver.Open(ctx, dsn, queries)
+	return err
+}
+
+// scarce makes this process read more memory than it may have once so many connections were read, until the file relief is there.
+func scarce(after int64, relief string) {
+	memoryEvery, memoryPatience = 5*time.Millisecond, 20
+	resident = func() (int64, error) {
+		if _, err := os.Stat(relief); err == nil || streamed.Load() < after {
+			return 250 << 20, nil
+		}
+		return 600 << 20, nil
+	}
 }

@@ -26,10 +26,10 @@ func newOwner(dataDir string, lease time.Duration) (*owner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the host's name: %w", err)
 	}
-	o := &owner{dir: filepath.Join(dataDir, "owners")}
+	o := &owner{dir: ownersDir(dataDir)}
 	o.Owner = pipeline.Owner{Token: pipeline.NewToken(), Host: host, PID: os.Getpid(), LeaseMS: lease.Milliseconds()}
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data folder: %w", err)
+		return nil, fmt.Errorf("make data folder: %w; --data or FANMILL_DATA names another one", err)
 	}
 	if o.lock, err = os.OpenFile(o.file(o.Token), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return nil, fmt.Errorf("mark this process as alive: %w", err)
@@ -40,6 +40,13 @@ func newOwner(dataDir string, lease time.Duration) (*owner, error) {
 	}
 	return o, nil
 }
+
+// owns looks whether a process is alive, from one that owns nothing.
+func (s *settings) owns(other pipeline.Owner) (alive, known bool) {
+	return (&owner{dir: ownersDir(s.env.Data)}).alive(other)
+}
+
+func ownersDir(dataDir string) string { return filepath.Join(dataDir, "owners") }
 
 func (o *owner) file(token string) string { return filepath.Join(o.dir, token+".lock") }
 

@@ -2,26 +2,24 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"fanmill/internal/config"
+	"fanmill/internal/screen"
 	"fanmill/pipeline"
 )
 
-// runFlags are the flags of run; unset ones leave the environment's say.
 type runFlags struct {
-	resume      bool
-	parallel    int
-	connections []string
-	data        string
-	nats        string
-	logMB       int64
-	lease       time.Duration
+	flags
+	resume bool
 }
 
 func newRun(stdout, stderr io.Writer) *cobra.Command {
@@ -31,82 +29,171 @@ func newRun(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Run a job and end with its artifacts on disk",
 		Long: `run executes the job of a JSON or YAML file: it asks every connection, several at a time, and delivers the rows to every
 destination, a connection at a time, whole or not at all. Killed or interrupted at any moment, its files are whole; with --resume the
-next run goes on from what they hold.
+next run goes on from what they hold. The first Ctrl-C stops the queries and writes what they have delivered whole; the second one ends
+at once.
 
-Exit codes: 0 complete, 1 failed, 2 bad job or command line, 3 partial (some connection is missing, and named), 4 interrupted.`,
+` + exitCodes,
 		Example: `  fanmill run gst.json
   fanmill run gst.json --resume
-  fanmill run gst.yaml --parallel 8 --connections conn_3,conn_17
+  fanmill run gst.yaml --connections conn_3,conn_17 --param from=2026-04-01
   RESUME_JOBS=true FANMILL_DATA=D:/fanmill fanmill run gst.json`,
-		Args: exactArgs(1),
+		Args: arguments(1, 1),
 	}
-	fl := c.Flags()
-	fl.BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run (also RESUME_JOBS=true)")
-	fl.IntVar(&f.parallel, "parallel", defaultParallel, "connections asked at a time")
-	fl.StringSliceVar(&f.connections, "connections", nil, "ids of the connections to ask (default all)")
-	fl.StringVar(&f.data, "data", "", "folder of the embedded server and fanmill's state (also FANMILL_DATA; default the user's application data)")
-	fl.StringVar(&f.nats, "nats", "", "URL of a NATS server to use instead of the embedded one (also NATS_URL)")
-	fl.Int64Var(&f.logMB, "log-max-mb", defaultLogMB, "bound of the run's row log on disk, in MB")
-	fl.DurationVar(&f.lease, "lease", defaultLease, "how long a resume waits for a sign of life of an owner that it cannot prove to be gone")
+	f.add(c, storeFlags, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, workFlags)
+	c.Flags().BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run (also RESUME_JOBS=true)")
 	c.RunE = func(c *cobra.Command, args []string) error { return run(c, args[0], f, stdout, stderr) }
 	return c
 }
 
 func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) error {
-	dotenv, err := config.DotEnv(path)
-	if err != nil {
-		return &exitError{exitBadJob, err}
-	}
-	env, err := config.Environment(dotenv)
-	if err != nil {
-		return &exitError{exitBadJob, err}
-	}
-	if c.Flags().Changed("resume") {
-		env.ResumeJobs = f.resume
-	}
-	if f.data != "" {
-		env.Data = f.data
-	}
-	if f.nats != "" {
-		env.NATSURL = f.nats
-	}
-	if f.parallel < 1 || f.logMB < minLogMB || f.lease < time.Second {
-		return &exitError{exitBadJob, fmt.Errorf("--parallel is at least 1, --log-max-mb at least %d, --lease at least 1s; see fanmill run --help", minLogMB)}
-	}
-	log := newLog(stderr, env)
-	file, err := loadJob(path, log)
-	if err != nil {
-		return &exitError{exitBadJob, err}
-	}
-	for _, id := range f.connections {
-		if _, err := file.Job.Connection(id); err != nil {
-			return &exitError{exitBadJob, fmt.Errorf("--connections: %w", err)}
-		}
-	}
-	s := settings{env: env, parallel: f.parallel, logMB: f.logMB, timeout: defaultTimeout, lease: f.lease, workDir: "."}
-	out, err := runJob(c.Context(), s, file, pipeline.Trigger{Resume: env.ResumeJobs, Connections: f.connections}, log)
+	s, err := f.settings(c, path)
 	if err != nil {
 		return err
 	}
-	printOutcome(stdout, file, out)
-	return outcomeError(out)
+	if c.Flags().Changed("resume") {
+		s.env.ResumeJobs = f.resume
+	}
+	params, err := givenParams(f.params)
+	if err != nil {
+		return err
+	}
+	out := &output{stderr: stderr}
+	log := slog.New(s.handler(out, s.level(), screen.Colors(stderr)))
+	file, err := s.loadJob(path, f.connections, log)
+	if err != nil {
+		return err
+	}
+	if err := fits(file, f.connections, params); err != nil {
+		return &exitError{exitBadJob, err}
+	}
+	return s.runJob(c.Context(), file, pipeline.Trigger{Resume: s.env.ResumeJobs, Connections: f.connections, Params: params}, stdout, out, log)
 }
 
-// runJob opens the store, runs the job and closes the store.
-func runJob(ctx context.Context, s settings, file *config.File, t pipeline.Trigger, log *slog.Logger) (out *pipeline.Outcome, err error) {
-	limitMemory(s.parallel)
-	sys, err := open(ctx, s, file, log)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if cerr := sys.close(ctx); err == nil && cerr != nil {
-			log.Warn("the run has ended, closing its store did not", "error", cerr)
+// fits looks whether a trigger fits its job.
+func fits(file *config.File, connections []string, params map[string]any) error {
+	var bad []error
+	for _, id := range connections {
+		if _, err := file.Job.Connection(id); err != nil {
+			bad = append(bad, fmt.Errorf("%w; it has %s", err, someIDs(file)))
 		}
-	}()
-	log.Info("look around with the nats CLI: " + sys.conn.CLI() + " stream ls")
-	sys.node.Observe = narrate(log, &file.Job)
-	return sys.node.Run(ctx, &file.Job, t)
+	}
+	if _, err := file.Params(params, time.Now()); err != nil {
+		bad = append(bad, fmt.Errorf("--param: %w", err))
+	}
+	return errors.Join(bad...)
+}
+
+// someIDs names the first connections of a job.
+func someIDs(file *config.File) string {
+	var ids []string
+	for i, c := range file.Job.Connections {
+		if i == 5 {
+			return strings.Join(ids, ", ") + " and others"
+		}
+		ids = append(ids, c.ID)
+	}
+	return strings.Join(ids, ", ")
+}
+
+// givenParams reads NAME=VALUE.
+func givenParams(texts []string) (map[string]any, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	params := map[string]any{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, &exitError{exitBadJob, fmt.Errorf("--param %q: write NAME=VALUE, such as from=2026-04-01", text)}
+		}
+		params[name] = value
+	}
+	return params, nil
+}
+
+// runJob opens the store, runs the job, closes the store, and shows how it went.
+func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Trigger, stdout io.Writer, out *output, log *slog.Logger) error {
+	s.limitMemory()
+	var result *pipeline.Outcome
+	started := time.Now()
+	err := s.with(ctx, log, func(sys *system) error {
+		if !s.quiet {
+			log.Info("look around with the nats CLI: " + sys.conn.CLI() + " stream ls")
+		}
+		bars := screen.PageFor(out.stderr).Width > 0 && !s.quiet && s.env.LogFormat == "text"
+		sys.node.Follow = s.follow(out, bars, sys.reading)
+		var err error
+		result, err = sys.node.Run(ctx, definition(file), t)
+		return err
+	})
+	if err != nil {
+		return &stoppedRun{err, s.resume(file)}
+	}
+	v := s.runView(file, result, started)
+	if err := s.print(stdout, v); err != nil {
+		return err
+	}
+	return outcomeError(result)
+}
+
+// runView is a run's end for people.
+func (s *settings) runView(file *config.File, o *pipeline.Outcome, started time.Time) screen.RunView {
+	v := screen.RunView{Run: o.Run, JobID: file.Job.ID, JobName: file.Job.Name, State: o.State, Started: o.Started, Millis: time.Since(started).Milliseconds(), Measures: o.Measures, Resumed: o.Started.Before(started)}
+	v.Connections, v.Destinations = screen.FromReports(o.Reports)
+	measure(v.Destinations)
+	if o.State != pipeline.RunComplete {
+		v.Resume = s.resume(file)
+	}
+	return v
+}
+
+// resume is the command that goes on with a job's run, in the store that it is in.
+func (s *settings) resume(file *config.File) string {
+	return "fanmill run " + shellQuote(file.Path) + s.store + " --resume"
+}
+
+// measure finds out how large the files are.
+func measure(all []screen.DestinationView) {
+	for i := range all {
+		d := &all[i]
+		if d.Files == nil {
+			if size := sizeOf(d.File); size > 0 {
+				d.Bytes = size
+			}
+			continue
+		}
+		d.Bytes = 0
+		for _, file := range d.Files {
+			d.Bytes += sizeOf(file)
+		}
+	}
+}
+
+// sizeOf is a file's size in bytes; 0 if it is not there.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	return info.Size()
+}
+
+// print shows a view as the flags ask for it.
+func (s *settings) print(w io.Writer, v screen.View) error {
+	if s.json {
+		return screen.JSON(w, v)
+	}
+	page := screen.PageFor(w)
+	page.Verbose = s.verbose
+	return screen.Text(w, v, page)
+}
+
+// shellQuote writes a word for a shell, as Windows' and the others understand it.
+func shellQuote(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t\"'$&()<>|;*?[]{}!`\\^%~#") {
+		return s
+	}
+	return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"`
 }
 
 // outcomeError turns the end of a run into an exit code. The reader has seen the reasons.

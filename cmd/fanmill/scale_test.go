@@ -17,18 +17,27 @@ import (
 	"fanmill/sinks"
 )
 
-// slowed is a kind of destination on a slow device: each batch takes a moment longer.
-type slowed struct{ pipeline.SinkType }
+// slowed is a kind of destination on a slow device: each batch takes a pause longer.
+type slowed struct {
+	pipeline.SinkType
+	pause func()
+}
 
-type slowSink struct{ pipeline.Sink }
+type slowSink struct {
+	pipeline.Sink
+	pause func()
+}
 
-type slowPart struct{ pipeline.Part }
+type slowPart struct {
+	pipeline.Part
+	pause func()
+}
 
 const moment = 20 * time.Millisecond
 
 func (s slowed) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 	sink, err := s.SinkType.New(spec)
-	return slowSink{sink}, err
+	return slowSink{sink, s.pause}, err
 }
 
 func (s slowSink) Open(p pipeline.PartID, o *pipeline.Opening) (pipeline.Part, error) {
@@ -36,7 +45,7 @@ func (s slowSink) Open(p pipeline.PartID, o *pipeline.Opening) (pipeline.Part, e
 	if err != nil {
 		return nil, err
 	}
-	return slowPart{part}, nil
+	return slowPart{part, s.pause}, nil
 }
 
 func (s slowSink) Reopen(st pipeline.PartState) (pipeline.Part, error) {
@@ -44,7 +53,7 @@ func (s slowSink) Reopen(st pipeline.PartState) (pipeline.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slowPart{part}, nil
+	return slowPart{part, s.pause}, nil
 }
 
 func (s slowSink) Splice(ctx context.Context, parts []pipeline.Part) (json.RawMessage, error) {
@@ -56,15 +65,28 @@ func (s slowSink) Splice(ctx context.Context, parts []pipeline.Part) (json.RawMe
 }
 
 func (p slowPart) Append(query int, c pipeline.Chunk) error {
-	time.Sleep(moment)
+	p.pause()
 	return p.Part.Append(query, c)
 }
 
-// withSlowed is the real destinations, the one named on a slow device.
-func withSlowed(name string) func() map[string]pipeline.SinkType {
+// withSlowed is the real destinations, the one named on a slow device: a batch takes a moment longer, or, of the one named in "csv=FILE",
+// until the file is gone.
+func withSlowed(what string) func() map[string]pipeline.SinkType {
+	name, while, held := strings.Cut(what, "=")
+	pause := func() { time.Sleep(moment) }
+	if held {
+		pause = func() {
+			for {
+				if _, err := os.Stat(while); err != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}
 	return func() map[string]pipeline.SinkType {
 		all := sinks.Types()
-		all[name] = slowed{all[name]}
+		all[name] = slowed{all[name], pause}
 		return all
 	}
 }
@@ -165,10 +187,10 @@ func TestThousandConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(tabs) != n {
-		t.Fatalf("%d tabs, want %d", len(tabs), n)
+	if len(tabs) != n+1 || tabs[n] != "Summary" {
+		t.Fatalf("%d tabs, want %d and the summary", len(tabs), n)
 	}
-	for i, tab := range tabs {
+	for i, tab := range tabs[:n] {
 		if rows[tab] != 11 || !strings.HasPrefix(tab, fmt.Sprintf("Branch %04d", i+1)) {
 			t.Fatalf("tab %d is %q with %d rows", i, tab, rows[tab])
 		}

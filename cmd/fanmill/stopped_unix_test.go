@@ -4,6 +4,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -23,16 +25,24 @@ func (w *world) frozen(point string, args ...string) (*exec.Cmd, *bytes.Buffer) 
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	if err := awaitStop(cmd.Process.Pid); err != nil {
+		w.t.Fatalf("%s was not reached: %v; it said:\n%s", point, err, out)
+	}
+	return cmd, out
+}
+
+// awaitStop returns when a child process stands still.
+func awaitStop(pid int) error {
 	var status syscall.WaitStatus
 	for {
-		_, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+		_, err := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil)
 		if err == syscall.EINTR {
 			continue
 		}
-		if err != nil || !status.Stopped() {
-			w.t.Fatalf("%s was not reached (%v, status %v); it said:\n%s", point, err, status, out)
+		if err == nil && !status.Stopped() {
+			err = fmt.Errorf("it ended with status %v", status)
 		}
-		return cmd, out
+		return err
 	}
 }
 
@@ -79,6 +89,9 @@ func TestFrozenOwner(t *testing.T) {
 			}
 			if !strings.Contains(said.String(), "another process has taken over") {
 				t.Errorf("the woken owner does not say why it stops:\n%s", said)
+			}
+			if strings.Contains(said.String(), "--resume") {
+				t.Errorf("the woken owner asks for a resume of what its successor goes on with:\n%s", said)
 			}
 			w.whole()
 			if code := w.thaw(successor); code != exitComplete {
@@ -200,6 +213,29 @@ func TestInterrupted(t *testing.T) {
 		t.Log("the run was over before it noticed")
 	}
 	w.mustRun(exitComplete, nil, "--resume")
+	w.exact()
+	w.tidy()
+}
+
+// A folder that goes away in the middle of a run, as a network drive does, and comes back: nothing is lost, and the run completes.
+func TestFolderGoesAway(t *testing.T) {
+	w := newWorld(t, 3000, 200, 2000, 100, 1500, 800)
+	child := w.start([]string{"FANMILL_FAILPOINT=after-publish:2:stop"})
+	if err := awaitStop(child.cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	out, away := filepath.Join(w.dir, "out"), filepath.Join(w.dir, "away")
+	if err := errors.Join(os.Rename(out, away), os.WriteFile(out, nil, 0o600)); err != nil { // a file in its place: nothing can be made below it
+		t.Fatal(err)
+	}
+	if err := child.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	child.says("trying again from what is committed")
+	if err := errors.Join(os.Remove(out), os.Rename(away, out)); err != nil {
+		t.Fatal(err)
+	}
+	child.ends(exitComplete)
 	w.exact()
 	w.tidy()
 }

@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"fanmill/checkpoint"
@@ -17,84 +18,82 @@ import (
 	"fanmill/stages"
 )
 
-// settings are what flags and environment say, flags first.
-type settings struct {
-	env      config.Env
-	parallel int
-	logMB    int64
-	timeout  time.Duration // destinationTimeout
-	lease    time.Duration
-	workDir  string // of logs/checkpoints
-}
-
-const (
-	defaultParallel = 4
-	defaultLogMB    = 512
-	minLogMB        = 4
-	defaultTimeout  = 10 * time.Minute
-)
-
 // What there is to read from and to write to. Tests put counting and failing ones in between.
 var (
 	drivers   = stages.Drivers
 	sinkTypes = sinks.Types
 )
 
-// loadJob reads a job file against the databases and destinations there are.
-func loadJob(path string, log *slog.Logger) (*config.File, error) {
-	o := config.Options{Drivers: map[string]config.Driver{}, Destinations: map[string]config.Destination{}}
+// jobOptions say what a job file may name.
+func jobOptions(strict bool, only []string) config.Options {
+	o := config.Options{Strict: strict, Only: only, Drivers: map[string]config.Driver{}, Destinations: map[string]config.Destination{}}
 	for name := range drivers() {
-		o.Drivers[name] = config.Driver{}
+		o.Drivers[name] = config.Driver{Check: func(c *pipeline.Connection) error { return stages.CheckDSN(name, c.DSN) }}
 	}
 	for name, t := range sinkTypes() {
 		o.Destinations[name] = config.Destination{Keys: t.Keys(), Check: t.Check}
 	}
-	file, err := config.Load(path, o)
+	return o
+}
+
+// loadJob reads a job file against the databases and destinations there are. only are the ids of the connections it is for.
+func (s *settings) loadJob(path string, only []string, log *slog.Logger) (*config.File, error) {
+	file, err := config.Load(path, jobOptions(s.strict, only))
 	if err != nil {
-		return nil, err
-	}
-	if err := oneQuery(file); err != nil {
-		return nil, err
+		return nil, &exitError{exitBadJob, err}
 	}
 	for _, w := range file.Warnings {
 		log.Warn(w.String())
 	}
+	if err := s.noLiterals(file); err != nil {
+		return nil, &exitError{exitBadJob, err}
+	}
 	return file, nil
 }
 
-// oneQuery refuses what a CSV cannot hold: its lines have the columns of one query.
-func oneQuery(file *config.File) error {
-	for _, d := range file.Job.Destinations {
-		for _, c := range file.Job.Connections {
-			if d.Type == "csv" && len(c.Queries) > 1 {
-				return fmt.Errorf("%s: destination %s is a CSV file, which takes the rows of one query, and connection %s has %d; use a job for each query, or Excel alone", file.Path, d.ID, c.ID, len(c.Queries))
-			}
-		}
+// noLiterals refuses secrets in a job that goes to a NATS server which others use.
+func (s *settings) noLiterals(file *config.File) error {
+	if s.env.NATSURL == "" {
+		return nil
+	}
+	if ids := config.SecretLiterals(&file.Job); len(ids) > 0 {
+		return fmt.Errorf("%s: the address of %s holds a password in clear; with an external NATS server write it as ${VARIABLE} and set that in the environment or in .env beside the job", file.Path, strings.Join(ids, ", "))
 	}
 	return nil
 }
 
-// system is a wired node.
-type system struct {
-	node  *pipeline.Node
-	conn  *nats.Conn
-	owner *owner
+// definition is a job file as the pipeline has it.
+func definition(file *config.File) *pipeline.Definition {
+	return &pipeline.Definition{Job: &file.Job, Resolve: file.Destinations, Params: file.Params, Expand: file.Expand}
 }
 
-// open connects to the store and wires the node that runs file's job.
-func open(ctx context.Context, s settings, file *config.File, log *slog.Logger) (*system, error) {
-	if s.env.Data == "" {
-		dir, err := nats.DefaultDataDir()
-		if err != nil {
-			return nil, err
-		}
-		s.env.Data = dir
+// inlineJob reads a job out of a trigger. id is the one that the trigger's subject names.
+func (s *settings) inlineJob(id string, text json.RawMessage) (*pipeline.Definition, error) {
+	file, err := config.Parse("inline job", text, jobOptions(s.strict, nil))
+	if err != nil {
+		return nil, err
 	}
-	if s.env.NATSURL != "" {
-		if ids := config.SecretLiterals(&file.Job); len(ids) > 0 {
-			return nil, &exitError{exitBadJob, fmt.Errorf("%s: the dsn of %s holds a password; with an external NATS server write it as ${VARIABLE} and set that in the environment or in .env beside the job", file.Path, strings.Join(ids, ", "))}
-		}
+	if pipeline.Token(file.Job.ID) != id {
+		return nil, fmt.Errorf("the inline job has the id %q; publish it to %s", file.Job.ID, pipeline.TopicTrigger(file.Job.ID))
 	}
+	if err := s.noLiterals(file); err != nil {
+		return nil, err
+	}
+	return definition(file), nil
+}
+
+// system is a wired node.
+type system struct {
+	node    *pipeline.Node
+	conn    *nats.Conn
+	owner   *owner
+	reading *readings
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+}
+
+// open connects to the store and wires a node.
+func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) {
 	own, err := newOwner(s.env.Data, s.lease)
 	if err != nil {
 		return nil, err
@@ -104,44 +103,46 @@ func open(ctx context.Context, s settings, file *config.File, log *slog.Logger) 
 		own.close()
 		return nil, err
 	}
+	sys := &system{conn: conn, owner: own, reading: &readings{}}
+	budget := s.budget()
+	memory := pipeline.NewMemory(pipeline.MemoryOptions{Threshold: s.threshold(), Resident: resident, Every: memoryEvery, Patience: memoryPatience,
+		Budget: budget, Parallel: s.parallel, Log: log, Show: sys.reading.read})
 	stores := conn.Stores()
-	node := &pipeline.Node{
+	sys.node = &pipeline.Node{
 		Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
-		Drivers:  drivers(), Sinks: sinkTypes(),
-		Resolve: func(job *pipeline.Job, run string, at time.Time) ([]pipeline.ManifestDestination, error) {
-			return resolve(file, job, run, at)
-		},
-		Expand: file.Expand, Alive: own.alive,
-		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout, Log: log,
+		Drivers:  drivers(), Sinks: sinkTypes(), Alive: own.alive,
+		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
+		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Log: log,
 	}
-	return &system{node: node, conn: conn, owner: own}, nil
-}
-
-// resolve replaces the tokens of a job's paths for one run.
-func resolve(file *config.File, job *pipeline.Job, run string, at time.Time) ([]pipeline.ManifestDestination, error) {
-	values := file.Values(run, at)
-	var out []pipeline.ManifestDestination
-	var bad []error
-	for i := range job.Destinations {
-		d := &job.Destinations[i]
-		path, err := file.ResolvePath(d, values)
-		if err != nil {
-			bad = append(bad, fmt.Errorf("destination %s: %w", d.ID, err))
-			continue
-		}
-		out = append(out, pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Path: path, Mode: d.Mode, Options: d.Options})
-	}
-	return out, errors.Join(bad...)
+	watching, stop := context.WithCancel(context.Background())
+	sys.stop = stop
+	sys.work.Go(func() { memory.Run(watching) })
+	return sys, nil
 }
 
 // closePatience bounds the orderly end of the embedded server.
 const closePatience = 20 * time.Second
 
 func (s *system) close(ctx context.Context) error {
+	s.stop()
+	s.work.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
 	defer cancel()
 	err := s.conn.Close(ctx)
 	s.owner.close()
+	return err
+}
+
+// with opens the store for the length of f.
+func (s *settings) with(ctx context.Context, log *slog.Logger, f func(*system) error) error {
+	sys, err := s.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	err = f(sys)
+	if cerr := sys.close(ctx); cerr != nil {
+		log.Warn("the store was not closed in order", "error", cerr)
+	}
 	return err
 }

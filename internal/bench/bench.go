@@ -9,18 +9,25 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
+	"slices"
 )
 
 // bench is one run of the program.
 type bench struct {
 	options
 	out    io.Writer
-	tmp    string   // removed at the end
-	pg     *server  // nil where there is none
-	binary string   // fanmill, built from this module
-	missed int      // aims
-	left   []string // parts that could not run
+	tmp    string  // removed at the end
+	pg     *server // nil where there is none
+	binary string  // fanmill, built from this module
+	why    error   // there is no pg
+	missed int     // aims
+	left   []left
+}
+
+// left is what could not be measured.
+type left struct {
+	what string
+	why  error
 }
 
 // run measures all parts that are asked for and counts the aims that were missed or could not be looked at. Only trouble with
@@ -31,17 +38,18 @@ func run(ctx context.Context, o options, out io.Writer) (missed int, err error) 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.tmp)) }()
-	var why error
-	if b.needsPostgres() {
-		b.pg, why = startServer(ctx, o.dir, o.rows)
-		if why != nil && !errors.Is(why, errNoServer) {
-			return 0, why
+	if b.any(func(p part) bool { return p.postgres != unused }) {
+		b.pg, b.why = startServer(ctx, o.dir, o.rows)
+		if b.why != nil && !errors.Is(b.why, errNoServer) {
+			return 0, b.why
 		}
 		if b.pg != nil {
 			defer func() { err = errors.Join(err, b.pg.stop()) }()
-			if err = b.build(ctx); err != nil {
-				return 0, err
-			}
+		}
+	}
+	if b.pg != nil && b.any(func(p part) bool { return p.postgres == required }) {
+		if err = b.build(ctx); err != nil {
+			return 0, err
 		}
 	}
 	b.printf("%s\n", machine(b.pg))
@@ -49,8 +57,8 @@ func run(ctx context.Context, o options, out io.Writer) (missed int, err error) 
 		switch {
 		case !o.wants(p):
 			continue
-		case p.postgres && b.pg == nil:
-			b.left = append(b.left, p.name)
+		case p.postgres == required && b.pg == nil:
+			b.leave(p.name, b.why)
 			continue
 		}
 		if err = p.run(ctx, b); err != nil {
@@ -58,8 +66,8 @@ func run(ctx context.Context, o options, out io.Writer) (missed int, err error) 
 		}
 	}
 	b.printf("\n")
-	if len(b.left) > 0 {
-		b.printf("Left out: %s. %v\n", strings.Join(b.left, ", "), why)
+	for _, l := range b.left {
+		b.printf("Left out: %s. %v\n", l.what, l.why)
 	}
 	if b.missed > 0 {
 		b.printf("%d aim(s) missed. Run again while nothing else uses the machine before believing it.\n", b.missed)
@@ -69,14 +77,12 @@ func run(ctx context.Context, o options, out io.Writer) (missed int, err error) 
 	return b.missed + len(b.left), nil
 }
 
-func (b *bench) needsPostgres() bool {
-	for _, p := range parts {
-		if p.postgres && b.wants(p) {
-			return true
-		}
-	}
-	return false
+// any reports whether a part that is asked for is of that kind.
+func (b *bench) any(is func(part) bool) bool {
+	return slices.ContainsFunc(parts, func(p part) bool { return b.wants(p) && is(p) })
 }
+
+func (b *bench) leave(what string, why error) { b.left = append(b.left, left{what, why}) }
 
 // build makes the binary that users get.
 func (b *bench) build(ctx context.Context) error {
@@ -101,5 +107,5 @@ func (b *bench) aim(what string, value float64, unit string, met bool) {
 		verdict = "MISSED"
 		b.missed++
 	}
-	b.printf("  aim: %-64s %8.3f%-3s %s\n", what, value, unit, verdict)
+	b.printf("  aim: %-68s %8.3f%-3s %s\n", what, value, unit, verdict)
 }

@@ -1,8 +1,9 @@
-// Command bench measures fanmill against what people use otherwise, on this machine: psql's \copy, excelize's StreamWriter
-// and libxlsxwriter. Peers run in turn with fanmill, in the same minutes, because a figure without its peer says more about
+// Command bench measures fanmill against what people use otherwise, on this machine: psql's \copy, excelize's StreamWriter,
+// libxlsxwriter, and the loops that are written with a database's driver. Peers run in turn with fanmill, in the same minutes, because a figure without its peer says more about
 // the machine than about the program. docs/performance.md explains every part.
 //
 //	go run ./internal/bench
+//	go run ./internal/bench -sources
 //	go run ./internal/bench -only rows,append -rows 200000
 package main
 
@@ -22,22 +23,32 @@ import (
 // part is something to measure.
 type part struct {
 	name     string
-	postgres bool // needs a server
+	postgres need
 	run      func(ctx context.Context, b *bench) error
 }
 
+// need is what a part does with a PostgreSQL server.
+type need int
+
+const (
+	unused   need = iota
+	optional      // what has none says so
+	required      // and the program's binary, which reads from it
+)
+
 // parts are in the order in which they run.
 var parts = []part{
-	{"csv", true, benchCSV},
-	{"xlsx", true, benchXLSX},
-	{"rows", false, benchRows},
-	{"append", false, benchAppend},
-	{"memory", true, benchMemory},
+	{"csv", required, benchCSV},
+	{"xlsx", required, benchXLSX},
+	{"rows", unused, benchRows},
+	{"append", unused, benchAppend},
+	{"sources", optional, benchSources},
+	{"memory", required, benchMemory},
 }
 
 // options are the command line.
 type options struct {
-	rows   int // of a run over PostgreSQL; the other parts follow from it
+	rows   int // of a table that is read; the other parts follow from it
 	runs   int // measured, after one that is not
 	only   []string
 	libx   string // auto, on, off
@@ -84,9 +95,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	known := strings.Join(names, ", ")
 	fl := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fl.SetOutput(stderr)
-	fl.IntVar(&o.rows, "rows", 1_000_000, "rows of a run over PostgreSQL; part rows writes half of them, part memory up to four times as many")
+	fl.IntVar(&o.rows, "rows", 1_000_000, "rows of a table that is read; part rows writes half of them, part memory up to four times as many")
 	fl.IntVar(&o.runs, "runs", 5, "measured runs of each contender, after one warm-up; at most 3 where one takes long")
 	only := fl.String("only", "", "comma-separated parts: "+known+" (default all)")
+	sources := fl.Bool("sources", false, "the same as -only sources; beside -only, that part too")
 	fl.StringVar(&o.libx, "libxlsxwriter", "auto", "auto: compare with it where it and a C compiler are installed; on: or fail; off")
 	fl.StringVar(&o.dir, "dir", "", "folder for temporary files, several GB (default the system's)")
 	fl.BoolVar(&o.strict, "strict", false, "exit with 1 if an aim is missed or a part could not run")
@@ -98,6 +110,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
+	}
+	if *sources {
+		o.only = append(o.only, "sources")
 	}
 	for _, name := range o.only {
 		if !slices.Contains(names, name) {

@@ -5,12 +5,7 @@ import (
 	"fmt"
 )
 
-// Aims of the parts over PostgreSQL.
-const (
-	aimCSV    = 0.8       // of psql's rate
-	aimMemory = 200 << 20 // bytes
-	aimGrowth = 1.25      // of the memory at the fewest rows, at four times as many: flat, but for the collector's moods
-)
+const aimCSV = 0.8 // of psql's rate
 
 // benchCSV measures PostgreSQL to CSV.
 func benchCSV(ctx context.Context, b *bench) error {
@@ -29,8 +24,8 @@ func benchXLSX(ctx context.Context, b *bench) error {
 func (b *bench) race(ctx context.Context, part, title string, destinations []string, rounds int, aims func(all []series, peer *series)) error {
 	b.printf("\n[%s] %s: %s rows of 15 columns; medians of %d runs in turn\n", part, title, count(float64(b.rows)), rounds)
 	contenders := []contender{
-		b.fanmill("fanmill, 1 connection", job{1, repeated(whole, 1), b.rows, destinations}),
-		b.fanmill("fanmill, 4 connections", job{4, repeated(quarter, 1), b.rows / 4 * 4, destinations}),
+		b.fanmill("fanmill, 1 connection", job{connections: 1, query: repeated(whole, 1), rows: b.rows, destinations: destinations}),
+		b.fanmill("fanmill, 4 connections", job{connections: 4, query: repeated(quarter, 1), rows: b.rows / 4 * 4, destinations: destinations}),
 	}
 	if b.pg.psql != "" {
 		contenders = append(contenders, b.psqlCopy())
@@ -60,61 +55,6 @@ func (b *bench) race(ctx context.Context, part, title string, destinations []str
 		b.printf("  psql is not installed: there is nothing to compare with\n")
 	case aims != nil:
 		aims(all, peer)
-	}
-	return nil
-}
-
-// benchMemory measures how the process's memory follows the rows.
-func benchMemory(ctx context.Context, b *bench) error {
-	b.printf("\n[memory] Peak memory of one run each, PostgreSQL -> destinations, --parallel 4\n")
-	rows := b.rows / 4 * 4
-	cases := []struct {
-		name         string
-		connections  int
-		table        string
-		destinations []string
-	}{
-		{"CSV and XLSX, 4 connections", 4, quarter, []string{"csv", "excel"}},
-		{"CSV, 1 connection", 1, whole, []string{"csv"}},
-	}
-	t := table{}
-	t.add("", "rows", "seconds", "rows/s", "CPU s", "peak MB", "of the first")
-	var aims []func()
-	for _, c := range cases {
-		var first, largest, last float64
-		for _, times := range []int{1, 2, 4} {
-			total := rows * times
-			if c.table == whole {
-				total = b.rows * times
-			}
-			run := b.fanmill(c.name, job{c.connections, repeated(c.table, times), total, c.destinations})
-			r, err := run.run(ctx)
-			if err != nil {
-				return err
-			}
-			last = float64(r.peak)
-			largest = max(largest, last)
-			ratio := none
-			if first == 0 {
-				first = last
-			} else if first > 0 {
-				ratio = fmt.Sprintf("%.2f", last/first)
-			}
-			t.add(c.name, count(float64(total)), seconds(r.wall.Seconds()), count(float64(total)/r.wall.Seconds()), seconds(r.cpu.Seconds()),
-				megabytes(last), ratio)
-		}
-		if largest == 0 {
-			aims = append(aims, func() { b.printf("  this system does not tell the peak memory of an ended process\n") })
-			continue
-		}
-		aims = append(aims, func() {
-			b.aim(c.name+": peak memory, below 200 MB", largest/(1<<20), " MB", largest < aimMemory)
-			b.aim(c.name+": at 4 times the rows, at most 1.25 times", last/first, "", last/first <= aimGrowth)
-		})
-	}
-	t.print(b.out)
-	for _, say := range aims {
-		say()
 	}
 	return nil
 }

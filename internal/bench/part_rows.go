@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -29,9 +28,9 @@ func benchRows(ctx context.Context, b *bench) error {
 	rows, rounds := b.rows/2, min(b.runs, 3)
 	b.printf("\n[rows] Rows in memory -> XLSX: %s rows of %d columns; medians of %d runs in turn\n", count(float64(rows)), len(sampleColumns), rounds)
 	contenders := []contender{
-		b.childContender("fanmill, all cores", childFanmill, rows, 0),
-		b.childContender("fanmill, one core", childFanmill, rows, 1),
-		b.childContender("excelize StreamWriter", childExcelize, rows, 0),
+		b.writer("fanmill, all cores", writeWithFanmill, rows, 0),
+		b.writer("fanmill, one core", writeWithFanmill, rows, 1),
+		b.writer("excelize StreamWriter", writeWithExcelize, rows, 0),
 	}
 	native, why := b.libxlsxwriter(ctx, rows)
 	switch {
@@ -63,31 +62,18 @@ func benchRows(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// childContender runs this program's own child; processors 0 are all.
-func (b *bench) childContender(name, kind string, rows, processors int) contender {
+// writer is a child that writes a workbook; processors 0 are all.
+func (b *bench) writer(name, kind string, rows, processors int) contender {
 	return contender{name, rows, func(ctx context.Context) (result, error) {
-		self, err := os.Executable()
-		if err != nil {
-			return result{}, err
-		}
 		path := filepath.Join(b.tmp, "rows.xlsx")
 		defer os.Remove(path)
-		cmd := exec.CommandContext(ctx, self, childCommand, kind, strconv.Itoa(rows), path)
-		cmd.Env = append(os.Environ(), "TMPDIR="+b.tmp, "TMP="+b.tmp)
+		variables := []string{"TMPDIR=" + b.tmp, "TMP=" + b.tmp}
 		if processors > 0 {
-			cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(processors))
+			variables = append(variables, "GOMAXPROCS="+strconv.Itoa(processors))
 		}
-		r, text, err := execute(cmd)
+		r, err := runChild(ctx, rows, variables, childWrite, kind, strconv.Itoa(rows), path)
 		if err != nil {
 			return r, err
-		}
-		var said childResult
-		if err := json.Unmarshal(text, &said); err != nil {
-			return r, fmt.Errorf("read what the child says: %w: %s", err, text)
-		}
-		r.wall = time.Duration(said.Nanoseconds)
-		if said.Peak > 0 {
-			r.peak = said.Peak
 		}
 		return r, measureFile(path, &r)
 	}}

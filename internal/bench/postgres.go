@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,11 +24,12 @@ var errNoServer = errors.New("there is no PostgreSQL server to measure with")
 // dsnVariable carries the DSN to the jobs: it may hold a password.
 const dsnVariable = "FANMILL_BENCH_DSN"
 
-// The tables, in a schema of their own: whole has options.rows rows, quarter a fourth of them.
+// The tables, in a schema of their own: whole has options.rows rows, quarter a fourth of them; wide is made by the part that reads it.
 const (
 	schema  = "fanmill_bench"
 	whole   = schema + ".sale"
 	quarter = schema + ".sale_quarter"
+	wide    = schema + ".wide"
 )
 
 // server is where the rows come from.
@@ -93,15 +95,18 @@ func (b *bench) psqlCopy() contender {
 	}}
 }
 
-// job is a run of fanmill: the same query over a number of connections, into destinations of these types.
+// job is a run of fanmill: the same query over a number of connections, into destinations of these types. All are asked at a time, up
+// to parallel, though they are on one server.
 type job struct {
 	connections  int
 	query        string
 	rows         int // of all connections together
 	destinations []string
+	parallel     int // 0 is the program's default
+	threshold    int // MEMORY_THRESHOLD_MB; 0 is the program's default
 }
 
-// fanmill runs the binary with its defaults, with a fresh data folder each time.
+// fanmill runs the binary with its defaults otherwise, with a fresh data folder each time.
 func (b *bench) fanmill(name string, j job) contender {
 	return contender{name, j.rows, func(ctx context.Context) (result, error) {
 		dir := filepath.Join(b.tmp, "run")
@@ -113,9 +118,16 @@ func (b *bench) fanmill(name string, j job) contender {
 		if err != nil {
 			return result{}, err
 		}
-		cmd := exec.CommandContext(ctx, b.binary, "run", file, "--data", filepath.Join(dir, "data"))
+		args := []string{"run", file, "--data", filepath.Join(dir, "data")}
+		if j.parallel > 0 {
+			args = append(args, "--parallel", strconv.Itoa(j.parallel))
+		}
+		cmd := exec.CommandContext(ctx, b.binary, args...)
 		cmd.Dir = dir // of its logs
-		cmd.Env = append(os.Environ(), dsnVariable+"="+b.pg.dsn, "LOG_LEVEL=warn", "NATS_URL=")
+		cmd.Env = append(os.Environ(), dsnVariable+"="+b.pg.dsn, "LOG_LEVEL=warn", "NATS_URL=", "MEMORY_THRESHOLD_MB=")
+		if j.threshold > 0 {
+			cmd.Env = append(cmd.Env, "MEMORY_THRESHOLD_MB="+strconv.Itoa(j.threshold))
+		}
 		r, _, err := execute(cmd)
 		if err != nil {
 			return r, err
@@ -140,7 +152,8 @@ func (j *job) write(dir string) (path string, artifacts []string, err error) {
 		artifacts = append(artifacts, artifact)
 		destinations = append(destinations, object{"type": kind, "filePath": artifact})
 	}
-	text, err := json.Marshal(object{"id": "bench", "name": "Bench", "query": j.query, "connections": connections, "destinations": destinations})
+	text, err := json.Marshal(object{"id": "bench", "name": "Bench", "query": j.query, "parallelPerHost": j.connections,
+		"connections": connections, "destinations": destinations})
 	if err != nil {
 		return "", nil, err
 	}

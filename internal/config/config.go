@@ -3,12 +3,13 @@
 // every problem of the file at once, each with its line, column and the likely fix. Loading opens no database and
 // writes no artifact; it does look whether the folders of the artifacts can be written.
 //
-// References ${VAR} stay references in the Job, so that it can be stored and sent; File.Expand turns one into its value
-// at the moment it is used.
+// References ${VAR} and ${file:PATH} stay references in the Job, so that it can be stored and sent; File.Expand turns one into
+// its value at the moment it is used.
 package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,8 @@ import (
 type Options struct {
 	// Strict turns warnings into errors.
 	Strict bool
+	// Only are the ids of the connections that the job is loaded for; all if empty. What the others refer to need not be there.
+	Only []string
 	// Drivers are the databases by the name a connection gives as its driver.
 	Drivers map[string]Driver
 	// Destinations are the destinations by their type.
@@ -59,12 +62,17 @@ type File struct {
 	Job      pipeline.Job
 	Warnings []Problem
 
-	lookup func(string) (string, bool)
+	inputs []string
+	expand func(string) (string, error)
 	os     string
 }
 
-// Load reads a job file. If it cannot be used the error is Problems, warnings included, or says why it could not be read.
+// Load reads a job file. If it cannot be used the error wraps Problems, warnings included, or says why it could not be read; Inputs
+// tells of it which files were looked at.
 func Load(path string, o Options) (*File, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("read job file: %s is a folder; name the job file in it", path)
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read job file: %w", err)
@@ -73,39 +81,73 @@ func Load(path string, o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data, dotenv, o)
+	f, problems := parse(path, data, dotenv, o)
+	f.inputs = append([]string{path, dotEnvPath(path)}, f.inputs...)
+	if problems != nil {
+		return nil, &unusable{problems, f.inputs}
+	}
+	return f, nil
 }
 
-// Parse reads a job that does not come from a file, such as one inside a message. name stands for the file in problems;
-// whether the text is JSON or YAML is seen from the name's extension, else from its first byte. There is no .env file.
-func Parse(name string, data []byte, o Options) (*File, error) { return parse(name, data, nil, o) }
+// unusable is a job file with problems.
+type unusable struct {
+	problems Problems
+	inputs   []string
+}
 
-func parse(path string, data []byte, dotenv map[string]string, o Options) (*File, error) {
+func (u *unusable) Error() string { return u.problems.Error() }
+func (u *unusable) Unwrap() error { return u.problems }
+
+// Inputs are the files that were read, or looked for, before Load returned this error; nil if it is none of Load's. A change of one may
+// make the job a good one.
+func Inputs(err error) []string {
+	var u *unusable
+	if errors.As(err, &u) {
+		return u.inputs
+	}
+	return nil
+}
+
+// Parse reads a job that does not come from a file, such as one inside a message. name stands for the file in problems, such as
+// "inline job"; whether the text is JSON or YAML is seen from the name's extension, else from its first byte. There is no
+// .env file, and relative paths begin in the working directory.
+func Parse(name string, data []byte, o Options) (*File, error) {
+	f, problems := parse(name, data, nil, o)
+	if problems != nil {
+		return nil, problems
+	}
+	return f, nil
+}
+
+// parse returns the file also where there are problems: what was read beside it is known then.
+func parse(path string, data []byte, dotenv map[string]string, o Options) (*File, Problems) {
 	if o.Lookup == nil {
 		o.Lookup = os.LookupEnv
 	}
 	if o.OS == "" {
 		o.OS = runtime.GOOS
 	}
-	f := &File{Path: path, os: o.OS, lookup: func(name string) (string, bool) {
+	lookup := func(name string) (string, bool) {
 		if v, ok := o.Lookup(name); ok {
 			return v, true
 		}
 		v, ok := dotenv[name]
 		return v, ok
-	}}
-	d := &decoder{o: &o, file: path, lookup: f.lookup, pos: map[string]position{}, slips: map[string]bool{}}
+	}
+	f := &File{Path: path, os: o.OS, expand: func(s string) (string, error) { return Expand(s, lookup, filepath.Dir(path)) }}
+	d := &decoder{o: &o, file: path, expand: f.expand, pos: map[string]position{}, slips: map[string]bool{}}
 	root, problem := parseTree(path, data)
 	if problem != nil {
-		return nil, Problems{*problem}
+		return f, Problems{*problem}
 	}
 	d.job(root)
 	d.check()
-	d.problems.sort()
-	if d.problems.failed(o.Strict) {
-		return nil, d.problems
+	problems := d.problems.sortedFor(path)
+	f.inputs = d.inputs
+	if problems.failed(o.Strict) {
+		return f, problems
 	}
-	f.Job, f.Warnings = d.out, d.problems
+	f.Job, f.Warnings = d.out, problems
 	return f, nil
 }
 
@@ -127,47 +169,43 @@ func parseTree(path string, data []byte) (*node, *Problem) {
 	return parseYAML(path, data)
 }
 
-// Lookup finds a variable: in the environment, else in the .env file beside the job.
-func (f *File) Lookup(name string) (string, bool) { return f.lookup(name) }
+// Inputs are the files that the job was read from, whether they were there or not: the job file, its .env and its inventory. A
+// change of one may change the job.
+func (f *File) Inputs() []string { return f.inputs }
 
-// Expand replaces the references ${VAR} in s by their values; see the function Expand.
-func (f *File) Expand(s string) (string, error) { return Expand(s, f.lookup) }
+// Expand replaces the references ${VAR} and ${file:PATH} in s by their values; see the function Expand. A relative PATH begins in the
+// folder of the job file.
+func (f *File) Expand(s string) (string, error) { return f.expand(s) }
 
-// Values are what the tokens of this job's paths stand for in the run that started at this moment.
-func (f *File) Values(run string, started time.Time) Values {
-	return valuesOf(&f.Job, run, started)
+// Params are the parameters of a run that a trigger asks for at this moment; see ResolveParams.
+func (f *File) Params(given map[string]any, at time.Time) ([]pipeline.Arg, error) {
+	return ResolveParams(&f.Job, given, at)
 }
 
-// ResolvePath is the absolute path of a destination's file in one run: references expanded, tokens replaced, relative
-// to the working directory. It is "" for a destination without a file.
-func (f *File) ResolvePath(d *pipeline.Destination, v Values) (string, error) {
-	return resolvePath(d.FilePath, v, f.lookup, f.os)
+// Destinations are the destinations of the run that begins at this moment. Paths are absolute, relative ones beginning in the
+// working directory, with references expanded and tokens replaced. A destination with a file per query becomes one for each, with the
+// id <id>.<query>; of one with a file per connection, Files follows the order of the job's connections.
+func (f *File) Destinations(run string, at time.Time) ([]pipeline.ManifestDestination, error) {
+	outs, bad := outputs(&f.Job, run, at, f.expand, f.os)
+	bad = append(bad, newFolders(f.os).clashes(outs)...)
+	var errs []error
+	for _, e := range bad {
+		errs = append(errs, fmt.Errorf("destination %s: %w", f.Job.Destinations[e.of].ID, e.err))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	ds := make([]pipeline.ManifestDestination, len(outs))
+	for i := range outs {
+		ds[i] = outs[i].ManifestDestination
+	}
+	return ds, nil
 }
 
-func valuesOf(j *pipeline.Job, run string, started time.Time) Values {
+func valuesOf(j *pipeline.Job, run string, started time.Time) tokenValues {
 	loc, err := time.LoadLocation(j.TimeZone)
 	if err != nil {
 		loc = time.UTC // Load has refused such a job
 	}
-	return Values{JobID: j.ID, JobName: j.Name, RunID: run, Date: started.In(loc)}
-}
-
-func resolvePath(path string, v Values, lookup func(string) (string, bool), goos string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	s, err := Expand(path, lookup)
-	if err != nil {
-		return "", err
-	}
-	if s, err = resolve(s, v, goos); err != nil {
-		return "", err
-	}
-	if goos != runtime.GOOS {
-		return s, nil // another system's rules: the path means nothing here
-	}
-	if s, err = filepath.Abs(s); err != nil {
-		return "", fmt.Errorf("resolve path %q: %w", path, err)
-	}
-	return s, nil
+	return tokenValues{jobID: j.ID, jobName: j.Name, run: run, date: started.In(loc)}
 }

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"fanmill/internal/config"
 	"fanmill/pipeline"
@@ -25,6 +24,13 @@ type keyedError struct {
 
 func (e keyedError) Key() string { return e.key }
 
+func keysOf(typ string) (names []string) {
+	for _, k := range config.DestinationKeys(typ) {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
 // options is what the tests take for the program's own wiring.
 func options(vars map[string]string) config.Options {
 	return config.Options{
@@ -35,8 +41,8 @@ func options(vars map[string]string) config.Options {
 			return nil
 		}}},
 		Destinations: map[string]config.Destination{
-			"excel": {Keys: []string{"onLoss"}},
-			"csv": {Keys: []string{"delimiter", "includeHeaders"}, Check: func(d *pipeline.Destination) error {
+			"excel": {Keys: keysOf("excel")},
+			"csv": {Keys: keysOf("csv"), Check: func(d *pipeline.Destination) error {
 				var o struct{ Delimiter string }
 				if d.Options == nil {
 					return nil
@@ -105,7 +111,7 @@ func TestTenMistakesAreOneAnswer(t *testing.T) {
 const goodJSON = `{"id": "job_gst_data", "name": "GST Sale Data - All Branches", "timeZone": "Asia/Kolkata",
  "query": "select * from sale",
  "connections": [{"id": "conn_1", "name": "Branch_001", "driver": "postgres", "dsn": "${BRANCH_001_DSN}"},
-                 {"id": 7, "driver": "sqlite", "dsn": "seven.db", "queries": [{"name": "a", "sql": "select 1"}, {"name": "b", "sql": "select 2"}]}],
+                 {"id": 7, "driver": "sqlite", "dsn": "seven.db", "query": "select 7"}],
  "destinations": [{"type": "excel", "filePath": "OUT/{jobName}.xlsx", "mode": "replace"},
                   {"type": "csv", "filePath": "OUT/{jobName}.csv", "delimiter": ",", "includeHeaders": true},
                   {"type": "csv", "filePath": "OUT/second.csv"}]}`
@@ -121,12 +127,8 @@ connections:
   - <<: *defaults
     id: 7
     dsn: seven.db
-    queries:
-      - name: a
-        sql: select 1
-      - name: b
-        sql: |-
-          select 2
+    query: |-
+      select 7
 destinations:
   - {type: excel, filePath: "OUT/{jobName}.xlsx", mode: replace}
   - type: csv
@@ -144,7 +146,7 @@ func TestJSONAndYAMLGiveTheSameJob(t *testing.T) {
 		ID: "job_gst_data", Name: "GST Sale Data - All Branches", TimeZone: "Asia/Kolkata", Retry: pipeline.Retry{Attempts: 3},
 		Connections: []pipeline.Connection{
 			{ID: "conn_1", Name: "Branch_001", Driver: "postgres", DSN: "${BRANCH_001_DSN}", Queries: []pipeline.Query{{SQL: "select * from sale"}}},
-			{ID: "7", Name: "7", Driver: "sqlite", DSN: "seven.db", Queries: []pipeline.Query{{Name: "a", SQL: "select 1"}, {Name: "b", SQL: "select 2"}}},
+			{ID: "7", Name: "7", Driver: "sqlite", DSN: "seven.db", Queries: []pipeline.Query{{SQL: "select 7"}}},
 		},
 		Destinations: []pipeline.Destination{
 			{ID: "excel", Type: "excel", FilePath: dir + "/{jobName}.xlsx", Mode: "replace"},
@@ -188,6 +190,10 @@ func TestUnknownKeys(t *testing.T) {
 			t.Errorf("%s: got %v", slip, err)
 		}
 	}
+	both := strings.Replace(text, `"timeZone"`, `"timezone": "UTC", "timeZone"`, 1)
+	if _, err := config.Parse("job.json", []byte(both), o); err == nil || !strings.Contains(err.Error(), `so close to "timeZone", which is here too`) {
+		t.Errorf("beside the key that it is close to: %v", err)
+	}
 }
 
 // What does not parse is answered with its place and the slip it looks like.
@@ -199,7 +205,7 @@ func TestSyntaxErrorsPointAtThePlace(t *testing.T) {
 		{"job.json", "{\"id\": \"a\"", "job.json:1:11: not valid JSON: the JSON ends too early; a closing } or ] is missing"},
 		{"job.json", "{\"naïve\": 1} x", "job.json:1:14: not valid JSON: there is more after the end of the job; a file holds one job"},
 		{"job.json", " \n", "job.json:1:1: the file is empty; a job needs connections and destinations"},
-		{"job.json", "[]", "job.json:1:1: must be an object with id, name, connections, destinations, query, queries, timeZone, retry, not a list"},
+		{"job.json", "[]", "job.json:1:1: must be an object with id, name, connections, destinations, query, queries, params, timeZone, retry, maxDuration, onOverlap, onDrift, parallelPerHost, snapshot, not a list"},
 		{"job.json", "{\"id\": \"caf\xe9\"}", "job.json:1:12: the file is not UTF-8; save it with the encoding UTF-8"},
 		{"job.json", "\xff\xfe{\x00", "job.json:1:1: the file is not UTF-8; save it with the encoding UTF-8 (it is UTF-16 now)"},
 		{"job.yaml", "", "job.yaml:1:1: the file is empty; a job needs connections and destinations"},
@@ -244,9 +250,8 @@ func TestDotEnvBesideTheJob(t *testing.T) {
 	if _, set := os.LookupEnv("BRANCH_001_DSN"); set {
 		t.Error("the .env file was loaded into the process")
 	}
-	p, err := f.ResolvePath(&f.Job.Destinations[0], f.Values("r1", time.Now()))
-	if want := filepath.Join(dir, "GST Sale Data - All Branches.xlsx"); err != nil || p != want {
-		t.Errorf("path %q, %v; want %q", p, err, want)
+	if got, want := f.Inputs(), []string{path, filepath.Join(dir, ".env")}; !reflect.DeepEqual(got, want) {
+		t.Errorf("read from %v, want %v", got, want)
 	}
 	write(".env", "this is: not\n=an env file with SECRET\n")
 	if _, err := config.Load(path, options(nil)); err == nil || strings.Contains(err.Error(), "SECRET") {
@@ -304,5 +309,12 @@ func BenchmarkLoadThousandConnections(b *testing.B) {
 		if _, err := config.Parse("j.yaml", []byte(t.String()), options(nil)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,22 +1,16 @@
 package config
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"fanmill/pipeline"
 )
 
-// DefaultAttempts is how often a connection is tried in all when the job does not say.
-const DefaultAttempts = 3
-
-// maxAttempts is where trying again stops being a plan.
-const maxAttempts = 100
-
-// jobDraft is a Job while its problems are still being found.
-type jobDraft = pipeline.Job
+// maxParallelPerHost is more than any one server of branches takes kindly.
+const maxParallelPerHost = 1000
 
 // job reads the whole file. The defaults: id is the file's name without its extension, a name is the id, mode is
 // replace, and a destination's id is its type, the second of a type "<type>-2".
@@ -27,11 +21,12 @@ func (d *decoder) job(root *node) {
 	hasConnections, hasDestinations := false, false
 	top := place{"", root}
 	_, ok := d.object(top, nil,
+		field{"$schema", func(place) {}}, // editors look there for the schema
 		d.textField("id", &j.ID),
 		d.textField("name", &j.Name),
 		field{"connections", func(p place) {
 			hasConnections = true
-			d.list(p, "connections", d.connection)
+			d.connections(p)
 		}},
 		field{"destinations", func(p place) {
 			hasDestinations = true
@@ -39,8 +34,14 @@ func (d *decoder) job(root *node) {
 		}},
 		d.queryField(&shared),
 		d.queriesField(&shared),
+		field{"params", d.paramValues},
 		d.textField("timeZone", &j.TimeZone),
 		field{"retry", d.retry},
+		field{"maxDuration", func(p place) { d.duration(p, minMaxDuration, maxMaxDuration, &j.MaxDuration) }},
+		d.choiceField("onOverlap", &j.OnOverlap, []string{pipeline.OverlapQueue, pipeline.OverlapSkip}),
+		d.choiceField("onDrift", &j.OnDrift, []string{pipeline.DriftUnion, pipeline.DriftFail, pipeline.DriftSkip}),
+		field{"parallelPerHost", func(p place) { d.count(p, 1, maxParallelPerHost, &j.ParallelPerHost) }},
+		d.boolField("snapshot", &j.Snapshot),
 	)
 	if !ok {
 		return
@@ -67,19 +68,15 @@ func (d *decoder) job(root *node) {
 			}
 		}
 	} else {
-		d.missingQueries(root.member("connections"))
+		d.missingQueries()
 	}
 	d.nameDestinations()
 }
 
 // missingQueries reports the connections without a query of their own in a job that has none for all.
-func (d *decoder) missingQueries(connections *node) {
-	if connections == nil {
-		return
-	}
-	for i, c := range connections.items {
-		p := place{fmt.Sprintf("connections[%d]", i), c}
-		if c.kind == objectNode && !d.has(p, "query") && !d.has(p, "queries") {
+func (d *decoder) missingQueries() {
+	for _, p := range d.asked {
+		if p.n.kind == objectNode && !d.has(p, "query") && !d.has(p, "queries") {
 			d.errorf(p.key("query"), `there is no query; add "query" here, or to the job for all connections`)
 		}
 	}
@@ -93,41 +90,20 @@ func stem(file string) string {
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
+// timeZone checks the zone; one that does not exist counts as UTC from there on.
+func (d *decoder) timeZone() {
+	zone := d.out.TimeZone
+	if _, err := time.LoadLocation(zone); err != nil || strings.EqualFold(zone, "local") {
+		d.errorf("timeZone", "%q is not a time zone; use an IANA name such as \"Asia/Kolkata\", or leave the key out for UTC", zone)
+		d.out.TimeZone = ""
+	}
+}
+
 // oneOf reports that an object has two keys of which it may have one.
 func (d *decoder) oneOf(p place, a, b string) {
 	if p.n.member(a) != nil && p.n.member(b) != nil {
 		d.errorf(p.key(b), "there is %q as well; keep one of the two", a)
 	}
-}
-
-func (d *decoder) connection(p place) {
-	var c pipeline.Connection
-	parts := partsDraft{}
-	_, ok := d.object(p, nil,
-		d.textField("id", &c.ID),
-		d.textField("name", &c.Name),
-		d.textField("driver", &c.Driver),
-		d.textField("dsn", &c.DSN),
-		d.queryField(&c.Queries),
-		d.queriesField(&c.Queries),
-		d.textField("server", &parts.Server),
-		field{"port", func(p place) { d.count(p, 1, 65535, &parts.Port) }},
-		d.textField("instance", &parts.Instance),
-		d.textField("database", &parts.Database),
-		d.textField("user", &parts.User),
-		d.textField("password", &parts.Password),
-		field{"options", func(p place) { parts.Options = d.options(p) }},
-	)
-	if ok {
-		d.oneOf(p, "query", "queries")
-		d.need(p, "id", `"conn_1"`)
-		d.need(p, "driver", `"postgres"`)
-		d.address(p, &c, &parts)
-		if c.Name == "" {
-			c.Name = c.ID
-		}
-	}
-	d.out.Connections = append(d.out.Connections, c)
 }
 
 // has reports whether an object has a key, or a slip of it that was reported.
@@ -176,71 +152,5 @@ func (d *decoder) queriesField(dst *[]pipeline.Query) field {
 	}}
 }
 
-func (d *decoder) retry(p place) {
-	_, ok := d.object(p, []string{"backoff", "max"},
-		field{"attempts", func(p place) { d.count(p, 1, maxAttempts, &d.out.Retry.Attempts) }})
-	for _, key := range []string{"backoff", "max"} {
-		if ok && p.n.member(key) != nil {
-			d.warnf(p.key(key), "is not available yet; fanmill chooses the pauses between attempts itself")
-		}
-	}
-}
-
-func (d *decoder) destination(p place) {
-	var out pipeline.Destination
-	own := []string{}
-	noFile := false
-	if t := p.n.member("type"); t != nil {
-		own = d.o.Destinations[t.text].Keys
-		noFile = d.o.Destinations[t.text].NoFile
-	}
-	rest, ok := d.object(p, own,
-		d.textField("id", &out.ID),
-		d.textField("type", &out.Type),
-		d.textField("filePath", &out.FilePath),
-		d.textField("mode", &out.Mode),
-	)
-	if ok {
-		d.need(p, "type", `"excel"`)
-		if !noFile {
-			d.need(p, "filePath", `"D:/Reports/{jobName}.xlsx"`)
-		}
-		d.mode(p, &out)
-		if len(rest) > 0 {
-			out.Options = json.RawMessage(appendMembers(nil, rest))
-		}
-	}
-	d.out.Destinations = append(d.out.Destinations, out)
-}
-
-func (d *decoder) mode(p place, out *pipeline.Destination) {
-	switch out.Mode {
-	case "replace":
-	case "":
-		out.Mode = "replace"
-	case "append":
-		d.errorf(p.key("mode"), `"append" is not available yet; use "replace"`)
-	default:
-		d.errorf(p.key("mode"), "%s", unknown(out.Mode, "mode", []string{"replace"}))
-	}
-}
-
-// nameDestinations gives every destination without an id its type, or type-2, type-3 where that is taken.
-func (d *decoder) nameDestinations() {
-	taken := map[string]bool{}
-	for _, out := range d.out.Destinations {
-		taken[strings.ToLower(out.ID)] = true
-	}
-	for i := range d.out.Destinations {
-		out := &d.out.Destinations[i]
-		if out.ID != "" {
-			continue
-		}
-		id := out.Type
-		for n := 2; taken[strings.ToLower(id)]; n++ {
-			id = fmt.Sprintf("%s-%d", out.Type, n)
-		}
-		taken[strings.ToLower(id)] = true
-		out.ID = id
-	}
-}
+// connectionPath is where a connection stands in the job, counted from 0.
+func connectionPath(i int) string { return fmt.Sprintf("connections[%d]", i) }

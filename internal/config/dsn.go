@@ -1,10 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,19 +25,18 @@ type option struct{ name, value string }
 var partKeys = []string{"server", "port", "instance", "database", "user", "password", "options"}
 
 // options reads an object of scalars.
-func (d *decoder) options(p place) []option {
+func (d *decoder) options(p place) (out []option) {
 	if p.n.kind != objectNode {
 		d.errorf(p.path, "must be an object such as {\"sslmode\": \"require\"}, not %s", p.n.kind)
 		return nil
 	}
-	var out []option
-	for _, m := range p.n.members {
-		if m.value.kind == listNode || m.value.kind == objectNode || m.value.kind == nullNode {
-			d.report(m.value.position, p.key(m.name), false, fmt.Sprintf("must be a text, a number, true or false, not %s", m.value.kind))
-			continue
+	d.entries(p, func(p place, name string) {
+		if p.n.kind == listNode || p.n.kind == objectNode || p.n.kind == nullNode {
+			d.errorf(p.path, "must be a text, a number, true or false, not %s", p.n.kind)
+			return
 		}
-		out = append(out, option{m.name, m.value.text})
-	}
+		out = append(out, option{name, p.n.text})
+	})
 	return out
 }
 
@@ -49,15 +49,12 @@ func (d *decoder) address(p place, c *pipeline.Connection, parts *partsDraft) {
 			continue
 		}
 		given = append(given, key)
-		d.references(p.key(key), m.text)
+		d.references(c.ID, p.key(key), m.text)
 		for _, o := range m.members {
-			d.references(p.key(key)+"."+o.name, o.value.text)
+			d.references(c.ID, p.key(key)+"."+o.name, o.value.text)
 		}
 	}
-	d.references(p.key("dsn"), c.DSN)
-	if host, instance, ok := strings.Cut(parts.Server, `\`); ok && parts.Instance == "" {
-		parts.Server, parts.Instance = host, instance // as SQL Server's own tools write it
-	}
+	d.references(c.ID, p.key("dsn"), c.DSN)
 	switch hasDSN := d.has(p, "dsn"); {
 	case hasDSN && len(given) > 0:
 		d.errorf(p.key(given[0]), `there is a "dsn" as well; keep the dsn or server, database, user ..., not both`)
@@ -66,16 +63,31 @@ func (d *decoder) address(p place, c *pipeline.Connection, parts *partsDraft) {
 		d.errorf(p.key("dsn"), `is missing; add "dsn": "${%s_DSN}", or server, database, user and password`, envName(c.ID))
 	case parts.Server == "" && parts.Database != "" && parts.User == "" && parts.Password == "" && parts.Port == 0:
 		c.DSN = parts.Database // a database without a server is a file
+	case c.Driver == "sqlite":
+		d.errorf(p.key(other(given)), `a SQLite database is a file; give its path as "database", alone`)
 	case !d.has(p, "server"):
 		d.errorf(p.key("server"), `is missing; add "server": "10.0.0.5"`)
+	case parts.Server == "": // found wrong
 	default:
+		if key, problem := parts.settle(c.Driver); problem != "" {
+			d.errorf(p.key(key), "%s", problem)
+			return
+		}
 		c.DSN = parts.url(c.Driver)
 	}
 }
 
-// references reports the variables that a text refers to and that are not set.
-func (d *decoder) references(path, text string) {
-	_, err := Expand(text, d.lookup)
+// other is the first of the keys that the address of a file does not have.
+func other(given []string) string {
+	return given[max(slices.IndexFunc(given, func(key string) bool { return key != "database" }), 0)]
+}
+
+// references reports the variables that a text of a connection refers to and that are not set, unless the connection is left out.
+func (d *decoder) references(id, path, text string) {
+	if len(d.o.Only) > 0 && !slices.Contains(d.o.Only, id) {
+		return
+	}
+	_, err := d.expand(text)
 	for _, e := range split(err) {
 		d.errorf(path, "%s", e)
 	}
@@ -105,12 +117,50 @@ func envName(id string) string {
 	return strings.Trim(strings.ToUpper(name), "_")
 }
 
-// url is the address as a URL, <driver>://user:password@server:port/database?options, or .../instance?database=... for
-// a named instance. References in the parts become ${NAME|url}, so that a password needs no escaping in the environment
-// either.
+// schemes are the URL schemes of drivers that have another name than theirs.
+var schemes = map[string]string{"postgresql": "postgres", "mssql": "sqlserver", "mariadb": "mysql"}
+
+func scheme(driver string) string { return cmp.Or(schemes[driver], driver) }
+
+// settle takes the server apart as SQL Server's own tools write it, tcp:host\instance,port, and finds what a server's name cannot
+// be: then it returns the key at fault and what is wrong with it.
+func (a *partsDraft) settle(driver string) (key, problem string) {
+	sqlserver := scheme(driver) == "sqlserver"
+	if sqlserver {
+		a.Server = strings.TrimPrefix(a.Server, "tcp:")
+		if host, port, ok := strings.Cut(a.Server, ","); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(port))
+			if err != nil || n < 1 || n > 65535 || a.Port != 0 && a.Port != n {
+				return "server", fmt.Sprintf("%q has a port that does not fit; write the port as \"port\"", a.Server)
+			}
+			a.Server, a.Port = strings.TrimSpace(host), n
+		}
+	}
+	if host, instance, ok := strings.Cut(a.Server, `\`); ok && a.Instance == "" {
+		a.Server, a.Instance = host, instance
+	}
+	if a.Instance != "" && !sqlserver {
+		return "instance", "only SQL Server has named instances; remove it"
+	}
+	literal := strings.Trim(anyReference.ReplaceAllString(a.Server, "x"), "[]")
+	switch {
+	case net.ParseIP(literal) != nil:
+	case strings.Contains(literal, "://"):
+		return "server", `is a URL; write it as "dsn", or the name of the server alone`
+	case strings.Contains(literal, ":"):
+		return "server", `has a colon; write the port as "port"`
+	case strings.ContainsAny(literal, "/@?#, "):
+		return "server", "is not the name or the address of a server"
+	}
+	return "", ""
+}
+
+// url is the address as a URL that the driver takes: <scheme>://user:password@server:port/database?options, and for SQL Server
+// sqlserver://user:password@server:port/instance?database=...&options. References in the parts become ${NAME|url}, so that a
+// password needs no escaping in the environment either.
 func (a *partsDraft) url(driver string) string {
 	var b strings.Builder
-	b.WriteString(driver + "://")
+	b.WriteString(scheme(driver) + "://")
 	if a.User != "" || a.Password != "" {
 		b.WriteString(escapeParts(a.User))
 		if a.Password != "" {
@@ -126,14 +176,17 @@ func (a *partsDraft) url(driver string) string {
 	if a.Port != 0 {
 		b.WriteString(":" + strconv.Itoa(a.Port))
 	}
-	options := a.Options
-	if a.Instance != "" {
-		b.WriteString("/" + escapeParts(a.Instance))
+	path, options := a.Database, a.Options
+	if scheme(driver) == "sqlserver" {
+		path = a.Instance
 		if a.Database != "" {
 			options = append([]option{{"database", a.Database}}, options...)
 		}
-	} else if a.Database != "" {
-		b.WriteString("/" + escapeParts(a.Database))
+	}
+	if path != "" {
+		b.WriteString("/" + escapeParts(path))
+	} else if scheme(driver) == "mysql" {
+		b.WriteByte('/') // its DSNs have one, database or not
 	}
 	for i, o := range options {
 		b.WriteByte("?&"[min(i, 1)])
@@ -149,7 +202,7 @@ func escapeParts(s string) string {
 		b.WriteString(escapeURL(literal))
 		return nil
 	}, func(r reference) error {
-		b.WriteString("${" + r.name + "|url}")
+		b.WriteString(r.escaped())
 		return nil
 	})
 	return b.String()
@@ -157,47 +210,3 @@ func escapeParts(s string) string {
 
 // escapeURL escapes every byte that means something anywhere in a URL; $ too, which would mean something to Expand.
 func escapeURL(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
-
-var (
-	passwordPair = regexp.MustCompile(`(?i)(?:^|[\s;?&])(?:ssl)?(?:password|passwd|pwd)\s*=\s*('(?:[^'\\]|\\.)*'|"[^"]*"|\{[^}]*\}|(?:\$\{[^}]*\}|[^\s;&])*)`)
-	mysqlAddress = regexp.MustCompile(`^[^:/@\s]*:(.*)@(?:\w*\(|/)`)
-	anyReference = regexp.MustCompile(`\$\{[^}]*\}`)
-)
-
-// SecretLiterals names the connections whose dsn holds a password as such, rather than a reference ${VAR}. It reads the
-// forms of all databases: URLs, key=value lists, user:password@tcp(host).
-func SecretLiterals(j *pipeline.Job) []string {
-	var ids []string
-	for i := range j.Connections {
-		if literalSecret(j.Connections[i].DSN) {
-			ids = append(ids, j.Connections[i].ID)
-		}
-	}
-	return ids
-}
-
-func literalSecret(dsn string) bool {
-	literal := func(s string) bool {
-		return strings.Trim(anyReference.ReplaceAllString(s, ""), `'"{} `) != ""
-	}
-	for _, m := range passwordPair.FindAllStringSubmatch(dsn, -1) {
-		if literal(m[1]) {
-			return true
-		}
-	}
-	if _, rest, ok := strings.Cut(dsn, "://"); ok {
-		// The authority ends at the first ?, unless the password has one that should have been escaped.
-		authority, _, _ := strings.Cut(rest, "?")
-		at := strings.LastIndexByte(authority, '@')
-		if at < 0 {
-			authority, at = rest, strings.LastIndexByte(rest, '@')
-		}
-		if at >= 0 {
-			_, password, _ := strings.Cut(authority[:at], ":")
-			return literal(password)
-		}
-		return false
-	}
-	m := mysqlAddress.FindStringSubmatch(dsn)
-	return m != nil && literal(m[1])
-}

@@ -3,31 +3,28 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
-	"github.com/joho/godotenv"
 )
 
 // Env is what the environment says. Flags win over it.
 type Env struct {
-	// ResumeJobs continues a job's unfinished run instead of starting afresh.
-	ResumeJobs bool `env:"RESUME_JOBS" envDefault:"false"`
-	// NATSURL is an external NATS server; "" is the embedded one.
-	NATSURL string `env:"NATS_URL"`
-	// Data is the folder of the embedded server and of fanmill's own state.
-	Data string `env:"FANMILL_DATA"`
-	// LogFormat is text or json.
-	LogFormat string `env:"LOG_FORMAT" envDefault:"text"`
-	// LogLevel is debug, info, warn or error.
-	LogLevel string `env:"LOG_LEVEL" envDefault:"info"`
+	ResumeJobs        bool   `env:"RESUME_JOBS"`
+	MemoryThresholdMB int    `env:"MEMORY_THRESHOLD_MB"`
+	QueryTimeoutMS    int    `env:"QUERY_TIMEOUT_MS"` // 0 is no limit
+	NATSURL           string `env:"NATS_URL"`         // "" is the embedded server
+	Data              string `env:"FANMILL_DATA"`
+	LogFormat         string `env:"LOG_FORMAT"` // text or json
+	LogLevel          string `env:"LOG_LEVEL"`  // debug, info, warn or error
 }
 
 // Level is LogLevel for slog.
@@ -37,49 +34,84 @@ func (e Env) Level() slog.Level {
 	return level
 }
 
+// QueryTimeout is the longest time that a database may deliver nothing; 0 is no limit.
+func (e Env) QueryTimeout() time.Duration { return time.Duration(e.QueryTimeoutMS) * time.Millisecond }
+
+// setting is a variable of fanmill's.
+type setting struct {
+	name        string
+	byDefault   string
+	description string
+	allowed     string                           // in words; "" is anything
+	read        func(text string) (string, bool) // brings a value to its usual spelling, if it is allowed; nil takes all
+}
+
+// settings are all variables, in the order in which they are shown.
+var settings = []setting{
+	{"RESUME_JOBS", "false", "go on with a job's unfinished run instead of starting over", "true or false", readSwitch},
+	{"MEMORY_THRESHOLD_MB", "1024", "resident memory in MB above which queries pause, and connections are left for a resume if that does not help",
+		"a whole number of at least 128", readNumber(128, false)}, // less does not hold the batches of one connection
+	{"QUERY_TIMEOUT_MS", "300000", "the longest time in milliseconds that a database may deliver nothing; 0 is no limit",
+		"a whole number of at least 100, or 0 for no limit", readNumber(100, true)}, // less is a slip of the unit
+	{"FANMILL_DATA", "", "folder of the embedded NATS server and of fanmill's own state", "", nil},
+	{"NATS_URL", "", "an external NATS server to use instead of the embedded one", "", nil},
+	{"LOG_FORMAT", "text", "what log lines look like: text for people, json for machines", "text or json", readWord("text", "json")},
+	{"LOG_LEVEL", "info", "the least that is logged: debug, info, warn or error", "debug, info, warn or error", readWord("debug", "info", "warn", "error")},
+}
+
+func readSwitch(text string) (string, bool) {
+	switch strings.ToLower(text) {
+	case "true", "1", "yes", "on":
+		return "true", true
+	case "false", "0", "no", "off":
+		return "false", true
+	}
+	return "", false
+}
+
+func readNumber(low int, zero bool) func(string) (string, bool) {
+	return func(text string) (string, bool) {
+		v, err := strconv.ParseInt(text, 10, 32)
+		return strconv.FormatInt(v, 10), err == nil && (int(v) >= low || zero && v == 0)
+	}
+}
+
+func readWord(words ...string) func(string) (string, bool) {
+	return func(text string) (string, bool) {
+		text = strings.ToLower(text)
+		return text, slices.Contains(words, text)
+	}
+}
+
 // Environment reads the process's environment. The variables of dotenv (see DotEnv; nil for none) stand in for those
 // that the environment does not have. All that is wrong is in the error, with the values allowed.
 func Environment(dotenv map[string]string) (Env, error) {
 	vars := map[string]string{}
-	for name, v := range dotenv {
-		vars[name] = v
-	}
-	for name, v := range env.ToMap(os.Environ()) {
-		vars[name] = v
-	}
-	return readEnv(vars)
-}
-
-func readEnv(vars map[string]string) (Env, error) {
-	var e Env
+	maps.Copy(vars, dotenv)
+	maps.Copy(vars, env.ToMap(os.Environ()))
+	clean := map[string]string{}
 	var problems []error
-	// The parser's own messages name the field of the struct; people know the variable.
-	bad := func(name, text, allowed string) {
-		problems = append(problems, fmt.Errorf("environment: %s is %q; use %s", name, text, allowed))
-	}
-	err := env.ParseWithOptions(&e, env.Options{Environment: vars, FuncMap: map[reflect.Type]env.ParserFunc{
-		reflect.TypeFor[bool](): func(s string) (any, error) {
-			switch strings.ToLower(strings.TrimSpace(s)) {
-			case "true", "1", "yes", "on":
-				return true, nil
-			case "false", "0", "no", "off", "":
-				return false, nil
+	for _, s := range settings {
+		text := strings.TrimSpace(vars[s.name])
+		if text == "" {
+			text = s.byDefault
+		}
+		if s.read != nil {
+			usual, ok := s.read(text)
+			if !ok {
+				problems = append(problems, fmt.Errorf("environment: %s is %q; use %s", s.name, text, s.allowed))
+				usual = s.byDefault
 			}
-			bad("RESUME_JOBS", s, "true or false")
-			return false, nil
-		},
-	}})
-	if err != nil {
+			text = usual
+		}
+		clean[s.name] = text
+	}
+	var e Env
+	if err := env.ParseWithOptions(&e, env.Options{Environment: clean}); err != nil {
 		return Env{}, fmt.Errorf("environment: %w", err)
 	}
-	if e.LogFormat = strings.ToLower(strings.TrimSpace(e.LogFormat)); e.LogFormat != "text" && e.LogFormat != "json" {
-		bad("LOG_FORMAT", vars["LOG_FORMAT"], "text or json")
-	}
-	e.LogLevel = strings.ToLower(strings.TrimSpace(e.LogLevel))
-	if !slices.Contains([]string{"debug", "info", "warn", "error"}, e.LogLevel) {
-		bad("LOG_LEVEL", vars["LOG_LEVEL"], "debug, info, warn or error")
-	}
 	if e.Data == "" {
+		var err error
 		if e.Data, err = defaultData(runtime.GOOS, vars); err != nil {
 			problems = append(problems, err)
 		}
@@ -101,23 +133,4 @@ func defaultData(goos string, vars map[string]string) (string, error) {
 		return filepath.Join(home, ".local", "share", "fanmill"), nil
 	}
 	return "", errors.New("environment: this user has no folder for application data; set FANMILL_DATA to a folder")
-}
-
-// DotEnv reads the .env file beside a job file; a map without entries if there is none. The environment wins over it:
-// it is read, never loaded into the process. In a value without single quotes $ begins a reference to another variable
-// of the file, so a password with a $ needs single quotes.
-func DotEnv(jobPath string) (map[string]string, error) {
-	path := filepath.Join(filepath.Dir(jobPath), ".env")
-	vars, err := godotenv.Read(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return map[string]string{}, nil
-	case err != nil:
-		// The parser's message may quote the line, and the line may hold a password.
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("read %s: %w", path, cause(err))
-		}
-		return nil, fmt.Errorf("read %s: a line is not NAME=value; quote values with spaces or # in them", path)
-	}
-	return vars, nil
 }

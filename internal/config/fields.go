@@ -1,21 +1,27 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"fanmill/pipeline"
 )
 
 // decoder turns the tree of a job file into a Job and collects what is wrong on the way. It never stops at a problem.
 type decoder struct {
-	o        *Options
-	file     string
-	lookup   func(string) (string, bool)
-	out      jobDraft
-	problems Problems
-	pos      map[string]position // of every value by its path
-	slips    map[string]bool     // keys that another one was taken for: not missing, only misspelt
+	o         *Options
+	file      string
+	expand    func(string) (string, error) // replaces references
+	out       pipeline.Job
+	checkable []pipeline.Destination // the destinations without what is known to be wrong
+	asked     []place                // the connections, as read
+	inputs    []string               // files read beside the job file
+	problems  Problems
+	pos       map[string]position // of every value by its path
+	slips     map[string]bool     // keys that another one was taken for: not missing, only misspelt
 }
 
 // place is a value and its path in the file.
@@ -32,7 +38,7 @@ func (p place) key(name string) string {
 }
 
 func (d *decoder) report(at position, path string, warning bool, text string) {
-	d.problems = append(d.problems, Problem{File: d.file, Line: max(at.line, 1), Column: max(at.column, 1), Path: path, Text: text, Warning: warning})
+	d.problems = append(d.problems, Problem{File: cmp.Or(at.file, d.file), Line: max(at.line, 1), Column: max(at.column, 1), Path: path, Text: text, Warning: warning})
 }
 
 // errorf reports what is wrong with the value at path, or with the nearest value around it that the file has.
@@ -42,6 +48,16 @@ func (d *decoder) errorf(path, format string, args ...any) {
 
 func (d *decoder) warnf(path, format string, args ...any) {
 	d.report(d.nearest(path), path, true, fmt.Sprintf(format, args...))
+}
+
+// errorCount counts what was found wrong so far.
+func (d *decoder) errorCount() (n int) {
+	for _, p := range d.problems {
+		if !p.Warning {
+			n++
+		}
+	}
+	return n
 }
 
 func (d *decoder) nearest(path string) position {
@@ -89,9 +105,13 @@ func (d *decoder) object(p place, own []string, fields ...field) (rest []member,
 		if slices.Contains(own, m.name) {
 			continue
 		}
-		if like := closest(m.name, known); like != "" && p.n.member(like) == nil {
+		if like := closest(m.name, known); like != "" && p.n.member(like) != nil {
+			d.report(m.position, path, false, fmt.Sprintf("is not a key fanmill knows here, and so close to %q, which is here too, that one may be meant for the other; remove it, or give it another name", like))
+		} else if like != "" {
 			d.report(m.position, path, false, fmt.Sprintf("is not a key fanmill knows here; did you mean %q?", like))
 			d.slips[p.key(like)] = true
+		} else if m.value.kind == nullNode && strings.Contains(m.name, " ") { // {sql: select a, b from sale}: the comma ended the text
+			d.report(m.position, path, false, "stands after a comma and has no value; a text with commas within { } needs quotes around it")
 		} else {
 			d.report(m.position, path, true, "is not a key fanmill knows here; it is ignored")
 		}
@@ -100,11 +120,29 @@ func (d *decoder) object(p place, own []string, fields ...field) (rest []member,
 }
 
 func keyList(fields []field) string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.name
+	var names []string
+	for _, f := range fields {
+		if !strings.HasPrefix(f.name, "$") {
+			names = append(names, f.name)
+		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// entries reads an object whose keys are the user's own.
+func (d *decoder) entries(p place, read func(p place, name string)) {
+	d.pos[p.path] = p.n.position
+	seen := map[string]position{}
+	for _, m := range p.n.members {
+		path := p.key(m.name)
+		if first, twice := seen[m.name]; twice {
+			d.report(m.position, path, false, fmt.Sprintf("is here twice, first in line %d; remove one", first.line))
+			continue
+		}
+		seen[m.name] = m.position
+		d.pos[path] = m.value.position
+		read(place{path, m.value}, m.name)
+	}
 }
 
 // list reads the items of a list that must have at least one.
@@ -139,6 +177,31 @@ func (d *decoder) text(p place, dst *string) {
 // textField is a key whose value is a text.
 func (d *decoder) textField(name string, dst *string) field {
 	return field{name, func(p place) { d.text(p, dst) }}
+}
+
+// choiceField is a key whose value is one of a few words.
+func (d *decoder) choiceField(name string, dst *string, words []string) field {
+	return field{name, func(p place) {
+		switch {
+		case p.n.kind != stringNode:
+			d.errorf(p.path, "must be %s, not %s", alternatives(words), p.n.kind)
+		case !slices.Contains(words, p.n.text):
+			d.errorf(p.path, "%s", notAllowed(p.n.text, words))
+		default:
+			*dst = p.n.text
+		}
+	}}
+}
+
+// boolField is a key whose value is true or false.
+func (d *decoder) boolField(name string, dst *bool) field {
+	return field{name, func(p place) {
+		if p.n.kind != boolNode {
+			d.errorf(p.path, "must be true or false, not %s", p.n.kind)
+			return
+		}
+		*dst = p.n.text == "true"
+	}}
 }
 
 // count reads a whole number between low and high.

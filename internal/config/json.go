@@ -47,7 +47,7 @@ func (r *jsonReader) next() (json.Token, position, error) {
 		}
 	}
 	t, err := r.dec.Token()
-	return t, position{r.line, r.column}, err
+	return t, position{line: r.line, column: r.column}, err
 }
 
 func (r *jsonReader) value() (*node, error) {

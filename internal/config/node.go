@@ -23,9 +23,12 @@ func (k nodeKind) String() string {
 }
 
 // position is a place in a file, from 1, columns in characters.
-type position struct{ line, column int }
+type position struct {
+	file         string // "" is the job file
+	line, column int
+}
 
-// node is a value of a job file and where it stands.
+// node is a value of a job file, or of an inventory, and where it stands.
 type node struct {
 	position
 	kind    nodeKind
@@ -110,5 +113,5 @@ func placeOf(data []byte, offset int) position {
 	before := data[:min(max(offset, 0), len(data))]
 	line := 1 + bytes.Count(before, []byte("\n"))
 	start := bytes.LastIndexByte(before, '\n') + 1
-	return position{line, 1 + utf8.RuneCount(before[start:])}
+	return position{line: line, column: 1 + utf8.RuneCount(before[start:])}
 }

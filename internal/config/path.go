@@ -3,47 +3,64 @@ package config
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// Values are what the tokens of a path stand for.
-type Values struct {
-	JobID   string
-	JobName string
-	RunID   string
-	Date    time.Time // the run's start, in the job's time zone
+// tokenValues are what the tokens of a path stand for.
+type tokenValues struct {
+	jobID          string
+	jobName        string
+	run            string
+	date           time.Time // the run's start, in the job's time zone
+	connection     string    // of a file per connection
+	query          string    // of a file per query
+	keepConnection bool      // {connection} stays as it is
 }
 
-var (
-	pathTokens  = []string{"jobName", "jobId", "runId", "date"}
-	laterTokens = []string{"connection", "query"}
+// The tokens that make a file for each.
+const (
+	connectionToken = "connection"
+	queryToken      = "query"
 )
 
-func (v Values) token(name string) (string, bool) {
+var pathTokens = []string{"jobName", "jobId", "runId", "date", connectionToken, queryToken}
+
+// token is the text that a token stands for.
+func (v *tokenValues) token(name string) (string, error) {
 	switch name {
 	case "jobName":
-		return v.JobName, true
+		return safeValue(v.jobName), nil
 	case "jobId":
-		return v.JobID, true
+		return safeValue(v.jobID), nil
 	case "runId":
-		return v.RunID, true
+		return safeValue(v.run), nil
 	case "date":
-		return v.Date.Format(time.DateOnly), true
+		return v.date.Format(time.DateOnly), nil
+	case connectionToken:
+		if v.keepConnection {
+			return "{" + connectionToken + "}", nil
+		}
+		if v.connection != "" {
+			return safeValue(v.connection), nil
+		}
+	case queryToken:
+		if v.query != "" {
+			return safeValue(v.query), nil
+		}
+	default:
+		return "", tokenError(name)
 	}
-	return "", false
+	return "", fmt.Errorf("{%s} stands for nothing here", name)
 }
 
-// Resolve replaces the tokens {jobName}, {jobId}, {runId} and {date} (2006-01-02) of a path; {{ and }} stand for the
-// characters themselves. What a token brings in is made safe for a file name on every system, Windows included, so that
+// resolve replaces the tokens {jobName}, {jobId}, {runId}, {date} (2006-01-02), {connection} and {query} of a path; {{ and }}
+// stand for the characters themselves. What a token brings in is made safe for a file name on every system, Windows included, so that
 // a job gives the same names everywhere: reserved characters become _, it never adds a folder, and no part of the
 // path becomes a device (CON, NUL, ...) or ends in a dot or a space by it. A path with a drive may use either
 // slash: D:\Reports is D:/Reports. Unknown tokens are all named in the error.
-func Resolve(path string, v Values) (string, error) { return resolve(path, v, runtime.GOOS) }
-
-func resolve(path string, v Values, goos string) (string, error) {
+func resolve(path string, v tokenValues, goos string) (string, error) {
 	if i := strings.IndexFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
 		return "", fmt.Errorf("the path has the character %q; a backslash in a quoted text begins an escape, so write / or \\\\", path[i])
 	}
@@ -79,48 +96,56 @@ func drive(path string) bool {
 		(len(path) == 2 || path[2] == '/' || path[2] == '\\')
 }
 
-func replaceTokens(s string, v Values) (out string, tokens bool, err error) {
+func replaceTokens(s string, v tokenValues) (out string, tokens bool, err error) {
 	var b strings.Builder
 	var bad []error
+	walkTokens(s, func(literal string) { b.WriteString(literal) }, func(name string) {
+		value, err := v.token(name)
+		if err != nil {
+			bad = append(bad, err)
+		}
+		b.WriteString(value)
+		tokens = true
+	}, func(err error) { bad = append(bad, err) })
+	return b.String(), tokens, errors.Join(bad...)
+}
+
+// walkTokens takes a text with {tokens} apart; {{ and }} are literals.
+func walkTokens(s string, literal func(string), token func(name string), bad func(error)) {
 	for s != "" {
 		i := strings.IndexAny(s, "{}")
 		if i < 0 {
-			b.WriteString(s)
-			break
+			literal(s)
+			return
 		}
-		b.WriteString(s[:i])
+		literal(s[:i])
 		if s = s[i:]; strings.HasPrefix(s, "{{") || strings.HasPrefix(s, "}}") {
-			b.WriteByte(s[0])
+			literal(s[:1])
 			s = s[2:]
 			continue
 		}
 		end := strings.IndexByte(s, '}')
 		if end <= 0 {
-			bad = append(bad, fmt.Errorf("the path has a single %c; write %c%c for the character itself", s[0], s[0], s[0]))
-			break
+			bad(fmt.Errorf("the path has a single %c; write %c%c for the character itself", s[0], s[0], s[0]))
+			return
 		}
-		name := s[1:end]
+		token(s[1:end])
 		s = s[end+1:]
-		value, ok := v.token(name)
-		if !ok {
-			bad = append(bad, tokenError(name))
-		}
-		b.WriteString(safeValue(value))
-		tokens = true
 	}
-	return b.String(), tokens, errors.Join(bad...)
+}
+
+// hasToken reports whether a path has this token.
+func hasToken(path, name string) bool {
+	found := false
+	walkTokens(path, func(string) {}, func(n string) { found = found || n == name }, func(error) {})
+	return found
 }
 
 func tokenError(name string) error {
-	for _, t := range laterTokens {
-		if name == t {
-			return fmt.Errorf("{%s} is not available yet; use {jobName}, {jobId}, {runId} or {date}", name)
-		}
-	}
-	if like := closest(name, append(append([]string{}, pathTokens...), laterTokens...)); like != "" {
+	if like := closest(name, pathTokens); like != "" {
 		return fmt.Errorf("{%s} is not a token fanmill knows; did you mean {%s}?", name, like)
 	}
-	return fmt.Errorf("{%s} is not a token fanmill knows; it knows {jobName}, {jobId}, {runId} and {date}", name)
+	return fmt.Errorf("{%s} is not a token fanmill knows; it knows {%s}", name, strings.Join(pathTokens, "}, {"))
 }
 
 // reservedRunes may not be in a file name on Windows [Naming Files, Paths, and Namespaces].

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"fanmill/internal/config"
+	_ "fanmill/internal/sameseed"
 )
 
 func quote(s string) string {
@@ -27,7 +29,7 @@ func TestResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := config.Values{JobID: "job_1", JobName: "GST: Sale/Data?", RunID: "r-7", Date: time.Date(2024, 3, 31, 20, 0, 0, 0, time.UTC).In(kolkata)}
+	date := time.Date(2024, 3, 31, 20, 0, 0, 0, time.UTC).In(kolkata)
 	cases := []struct{ in, job, out, err string }{
 		{in: "D:/Reports/{jobName}.xlsx", out: "D:/Reports/GST_ Sale_Data_.xlsx"},
 		{in: `D:\Reports\{jobId}\{runId}.xlsx`, out: "D:/Reports/job_1/r-7.xlsx"},
@@ -40,17 +42,13 @@ func TestResolve(t *testing.T) {
 		{in: "{jobName}.csv", job: "बिक्री ரசீது 🙂", out: "बिक्री ரசீது 🙂.csv"},
 		{in: "{jobName}.csv", job: "a\x00\xffb", out: "a__b.csv"},
 		{in: "{Date}.csv", err: "{Date} is not a token fanmill knows; did you mean {date}?"},
-		{in: "{connection}-{query}.csv", err: "{connection} is not available yet; use {jobName}, {jobId}, {runId} or {date}\n{query} is not available yet; use {jobName}, {jobId}, {runId} or {date}"},
-		{in: "{weather}.csv", err: "{weather} is not a token fanmill knows; it knows {jobName}, {jobId}, {runId} and {date}"},
+		{in: "{connection}-{qurey}.csv", err: "{connection} stands for nothing here\n{qurey} is not a token fanmill knows; did you mean {query}?"},
+		{in: "{weather}.csv", err: "{weather} is not a token fanmill knows; it knows {jobName}, {jobId}, {runId}, {date}, {connection}, {query}"},
 		{in: "a}.csv", err: "the path has a single }; write }} for the character itself"},
 		{in: "{a.csv", err: "the path has a single {; write {{ for the character itself"},
 	}
 	for _, c := range cases {
-		w := v
-		if c.job != "" {
-			w.JobName = c.job
-		}
-		got, err := config.Resolve(c.in, w)
+		got, err := config.Resolve(c.in, "job_1", cmp.Or(c.job, "GST: Sale/Data?"), "r-7", date)
 		if (err == nil) != (c.err == "") || err != nil && err.Error() != c.err || got != c.out {
 			t.Errorf("%s: got %q, %v; want %q, %q", c.in, got, err, c.out, c.err)
 		}
@@ -63,7 +61,7 @@ func TestTokenValuesAreSafeFileNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.OneOf(rapid.String(), rapid.StringMatching(`(?i)(con|nul|aux|com1|lpt9|\.\.|/|\\)[. ]*(x\.y)?`)).Draw(t, "name")
 		pattern := rapid.SampledFrom([]string{"out/{jobName}", "out/{jobName}.csv", "out/{jobName} {jobName}", "out/CO{jobName}"}).Draw(t, "pattern")
-		got, err := config.Resolve(pattern, config.Values{JobName: name})
+		got, err := config.Resolve(pattern, "j", name, "r", time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,9 +74,9 @@ func placeOfNode(n ast.Node) position {
 		return placeOfNode(v.Key)
 	}
 	if t := n.GetToken(); t != nil && t.Position != nil {
-		return position{max(t.Position.Line, 1), max(t.Position.Column, 1)}
+		return position{line: max(t.Position.Line, 1), column: max(t.Position.Column, 1)}
 	}
-	return position{1, 1}
+	return position{line: 1, column: 1}
 }
 
 func (r *yamlReader) value(n ast.Node) (*node, error) {

@@ -68,6 +68,7 @@ func Generate(ctx context.Context, dir string, branches, rows int, seed uint64, 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("generate demo data: %w", err)
 	}
+	caller := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	out := make([]Branch, branches)
@@ -101,6 +102,9 @@ feed:
 	}
 	close(next)
 	wg.Wait()
+	if err := caller.Err(); err != nil { // a database may put what that does to it in other words
+		return nil, fmt.Errorf("generate demo data: %w", err)
+	}
 	// The first failure cancels the others: show it, not what it caused.
 	var canceled error
 	for _, err := range errs {
@@ -109,9 +113,6 @@ feed:
 		} else if err != nil {
 			canceled = err
 		}
-	}
-	if canceled == nil {
-		canceled = ctx.Err()
 	}
 	if canceled != nil {
 		return nil, fmt.Errorf("generate demo data: %w", canceled)

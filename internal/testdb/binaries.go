@@ -21,14 +21,24 @@ func postgresBin() (string, error) {
 	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(out)))
 	}
-	for _, pattern := range []string{
+	dirs = append(dirs, newestFirst(
 		"/usr/lib/postgresql/*/bin", // Debian, Ubuntu
 		"/usr/pgsql-*/bin",          // the PostgreSQL project's RPMs
 		"/opt/homebrew/opt/postgresql*/bin",
 		"/usr/local/opt/postgresql*/bin",
 		"/Applications/Postgres.app/Contents/Versions/*/bin",
 		filepath.Join(os.Getenv("ProgramFiles"), "PostgreSQL", "*", "bin"),
-	} {
+	)...)
+	if dir := folderOf(dirs, "initdb", "pg_ctl", "postgres"); dir != "" {
+		return dir, nil
+	}
+	return "", errNoPostgres
+}
+
+// newestFirst are the folders that match the patterns, for each pattern the highest version first.
+func newestFirst(patterns ...string) []string {
+	var dirs []string
+	for _, pattern := range patterns {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			continue
@@ -36,12 +46,37 @@ func postgresBin() (string, error) {
 		slices.SortFunc(found, func(a, b string) int { return version(b) - version(a) })
 		dirs = append(dirs, found...)
 	}
+	return dirs
+}
+
+// folderOf is the first folder that holds all of these programs; "" if there is none.
+func folderOf(dirs []string, names ...string) string {
 	for _, d := range dirs {
-		if isProgram(d, "initdb") && isProgram(d, "pg_ctl") && isProgram(d, "postgres") {
-			return d, nil
+		if !slices.ContainsFunc(names, func(name string) bool { return !isProgram(d, name) }) {
+			return d
 		}
 	}
-	return "", errNoPostgres
+	return ""
+}
+
+// errNoMariaDB says how to get a server.
+var errNoMariaDB = errors.New("no MariaDB server programs found: install them (Debian, Ubuntu: apt install mariadb-server; macOS: brew install mariadb; " +
+	"Windows: winget install MariaDB.Server), put mariadbd and mariadb-install-db on the PATH, or set " + EnvMySQL + " to the DSN of a server")
+
+// mariadbBin finds mariadbd and mariadb-install-db, which may be in different folders.
+func mariadbBin() (server, install string, err error) {
+	dirs := filepath.SplitList(os.Getenv("PATH"))
+	dirs = append(dirs, "/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin", "/usr/local/mysql/scripts")
+	dirs = append(dirs, newestFirst(
+		"/opt/homebrew/opt/mariadb*/bin",
+		"/usr/local/opt/mariadb*/bin",
+		filepath.Join(os.Getenv("ProgramFiles"), "MariaDB *", "bin"),
+	)...)
+	server, install = folderOf(dirs, "mariadbd"), folderOf(dirs, "mariadb-install-db")
+	if server == "" || install == "" {
+		return "", "", errNoMariaDB
+	}
+	return server, install, nil
 }
 
 // version is the first number in a path such as /usr/lib/postgresql/15/bin; 0 if there is none.

@@ -28,9 +28,25 @@ func (pg *PG) certify() error {
 	if out, err := show.Output(); err != nil || strings.TrimSpace(string(out)) == "" {
 		return nil
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := selfSigned()
 	if err != nil {
-		return fmt.Errorf("make a certificate: %w", err)
+		return err
+	}
+	if err := writeFile(filepath.Join(data, "server.crt"), cert); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(data, "server.key"), key); err != nil {
+		return err
+	}
+	pg.tls = true
+	return nil
+}
+
+// selfSigned makes a certificate for 127.0.0.1 that is its own authority, and its key, both as PEM.
+func selfSigned() (cert, key string, err error) {
+	pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", fmt.Errorf("make a certificate: %w", err)
 	}
 	now := time.Now()
 	template := x509.Certificate{
@@ -39,23 +55,19 @@ func (pg *PG) certify() error {
 		NotBefore:    now.Add(-time.Hour),
 		NotAfter:     now.Add(24 * time.Hour),
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:         true,
+
+		BasicConstraintsValid: true,
 	}
-	cert, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	public, err := x509.CreateCertificate(rand.Reader, &template, &template, &pair.PublicKey, pair)
 	if err != nil {
-		return fmt.Errorf("make a certificate: %w", err)
+		return "", "", fmt.Errorf("make a certificate: %w", err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
+	private, err := x509.MarshalPKCS8PrivateKey(pair)
 	if err != nil {
-		return fmt.Errorf("make a certificate: %w", err)
+		return "", "", fmt.Errorf("make a certificate: %w", err)
 	}
-	for name, block := range map[string]*pem.Block{
-		"server.crt": {Type: "CERTIFICATE", Bytes: cert},
-		"server.key": {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := pg.write(filepath.Join(data, name), string(pem.EncodeToMemory(block))); err != nil {
-			return err
-		}
-	}
-	pg.tls = true
-	return nil
+	cert = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: public}))
+	key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	return cert, key, nil
 }

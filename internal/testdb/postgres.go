@@ -2,8 +2,6 @@ package testdb
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -38,7 +36,7 @@ func StartPostgres(dir string) (_ *PG, err error) {
 		return nil, fmt.Errorf("start postgres: %w", err)
 	}
 	pg := &PG{bin: bin, dir: home}
-	if pg.dog, err = startWatchdog(filepath.Join(bin, program("pg_ctl")), home); err != nil {
+	if pg.dog, err = startWatchdog("postgres", bin, home); err != nil {
 		_ = os.RemoveAll(home)
 		return nil, err
 	}
@@ -48,15 +46,13 @@ func StartPostgres(dir string) (_ *PG, err error) {
 	return pg, nil
 }
 
-func dataFolder(dir string) string { return filepath.Join(dir, "data") }
-
 func (pg *PG) start() error {
 	if err := giveAway(pg.dir); err != nil {
 		return err
 	}
 	password := randomHex()
 	pwfile := filepath.Join(pg.dir, "password")
-	if err := pg.write(pwfile, password); err != nil {
+	if err := writeFile(pwfile, password); err != nil {
 		return err
 	}
 	// Logins are checked as in production, so that a wrong password fails.
@@ -104,7 +100,7 @@ func (pg *PG) launch(port int) error {
 	for k, v := range options {
 		fmt.Fprintf(&conf, "%s = '%s'\n", k, v)
 	}
-	if err := pg.write(filepath.Join(dataFolder(pg.dir), "postgresql.auto.conf"), conf.String()); err != nil {
+	if err := writeFile(filepath.Join(dataFolder(pg.dir), "postgresql.auto.conf"), conf.String()); err != nil {
 		return err
 	}
 	log := filepath.Join(pg.dir, "log")
@@ -115,32 +111,15 @@ func (pg *PG) launch(port int) error {
 	return nil
 }
 
-// write makes a file that the server's user can read.
-func (pg *PG) write(path, text string) error {
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return err
-	}
-	return giveAway(path)
+// run runs one of PostgreSQL's programs to its end.
+func (pg *PG) run(name string, args ...string) error {
+	return runProgram(pg.bin, pg.dir, name, []string{"LC_ALL=C", "PGOPTIONS="}, args...)
 }
 
-// run runs one of PostgreSQL's programs to its end. Output goes to a file: the server inherits it and would hold a pipe open.
-func (pg *PG) run(name string, args ...string) error {
-	out, err := os.CreateTemp(pg.dir, name+"-*.out")
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	cmd := exec.Command(filepath.Join(pg.bin, program(name)), args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = pg.dir, out, out
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "PGOPTIONS=")
-	if err := dropPrivileges(cmd); err != nil {
-		return err
-	}
-	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(out.Name())
-		return fmt.Errorf("%s: %w: %s", name, err, text)
-	}
-	return nil
+// stopPostgres is what the watchdog does.
+func stopPostgres(bin, dir string) {
+	// pg_ctl finds no server if it never started; either way the folder goes.
+	_ = runProgram(bin, dir, "pg_ctl", nil, "-D", dataFolder(dir), "-m", "immediate", "-w", "-t", "20", "stop")
 }
 
 // Stop ends the server and removes its folder. A server that was there already stays.
@@ -243,18 +222,3 @@ func withDatabase(dsn, name string) (string, error) {
 }
 
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-func randomHex() string {
-	var b [12]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}

@@ -12,6 +12,9 @@ import (
 const (
 	// EnvPostgres is the DSN of a server to use instead of a private one. Its user must be allowed to create databases.
 	EnvPostgres = "FANMILL_TEST_POSTGRES"
+	// EnvMySQL is the DSN of a MySQL or MariaDB server to use instead of a private one, as user:password@tcp(host:port)/. Its user must
+	// be allowed to create databases and users.
+	EnvMySQL = "FANMILL_TEST_MYSQL"
 	// EnvRequire makes a missing server a failure instead of a skipped test. Continuous integration sets it to 1.
 	EnvRequire = "FANMILL_REQUIRE_SERVICES"
 )

@@ -18,19 +18,53 @@ import (
 
 const envOwner = "TESTDB_OWNER"
 
-// TestMain lets this binary also be the owner that is killed in TestServerDiesWithItsOwner.
+// TestMain lets this binary also be the owner that is killed in the tests of what becomes of its server.
 func TestMain(m *testing.M) {
-	if os.Getenv(envOwner) != "" {
-		pg, err := testdb.StartPostgres("")
-		if err != nil {
-			fmt.Println(err)
-			os.Exit(1)
+	var dsn string
+	var err error
+	switch os.Getenv(envOwner) {
+	case "postgres":
+		var pg *testdb.PG
+		if pg, err = testdb.StartPostgres(""); err == nil {
+			dsn = pg.DSN()
 		}
-		fmt.Println(pg.DSN())
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
+	case "mariadb":
+		var maria *testdb.Maria
+		if maria, err = testdb.StartMariaDB(""); err == nil {
+			dsn = maria.DSN()
+		}
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(dsn)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
+// startOwner starts a process that owns a server of this kind, and returns it with the server's DSN.
+func startOwner(t *testing.T, kind string) (*exec.Cmd, string) {
+	t.Helper()
+	owner := exec.Command(os.Args[0])
+	owner.Env = append(os.Environ(), envOwner+"="+kind)
+	if _, err := owner.StdinPipe(); err != nil { // stays open: the owner does not end by itself
+		t.Fatal(err)
+	}
+	out, err := owner.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return owner, strings.TrimSpace(line)
 }
 
 // Every test has a database of its own.
@@ -49,25 +83,10 @@ func TestServerDiesWithItsOwner(t *testing.T) {
 		t.Skip("the server is not ours: " + testdb.EnvPostgres + " is set")
 	}
 	testdb.Postgres(t) // skips where there is no server to start
-	owner := exec.Command(os.Args[0])
-	owner.Env = append(os.Environ(), envOwner+"=1")
-	if _, err := owner.StdinPipe(); err != nil { // stays open: the owner does not end by itself
-		t.Fatal(err)
-	}
-	out, err := owner.StdoutPipe()
+	owner, dsn := startOwner(t, "postgres")
+	conn, err := pgconn.Connect(t.Context(), dsn)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := owner.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := pgconn.Connect(t.Context(), strings.TrimSpace(line))
-	if err != nil {
-		t.Fatalf("%q: %v", line, err)
+		t.Fatalf("%q: %v", dsn, err)
 	}
 	if err := owner.Process.Kill(); err != nil {
 		t.Fatal(err)

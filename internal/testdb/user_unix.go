@@ -11,13 +11,13 @@ import (
 	"syscall"
 )
 
-// serverUser is whom a server runs as if this process is root, which PostgreSQL refuses: the account that the system's
-// packages make for it, or else nobody. ok is false for an ordinary user, who runs the server himself.
+// serverUser is whom a server runs as if this process is root, which PostgreSQL and MariaDB refuse: an account that the system's
+// packages make for one of them, or else nobody. ok is false for an ordinary user, who runs the server himself.
 func serverUser() (uid, gid int, ok bool, err error) {
 	if os.Geteuid() != 0 {
 		return 0, 0, false, nil
 	}
-	for _, name := range []string{"postgres", "_postgres", "nobody"} {
+	for _, name := range []string{"postgres", "_postgres", "mysql", "_mysql", "nobody"} {
 		u, lookup := user.Lookup(name)
 		if lookup != nil {
 			err = lookup

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"syscall"
 	"time"
 )
 
@@ -14,28 +15,31 @@ import (
 // the server and removes the folder. That works the same on every system, and needs no TestMain.
 
 const (
-	envWatchdog    = "FANMILL_TESTDB_WATCHDOG"     // the pg_ctl program
+	envWatchdog    = "FANMILL_TESTDB_WATCHDOG"     // the kind of server, a key of stoppers
+	envWatchdogBin = "FANMILL_TESTDB_WATCHDOG_BIN" // the folder of its programs
 	envWatchdogDir = "FANMILL_TESTDB_WATCHDOG_DIR" // the server's folder
 )
+
+// stoppers end a server at once: what it holds is thrown away.
+var stoppers = map[string]func(bin, dir string){"postgres": stopPostgres, "mariadb": stopMariaDB}
 
 // stopLimit bounds how long a watchdog tries to stop a server and remove its folder.
 const stopLimit = 30 * time.Second
 
 func init() {
-	if ctl := os.Getenv(envWatchdog); ctl != "" {
-		watch(ctl, os.Getenv(envWatchdogDir))
+	if stop := stoppers[os.Getenv(envWatchdog)]; stop != nil {
+		watch(stop, os.Getenv(envWatchdogBin), os.Getenv(envWatchdogDir))
 		os.Exit(0)
 	}
 }
 
 // watch is what the watchdog process does instead of running tests.
-func watch(ctl, dir string) {
-	signal.Ignore(os.Interrupt) // Ctrl-C reaches the whole process group; the server still has to be stopped
+func watch(stop func(bin, dir string), bin, dir string) {
+	// Ctrl-C, and what ends a job that takes too long, reach the whole process group; the server still has to be stopped.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	deadline := time.Now().Add(stopLimit)
-	stop := exec.Command(ctl, "-D", dataFolder(dir), "-m", "immediate", "-w", "-t", "20", "stop")
-	_ = dropPrivileges(stop) // pg_ctl finds no server if it never started; either way the folder goes
-	_ = stop.Run()
+	stop(bin, dir)
 	for os.RemoveAll(dir) != nil && time.Now().Before(deadline) {
 		time.Sleep(100 * time.Millisecond) // Windows: files stay locked until the last server process is gone
 	}
@@ -47,13 +51,13 @@ type watchdog struct {
 	pipe io.WriteCloser
 }
 
-func startWatchdog(ctl, dir string) (*watchdog, error) {
+func startWatchdog(kind, bin, dir string) (*watchdog, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("start watchdog: %w", err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), envWatchdog+"="+ctl, envWatchdogDir+"="+dir)
+	cmd.Env = append(os.Environ(), envWatchdog+"="+kind, envWatchdogBin+"="+bin, envWatchdogDir+"="+dir)
 	cmd.Dir = os.TempDir()
 	pipe, err := cmd.StdinPipe()
 	if err == nil {

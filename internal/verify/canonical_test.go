@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "fanmill/internal/sameseed"
 	"fanmill/internal/verify"
 )
 

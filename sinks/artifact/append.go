@@ -63,12 +63,17 @@ func (a *Artifact) retire(spent []*Part) {
 }
 
 // write writes to a file from offset on, fsyncs it, and extends sum by the bytes.
-func (a *Artifact) write(path string, offset int64, sum hash.Hash, point string, fill func(io.Writer) error) (*deltaWriter, error) {
+func (a *Artifact) write(path string, offset int64, sum hash.Hash, point string, fill func(io.Writer) error) (w *deltaWriter, err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, a.trouble("open", path, err)
 	}
-	w := &deltaWriter{f: f, sum: sum, xx: xxhash.New(), mid: func() { a.step(point); failpoint.Hit(point) }}
+	defer func() {
+		if cerr := f.Close(); err == nil && cerr != nil {
+			err = a.trouble("write", path, cerr)
+		}
+	}()
+	w = &deltaWriter{f: f, sum: sum, xx: xxhash.New(), mid: func() { a.step(point); failpoint.Hit(point) }}
 	if _, err = f.Seek(offset, io.SeekStart); err == nil {
 		if err = fill(w); err == nil {
 			if w.n == 0 {
@@ -76,9 +81,6 @@ func (a *Artifact) write(path string, offset int64, sum hash.Hash, point string,
 			}
 			err = f.Sync()
 		}
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
 	}
 	if err != nil {
 		return nil, a.trouble("write", path, err)
@@ -164,6 +166,7 @@ func (a *Artifact) finishSeparate(write func(w io.Writer, committed io.ReaderAt,
 	sum := newSum()
 	w, err := a.write(path, 0, sum, "mid-finish", func(w io.Writer) error { return write(w, in, a.state.Length) })
 	if err != nil {
+		_ = os.Remove(path) // on a full disk it would be in the way of the next try
 		return nil, err
 	}
 	if err := syncDir(a.dir); err != nil {

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -35,12 +36,15 @@ import (
 // Spec says which file is kept, and for whom.
 type Spec struct {
 	Path        string // public name; made absolute
-	Mode        string // "replace" or ""
+	Mode        string // "replace" or "", or "append"
 	StoreID     string // names the store whose commit record fences rivals
 	Job         string // id
 	Destination string // id
 	Run         string
 	Log         *slog.Logger // nil is silent
+	// Inspect sees the baseline of mode "append", unless that is empty, before anything follows it: once in a run, in the claim
+	// that takes it. A pipeline.Permanent error refuses it. nil takes any.
+	Inspect func(r io.ReaderAt, size int64) error
 }
 
 // State is an artifact as the commit record describes it: bytes that were written and fsynced, never bytes handed in.
@@ -53,6 +57,11 @@ type State struct {
 	Began   bool   `json:"began,omitempty"` // the run's first publication was at least begun: what stood there is kept
 	// Partial says that what stood at the public name when this run began is what a partial run left.
 	Partial bool `json:"partial,omitempty"`
+	// Baseline is, in mode "append", what stood at the public name when the run began: the first of the committed bytes.
+	Baseline *Print `json:"baseline,omitempty"`
+	// Stale is what unfinished runs may have left at the public name: this run does not build on it, nor does it take the place of the
+	// last whole file.
+	Stale []Print `json:"stale,omitempty"`
 	// Shown is what the public file can be, besides the committed bytes, while it is still as this run left it: an
 	// earlier commit whose successor was not published yet.
 	Shown []Print `json:"shown,omitempty"`
@@ -140,8 +149,8 @@ func (a *Artifact) State() State { return a.state }
 
 // resolve fixes the artifact's paths and makes the folders they need.
 func (a *Artifact) resolve(create bool) error {
-	if a.spec.Mode != "" && a.spec.Mode != "replace" {
-		return pipeline.Permanent(fmt.Errorf("artifact %s: mode %q is not supported; use \"replace\"", a.spec.Path, a.spec.Mode))
+	if a.spec.Mode != "" && a.spec.Mode != "replace" && !a.appends() {
+		return pipeline.Permanent(fmt.Errorf("artifact %s: mode %q is not supported; use \"replace\" or \"append\"", a.spec.Path, a.spec.Mode))
 	}
 	path, err := filepath.Abs(a.spec.Path)
 	if err != nil {
@@ -164,12 +173,22 @@ func (a *Artifact) resolve(create bool) error {
 	if !create {
 		return nil
 	}
-	if err := os.MkdirAll(a.base, 0o777); err != nil {
+	err = os.MkdirAll(a.base, 0o777)
+	for range maxVanished {
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		err = os.MkdirAll(a.base, 0o777) // a neighbour's cleaning up removed the folder around all, which was empty, in between
+	}
+	if err != nil {
 		return a.trouble("create folder", a.base, err)
 	}
 	hide(root)
 	return nil
 }
+
+// maxVanished is how often in a row a folder may vanish that was just made.
+const maxVanished = 1000
 
 // in is a path in the claim's folder.
 func (a *Artifact) in(name string) string { return filepath.Join(a.dir, name) }
@@ -180,7 +199,8 @@ func (a *Artifact) step(name string) {
 	}
 }
 
-// Close writes a report that is owed and gives up the lock and all file handles. It removes nothing.
+// Close writes a report that is owed and gives up the lock and all file handles. It removes nothing, and whatever is done
+// afterwards takes what it needs again.
 func (a *Artifact) Close() error {
 	var err error
 	if a.dir != "" {

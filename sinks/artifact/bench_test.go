@@ -9,8 +9,7 @@ import (
 // BenchmarkCommit is what one connection of 4 MB costs from its part to the public name, at the end of a growing file: both
 // private files, the fsync, the hash.
 func BenchmarkCommit(b *testing.B) {
-	w := &world{dir: b.TempDir()}
-	w.path = w.dir + "/sales.csv"
+	w := newWorld(b)
 	a := w.open()
 	ctx := context.Background()
 	if _, err := a.Claim(ctx, "bench", nil, nil); err != nil {
@@ -38,8 +37,7 @@ func BenchmarkCommit(b *testing.B) {
 
 // BenchmarkClaim is a takeover of 64 MB.
 func BenchmarkClaim(b *testing.B) {
-	w := &world{dir: b.TempDir()}
-	w.path = w.dir + "/sales.csv"
+	w := newWorld(b)
 	a := w.open()
 	ctx := context.Background()
 	if _, err := a.Claim(ctx, w.claim(), nil, nil); err != nil {

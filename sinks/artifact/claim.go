@@ -28,7 +28,7 @@ func newSum() hash.Hash { return sha256.New() }
 //
 // A claimer that overslept its own claim and fences its successor costs that one a claim more; its own state never gets
 // into the record. If the committed bytes exist nowhere, neither in private files nor in the public one, the error is
-// pipeline.ErrLost, and nothing was fenced.
+// pipeline.ErrLost, and nothing was fenced. A claim that fails leaves no copies behind: on a full disk they would be in the way of the next.
 func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []FileState) (State, error) {
 	if token == "" || pipeline.Token(token) != token {
 		return State{}, pipeline.Permanent(fmt.Errorf("claim %s: %q cannot be a token", a.spec.Path, token))
@@ -37,6 +37,11 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 		return State{}, err
 	}
 	if err := a.acquire(); err != nil {
+		return State{}, err
+	}
+	if there, err := a.look(); err != nil {
+		return State{}, err
+	} else if err := a.refuseFolder(there); err != nil { // now, before anybody is asked for rows
 		return State{}, err
 	}
 	a.step("locked")
@@ -57,10 +62,17 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 		a.dir = ""
 		return State{}, a.trouble("create folder", filepath.Join(a.base, token), err)
 	}
+	claimed := false
+	defer func() {
+		if !claimed {
+			_ = os.RemoveAll(a.dir) // no record names it
+		}
+	}()
 	a.step("folder")
 	a.state = State{Dir: token, Which: "a", SHA256: noBytes, Began: began}
 	if st == nil && !began { // now, while the earlier run's report still stands beside its file
 		a.state.Partial = exists(a.previousName()) && exists(a.keptMark()) && a.partial(a.path)
+		a.state.Stale = a.leftovers()
 	}
 	if st != nil {
 		a.state = *st
@@ -83,6 +95,7 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 		}
 	}
 	a.links = a.canLink()
+	claimed = true
 	a.step("claimed")
 	return a.state, nil
 }
@@ -138,7 +151,7 @@ func (a *Artifact) publicHolds(st *State) bool {
 	return err == nil && info.Mode().IsRegular() && (info.Size() == st.Length || st.Final != nil && info.Size() == st.Final.Length)
 }
 
-// copyCommitted makes the two private files of this claim, fsynced. The bytes come from the file that the record names; if a user
+// copyCommitted makes the two private files of this claim, fsynced. A run that appends begins with its baseline. Else the bytes come from the file that the record names; if a user
 // changed that one in place while it was public, from the other, which has the same bytes after every publication; or
 // from the public file itself once the private ones were cleaned away: reading it is safe, because the SHA-256 decides.
 func (a *Artifact) copyCommitted(ctx context.Context, st *State) (err error) {
@@ -153,10 +166,14 @@ func (a *Artifact) copyCommitted(ctx context.Context, st *State) (err error) {
 		out[i] = f
 	}
 	a.sum = newSum()
-	if a.state.Length > 0 {
-		if err := a.findCommitted(ctx, st, out); err != nil {
-			return err
-		}
+	switch {
+	case st == nil && a.appends():
+		err = a.takeBaseline(ctx, out)
+	case a.state.Length > 0:
+		err = a.findCommitted(ctx, st, out)
+	}
+	if err != nil {
+		return err
 	}
 	a.step("copied")
 	for i, f := range out {

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,8 +11,8 @@ import (
 )
 
 // Clean removes everything private: the claim's folder, those it found, the lock, and the folders around them if nothing
-// else is in there. The public file then is an ordinary file with one name. keepPrevious leaves "<name>.previous"; complete
-// success does not need it. Clean may be called again, and by a process that has not claimed the artifact, after a crash:
+// else is in there. The public file then is an ordinary file with one name. keepPrevious says that the run is given up: it leaves
+// "<name>.previous" and, in mode "append", what a fresh run goes back to. Complete success needs neither. Clean may be called again, and by a process that has not claimed the artifact, after a crash:
 // then it does nothing while anybody works on it.
 func (a *Artifact) Clean(keepPrevious bool) error {
 	claimed := a.dir != ""
@@ -21,6 +22,11 @@ func (a *Artifact) Clean(keepPrevious bool) error {
 		}
 		if !exists(a.base) {
 			return nil
+		}
+		if keepPrevious {
+			if err := a.markAbandoned(); err != nil {
+				return err
+			}
 		}
 		if err := a.acquire(); err != nil && !pipeline.IsPermanent(err) {
 			return err
@@ -34,6 +40,16 @@ func (a *Artifact) Clean(keepPrevious bool) error {
 	} else if exists(a.dir) {
 		if err := a.leave(); err != nil {
 			return err
+		}
+	}
+	if !keepPrevious && (!claimed || exists(a.dir)) { // not where a successor has taken over
+		if err := a.dropBaseline(!a.appends()); err != nil {
+			return err
+		}
+		if !exists(a.baselineMark()) { // else that of another run, and so is the note
+			if err := os.Remove(a.shownMark()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return a.trouble("remove", a.shownMark(), err)
+			}
 		}
 	}
 	if !keepPrevious && (!claimed || a.state.Began) && exists(a.keptMark()) { // a file of that name that is the user's own stays
@@ -54,6 +70,24 @@ func (a *Artifact) Clean(keepPrevious bool) error {
 		a.step("removed")
 	}
 	a.orphans = nil
+	return a.removeBase()
+}
+
+// Retire gives up the claim's private files, once the final artifact is public and a record says so that does not need them. What Clean
+// decides about stays: what stood there before the run. Nothing but Close and Clean comes after it.
+func (a *Artifact) Retire() error {
+	if !a.finished {
+		return pipeline.Permanent(fmt.Errorf("%s: its final form is not public yet", a.path))
+	}
+	if err := a.acquire(); err != nil {
+		return err
+	}
+	if err := a.leave(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(a.dir); err != nil {
+		return a.trouble("remove", a.dir, err)
+	}
 	return a.removeBase()
 }
 

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// NamesOf counts the names of a file.
+var NamesOf = countNames
+
 // OnStep calls f between every two operations on files.
 func (a *Artifact) OnStep(f func(step string)) { a.hook = f }
 

@@ -2,12 +2,6 @@
 
 package artifact
 
-import (
-	"os"
-	"syscall"
-)
+import "syscall"
 
 const errHeldOpen = syscall.EBUSY
-
-// NamesOf counts the names of a file.
-func NamesOf(info os.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Nlink) }

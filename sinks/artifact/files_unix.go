@@ -25,5 +25,12 @@ func syncDir(path string) error {
 // inUse reports whether an operation was refused because a program holds the file open.
 func inUse(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ETXTBSY) }
 
+// countNames counts the hard links to a file.
+func countNames(path string) (int, error) {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	return int(st.Nlink), err
+}
+
 // hide does nothing: the name's dot does.
 func hide(string) {}

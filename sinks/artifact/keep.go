@@ -19,18 +19,18 @@ import (
 // previousName is where the file that a run replaces is kept until the run's complete success.
 func (a *Artifact) previousName() string { return a.path + ".previous" }
 
-// editedName is the n-th name for a file that a user changed: "sales (edited).csv", "sales (edited 2).csv".
-func (a *Artifact) editedName(n int) string {
-	ext := filepath.Ext(a.path)
+// editedName is the n-th name for what a user has at path: "sales (edited).csv", "sales (edited 2).csv".
+func editedName(path string, n int) string {
+	ext := filepath.Ext(path)
 	if n == 1 {
-		return strings.TrimSuffix(a.path, ext) + " (edited)" + ext
+		return strings.TrimSuffix(path, ext) + " (edited)" + ext
 	}
-	return fmt.Sprintf("%s (edited %d)%s", strings.TrimSuffix(a.path, ext), n, ext)
+	return fmt.Sprintf("%s (edited %d)%s", strings.TrimSuffix(path, ext), n, ext)
 }
 
 // hold gives the file at path a second name in the claim's folder, or a copy of it where that cannot be; "" if there is no file.
-func (a *Artifact) hold(path string) (held string, err error) {
-	held = a.in("kept")
+func (a *Artifact) hold(path, as string) (held string, err error) {
+	held = a.in(as)
 	switch err := a.linkOrCopy(path, held, a.links); {
 	case err == nil:
 	case inUse(err):
@@ -50,17 +50,22 @@ func (a *Artifact) keptMark() string { return filepath.Join(a.base, "kept") }
 
 // keepPrevious keeps what stood at the public name before the run's first publication. An older file of that name, from an
 // earlier run, is replaced; but what a partial run left does not replace the last whole one.
-func (a *Artifact) keepPrevious() error {
-	held, err := a.hold(a.path)
+func (a *Artifact) keepPrevious(there os.FileInfo) error {
+	held, err := a.hold(a.path, "kept")
 	if err != nil || held == "" {
 		return err
 	}
-	if a.state.Partial && exists(a.previousName()) {
+	if exists(a.previousName()) && (a.state.Partial || exists(a.keptMark()) && a.stale(there)) {
 		if err := os.Remove(held); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return a.trouble("remove", held, err)
 		}
 		a.log.Info("the file of a partial run is replaced; the one kept from before it stays", "file", a.path, "kept", a.previousName())
 		return nil
+	}
+	if exists(a.previousName()) && !exists(a.keptMark()) { // no run has put it there
+		if err := a.keepOther(); err != nil {
+			return err
+		}
 	}
 	if err := os.WriteFile(a.keptMark(), []byte(a.spec.Run), 0o666); err != nil {
 		return a.trouble("create", a.keptMark(), err)
@@ -71,6 +76,34 @@ func (a *Artifact) keepPrevious() error {
 	a.step("previous")
 	a.log.Info("the file of an earlier run is kept until this one is complete", "file", a.path, "kept", a.previousName())
 	return nil
+}
+
+// keepOther keeps a file of the user's own that has the name of the kept one.
+func (a *Artifact) keepOther() error {
+	name, isNew, err := a.keepAs(a.previousName(), "other", func(held string) (string, bool, error) { return a.nameNew(held, a.previousName()) })
+	if err != nil {
+		return err
+	}
+	a.step("other")
+	if isNew {
+		a.log.Warn(fmt.Sprintf("%s is needed for the earlier file; what stood there was not put there by fanmill and is kept as %s", a.previousName(), filepath.Base(name)))
+	}
+	return nil
+}
+
+// keepAs holds the file at path as long as it gets a name from give. isNew says that it had none; there may be no file.
+func (a *Artifact) keepAs(path, as string, give func(held string) (name string, isNew bool, err error)) (name string, isNew bool, err error) {
+	held, err := a.hold(path, as)
+	if err != nil || held == "" {
+		return "", false, err
+	}
+	if name, isNew, err = give(held); err != nil {
+		return "", false, err
+	}
+	if err := os.Remove(held); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", false, a.trouble("remove", held, err)
+	}
+	return name, isNew, nil
 }
 
 // partial reports whether a file is what a run delivered that lacked a connection: the report beside it says so of these bytes.
@@ -86,16 +119,9 @@ func (a *Artifact) partial(path string) bool {
 
 // keepEdited keeps a file that a user changed or put in place of ours, under a name that nothing has.
 func (a *Artifact) keepEdited(path string) error {
-	held, err := a.hold(path)
-	if err != nil || held == "" {
-		return err
-	}
-	name, isNew, err := a.nameEdited(held)
+	name, isNew, err := a.keepAs(path, "kept", a.nameEdited)
 	if err != nil {
 		return err
-	}
-	if err := os.Remove(held); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return a.trouble("remove", held, err)
 	}
 	a.step("edited")
 	if isNew {
@@ -129,11 +155,16 @@ func (a *Artifact) keepStrays() error {
 
 // nameEdited gives a held file its name. One that has a name already, because a crash or a second look came in between, keeps that.
 func (a *Artifact) nameEdited(held string) (name string, isNew bool, err error) {
-	if a.same(held, a.previousName()) {
+	if !a.appends() && a.same(held, a.previousName()) { // what a run appends to is kept elsewhere, so that this name may go
 		return a.previousName(), false, nil
 	}
+	return a.nameNew(held, a.path)
+}
+
+// nameNew gives a held file the first free name after that of path.
+func (a *Artifact) nameNew(held, path string) (name string, isNew bool, err error) {
 	for n := 1; ; n++ {
-		name = a.editedName(n)
+		name = editedName(path, n)
 		if exists(name) {
 			if a.same(held, name) {
 				return name, false, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"fanmill/pipeline"
 )
@@ -19,9 +20,24 @@ func PartName(connection int, id string, query, attempt int) string {
 type Part struct {
 	a      *Artifact
 	name   string
-	f      *os.File // nil when closed
+	f      *os.File // nil when closed; the next Append opens it
 	length int64
 	named  bool // its name is durable
+}
+
+// maxOpenParts is how many part files of this process stay open between two appends. A thousand connections may be under way at once;
+// the others' files are opened for each batch, which costs little beside writing it.
+const maxOpenParts = 100
+
+var openParts atomic.Int32
+
+// hold takes a file that was opened for the part, and closes it again if there are too many.
+func (p *Part) hold(f *os.File) error {
+	p.f = f
+	if openParts.Add(1) > maxOpenParts {
+		return p.Close()
+	}
+	return nil
 }
 
 // CreatePart makes a new, empty part.
@@ -30,7 +46,10 @@ func (a *Artifact) CreatePart(name string) (*Part, error) {
 	if err != nil {
 		return nil, a.trouble("create part", a.in(name), err)
 	}
-	p := &Part{a: a, name: name, f: f}
+	p := &Part{a: a, name: name}
+	if err := p.hold(f); err != nil {
+		return nil, a.trouble("create part", name, err)
+	}
 	a.parts[p] = struct{}{}
 	return p, nil
 }
@@ -48,23 +67,35 @@ func (a *Artifact) ReopenPart(s FileState) (*Part, error) {
 			_ = f.Close()
 			return nil, a.lost("part file %s holds %d bytes, %d are recorded", s.Name, info.Size(), s.Length)
 		}
-		if err = f.Truncate(s.Length); err == nil {
-			_, err = f.Seek(s.Length, io.SeekStart)
-		}
+		err = f.Truncate(s.Length)
 	}
 	if err != nil {
 		_ = f.Close()
 		return nil, a.trouble("open part", a.in(s.Name), err)
 	}
-	p := &Part{a: a, name: s.Name, f: f, length: s.Length, named: true}
+	p := &Part{a: a, name: s.Name, length: s.Length, named: true}
+	if err := p.hold(f); err != nil {
+		return nil, a.trouble("open part", s.Name, err)
+	}
 	a.parts[p] = struct{}{}
 	return p, nil
 }
 
 // Append writes b at the part's end.
 func (p *Part) Append(b []byte) error {
-	n, err := p.f.Write(b)
+	if p.f == nil {
+		f, err := os.OpenFile(p.a.in(p.name), os.O_WRONLY, 0)
+		if err != nil {
+			return p.a.trouble("open part", p.name, err)
+		}
+		p.f = f
+		openParts.Add(1)
+	}
+	n, err := p.f.WriteAt(b, p.length)
 	p.length += int64(n)
+	if err == nil && openParts.Load() > maxOpenParts {
+		err = p.Close()
+	}
 	return p.a.trouble("write part", p.name, err)
 }
 
@@ -130,6 +161,7 @@ func (p *Part) Close() error {
 	if p.f == nil {
 		return nil
 	}
+	openParts.Add(-1)
 	err := p.f.Close()
 	p.f = nil
 	return err

@@ -77,7 +77,7 @@ func (a *Artifact) bring(i int) error {
 			return err
 		}
 		return a.rebuild(i)
-	case !f.public && a.heldOpen(f):
+	case !f.public && (a.heldOpen(f) || a.shared(f)):
 		return a.rebuild(i)
 	case f.length == a.state.Length:
 		return nil
@@ -96,6 +96,13 @@ func (a *Artifact) heldOpen(f *private) bool {
 	}
 	_ = file.Close()
 	return false
+}
+
+// shared reports whether a file that was public has a name beside its own: a user has renamed it, or made a link to it as programs for
+// backups do. It is what they want to keep, and must not grow under their hands.
+func (a *Artifact) shared(f *private) bool {
+	n, err := countNames(a.in(f.name))
+	return err == nil && n > 1
 }
 
 // replayable reports whether the last commit is all that a file of this length lacks.

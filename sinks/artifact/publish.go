@@ -192,7 +192,11 @@ func (a *Artifact) showFile(from string, print Print, consume bool) error {
 		failpoint.Hit("before-final-rename")
 	}
 	failpoint.Hit("before-publish")
+	a.noteShown(print)
 	if err := a.move(tmp, a.path); err != nil {
+		if !consume {
+			_ = os.Remove(tmp) // a second name would keep the private file from being appended to
+		}
 		return err
 	}
 	failpoint.Hit("after-publish")
@@ -221,21 +225,30 @@ func (a *Artifact) makeWay(from string, print Print) (there os.FileInfo, done bo
 			a.log.Info("the file was deleted; it is published again", "file", a.path)
 		}
 	case there.IsDir():
-		return nil, false, pipeline.Permanent(fmt.Errorf("%s is a folder; give the destination the path of a file", a.path))
+		return nil, false, a.refuseFolder(there)
 	case a.ours(there):
 		if now, err := stat(from); err == nil && os.SameFile(there, now) {
 			a.shown = &shown{there, print}
 			return there, true, nil
 		}
-	case a.state.Began:
+	case a.state.Began && a.kept(there):
+	case a.state.Began, a.foreign(there):
 		err = a.keepEdited(a.path)
 	default:
-		err = a.keepPrevious()
+		err = a.keepPrevious(there)
 	}
 	if err == nil && !a.state.Began {
 		err = a.begin()
 	}
 	return there, false, err
+}
+
+// refuseFolder is an error if what stands at the public name is nothing that could be replaced.
+func (a *Artifact) refuseFolder(there os.FileInfo) error {
+	if there == nil || !there.IsDir() {
+		return nil
+	}
+	return pipeline.Permanent(fmt.Errorf("%s is a folder; give the destination the path of a file", a.path))
 }
 
 // look describes what the public name shows; nil if there is nothing.
@@ -284,8 +297,14 @@ func (a *Artifact) contentIs(info os.FileInfo, p Print) bool {
 	return err == nil && sum == p.SHA256
 }
 
-// begin records that the run's first publication is under way.
+// begin records that the run's first publication is under way. Where that replaces a file that an unfinished run appended to, there
+// is nothing to go back to any more.
 func (a *Artifact) begin() error {
+	if !a.appends() {
+		if err := a.dropBaseline(true); err != nil {
+			return err
+		}
+	}
 	err := create(a.in("began"), func(f *os.File) error { _, err := f.WriteString(a.spec.Run); return err })
 	if err == nil {
 		err = syncDir(a.dir)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"fanmill/pipeline"
@@ -14,15 +15,20 @@ const reportEvery = time.Second
 
 // reporter remembers what of the report is owed.
 type reporter struct {
-	owed []byte // written by the next report or by Close
+	owed *pipeline.Report // written by the next report or by Close
 	last time.Time
 }
 
 // reportName is where the report stands, beside the artifact.
-func (a *Artifact) reportName() string { return a.path + ".manifest.json" }
+func (a *Artifact) reportName() string { return a.path + reportSuffix }
+
+const reportSuffix = ".manifest.json"
+
+// IsReport reports whether a file of this name is the report on an artifact.
+func IsReport(name string) bool { return strings.HasSuffix(name, reportSuffix) }
 
 // report writes r as <artifact>.manifest.json, atomically, with the length and checksum of what is committed. At most one a
-// second is written, except the first and the final one; the newest is owed until then.
+// second is written, except the first and the final one; the newest is owed until then. Its connections must not change after this.
 func (a *Artifact) report(r *pipeline.Report, p Print) error {
 	if r == nil {
 		return nil
@@ -32,11 +38,7 @@ func (a *Artifact) report(r *pipeline.Report, p Print) error {
 	if out.Artifact == "" {
 		out.Artifact = a.path
 	}
-	text, err := json.MarshalIndent(&out, "", "  ")
-	if err != nil {
-		return pipeline.Permanent(err)
-	}
-	a.reports.owed = append(text, '\n')
+	a.reports.owed = &out
 	if r.State == pipeline.RecordOpen && !a.reports.last.IsZero() && a.clock().Sub(a.reports.last) < reportEvery {
 		return nil
 	}
@@ -48,8 +50,12 @@ func (a *Artifact) writeOwed() error {
 	if a.reports.owed == nil {
 		return nil
 	}
+	text, err := json.MarshalIndent(a.reports.owed, "", "  ")
+	if err != nil {
+		return pipeline.Permanent(err)
+	}
 	tmp := a.in("report")
-	if err := create(tmp, func(f *os.File) error { _, err := f.Write(a.reports.owed); return err }); err != nil {
+	if err := create(tmp, func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
 		return a.trouble("write report", tmp, err)
 	}
 	a.step("report")

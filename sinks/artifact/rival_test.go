@@ -17,12 +17,15 @@ import (
 // Rule R1 and R2: an owner that stops at any step, finds itself replaced, and goes on, harms nothing. Its next operation
 // that counts says pipeline.ErrFenced, and the successor's artifact is exact.
 func TestPausedOwnerAtEveryStep(t *testing.T) {
-	for _, noLinks := range []bool{false, true} {
-		t.Run(fmt.Sprintf("links=%t", !noLinks), func(t *testing.T) {
+	for _, v := range []struct{ noLinks, appends bool }{{false, false}, {true, false}, {false, true}} {
+		t.Run(fmt.Sprintf("links=%t,append=%t", !v.noLinks, v.appends), func(t *testing.T) {
 			t.Parallel()
 			for n := 1; ; n++ {
 				w := newWorld(t)
-				w.noLinks = noLinks
+				w.noLinks = v.noLinks
+				if w.appends = v.appends; w.appends {
+					w.base = "last month's file"
+				}
 				if !pausedAt(w, n) {
 					if n < 30 {
 						t.Fatalf("only %d steps were reached", n)
@@ -185,12 +188,12 @@ func TestLock(t *testing.T) {
 	if _, err := a.Claim(ctx, "first", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	other := artifact.New(artifact.Spec{Path: w.path, StoreID: "another", Job: "job", Destination: "csv", Run: "run9"})
+	other := w.rival(artifact.Spec{StoreID: "another", Job: "job", Destination: "csv"})
 	_, err := other.Claim(ctx, "second", nil, nil)
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || !strings.Contains(err.Error(), "run1") {
 		t.Errorf("a second store: %v", err)
 	}
-	other = artifact.New(artifact.Spec{Path: w.path, StoreID: "store", Job: "job2", Destination: "csv", Run: "run9"})
+	other = w.rival(artifact.Spec{StoreID: "store", Job: "job2", Destination: "csv"})
 	if _, err := other.Claim(ctx, "second", nil, nil); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "job job") {
 		t.Errorf("a second job: %v", err)
 	}
@@ -206,7 +209,7 @@ func TestLock(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := artifact.New(artifact.Spec{Path: w.path, StoreID: "another", Run: "run9"}).Claim(ctx, "third", nil, nil); err != nil {
+	if _, err := w.rival(artifact.Spec{StoreID: "another"}).Claim(ctx, "third", nil, nil); err != nil {
 		t.Errorf("after the first let go: %v", err)
 	}
 }
@@ -230,7 +233,7 @@ func TestLockIsTakenLater(t *testing.T) {
 	if _, err := a.Append(text("rows")); err != nil {
 		t.Fatal(err)
 	}
-	other := artifact.New(artifact.Spec{Path: w.path, StoreID: "another", Run: "run9"})
+	other := w.rival(artifact.Spec{StoreID: "another"})
 	if _, err := other.Claim(ctx, "third", nil, nil); !pipeline.IsPermanent(err) {
 		t.Errorf("the lock was free: %v", err)
 	}

@@ -18,7 +18,7 @@ import (
 
 // world is a destination as its loop sees it: a folder, a commit record, and the commits that the run will make.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	path    string
 	record  *artifact.State // nil: nothing claimed yet, or abandoned
@@ -27,18 +27,35 @@ type world struct {
 	noLinks bool
 	commits []string
 	compact bool // the final artifact differs from the committed bytes
+	runID   string
+	appends bool
+	base    string // what the run appends to
+	inspect func(r io.ReaderAt, size int64) error
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	dir := t.TempDir()
-	return &world{t: t, dir: dir, path: filepath.Join(dir, "sales.csv"), commits: []string{"one\r\n", strings.Repeat("two\r\n", 100), "three\r\n"}}
+	return &world{t: t, runID: "run1", dir: dir, path: filepath.Join(dir, "sales.csv"), commits: []string{"one\r\n", strings.Repeat("two\r\n", 100), "three\r\n"}}
 }
 
 func (w *world) open() *artifact.Artifact {
-	a := artifact.New(artifact.Spec{Path: w.path, StoreID: "store", Job: "job", Destination: "csv", Run: "run1"})
+	spec := artifact.Spec{Path: w.path, StoreID: "store", Job: "job", Destination: "csv", Run: w.runID, Inspect: w.inspect}
+	if w.appends {
+		spec.Mode = "append"
+	}
+	a := artifact.New(spec)
 	if w.noLinks {
 		a.WithoutLinks()
 	}
+	w.t.Cleanup(a.Die) // Windows removes no folder in which a file is open
+	return a
+}
+
+// rival is the same file for whom spec says, in a run of its own.
+func (w *world) rival(spec artifact.Spec) *artifact.Artifact {
+	spec.Path, spec.Run = w.path, "run9"
+	a := artifact.New(spec)
+	w.t.Cleanup(a.Die)
 	return a
 }
 
@@ -92,7 +109,7 @@ func (w *world) run(a *artifact.Artifact, token string, step func(string)) error
 			return err
 		}
 		step("after cas")
-		if err := a.Publish(ctx, &pipeline.Report{Run: "run1", State: pipeline.RecordOpen}); err != nil {
+		if err := a.Publish(ctx, &pipeline.Report{Run: w.runID, State: pipeline.RecordOpen}); err != nil {
 			return err
 		}
 		step("between commits")
@@ -112,16 +129,21 @@ func (w *world) run(a *artifact.Artifact, token string, step func(string)) error
 		return err
 	}
 	step("after cas")
-	if err := a.PublishFinal(ctx, &pipeline.Report{Run: "run1", State: pipeline.RecordFinished}); err != nil {
+	if err := a.PublishFinal(ctx, w.finalReport()); err != nil {
 		return err
 	}
 	step("all done")
 	return nil
 }
 
+// finalReport says that all connections are in the artifact.
+func (w *world) finalReport() *pipeline.Report {
+	return &pipeline.Report{Run: w.runID, State: pipeline.RecordFinished, Connections: []pipeline.ReportConnection{{State: pipeline.ReportSettled}}}
+}
+
 // whole is what the finished artifact holds.
 func (w *world) whole() string {
-	s := strings.Join(w.commits, "")
+	s := w.base + strings.Join(w.commits, "")
 	if w.compact {
 		s += "end\r\n"
 	}
@@ -140,7 +162,7 @@ func (w *world) wantReadable(also ...string) {
 	}
 	may := append(also, w.whole())
 	for n := range w.commits {
-		may = append(may, strings.Join(w.commits[:n+1], ""))
+		may = append(may, w.base+strings.Join(w.commits[:n+1], ""))
 	}
 	if !slices.Contains(may, string(text)) {
 		w.t.Fatalf("the public file holds %d bytes that nobody should see: %.60q", len(text), text)

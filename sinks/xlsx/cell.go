@@ -59,28 +59,33 @@ func (w *cellWriter) appendRows(from, to int, number int64) error {
 			buf = append(buf, row...)
 			switch c.Kind {
 			case columnar.Text:
-				if buf, err = w.appendText(buf, c.Bytes(i), k, i, textStart, textKeep); err != nil {
+				if c.moment != 0 {
+					buf, err = w.appendMoment(buf, c, k, i)
+				} else {
+					buf, err = w.appendText(buf, c.Bytes(i), k, i, textStart, textKeep)
+				}
+				if err != nil {
 					return err
 				}
 			case columnar.Decimal:
 				buf = w.appendDecimal(buf, c, i)
 			case columnar.Int:
 				if v := c.Longs[i]; v < pastDigits && v > -pastDigits {
-					buf = append(strconv.AppendInt(append(buf, intStart...), v, 10), numberEnd...)
+					buf = append(strconv.AppendInt(append(buf, c.start...), v, 10), numberEnd...)
 				} else {
 					buf = append(strconv.AppendInt(append(buf, exactStart...), v, 10), textEnd...)
 				}
 			case columnar.Date:
-				buf = appendDate(buf, int64(c.Ints[i]))
+				buf = appendDate(buf, c.start, int64(c.Ints[i]))
 			case columnar.Timestamp:
-				buf = appendStamp(buf, c.View, i, c.Longs[i], &w.clock)
+				buf = w.appendStamp(buf, c, i, c.Longs[i])
 			case columnar.Instant:
 				v := c.Longs[i]
-				buf = appendStamp(buf, c.View, i, v+w.clock.Offset(v)*1_000_000, &w.clock)
+				buf = w.appendStamp(buf, c, i, v+w.clock.Offset(v)*1_000_000)
 			case columnar.Float:
-				buf = appendFloat(buf, c.View, i, math.Float64frombits(uint64(c.Longs[i])))
+				buf = appendFloat(buf, c, i, math.Float64frombits(uint64(c.Longs[i])))
 			case columnar.Float32:
-				buf = appendFloat(buf, c.View, i, float64(math.Float32frombits(uint32(c.Ints[i]))))
+				buf = appendFloat(buf, c, i, float64(math.Float32frombits(uint32(c.Ints[i]))))
 			case columnar.Bool:
 				if c.Bool(i) {
 					buf = append(buf, trueCell...)
@@ -88,15 +93,27 @@ func (w *cellWriter) appendRows(from, to int, number int64) error {
 					buf = append(buf, falseCell...)
 				}
 			case columnar.Time:
-				buf = appendTime(buf, c.Longs[i])
+				buf = appendTime(buf, c, c.Longs[i])
 			case columnar.Uint:
 				if v := uint64(c.Longs[i]); v < pastDigits {
-					buf = append(strconv.AppendUint(append(buf, intStart...), v, 10), numberEnd...)
+					buf = append(strconv.AppendUint(append(buf, c.start...), v, 10), numberEnd...)
 				} else {
 					buf = append(strconv.AppendUint(append(buf, exactStart...), v, 10), textEnd...)
 				}
 			case columnar.Numeric:
-				if buf, err = w.appendNumeric(buf, c.Bytes(i), k, i); err != nil {
+				if buf, err = w.appendNumeric(buf, c, k, i); err != nil {
+					return err
+				}
+			case columnar.TimestampNano:
+				if buf, err = w.appendStampNano(buf, c, k, i, 0); err != nil {
+					return err
+				}
+			case columnar.InstantNano:
+				if buf, err = w.appendStampNano(buf, c, k, i, w.clock.OffsetNano(c.Longs[i])); err != nil {
+					return err
+				}
+			case columnar.TimeNano:
+				if buf, err = w.appendTimeNano(buf, c, k, i); err != nil {
 					return err
 				}
 			default:
@@ -156,9 +173,10 @@ func (w *cellWriter) appendLongDecimal(buf []byte, c *cellColumn, v decimal128.N
 }
 
 // appendNumeric writes a number of any size.
-func (w *cellWriter) appendNumeric(buf, s []byte, k, i int) ([]byte, error) {
+func (w *cellWriter) appendNumeric(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
+	s := c.Bytes(i)
 	if exactNumber(s) {
-		return append(append(append(buf, generalStart...), s...), numberEnd...), nil
+		return append(append(append(buf, c.start...), s...), numberEnd...), nil
 	}
 	return w.appendText(buf, s, k, i, exactStart, textKeep)
 }
@@ -203,11 +221,17 @@ func exactNumber(s []byte) bool {
 }
 
 // appendFloat writes the shortest digits that read back as the same value.
-func appendFloat(buf []byte, v *columnar.View, i int, f float64) []byte {
-	if a := math.Abs(f); a >= smallestFloat && a <= math.MaxFloat64 || a == 0 {
-		return append(v.AppendText(append(buf, generalStart...), i, nil), numberEnd...)
+func appendFloat(buf []byte, c *cellColumn, i int, f float64) []byte {
+	if keepsFloat(f) {
+		return append(c.AppendText(append(buf, c.start...), i, nil), numberEnd...)
 	}
-	return append(v.AppendText(append(buf, exactStart...), i, nil), textEnd...)
+	return append(c.AppendText(append(buf, exactStart...), i, nil), textEnd...)
+}
+
+// keepsFloat reports whether a cell holds a double as a number: none but a number may stand there, or Excel takes the workbook for damaged.
+func keepsFloat(f float64) bool {
+	a := math.Abs(f)
+	return a >= smallestFloat && a <= math.MaxFloat64 || a == 0
 }
 
 // appendBinary writes bytes as 0x and hexadecimal digits, cut to what a cell holds.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/xuri/excelize/v2"
 	"pgregory.net/rapid"
 
+	_ "fanmill/internal/sameseed"
 	"fanmill/pipeline/columnar"
 	"fanmill/sinks/xlsx"
 )
@@ -273,6 +275,61 @@ func TestStampsAreExact(t *testing.T) {
 		back := (int64(days)-25569)*columnar.MicrosPerDay + int64(math.Round((serial-days)*float64(columnar.MicrosPerDay/step)))*step
 		if back != at {
 			rt.Fatalf("%d became %s, which is %d", at, text, back)
+		}
+	})
+}
+
+// One value that is no time, such as infinity, changes no other cell of its batch: neither type nor digits nor format.
+func TestOddValueAmongTimes(t *testing.T) {
+	zone, err := time.LoadLocation("Asia/Kolkata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := []columnar.Kind{columnar.Date, columnar.Time, columnar.Timestamp, columnar.Instant}
+	rapid.Check(t, func(rt *rapid.T) {
+		cols := []columnar.Column{{Name: "v", Kind: rapid.SampledFrom(kinds).Draw(rt, "kind")}}
+		o := xlsx.Options{Location: zone}
+		if rapid.Bool().Draw(rt, "format") {
+			o.Formats, o.Layout = []string{"dd/mm/yyyy"}, []xlsx.Layout{{Format: "dd/mm/yyyy"}}
+		}
+		e, err := xlsx.NewEncoder(cols, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := columnar.NewBuilder(cols)
+		c := b.Column(0)
+		for range rapid.IntRange(1, 5).Draw(rt, "rows") {
+			at := rapid.Int64Range(micros("1899-12-01 00:00:00"), micros("2262-01-01 00:00:00")).Draw(rt, "at")
+			unit := rapid.SampledFrom([]int64{1, 1000, 1_000_000, columnar.MicrosPerDay}).Draw(rt, "unit")
+			switch at = at / unit * unit; cols[0].Kind {
+			case columnar.Date:
+				c.Days(int32(at / columnar.MicrosPerDay))
+			case columnar.Time:
+				c.Moment(at%(2*columnar.MicrosPerDay), rapid.SampledFrom([]int64{0, 0, 100, 500, 900}).Draw(rt, "nanos"))
+			default:
+				c.Moment(at, rapid.SampledFrom([]int64{0, 0, 100, 500, 900}).Draw(rt, "nanos"))
+			}
+			b.EndRow()
+		}
+		sheet := func() (xml string, losses []xlsx.Loss) {
+			chunk, err := e.Encode(0, decoded(t, b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer chunk.Release()
+			_, xml, _ = strings.Cut(inflate(t, chunk.Pieces[0].Data), "<sheetData>") // columns may be wider
+			return xml, chunk.Losses
+		}
+		want, lost := sheet()
+		if !c.Retype(columnar.Text) {
+			rt.Fatal("not widened")
+		}
+		c.String("infinity")
+		b.EndRow()
+		got, lostThen := sheet()
+		odd, ok := strings.CutPrefix(got, want)
+		if !ok || !strings.Contains(odd, ">infinity<") || !slices.Equal(lost, lostThen) {
+			rt.Fatalf("the cells were\n%s %v, are\n%s %v", want, lost, got, lostThen)
 		}
 	})
 }

@@ -7,6 +7,10 @@
 // end: nothing earlier is touched, so the fortieth sheet costs what the first one cost. What a later append made
 // obsolete stays behind as dead bytes until Compact copies the live entries, without recompressing them.
 //
+// After all sheets may stand a Page, a small sheet such as a summary, which every append can replace. Totals are the exact sums
+// of columns, made on the way. What is to be found again with a sheet is kept beside it as its facts. Load reads the state of
+// a workbook back, and refuses what another program has saved.
+//
 // The formats are those of [ECMA-376] part 1 (SpreadsheetML, transitional), [APPNOTE] (ZIP) and [RFC 1951] (deflate). The
 // package reads no clock and draws no random numbers: the same calls give the same bytes.
 package xlsx

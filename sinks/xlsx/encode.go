@@ -2,6 +2,8 @@ package xlsx
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"fanmill/pipeline/columnar"
@@ -11,6 +13,18 @@ import (
 type Options struct {
 	Location   *time.Location // the zone whose wall clock instants show; nil is UTC
 	FailOnLoss bool           // Encode fails with a *LossError where it would otherwise count a Loss
+	Totals     bool           // Encode sums the columns of numbers that are not hidden
+	Layout     []Layout       // the sheet's columns in their order; nil is those of the query
+	Formats    []string       // Workbook.Formats, which has every one of Layout
+}
+
+// Layout is how a column of the query stands in the sheet. But for Column its zero value asks for nothing special.
+type Layout struct {
+	Column int     // of the query, from 0
+	Header string  // "" is the column's name
+	Format string  // of numbers, dates and times, see CheckFormat; "" is that of their type
+	Width  float64 // in characters; 0 suits the content
+	Hidden bool    // the column is there, out of sight
 }
 
 // Loss counts the cells of one column that the workbook does not hold in full.
@@ -22,8 +36,9 @@ type Loss struct {
 
 // What a Loss or LossError says.
 const (
-	LossCut  = "cut to 32767 characters"
-	LossUTF8 = "bytes that are not UTF-8 replaced"
+	LossCut   = "cut to 32767 characters"
+	LossUTF8  = "bytes that are not UTF-8 replaced"
+	LossNanos = "rounded to microseconds"
 )
 
 // LossError is the first cell that the workbook cannot hold in full, when Options.FailOnLoss asks for an error.
@@ -35,10 +50,14 @@ type LossError struct {
 }
 
 func (e *LossError) Error() string {
-	if e.What == LossCut {
+	switch e.What {
+	case LossCut:
 		return fmt.Sprintf("column %q, row %d: a text of %d characters does not fit a cell, which holds %d", e.Column, e.Row, e.Length, MaxCellUnits)
+	case LossNanos:
+		return fmt.Sprintf("column %q, row %d: the time is finer than microseconds, which is what a cell holds", e.Column, e.Row)
+	default:
+		return fmt.Sprintf("column %q, row %d: the text has bytes that are not UTF-8", e.Column, e.Row)
 	}
-	return fmt.Sprintf("column %q, row %d: the text has bytes that are not UTF-8", e.Column, e.Row)
 }
 
 // Encoder turns batches of one query into pieces of worksheets. It holds nothing that changes: any number of its calls may
@@ -53,7 +72,11 @@ type Encoder struct {
 
 type encoderColumn struct {
 	columnar.Column
-	open string // how its cells begin: `<c r="AB`
+	layout Layout
+	open   string // how its cells begin: `<c r="AB`
+	style  style  // of its empty cells, and of numbers that have no style of their own
+	custom string // what follows the row number of a number, date or time in the layout's format; "" without one
+	total  bool
 }
 
 // NewEncoder makes the encoder for a query's columns as the database declared them: they name the header and style the
@@ -62,12 +85,22 @@ func NewEncoder(cols []columnar.Column, o Options) (*Encoder, error) {
 	if len(cols) > MaxColumns {
 		return nil, fmt.Errorf("a sheet holds %d columns, the query has %d: select fewer", MaxColumns, len(cols))
 	}
+	if o.Layout == nil {
+		o.Layout = make([]Layout, len(cols))
+		for i := range o.Layout {
+			o.Layout[i].Column = i
+		}
+	}
 	e := &Encoder{cols: make([]encoderColumn, len(cols)), opt: o, rowsOfSheet: MaxRows - 1}
-	for i, c := range cols {
-		if err := checkColumn(c); err != nil {
+	placed := make([]bool, len(cols))
+	for i, l := range o.Layout {
+		if len(o.Layout) != len(cols) || l.Column < 0 || l.Column >= len(cols) || placed[l.Column] {
+			return nil, fmt.Errorf("the layout of %d columns does not name each of the query's %d once", len(o.Layout), len(cols))
+		}
+		placed[l.Column] = true
+		if err := e.place(i, cols[l.Column], l); err != nil {
 			return nil, err
 		}
-		e.cols[i] = encoderColumn{c, `<c r="` + columnName(i)}
 	}
 	w := &cellWriter{e: e}
 	if err := w.appendHeader(); err != nil {
@@ -75,6 +108,37 @@ func NewEncoder(cols []columnar.Column, o Options) (*Encoder, error) {
 	}
 	e.header, e.headerLost = w.buf, w.lost
 	return e, nil
+}
+
+// place puts a column into the sheet.
+func (e *Encoder) place(i int, c columnar.Column, l Layout) error {
+	if err := checkColumn(c); err != nil {
+		return err
+	}
+	if l.Header == "" {
+		l.Header = c.Name
+	}
+	col := encoderColumn{Column: c, layout: l, open: `<c r="` + columnName(i), style: styleOf(c), total: e.opt.Totals && totalled(c.Kind) && !l.Hidden}
+	if l.Format != "" && formatted(c.Kind) {
+		at := slices.Index(e.opt.Formats, l.Format)
+		if at < 0 {
+			return fmt.Errorf("column %q: the workbook has no number format %q", c.Name, l.Format)
+		}
+		col.style = customStyle(at)
+		col.custom = `" s="` + strconv.Itoa(int(col.style)) + `"><v>`
+	}
+	e.cols[i] = col
+	return nil
+}
+
+// formatted reports whether number formats do something to the cells of a column.
+func formatted(k columnar.Kind) bool {
+	switch k {
+	case columnar.Text, columnar.Binary, columnar.Bool:
+		return false
+	default:
+		return true
+	}
 }
 
 func checkColumn(c columnar.Column) error {
@@ -86,6 +150,29 @@ func checkColumn(c columnar.Column) error {
 
 // Columns counts the columns.
 func (e *Encoder) Columns() int { return len(e.cols) }
+
+// TotalColumns are the places in the sheet, from 0, of the columns that are summed: Chunk.Totals has one for each.
+func (e *Encoder) TotalColumns() []int {
+	var out []int
+	for i := range e.cols {
+		if e.cols[i].total {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Column is the column of the query at place i of the sheet, and its layout with the header that it got.
+func (e *Encoder) Column(i int) (columnar.Column, Layout) { return e.cols[i].Column, e.cols[i].layout }
+
+// NewTotals are the totals of no rows, for those of chunks to be added to.
+func (e *Encoder) NewTotals() []Total {
+	var out []Total
+	for _, i := range e.TotalColumns() {
+		out = append(out, newTotal(e.cols[i].Column))
+	}
+	return out
+}
 
 // columnName spells a column's letters; A is 0.
 func columnName(i int) string {
@@ -102,6 +189,7 @@ func columnName(i int) string {
 type Chunk struct {
 	Pieces []Piece
 	Losses []Loss
+	Totals []Total // of the rows that it adds, see Encoder.TotalColumns; nil at the end of a query
 }
 
 // Piece is a part of one worksheet's compressed XML: whole deflate blocks that refer to nothing before them, the last
@@ -163,7 +251,21 @@ func (e *Encoder) Encode(firstRow int64, b *columnar.Batch) (*Chunk, error) {
 		}
 	}
 	out.Losses = w.losses()
+	out.Totals = e.sum(b)
 	return out, nil
+}
+
+// sum is the totals of a batch.
+func (e *Encoder) sum(b *columnar.Batch) []Total {
+	totals := e.NewTotals()
+	at := 0
+	for i := range e.cols {
+		if c := &e.cols[i]; c.total {
+			totals[at].addColumn(&b.Cols[c.layout.Column], b.Rows)
+			at++
+		}
+	}
+	return totals
 }
 
 // Tail closes the last sheet of a query of so many rows. A query without rows gets a whole sheet: its header.

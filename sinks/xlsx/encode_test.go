@@ -12,8 +12,10 @@ import (
 	"github.com/klauspost/compress/flate"
 	"pgregory.net/rapid"
 
+	_ "fanmill/internal/sameseed"
 	"fanmill/pipeline/columnar"
 	"fanmill/sinks/xlsx"
+	"fanmill/sinks/xlsx/sample"
 )
 
 // TestRollOver: rows past a sheet's limit go on in the next, header repeated, wherever batches are cut.
@@ -103,7 +105,7 @@ func inflate(t testing.TB, data []byte) string {
 // and the same call gives the same bytes whatever else runs.
 func TestPiecesAreIndependent(t *testing.T) {
 	batches := sales(8, 400, 7)
-	e := newEncoder(t, saleColumns, xlsx.Options{})
+	e := newEncoder(t, sample.Columns, xlsx.Options{})
 	want := make([]*xlsx.Chunk, len(batches))
 	for i, b := range batches {
 		var err error

@@ -1,6 +1,10 @@
 package xlsx
 
-import "unicode/utf8"
+import (
+	"regexp"
+	"strconv"
+	"unicode/utf8"
+)
 
 const hexDigits = "0123456789ABCDEF"
 
@@ -95,6 +99,16 @@ func appendEscaped(dst, s []byte) (_ []byte, ok bool) {
 // appendHexed appends the unit as _xHHHH_.
 func appendHexed(dst []byte, u uint16) []byte {
 	return append(dst, '_', 'x', hexDigits[u>>12], hexDigits[u>>8&15], hexDigits[u>>4&15], hexDigits[u&15], '_')
+}
+
+var escapedUnit = regexp.MustCompile(`_x[0-9A-Fa-f]{4}_`)
+
+// unescaped is a text that appendEscaped wrote and an XML parser has read.
+func unescaped(s string) string {
+	return escapedUnit.ReplaceAllStringFunc(s, func(escaped string) string {
+		u, _ := strconv.ParseUint(escaped[2:6], 16, 16) // matched as such
+		return string(rune(u))
+	})
 }
 
 // looksEscaped reports whether s, whose first byte is '_', begins with what a reader would take for an escaped

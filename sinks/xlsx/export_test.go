@@ -1,5 +1,7 @@
 package xlsx
 
+import "fanmill/pipeline/columnar"
+
 // Doors for the tests.
 var (
 	CombineCRC    = combineCRC
@@ -11,6 +13,9 @@ var (
 
 // LimitRows makes the sheets of an encoder hold so many rows, header included.
 func (e *Encoder) LimitRows(rows int64) { e.rowsOfSheet = rows - 1 }
+
+// Sum is the totals of a batch.
+func (e *Encoder) Sum(b *columnar.Batch) []Total { return e.sum(b) }
 
 // MoveEnd says that the workbook ends somewhere else.
 func (wb *Workbook) MoveEnd(length int64) { wb.length = length }

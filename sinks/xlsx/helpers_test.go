@@ -21,6 +21,12 @@ func batchOf(t testing.TB, cols []columnar.Column, fill func(b *columnar.Builder
 	t.Helper()
 	b := columnar.NewBuilder(cols)
 	fill(b)
+	return decoded(t, b)
+}
+
+// decoded is the builder's rows as a sink gets them.
+func decoded(t testing.TB, b *columnar.Builder) *columnar.Batch {
+	t.Helper()
 	body, err := b.Encode()
 	if err != nil {
 		t.Fatal(err)

@@ -15,9 +15,11 @@ import (
 
 	"fanmill/pipeline/columnar"
 	"fanmill/sinks/xlsx"
+	"fanmill/sinks/xlsx/sample"
 )
 
-// grownBook is a workbook of many kinds of cells that grew by three appends, and its compacted form.
+// grownBook is a workbook of many kinds of cells that grew by three appends, each with a page of its own, and its compacted form.
+// One of its sheets has columns as a user wants them, and facts.
 func grownBook(t *testing.T) (grown, compacted []byte) {
 	t.Helper()
 	cases := cellCases()
@@ -32,12 +34,21 @@ func grownBook(t *testing.T) (grown, compacted []byte) {
 		}
 		b.EndRow()
 	}))
-	sale := encode(t, newEncoder(t, saleColumns, xlsx.Options{}), sales(2, 40, 3)...)
+	wb, err := xlsx.New(properties).WithFormats(`"₹ "#,##0.00`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout := make([]xlsx.Layout, len(sample.Columns))
+	for i := range layout {
+		layout[i].Column = i
+	}
+	layout[7].Format, layout[7].Header, layout[11].Hidden = wb.Formats()[0], "Taxable", true
+	sale := encode(t, newEncoder(t, sample.Columns, xlsx.Options{Layout: layout, Formats: wb.Formats()}), sales(2, 40, 3)...)
+	delhi := sale.sheets(0, "दिल्ली")
+	delhi[0].Facts = []byte(`{"rows":80}`)
 	var file, final bytes.Buffer
-	wb := xlsx.New(properties)
-	for i, sheets := range [][]xlsx.NewSheet{sale.sheets(1, "Mumbai & 'W' <1>"), kinds.sheets(2, "Kinds"), sale.sheets(0, "दिल्ली")} {
-		var err error
-		if wb, err = wb.Append(&file, sheets); err != nil {
+	for i, sheets := range [][]xlsx.NewSheet{sale.sheets(1, "Mumbai & 'W' <1>"), kinds.sheets(2, "Kinds"), delhi} {
+		if wb, err = wb.WithPage(somePage(i, i == 2)).Append(&file, sheets); err != nil {
 			t.Fatalf("append %d: %v", i, err)
 		}
 	}
@@ -86,6 +97,11 @@ for read_only in (False, True):
         book["bold"] = ws["A1"].font.b
         book["format"] = {ws.cell(1, c.column).value: c.number_format for c in ws[2]}
         book["title"] = wb.properties.title
+        page = wb["Summary"]
+        book["front"] = wb.active.title
+        book["page"] = [page["A1"].value, page["A3"].hyperlink.location, page.freeze_panes, page.auto_filter.ref, page["B3"].number_format]
+        book["amount"] = wb.worksheets[0]["H2"].number_format
+        book["hidden"] = wb.worksheets[0].column_dimensions["L"].hidden
     out.append(book)
 print(json.dumps(out))
 `
@@ -117,12 +133,16 @@ func TestOpenpyxl(t *testing.T) {
 			Bold   bool
 			Format map[string]string
 			Title  string
+			Front  string
+			Page   []string
+			Amount string
+			Hidden bool
 		}
 		if err := json.Unmarshal(out, &books); err != nil {
 			t.Fatal(err)
 		}
 		for _, book := range books {
-			if !slices.Equal(book.Names, []string{"दिल्ली", "Mumbai & 'W' <1>", "Kinds"}) || !slices.Equal(book.Rows, []int{81, 81, 2}) {
+			if !slices.Equal(book.Names, []string{"दिल्ली", "Mumbai & 'W' <1>", "Kinds", "Summary"}) || !slices.Equal(book.Rows, []int{81, 81, 2, 3}) {
 				t.Errorf("%s: tabs %q with %v rows", name, book.Names, book.Rows)
 			}
 			for head, want := range map[string][2]string{
@@ -141,6 +161,9 @@ func TestOpenpyxl(t *testing.T) {
 		full := books[0]
 		if full.Pane != "A2" || !full.Bold || full.Filter != fmt.Sprintf("A1:%s2", lastColumn(len(cellCases()))) || full.Title != properties.Title {
 			t.Errorf("%s: pane %q, bold %v, filter %q, title %q", name, full.Pane, full.Bold, full.Filter, full.Title)
+		}
+		if full.Front != "Summary" || !slices.Equal(full.Page, []string{"state 2", "'Branch 003'!A1", "B3", "A2:B3", "#,##0"}) || full.Amount != `"₹ "#,##0.00` || !full.Hidden {
+			t.Errorf("%s: in front %q, page %q, amounts %q, hidden %v", name, full.Front, full.Page, full.Amount, full.Hidden)
 		}
 		for head, want := range map[string]string{"leading zeros": "@", "int": "0", "decimal": "#,##0.00", "date": `yyyy\-mm\-dd`, "timestamp": `yyyy\-mm\-dd\ hh:mm:ss`,
 			"milliseconds": `yyyy\-mm\-dd\ hh:mm:ss.000`, "time": "hh:mm:ss", "float": "General"} {

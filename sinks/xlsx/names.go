@@ -12,10 +12,7 @@ import (
 // Excel forbids, unique ignoring case among themselves and the reserved ones. A name depends on those before it
 // only, so that names added later change none.
 func SheetNames(reserved, bases []string) []string {
-	taken := make(map[string]bool, len(reserved)+len(bases))
-	for _, n := range reserved {
-		taken[foldName(n)] = true
-	}
+	taken := NewNames(reserved)
 	out := make([]string, len(bases))
 	for i, base := range bases {
 		clean := cleanName(base)
@@ -29,6 +26,24 @@ func SheetNames(reserved, bases []string) []string {
 	return out
 }
 
+// Names is a set of sheets' names, which Excel tells apart ignoring case.
+type Names map[string]bool
+
+// NewNames is a set of names.
+func NewNames(names []string) Names {
+	set := make(Names, len(names))
+	for _, n := range names {
+		set[foldName(n)] = true
+	}
+	return set
+}
+
+// Has reports whether the set has the name that SheetNames would make of base if it were free.
+func (n Names) Has(base string) bool { return n[foldName(cleanName(base))] }
+
+// WithSuffix is a sheet's name as SheetNames makes it of base, and the suffix, which stays whole.
+func WithSuffix(base, suffix string) string { return withSuffix(cleanName(base), suffix) }
+
 // RollOver is the name of the sheet that takes the rows of sheet names[i] when ordinal sheets before it are full: "Name
 // (2)" for ordinal 1, shortened to fit; names[i] itself for ordinal 0. It follows from the reserved names alone, so
 // that neither the order in which sheets finish nor a restart changes it, and it is none of them.
@@ -36,10 +51,7 @@ func RollOver(names []string, i, ordinal int) string {
 	if ordinal == 0 {
 		return names[i]
 	}
-	taken := make(map[string]bool, len(names)+1)
-	for _, n := range names {
-		taken[foldName(n)] = true
-	}
+	taken := NewNames(names)
 	number := strconv.Itoa(ordinal + 1)
 	var name string
 	for _, base := range names[:i+1] { // names shortened alike are told apart in their order

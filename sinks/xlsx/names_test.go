@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "fanmill/internal/sameseed"
 	"fanmill/sinks/xlsx"
 )
 

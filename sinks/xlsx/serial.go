@@ -23,29 +23,103 @@ const (
 )
 
 // appendDate writes a day counted from 1970-01-01.
-func appendDate(buf []byte, days int64) []byte {
+func appendDate(buf []byte, start string, days int64) []byte {
 	if serial := days + serialOfEpoch; serial >= firstSerial && serial <= lastSerial {
-		return append(strconv.AppendInt(append(buf, dateStart...), serial, 10), numberEnd...)
+		return append(strconv.AppendInt(append(buf, start...), serial, 10), numberEnd...)
 	}
 	return append(columnar.AppendDate(append(buf, exactStart...), days), textEnd...)
 }
 
 // appendStamp writes row i of a Timestamp or Instant column, which a wall clock shows as micros since 1970.
-func appendStamp(buf []byte, v *columnar.View, i int, micros int64, clock *columnar.Clock) []byte {
+func (w *cellWriter) appendStamp(buf []byte, c *cellColumn, i int, micros int64) []byte {
+	serial, part := serialOf(micros)
+	if !holds(serial, part) {
+		return append(c.AppendText(append(buf, exactStart...), i, &w.clock), textEnd...)
+	}
+	start := c.start
+	if part%1_000_000 != 0 {
+		start = c.fine
+	}
+	return append(appendSerial(append(buf, start...), serial, part), numberEnd...)
+}
+
+// serialOf is the day and the microseconds into it.
+func serialOf(micros int64) (serial, part int64) {
 	days := micros / columnar.MicrosPerDay
-	part := micros - days*columnar.MicrosPerDay
+	part = micros - days*columnar.MicrosPerDay
 	if part < 0 {
 		days, part = days-1, part+columnar.MicrosPerDay
 	}
-	serial := days + serialOfEpoch
-	if serial < firstSerial || serial > lastSerial || serial >= coarseSerial && part%1000 != 0 && !holdsMicros(serial, part) {
-		return append(v.AppendText(append(buf, exactStart...), i, clock), textEnd...)
+	return days + serialOfEpoch, part
+}
+
+// holds reports whether a cell holds the time as a number.
+func holds(serial, part int64) bool {
+	return serial >= firstSerial && serial <= lastSerial && (serial < coarseSerial || part%1000 == 0 || holdsMicros(serial, part))
+}
+
+// appendStampNano writes row i of a column of nanoseconds, which a wall clock shows offset seconds later.
+func (w *cellWriter) appendStampNano(buf []byte, c *cellColumn, k, i int, offset int64) ([]byte, error) {
+	micros, finer := microsOf(c.Longs[i])
+	micros += offset * 1_000_000 // in microseconds: the wall clock may be past what 64 bits of nanoseconds reach
+	buf, ok, err := w.appendFine(buf, c, k, i, micros, finer)
+	if err == nil && !ok {
+		buf = append(c.AppendText(append(buf, exactStart...), i, &w.clock), textEnd...)
 	}
-	start := stampStart
+	return buf, err
+}
+
+// appendFine writes a time of a wall clock, micros and finer nanoseconds since 1970, if a cell holds it as a number: what is finer
+// than a microsecond is rounded, and counted.
+func (w *cellWriter) appendFine(buf []byte, c *cellColumn, k, i int, micros, finer int64) (_ []byte, ok bool, err error) {
+	before, _ := serialOf(micros) // not by what it is rounded to: that may be the first day that is a number
+	serial, part := serialOf(micros + finer/500)
+	if before < firstSerial || !holds(serial, part) {
+		return buf, false, nil
+	}
+	if finer != 0 {
+		if err := w.lose(k, i, LossNanos, 0); err != nil {
+			return buf, false, err
+		}
+	}
+	start := c.start
 	if part%1_000_000 != 0 {
-		start = stampMillisStart
+		start = c.fine
 	}
-	return append(appendSerial(append(buf, start...), serial, part), numberEnd...)
+	return append(appendSerial(append(buf, start...), serial, part), numberEnd...), true, nil
+}
+
+// appendMoment writes row i of a column of dates or times whose batch became text because a value of it, such as infinity, is none: the
+// others are the cells that they are in any batch.
+func (w *cellWriter) appendMoment(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
+	s := c.Bytes(i)
+	micros, nanos, ok := columnar.ParseMoment(s, c.moment)
+	switch {
+	case !ok:
+		return w.appendText(buf, s, k, i, textStart, textKeep)
+	case c.moment == columnar.Date:
+		return appendDate(buf, c.start, micros/columnar.MicrosPerDay), nil // a whole number of days
+	case c.moment == columnar.Time:
+		return w.appendFineTime(buf, c, k, i, micros, nanos)
+	}
+	var offset int64
+	if c.moment == columnar.Instant {
+		offset = w.clock.Offset(micros)
+	}
+	buf, ok, err := w.appendFine(buf, c, k, i, micros+offset*1_000_000, nanos)
+	if err == nil && !ok {
+		buf = append(columnar.AppendMoment(append(buf, exactStart...), c.moment, micros, nanos, offset), textEnd...)
+	}
+	return buf, err
+}
+
+// microsOf is a time in whole microseconds, rounded down, and the nanoseconds beyond: 0 to 999.
+func microsOf(nanos int64) (micros, finer int64) {
+	micros, finer = nanos/1000, nanos%1000
+	if finer < 0 {
+		micros, finer = micros-1, finer+1000
+	}
+	return micros, finer
 }
 
 // holdsMicros reports whether the double nearest to the serial number, rounded to microseconds, is the same time again.
@@ -67,16 +141,34 @@ func appendSerial(buf []byte, serial, part int64) []byte {
 }
 
 // appendTime writes microseconds since midnight. What is not a time of day (a duration, 24:00:00) is text.
-func appendTime(buf []byte, micros int64) []byte {
-	switch {
-	case micros < 0:
-		return append(columnar.AppendTime(append(append(buf, exactStart...), '-'), -micros), textEnd...)
-	case micros >= columnar.MicrosPerDay:
+func appendTime(buf []byte, c *cellColumn, micros int64) []byte {
+	if micros < 0 || micros >= columnar.MicrosPerDay {
 		return append(columnar.AppendTime(append(buf, exactStart...), micros), textEnd...)
 	}
-	start := timeStart
+	start := c.start
 	if micros%1_000_000 != 0 {
-		start = timeMillisStart
+		start = c.fine
 	}
 	return append(appendSerial(append(buf, start...), 0, micros), numberEnd...)
+}
+
+// appendTimeNano writes row i of a column of nanoseconds since midnight.
+func (w *cellWriter) appendTimeNano(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
+	micros, finer := microsOf(c.Longs[i])
+	return w.appendFineTime(buf, c, k, i, micros, finer)
+}
+
+// appendFineTime writes microseconds and finer nanoseconds since midnight: what is finer than a microsecond is rounded, and counted,
+// unless the cell is a text, which has it all. The last instant of a day is not rounded to the next.
+func (w *cellWriter) appendFineTime(buf []byte, c *cellColumn, k, i int, micros, finer int64) ([]byte, error) {
+	if finer == 0 {
+		return appendTime(buf, c, micros), nil
+	}
+	if micros < 0 || micros >= columnar.MicrosPerDay {
+		return append(columnar.AppendMoment(append(buf, exactStart...), columnar.Time, micros, finer, 0), textEnd...), nil
+	}
+	if err := w.lose(k, i, LossNanos, 0); err != nil {
+		return buf, err
+	}
+	return appendTime(buf, c, min(micros+finer/500, columnar.MicrosPerDay-1)), nil
 }

@@ -42,7 +42,7 @@ func (w *cellWriter) appendHeader() error {
 		c := &w.e.cols[k]
 		w.buf = append(append(w.buf, c.open...), '1')
 		var err error
-		if w.buf, err = w.appendText(w.buf, []byte(c.Name), k, -1, headerStart, headerKeep); err != nil {
+		if w.buf, err = w.appendText(w.buf, []byte(c.layout.Header), k, -1, headerStart, headerKeep); err != nil {
 			return err
 		}
 	}
@@ -52,17 +52,29 @@ func (w *cellWriter) appendHeader() error {
 
 // appendColumn says a column's width, and the style of its empty cells [ECMA-376 18.3.1.13].
 func (w *cellWriter) appendColumn(k int, b *columnar.Batch, at int) {
-	var v *columnar.View
-	rows := 0
-	if b != nil {
-		v, rows = &b.Cols[k], b.Rows
+	c := &w.e.cols[k]
+	width := c.layout.Width
+	if width == 0 {
+		if b != nil {
+			width = float64(w.width(c, &b.Cols[c.layout.Column], at, b.Rows))
+		} else {
+			width = float64(w.width(c, nil, at, 0))
+		}
 	}
-	number := strconv.Itoa(k + 1)
-	w.buf = append(append(append(append(append(w.buf, `<col min="`...), number...), `" max="`...), number...), `" width="`...)
-	w.buf = strconv.AppendInt(w.buf, int64(w.width(w.e.cols[k].Column, v, at, rows)), 10)
-	w.buf = append(w.buf, `.7109375" style="`...) // the part that is padding, with the default font
-	w.buf = strconv.AppendInt(w.buf, int64(styleOf(w.e.cols[k].Column)), 10)
-	w.buf = append(w.buf, `" customWidth="1"/>`...)
+	w.buf = appendCol(w.buf, k, width, c.style, c.layout.Hidden)
+}
+
+// appendCol appends a column that is so many characters wide.
+func appendCol(b []byte, k int, width float64, s style, hidden bool) []byte {
+	const padding = 0.7109375 // with the default font
+	b = strconv.AppendInt(append(b, `<col min="`...), int64(k+1), 10)
+	b = strconv.AppendInt(append(b, `" max="`...), int64(k+1), 10)
+	b = strconv.AppendFloat(append(b, `" width="`...), width+padding, 'f', -1, 64)
+	b = strconv.AppendInt(append(b, `" style="`...), int64(s), 10)
+	if hidden {
+		b = append(b, `" hidden="1`...)
+	}
+	return append(b, `" customWidth="1"/>`...)
 }
 
 // styleOf is the style of a column's cells.
@@ -76,9 +88,9 @@ func styleOf(c columnar.Column) style {
 		return decimalStyle(c.Scale)
 	case columnar.Date:
 		return styleDate
-	case columnar.Time:
+	case columnar.Time, columnar.TimeNano:
 		return styleTime
-	case columnar.Timestamp, columnar.Instant:
+	case columnar.Timestamp, columnar.Instant, columnar.TimestampNano, columnar.InstantNano:
 		return styleStamp
 	case columnar.Text, columnar.Binary:
 		return styleText
@@ -97,15 +109,20 @@ const (
 	widthRows    = 500 // rows that are looked at
 )
 
-func (w *cellWriter) width(c columnar.Column, v *columnar.View, at, rows int) int {
-	width := textWidth([]byte(c.Name)) + filterButton
+func (w *cellWriter) width(c *encoderColumn, v *columnar.View, at, rows int) int {
+	width := textWidth([]byte(c.layout.Header)) + filterButton
+	more, words := 0, 0 // what a format of the user's adds to digits, and takes for a date, whose months may be words
+	if c.custom != "" {
+		more = literals(c.layout.Format)
+		words = more + len("September") - len("mmmm")
+	}
 	switch c.Kind {
 	case columnar.Int, columnar.Uint, columnar.Numeric, columnar.Float, columnar.Float32:
 		width = max(width, numberRoom)
 	case columnar.Decimal:
 		integer := int(c.Precision - c.Scale)
 		full := 1 + integer + (integer-1)/3 + int(min(c.Scale, maxScale)+1)
-		width = max(width, min(full, decimalRoom))
+		width = max(width, min(full, decimalRoom)+more)
 	}
 	for i := at; i < min(rows, at+widthRows) && width < widest; i++ {
 		if v.Null(i) {
@@ -117,11 +134,13 @@ func (w *cellWriter) width(c columnar.Column, v *columnar.View, at, rows int) in
 			n := textWidth(s[:min(len(s), 4*widest)])
 			width = max(width, n+n/10+1) // capitals are wider than digits
 		case columnar.Timestamp, columnar.Instant:
-			if width = max(width, len("2006-01-02 15:04:05")); v.Longs[i]%1_000_000 != 0 {
+			if width = max(width, len("2006-01-02 15:04:05"), words); v.Longs[i]%1_000_000 != 0 {
 				width = max(width, len("2006-01-02 15:04:05.000"))
 			}
-		case columnar.Time:
-			width = max(width, len("15:04:05.000"))
+		case columnar.TimestampNano, columnar.InstantNano:
+			width = max(width, len("2006-01-02 15:04:05.000"), words)
+		case columnar.Time, columnar.TimeNano:
+			width = max(width, len("15:04:05.000"), words)
 		case columnar.Binary:
 			width = max(width, len("0x")+2*len(v.Bytes(i)))
 		default:
@@ -130,7 +149,11 @@ func (w *cellWriter) width(c columnar.Column, v *columnar.View, at, rows int) in
 			if v.Kind == columnar.Decimal {
 				n += max(0, n-int(v.Scale)-2) / 3 // thousands separators
 			}
-			width = max(width, n)
+			if v.Kind == columnar.Date {
+				width = max(width, n, words)
+			} else {
+				width = max(width, n+more)
+			}
 		}
 	}
 	return min(max(width, narrowest), widest)

@@ -2,19 +2,16 @@ package xlsx
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 )
 
-var errNotOurs = errors.New("it is damaged, or not a workbook that fanmill wrote")
-
 // readDirectory reads the entries of an archive that this package wrote and that ends at length.
 func readDirectory(r io.ReaderAt, length int64) ([]*entry, error) {
 	le := binary.LittleEndian
 	if length < lenEnd {
-		return nil, fmt.Errorf("a workbook is not %d bytes long: %w", length, errNotOurs)
+		return nil, fmt.Errorf("a workbook is not %d bytes long: %w", length, ErrNotOurs)
 	}
 	end, err := readAt(r, max(0, length-lenEnd-lenLocator64), min(length, lenEnd+lenLocator64))
 	if err != nil {
@@ -23,7 +20,7 @@ func readDirectory(r io.ReaderAt, length int64) ([]*entry, error) {
 	locator := end[:len(end)-lenEnd]
 	end = end[len(end)-lenEnd:]
 	if le.Uint32(end) != sigEnd || le.Uint16(end[20:]) != 0 {
-		return nil, fmt.Errorf("no directory ends at byte %d: %w", length, errNotOurs)
+		return nil, fmt.Errorf("no directory ends at byte %d: %w", length, ErrNotOurs)
 	}
 	count, size, offset := int64(le.Uint16(end[10:])), int64(le.Uint32(end[12:])), int64(le.Uint32(end[16:]))
 	stop := length - lenEnd
@@ -31,19 +28,19 @@ func readDirectory(r io.ReaderAt, length int64) ([]*entry, error) {
 		at := int64(le.Uint64(locator[8:]))
 		stop -= lenLocator64 + lenEnd64
 		if at != stop {
-			return nil, fmt.Errorf("zip64 directory: %w", errNotOurs)
+			return nil, fmt.Errorf("zip64 directory: %w", ErrNotOurs)
 		}
 		big, err := readAt(r, at, lenEnd64)
 		if err != nil {
 			return nil, err
 		}
 		if le.Uint32(big) != sigEnd64 {
-			return nil, fmt.Errorf("zip64 directory: %w", errNotOurs)
+			return nil, fmt.Errorf("zip64 directory: %w", ErrNotOurs)
 		}
 		count, size, offset = int64(le.Uint64(big[32:])), int64(le.Uint64(big[40:])), int64(le.Uint64(big[48:]))
 	}
 	if offset < 0 || size < 0 || offset+size != stop || count < 0 || count > size/lenCentral {
-		return nil, fmt.Errorf("the directory does not end where it should: %w", errNotOurs)
+		return nil, fmt.Errorf("the directory does not end where it should: %w", ErrNotOurs)
 	}
 	b, err := readAt(r, offset, size)
 	if err != nil {
@@ -61,7 +58,7 @@ func readDirectory(r io.ReaderAt, length int64) ([]*entry, error) {
 		entries = append(entries, e)
 	}
 	if len(b) != 0 {
-		return nil, fmt.Errorf("bytes after the last entry of the directory: %w", errNotOurs)
+		return nil, fmt.Errorf("bytes after the last entry of the directory: %w", ErrNotOurs)
 	}
 	return entries, nil
 }
@@ -81,7 +78,7 @@ func readAt(r io.ReaderAt, offset, size int64) ([]byte, error) {
 func parseCentral(b []byte) (*entry, []byte, error) {
 	le := binary.LittleEndian
 	bad := func(what string) (*entry, []byte, error) {
-		return nil, nil, fmt.Errorf("directory: %s: %w", what, errNotOurs)
+		return nil, nil, fmt.Errorf("directory: %s: %w", what, ErrNotOurs)
 	}
 	if len(b) < lenCentral || le.Uint32(b) != sigCentral {
 		return bad("no entry where one should be")
@@ -119,14 +116,14 @@ func parseCentral(b []byte) (*entry, []byte, error) {
 func (e *entry) check(r io.ReaderAt, limit int64) error {
 	want := e.appendLocal(nil)
 	if e.offset > limit-int64(len(want)) || e.size > limit-int64(len(want))-e.offset {
-		return fmt.Errorf("entry %s reaches beyond the directory: %w", e.name, errNotOurs)
+		return fmt.Errorf("entry %s reaches beyond the directory: %w", e.name, ErrNotOurs)
 	}
 	got, err := readAt(r, e.offset, int64(len(want)))
 	if err != nil {
 		return fmt.Errorf("entry %s: %w", e.name, err)
 	}
 	if string(got) != string(want) {
-		return fmt.Errorf("entry %s differs from its directory line: %w", e.name, errNotOurs)
+		return fmt.Errorf("entry %s differs from its directory line: %w", e.name, ErrNotOurs)
 	}
 	return nil
 }

@@ -1,15 +1,10 @@
 package xlsx
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
-	"sync"
-
-	"github.com/klauspost/compress/flate"
 )
 
 // Properties are the document properties of a workbook.
@@ -20,34 +15,67 @@ type Properties struct {
 }
 
 // Workbook is what is known of a workbook's file: its directory and its length. It holds no file and never changes;
-// Append and Compact return the state after them, so that the same append can be done to a second copy of the file.
+// Append, Compact and the With methods return the state after them, so that the same append can be done to a second copy
+// of the file.
 type Workbook struct {
-	props  Properties
-	length int64
-	sheets []sheet  // in the order of their tabs
-	fixed  []*entry // written by the first append, good for all
-	meta   []*entry // written anew by every append
-	lastID int      // the largest sheetId given so far
+	props   Properties
+	length  int64
+	sheets  []sheet   // in the order of their tabs
+	page    *lastPage // nil if there is none
+	fixed   []*entry  // written by the first append, good for all
+	styles  *entry    // nil before the first append
+	styled  int       // how many of formats the styles have
+	formats []string
+	meta    []*entry // written anew by every append
+	lastID  int      // the largest sheetId given so far
 }
 
 // sheet is a sheet of the file.
 type sheet struct {
 	*entry
-	order  [3]int
+	place    [4]int // series and order
+	title    string
+	relation string // that leads to it
+	id       int    // sheetId, as good as any unique number
+	filter   string // the range of its filter, absolute: $A$1:$M$100
+	facts    *entry // nil if there are none
+	text     []byte // of the facts
+}
+
+// lastPage is the page of the file, or one that the next append writes.
+type lastPage struct {
+	*entry
 	title  string
-	id     int    // sheetId, as good as any unique number
-	filter string // the range of its filter, absolute: $A$1:$M$100
+	id     int
+	filter string
+	front  bool
+	body   []byte // compressed; nil once it is written
 }
 
 // NewSheet is a finished sheet on its way into a workbook.
 type NewSheet struct {
-	// Order places the tab, whatever the order of appending: by connection, query and roll-over. The connection may be
-	// negative for sheets before all others.
+	// Series comes before Order: whoever appends to a workbook of an earlier time numbers its sheets by a later one.
+	Series int
+	// Order places the tab, whatever the order of appending: by connection, query and roll-over.
 	Order   [3]int
 	Name    string // see SheetNames and RollOver
 	Columns int
+	// Facts is a text to be found again with the sheet by SheetInfo, kept in the file as custom XML, out of users' sight; nil is
+	// none. It must be such that XML can hold it.
+	Facts []byte
 	Segment
 	Open func() (io.ReadCloser, error) // the segment's bytes: exactly Length
+}
+
+// place is where the sheet's tab stands among all.
+func (n *NewSheet) place() [4]int { return [4]int{n.Series, n.Order[0], n.Order[1], n.Order[2]} }
+
+// SheetInfo is a sheet of a workbook.
+type SheetInfo struct {
+	Series int
+	Order  [3]int
+	Name   string
+	Facts  []byte
 }
 
 // New is a workbook of which nothing is written yet. Before it can be opened something has to be appended, if only no
@@ -57,49 +85,122 @@ func New(p Properties) *Workbook { return &Workbook{props: p} }
 // Length is where the workbook ends, and where the next Append writes.
 func (wb *Workbook) Length() int64 { return wb.length }
 
-// Sheets counts the sheets.
+// Sheets counts the sheets, without the page.
 func (wb *Workbook) Sheets() int { return len(wb.sheets) }
 
-// Sheet returns the order and the name of the i-th tab.
-func (wb *Workbook) Sheet(i int) (order [3]int, name string) {
-	return wb.sheets[i].order, wb.sheets[i].title
+// Sheet describes the i-th tab.
+func (wb *Workbook) Sheet(i int) SheetInfo {
+	s := &wb.sheets[i]
+	return SheetInfo{s.place[0], [3]int(s.place[1:]), s.title, s.text}
+}
+
+// Formats are the number formats that cells may have beside those of their types, in the order of their styles.
+func (wb *Workbook) Formats() []string { return slices.Clone(wb.formats) }
+
+// WithFormats is the workbook with these number formats, which the next Append writes. Those that it has keep their places.
+func (wb *Workbook) WithFormats(codes ...string) (*Workbook, error) {
+	next := *wb
+	next.formats = slices.Concat(wb.formats, missingFormats(wb.formats, codes))
+	for _, c := range next.formats {
+		if err := CheckFormat(c); err != nil {
+			return nil, err
+		}
+	}
+	if len(next.formats) > maxFormats {
+		return nil, fmt.Errorf("the workbook would have %d number formats beside its own, Excel takes %d: use fewer different ones", len(next.formats), maxFormats)
+	}
+	return &next, nil
+}
+
+// WithPage is the workbook with p after all its sheets, in place of the page that it has; nil is none. The next Append or Compact
+// writes it.
+func (wb *Workbook) WithPage(p *Page) *Workbook {
+	next := *wb
+	next.page = nil
+	if p != nil {
+		next.page = &lastPage{title: p.name, filter: p.filterArea("$"), front: p.front}
+		next.page.entry, next.page.body = p.pack()
+	}
+	return &next
+}
+
+// WithoutFacts is the workbook without the facts of sheets that are of a series before this one.
+func (wb *Workbook) WithoutFacts(before int) *Workbook {
+	next := *wb
+	next.sheets = slices.Clone(wb.sheets)
+	for i := range next.sheets {
+		if s := &next.sheets[i]; s.place[0] < before {
+			s.facts, s.text = nil, nil
+		}
+	}
+	return &next
 }
 
 // finalBlock ends a deflate stream: a final block without a byte [RFC 1951 3.2.6].
 const finalBlock = "\x03\x00"
 
-// Append writes sheets, and a directory that makes a workbook of the whole file again, at w, which stands at Length. Without
-// sheets it writes an empty workbook's one obligatory sheet, which goes away with the first real one. An error leaves bytes
-// after Length behind; write again over them.
+// Append writes sheets, and a directory that makes a workbook of the whole file again, at w, which stands at Length. A workbook
+// without sheets and page gets the one empty sheet that there must be, which goes away with the first real one. An error leaves
+// bytes after Length behind; write again over them.
 //
 // The bytes depend on the workbook and the sheets alone. It fails if a segment's bytes are not as many as Length says.
 func (wb *Workbook) Append(w io.Writer, sheets []NewSheet) (*Workbook, error) {
-	next := &Workbook{props: wb.props, sheets: slices.Clone(wb.sheets), fixed: slices.Clone(wb.fixed), lastID: wb.lastID}
+	a, err := wb.Add(sheets)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Write(w); err != nil {
+		return nil, err
+	}
+	return a.Workbook(), nil
+}
+
+// Add prepares what Append writes: everything but the sheets' own bytes is made here, once for all copies of the file.
+func (wb *Workbook) Add(sheets []NewSheet) (*Addition, error) {
+	next := *wb
+	next.sheets = slices.Clone(wb.sheets)
 	for i := range sheets {
 		n := &sheets[i]
 		next.lastID++
-		next.sheets = append(next.sheets, sheet{entry: sheetEntry(n, next.lastID), order: n.Order, title: n.Name, id: next.lastID, filter: filterOf(n)})
+		s := sheet{entry: sheetEntry(n, next.lastID), place: n.place(), title: n.Name, id: next.lastID, filter: filterOf(n), text: n.Facts}
+		s.relation = fmt.Sprintf(sheetRelation, s.place[0], s.place[1], s.place[2], s.place[3])
+		if n.Facts != nil {
+			s.facts = &entry{name: fmt.Sprintf(factsFile, s.id)}
+		}
+		next.sheets = append(next.sheets, s)
 	}
-	slices.SortStableFunc(next.sheets, func(a, b sheet) int { return slices.Compare(a.order[:], b.order[:]) })
+	slices.SortStableFunc(next.sheets, func(a, b sheet) int { return slices.Compare(a.place[:], b.place[:]) })
 	if err := next.check(); err != nil {
 		return nil, fmt.Errorf("append to workbook: %w", err)
 	}
-	out := &archive{w: w, at: wb.length}
+	if next.page != nil && next.page.body != nil {
+		next.numberPage()
+	}
+	a := &Addition{next: &next}
+	out := &archive{w: &a.between, at: wb.length}
 	next.writeMeta(out)
 	if len(wb.fixed) == 0 {
 		next.writeFixed(out)
 	}
+	if next.styles == nil || next.styled < len(next.formats) {
+		next.styles, next.styled = out.put(stylesFile, stylesXML(next.formats)), len(next.formats)
+	}
 	for i := range sheets {
-		n := &sheets[i]
-		e := next.find(n.Order).entry
-		if err := out.copyIn(e, n.Open, n.Length, finalBlock); err != nil {
-			return nil, fmt.Errorf("append sheet %q: %w", n.Name, err)
+		s := next.find(sheets[i].place())
+		s.offset = out.at
+		out.write(s.appendLocal(nil))
+		a.sheet(&sheets[i])
+		out.at += sheets[i].Length
+		out.write([]byte(finalBlock))
+		if s.facts != nil {
+			s.facts = out.put(s.facts.name, factsXML(s.text))
 		}
 	}
+	next.writePage(out)
 	if err := next.writeDirectory(out); err != nil {
 		return nil, fmt.Errorf("append to workbook: %w", err)
 	}
-	return next, nil
+	return a, nil
 }
 
 // Compact writes the workbook that r holds to w without what later appends made obsolete. Sheets are copied as they are
@@ -109,37 +210,51 @@ func (wb *Workbook) Compact(r io.ReaderAt, w io.Writer) (*Workbook, error) {
 	if len(wb.fixed) == 0 {
 		return nil, errors.New("compact workbook: nothing was appended to it yet")
 	}
-	next := &Workbook{props: wb.props, sheets: slices.Clone(wb.sheets), lastID: len(wb.sheets)}
+	next := *wb
+	next.sheets, next.fixed, next.lastID = slices.Clone(wb.sheets), nil, len(wb.sheets)
 	for i := range next.sheets {
 		s := &next.sheets[i]
-		e := *s.entry
-		e.name = fmt.Sprintf(sheetFile, i+1)
-		s.entry, s.id = &e, i+1
+		s.entry, s.id = s.renamed(sheetFile, i+1), i+1
+		if s.facts != nil {
+			s.facts = s.facts.renamed(factsFile, i+1)
+		}
+	}
+	if wb.page != nil {
+		next.numberPage()
+	}
+	if err := next.check(); err != nil {
+		return nil, fmt.Errorf("compact workbook: %w", err)
 	}
 	out := &archive{w: w}
 	next.writeMeta(out)
-	copied := func(e *entry, from *entry) error {
-		open := func() (io.ReadCloser, error) {
-			return io.NopCloser(io.NewSectionReader(r, from.data(), from.size)), nil
-		}
-		return out.copyIn(e, open, from.size, "")
+	for _, e := range wb.fixed {
+		to := *e
+		next.fixed = append(next.fixed, &to)
+		out.copyEntry(&to, e, r)
 	}
-	for _, from := range wb.fixed {
-		e := *from
-		if err := copied(&e, from); err != nil {
-			return nil, fmt.Errorf("compact workbook: copy %s: %w", e.name, err)
-		}
-		next.fixed = append(next.fixed, &e)
+	if wb.styled < len(wb.formats) {
+		next.styles, next.styled = out.put(stylesFile, stylesXML(wb.formats)), len(wb.formats)
+	} else {
+		next.styles = &entry{}
+		*next.styles = *wb.styles
+		out.copyEntry(next.styles, wb.styles, r)
 	}
 	for i := range next.sheets {
-		if err := copied(next.sheets[i].entry, wb.sheets[i].entry); err != nil {
-			return nil, fmt.Errorf("compact workbook: copy sheet %q: %w", next.sheets[i].title, err)
+		s := &next.sheets[i]
+		out.copyEntry(s.entry, wb.sheets[i].entry, r)
+		if s.facts != nil {
+			out.copyEntry(s.facts, wb.sheets[i].facts, r)
 		}
+	}
+	if wb.page != nil && wb.page.body == nil {
+		out.copyEntry(next.page.entry, wb.page.entry, r)
+	} else {
+		next.writePage(out)
 	}
 	if err := next.writeDirectory(out); err != nil {
 		return nil, fmt.Errorf("compact workbook: %w", err)
 	}
-	return next, nil
+	return &next, nil
 }
 
 func sheetEntry(n *NewSheet, id int) *entry {
@@ -156,27 +271,53 @@ func filterOf(n *NewSheet) string {
 
 // check refuses what Excel would call a damaged file.
 func (wb *Workbook) check() error {
-	names := make(map[string]bool, len(wb.sheets))
-	for i := range wb.sheets {
-		s := &wb.sheets[i]
-		if err := checkName(s.title); err != nil {
+	names := make(map[string]bool, len(wb.sheets)+1)
+	named := func(title string) error {
+		if err := checkName(title); err != nil {
 			return err
 		}
-		if key := foldName(s.title); names[key] {
-			return fmt.Errorf("two sheets are named %q (Excel ignores case)", s.title)
-		} else {
-			names[key] = true
+		key := foldName(title)
+		if names[key] {
+			return fmt.Errorf("two sheets are named %q (Excel ignores case)", title)
 		}
-		if i > 0 && wb.sheets[i-1].order == s.order {
-			return fmt.Errorf("sheets %q and %q have the same place %v", wb.sheets[i-1].title, s.title, s.order)
+		names[key] = true
+		return nil
+	}
+	for i := range wb.sheets {
+		s := &wb.sheets[i]
+		if err := named(s.title); err != nil {
+			return err
 		}
+		if i > 0 && wb.sheets[i-1].place == s.place {
+			return fmt.Errorf("sheets %q and %q have the same place %v", wb.sheets[i-1].title, s.title, s.place)
+		}
+	}
+	if wb.page != nil {
+		return named(wb.page.title)
 	}
 	return nil
 }
 
-func (wb *Workbook) find(order [3]int) *sheet {
-	i, _ := slices.BinarySearchFunc(wb.sheets, order, func(s sheet, o [3]int) int { return slices.Compare(s.order[:], o[:]) })
+func (wb *Workbook) find(place [4]int) *sheet {
+	i, _ := slices.BinarySearchFunc(wb.sheets, place, func(s sheet, p [4]int) int { return slices.Compare(s.place[:], p[:]) })
 	return &wb.sheets[i]
+}
+
+// numberPage gives the page the file and the number of the sheet after all others.
+func (wb *Workbook) numberPage() {
+	wb.lastID++
+	next := *wb.page
+	next.id = wb.lastID
+	next.entry = next.renamed(sheetFile, next.id)
+	wb.page = &next
+}
+
+// writePage writes the page if that is still to be done.
+func (wb *Workbook) writePage(out *archive) {
+	if p := wb.page; p != nil && p.body != nil {
+		out.putPacked(p.entry, p.body)
+		p.body = nil
+	}
 }
 
 // writeMeta writes the parts that name the sheets. They come before the sheets because programs that guess a file's type
@@ -187,7 +328,7 @@ func (wb *Workbook) writeMeta(out *archive) {
 		out.put(workbookFile, wb.workbookXML()),
 		out.put(relationsFile, wb.relations()),
 	}
-	if len(wb.sheets) == 0 {
+	if len(wb.sheets) == 0 && wb.page == nil {
 		wb.meta = append(wb.meta, out.put(emptyFile, []byte(emptySheet)))
 	}
 }
@@ -197,99 +338,23 @@ func (wb *Workbook) writeFixed(out *archive) {
 		out.put(rootFile, []byte(rootRelations)),
 		out.put(coreFile, wb.props.core()),
 		out.put(appFile, wb.props.app()),
-		out.put(stylesFile, stylesXML()),
+		out.put(customFile, []byte(customProperties)),
 	}
 }
 
 // writeDirectory ends the archive.
 func (wb *Workbook) writeDirectory(out *archive) error {
-	entries := slices.Concat(wb.meta, wb.fixed)
+	entries := append(slices.Concat(wb.meta, wb.fixed), wb.styles)
 	for i := range wb.sheets {
 		entries = append(entries, wb.sheets[i].entry)
+		if f := wb.sheets[i].facts; f != nil {
+			entries = append(entries, f)
+		}
+	}
+	if wb.page != nil {
+		entries = append(entries, wb.page.entry)
 	}
 	out.write(appendDirectory(nil, entries, out.at))
 	wb.length = out.at
 	return out.err
 }
-
-// archive writes entries one after the other and remembers the first error.
-type archive struct {
-	w   io.Writer
-	at  int64
-	err error
-}
-
-func (a *archive) write(p []byte) {
-	if a.err != nil {
-		return
-	}
-	n, err := a.w.Write(p)
-	a.at += int64(n)
-	a.err = err
-}
-
-var partWriters = sync.Pool{New: func() any {
-	fw, err := flate.NewWriter(nil, 6)
-	if err != nil {
-		panic(err) // an unknown level
-	}
-	return fw
-}}
-
-// put compresses and writes a small part.
-func (a *archive) put(name string, content []byte) *entry {
-	var body bytes.Buffer
-	fw := partWriters.Get().(*flate.Writer)
-	fw.Reset(&body)
-	_, _ = fw.Write(content) // a buffer takes everything
-	_ = fw.Close()
-	partWriters.Put(fw)
-	e := &entry{name: name, offset: a.at, size: int64(body.Len()), raw: int64(len(content)), crc: crcOf(content)}
-	a.write(append(e.appendLocal(nil), body.Bytes()...))
-	return e
-}
-
-var copyBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
-
-// copyIn writes an entry whose bytes are what open gives, exactly length of them, and then end.
-func (a *archive) copyIn(e *entry, open func() (io.ReadCloser, error), length int64, end string) error {
-	e.offset = a.at
-	a.write(e.appendLocal(nil))
-	if a.err != nil {
-		return a.err
-	}
-	r, err := open()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	buf := copyBuffers.Get().(*[256 << 10]byte)
-	defer copyBuffers.Put(buf)
-	n, err := io.CopyBuffer(struct{ io.Writer }{a.w}, io.LimitReader(r, length), buf[:])
-	a.at += n
-	if err != nil {
-		a.err = err
-		return err
-	}
-	if n < length {
-		return fmt.Errorf("its part holds %d bytes of the recorded %d: %w", n, length, io.ErrUnexpectedEOF)
-	}
-	if n, err := r.Read(buf[:1]); n > 0 {
-		return fmt.Errorf("its part holds more than the recorded %d bytes", length)
-	} else if err != nil && err != io.EOF {
-		return err
-	}
-	a.write([]byte(end))
-	return a.err
-}
-
-// isFixed and isMeta sort the files of a workbook.
-func isFixed(name string) bool {
-	return name == rootFile || name == coreFile || name == appFile || name == stylesFile
-}
-
-func isMeta(name string) bool {
-	return name == typesFile || name == workbookFile || name == relationsFile
-}
-
-func isSheet(name string) bool { return strings.HasPrefix(name, "xl/worksheets/") }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -295,8 +296,7 @@ func TestLoadRefusesDamage(t *testing.T) {
 		}
 		if err == nil {
 			for k := range got.Sheets() {
-				o1, n1 := got.Sheet(k)
-				if o2, n2 := wb.Sheet(k); o1 != o2 || n1 != n2 {
+				if !reflect.DeepEqual(got.Sheet(k), wb.Sheet(k)) {
 					t.Fatalf("byte %d changed and Load saw another sheet", i)
 				}
 			}

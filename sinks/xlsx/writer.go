@@ -40,10 +40,13 @@ type cellWriter struct {
 type cellColumn struct {
 	*columnar.View
 	open  string // `<c r="AB`
-	start string // what follows the row number of a decimal
+	start string // what follows the row number of a number, date or time
+	fine  string // the same for a time with a fraction of a second
+
+	moment columnar.Kind // which dates or times were declared, where the batch has texts; else 0
 }
 
-type lostCells struct{ cut, utf8 int64 }
+type lostCells struct{ cut, utf8, nanos int64 }
 
 var (
 	writers = sync.Pool{New: func() any {
@@ -67,17 +70,52 @@ var decimalStarts = func() (s [maxScale + 1]string) {
 func newCellWriter(e *Encoder, b *columnar.Batch, firstRow int64) *cellWriter {
 	w := writers.Get().(*cellWriter)
 	w.cols = w.cols[:0]
-	for i := range b.Cols {
-		c := cellColumn{View: &b.Cols[i], open: e.cols[i].open}
-		if c.Kind == columnar.Decimal {
-			c.start = decimalStarts[min(c.Scale, maxScale)]
+	if len(b.Cols) > 0 {
+		for i := range e.cols {
+			c := &e.cols[i]
+			view := &b.Cols[c.layout.Column]
+			moment := momentOf(c.Kind, view.Kind)
+			kind := view.Kind
+			if moment != 0 {
+				kind = moment
+			}
+			start, fine := starts(kind, view.Scale)
+			if c.custom != "" {
+				start, fine = c.custom, c.custom
+			}
+			w.cols = append(w.cols, cellColumn{view, c.open, start, fine, moment})
 		}
-		w.cols = append(w.cols, c)
 	}
 	w.e, w.firstRow, w.clock = e, firstRow, columnar.NewClock(e.opt.Location)
 	w.buf, w.lost, w.rows = w.buf[:0], w.lost[:0], 0
 	w.begin()
 	return w
+}
+
+// momentOf is the kind of the dates or times that stand as texts in a batch, beside values that are none; 0 if there are no such.
+func momentOf(declared, batch columnar.Kind) columnar.Kind {
+	if batch == columnar.Text && (declared == columnar.Date || declared.Nano() != 0) {
+		return declared
+	}
+	return 0
+}
+
+// starts is how numbers, dates and times of a column begin, by the type that it has in this batch.
+func starts(kind columnar.Kind, scale int32) (start, fine string) {
+	switch kind {
+	case columnar.Int, columnar.Uint:
+		return intStart, ""
+	case columnar.Decimal:
+		return decimalStarts[min(scale, maxScale)], ""
+	case columnar.Date:
+		return dateStart, ""
+	case columnar.Time, columnar.TimeNano:
+		return timeStart, timeMillisStart
+	case columnar.Timestamp, columnar.TimestampNano, columnar.Instant, columnar.InstantNano:
+		return stampStart, stampMillisStart
+	default:
+		return generalStart, ""
+	}
 }
 
 // close gives the writer back. Pieces that were cut stay.
@@ -143,9 +181,12 @@ func (w *cellWriter) lose(k, i int, what string, length int) error {
 	if len(w.lost) == 0 {
 		w.lost = append(w.lost, make([]lostCells, len(w.e.cols))...)
 	}
-	if what == LossCut {
+	switch what {
+	case LossCut:
 		w.lost[k].cut++
-	} else {
+	case LossNanos:
+		w.lost[k].nanos++
+	default:
 		w.lost[k].utf8++
 	}
 	return nil
@@ -159,6 +200,9 @@ func (w *cellWriter) losses() (out []Loss) {
 		}
 		if l.utf8 > 0 {
 			out = append(out, Loss{w.e.cols[k].Name, LossUTF8, l.utf8})
+		}
+		if l.nanos > 0 {
+			out = append(out, Loss{w.e.cols[k].Name, LossNanos, l.nanos})
 		}
 	}
 	return out

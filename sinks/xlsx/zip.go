@@ -2,6 +2,7 @@ package xlsx
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 )
 
@@ -32,6 +33,13 @@ type entry struct {
 	size   int64 // compressed
 	raw    int64
 	crc    uint32
+}
+
+// renamed is the entry under another name, a format for a number.
+func (e *entry) renamed(format string, n int) *entry {
+	out := *e
+	out.name = fmt.Sprintf(format, n)
+	return &out
 }
 
 func (e *entry) large() bool { return e.size >= math.MaxUint32 || e.raw >= math.MaxUint32 }

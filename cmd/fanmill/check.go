@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"fanmill/internal/config"
+	"fanmill/internal/screen"
+	"fanmill/pipeline"
+)
+
+// checkParallel is how many connections are checked at a time: the check takes about as long as its slowest branch.
+const checkParallel = 64
+
+func newCheck(stdout, stderr io.Writer) *cobra.Command {
+	var f flags
+	c := &cobra.Command{
+		Use:   "check JOB.json",
+		Short: "Reach every branch before the night: login, queries, columns",
+		Long: `check connects to every branch of a job, in parallel, logs in and has each query described without running it. One table tells which
+branches can be reached and how fast, the server's version, which columns are missing, extra or of another type than elsewhere, and
+what the job's onDrift makes of that. Where a setting would let a branch in (encryption, certificates), the error names it and its risk.
+
+Exit codes: 0 all is well, 2 bad job or command line, 3 some branch cannot be reached or asked, or differs where the job says
+onDrift: fail or skip.`,
+		Example: "  fanmill check gst.json\n  fanmill check gst.json --connections conn_3,conn_17 --json",
+		Args:    arguments(1, 1),
+	}
+	f.add(c, natsFlag, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		s, file, given, err := f.load(c, args[0], f.connections, stderr)
+		if err != nil {
+			return err
+		}
+		view, err := s.checkJob(c.Context(), file, f.connections, given)
+		if err != nil {
+			return err
+		}
+		if err := s.print(stdout, view); err != nil {
+			return err
+		}
+		if c.Context().Err() != nil {
+			return context.Cause(c.Context())
+		}
+		if !good(&view) {
+			return &exitError{code: exitPartial}
+		}
+		return nil
+	}
+	return c
+}
+
+// load reads the flags and the job of a command that asks its databases without running it.
+func (f *flags) load(c *cobra.Command, path string, connections []string, stderr io.Writer) (settings, *config.File, []pipeline.Arg, error) {
+	s, err := f.settings(c, path)
+	if err != nil {
+		return s, nil, nil, err
+	}
+	given, err := givenParams(f.params)
+	if err != nil {
+		return s, nil, nil, err
+	}
+	file, err := s.loadJob(path, connections, s.log(stderr))
+	if err != nil {
+		return s, nil, nil, err
+	}
+	if err := fits(file, connections, given); err != nil {
+		return s, nil, nil, &exitError{exitBadJob, err}
+	}
+	args, err := file.Params(given, time.Now())
+	return s, file, args, err
+}
+
+// checkJob asks every connection.
+func (s *settings) checkJob(ctx context.Context, file *config.File, only []string, params []pipeline.Arg) (screen.CheckView, error) {
+	started := time.Now()
+	job := &file.Job
+	view := screen.CheckView{JobID: job.ID}
+	destinations, err := file.Destinations("check", started)
+	if err != nil {
+		return view, err
+	}
+	types := sinkTypes()
+	if slices.ContainsFunc(destinations, func(d pipeline.ManifestDestination) bool {
+		one, ok := types[d.Type].(pipeline.OneSchema)
+		return ok && one.OneSchema(&d)
+	}) {
+		if view.OnDrift = job.OnDrift; view.OnDrift == "" {
+			view.OnDrift = pipeline.DriftUnion
+		}
+	}
+	node := &pipeline.Node{Drivers: drivers(), QueryTimeout: s.env.QueryTimeout()}
+	hosts := pipeline.NewHosts(job.ParallelPerHost)
+	var mu sync.Mutex
+	openings := map[string]*pipeline.Opening{}
+	for _, c := range job.Connections {
+		if len(only) == 0 || slices.Contains(only, c.ID) {
+			view.Connections = append(view.Connections, screen.CheckLine{ID: c.ID, Name: c.Name})
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(checkParallel)
+	for i := range view.Connections {
+		line := &view.Connections[i]
+		g.Go(func() error {
+			look := func(session pipeline.Session) { line.Server, line.Reachable = session.Server(), true }
+			opening, took, err := node.Describe(ctx, definition(file), line.ID, params, hosts, look)
+			line.Millis = took.Milliseconds()
+			if err != nil {
+				line.Error = err.Error()
+				if pipeline.IsPermanent(err) {
+					// Does it let us in, and the query fails? What may pass, such as a server that is down, answers this no better.
+					_, _, _ = node.Describe(ctx, withoutQueries(file), line.ID, nil, hosts, look)
+				}
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			openings[line.ID] = opening
+			return nil
+		})
+	}
+	_ = g.Wait()
+	compare(&view, openings)
+	view.Millis = time.Since(started).Milliseconds()
+	return view, nil
+}
+
+// withoutQueries is a job that only connects.
+func withoutQueries(file *config.File) *pipeline.Definition {
+	def := definition(file)
+	job := *def.Job
+	job.Connections = slices.Clone(job.Connections)
+	for i := range job.Connections {
+		job.Connections[i].Queries = nil
+	}
+	def.Job = &job
+	return def
+}
+
+// good reports whether the job can be run as it is.
+func good(view *screen.CheckView) bool {
+	strict := view.OnDrift == pipeline.DriftFail || view.OnDrift == pipeline.DriftSkip
+	return !slices.ContainsFunc(view.Connections, func(c screen.CheckLine) bool {
+		return !c.Reachable || c.Error != "" || strict && len(c.Missing)+len(c.Extra)+len(c.Retyped) > 0
+	})
+}
+
+// compare says how the columns of connections differ from what most of them have.
+func compare(view *screen.CheckView, openings map[string]*pipeline.Opening) {
+	queries := 0
+	for _, o := range openings {
+		queries = max(queries, len(o.Queries))
+	}
+	for q := range queries {
+		var all []pipeline.Described
+		var label string
+		for _, line := range view.Connections {
+			if o := openings[line.ID]; o != nil && q < len(o.Queries) {
+				all = append(all, pipeline.Described{Connection: line.ID, Columns: o.Queries[q].Columns})
+				label = o.Queries[q].Name
+			}
+		}
+		prefix := ""
+		if queries > 1 {
+			prefix = strings.TrimPrefix(label+".", ".")
+		}
+		usual, union := pipeline.Common(all), pipeline.Union(all)
+		for i := range view.Connections {
+			line := &view.Connections[i]
+			o := openings[line.ID]
+			if o == nil || q >= len(o.Queries) {
+				continue
+			}
+			d := usual.Compare(o.Queries[q].Columns)
+			for _, name := range d.Missing {
+				line.Missing = append(line.Missing, prefix+name)
+			}
+			for _, name := range d.Extra {
+				line.Extra = append(line.Extra, prefix+name)
+			}
+			for _, r := range d.Retyped {
+				line.Retyped = append(line.Retyped, screen.RetypedView{Column: prefix + r.Column, Type: r.Type, Usual: r.Usual, Becomes: union.TypeOf(r.Column)})
+			}
+		}
+	}
+}

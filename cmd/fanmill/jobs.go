@@ -1,0 +1,223 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"fanmill/internal/config"
+	"fanmill/internal/screen"
+	"fanmill/pipeline"
+	"fanmill/sinks/artifact"
+)
+
+// lookEvery is how often the folder of jobs is looked at. It is looked at, not listened to: network drives tell nobody of their changes.
+const lookEvery = 2 * time.Second
+
+// folder is the job files that a process serves. A file that is changed into one that cannot be used keeps its last good version, and
+// says so; a trigger that names it is told, too.
+type folder struct {
+	s     *settings
+	dir   string
+	log   *slog.Logger
+	store func(context.Context, *pipeline.Job) error // shows a loaded job to operators
+
+	mu    sync.Mutex
+	files map[string]*jobFile // by path
+}
+
+type jobFile struct {
+	inputs  []string // the files that it was read from
+	seen    string   // their state then
+	file    *config.File
+	problem error // of what it is now
+	stored  bool
+}
+
+func (s *settings) openFolder(dir string, log *slog.Logger) (*folder, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("--jobs: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("--jobs %s is a file; name the folder that it is in", dir)
+	}
+	return &folder{s: s, dir: dir, log: log, files: map[string]*jobFile{}}, nil
+}
+
+// watch looks at the folder until ctx ends.
+func (f *folder) watch(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f.look(ctx)
+		}
+	}
+}
+
+// look reads what is new or changed.
+func (f *folder) look(ctx context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		f.log.Warn("the folder of jobs cannot be read; the jobs as last read are served", "error", err)
+		return
+	}
+	found := map[string]bool{}
+	for _, e := range entries {
+		path := filepath.Join(f.dir, e.Name())
+		if e.IsDir() || artifact.IsReport(e.Name()) || !slices.Contains([]string{".json", ".yaml", ".yml"}, strings.ToLower(filepath.Ext(path))) {
+			continue
+		}
+		found[path] = true
+		f.read(path)
+	}
+	for path, j := range f.files {
+		if !found[path] {
+			delete(f.files, path)
+			if j.file == nil {
+				continue
+			}
+			if twin := f.twin(path, j.file.Job.ID); twin != "" {
+				f.log.Info(fmt.Sprintf("%s is gone; job %s is served as %s says", path, j.file.Job.ID, twin))
+			} else {
+				f.log.Info(fmt.Sprintf("job %s is no longer served: %s is gone", j.file.Job.ID, path))
+			}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(f.files)) {
+		j := f.files[path]
+		if j.file == nil || j.stored {
+			continue
+		}
+		if err := f.store(ctx, &j.file.Job); err != nil {
+			f.log.Warn(fmt.Sprintf("job %s is served, but not shown in the store", j.file.Job.ID), "error", err)
+			continue
+		}
+		j.stored = true
+	}
+}
+
+// read loads a file if it, or what it refers to, has changed.
+func (f *folder) read(path string) {
+	j := f.files[path]
+	if j == nil {
+		j = &jobFile{}
+		f.files[path] = j
+	}
+	inputs := j.inputs
+	if inputs == nil {
+		inputs = []string{path}
+	}
+	if seen := stamps(inputs); seen == j.seen {
+		return
+	}
+	file, err := config.Load(path, jobOptions(f.s.strict, nil))
+	if err == nil {
+		err = f.s.noLiterals(file)
+	}
+	if err != nil {
+		if more := config.Inputs(err); len(more) > 0 {
+			inputs = more
+		}
+		j.inputs, j.seen, j.problem = inputs, stamps(inputs), err
+		text := "a job file cannot be used: " + err.Error()
+		if j.file != nil && f.twin(path, j.file.Job.ID) == "" { // of two with one id neither is served
+			text += "\njob " + j.file.Job.ID + " is served as it was before"
+		}
+		f.log.Error(text)
+		return
+	}
+	first := j.file == nil
+	*j = jobFile{inputs: file.Inputs(), seen: stamps(file.Inputs()), file: file}
+	for _, w := range file.Warnings {
+		f.log.Warn(w.String())
+	}
+	if twin := f.twin(path, file.Job.ID); twin != "" {
+		f.log.Error(fmt.Sprintf("%s and %s both have the id %q; neither is served until one is changed", twin, path, file.Job.ID))
+	} else if first {
+		f.log.Info(fmt.Sprintf("job %s: %s, %s", file.Job.ID, path, screen.Of(int64(len(file.Job.Connections)), "connection")))
+	} else {
+		f.log.Info(fmt.Sprintf("job %s was changed; its next run is as %s says now", file.Job.ID, path))
+	}
+}
+
+// stamps tells one state of files from another.
+func stamps(paths []string) string {
+	var b strings.Builder
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			fmt.Fprintf(&b, "%s %d %d\n", path, info.Size(), info.ModTime().UnixNano())
+		} else {
+			fmt.Fprintf(&b, "%s -\n", path)
+		}
+	}
+	return b.String()
+}
+
+func (f *folder) twin(path, id string) string {
+	for other, j := range f.files {
+		if other != path && j.file != nil && pipeline.Token(j.file.Job.ID) == pipeline.Token(id) {
+			return other
+		}
+	}
+	return ""
+}
+
+func (f *folder) count() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, j := range f.files {
+		if j.file != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// find is the job of an id, as its token. What is on disk now counts: a job that was written a moment ago is found.
+func (f *folder) find(id string) (*pipeline.Definition, error) {
+	f.look(context.Background())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var found *config.File
+	var broken []error
+	var known []string
+	for _, path := range slices.Sorted(maps.Keys(f.files)) {
+		j := f.files[path]
+		if j.file == nil {
+			broken = append(broken, j.problem)
+			continue
+		}
+		known = append(known, j.file.Job.ID)
+		if pipeline.Token(j.file.Job.ID) != id {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("%s and %s both have the id %q; change one", found.Path, path, j.file.Job.ID)
+		}
+		found = j.file
+	}
+	if found != nil {
+		return definition(found), nil
+	}
+	err := fmt.Errorf("there is no job %q in %s; there are %s", id, f.dir, cmp.Or(strings.Join(known, ", "), "none"))
+	if len(broken) > 0 {
+		err = fmt.Errorf("%w. These files cannot be used: %w", err, errors.Join(broken...))
+	}
+	return nil, err
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"fanmill/internal/screen"
+	"fanmill/pipeline"
+)
+
+type serveFlags struct {
+	flags
+	jobs    string
+	maxRuns int
+}
+
+func newServe(stdout, stderr io.Writer) *cobra.Command {
+	var f serveFlags
+	c := &cobra.Command{
+		Use:   "serve --jobs DIR",
+		Short: "Run the jobs of a folder when triggers ask for them",
+		Long: `serve loads the job files of a folder (.json, .yaml, .yml), keeps watching it, and runs what trigger messages ask for:
+
+  nats req fanmill.jobs.run.<jobId> '{"resume":true,"connections":["conn_3"],"params":{"from":"2026-04-01"}}'
+
+All keys are optional; {} asks for a fresh run of everything, and {"job":{...}} brings the job along. nats req is answered with the run's
+id, nats pub is taken just the same. One run of a job goes on at a time; others wait in line, or are skipped where the job says
+onOverlap: skip. A trigger that cannot be understood is answered, and kept in the stream FANMILL_DEAD.
+
+Triggers are kept until their runs have ended: what a crash or a stop interrupts goes on when serve starts again. Ctrl-C (or the stop of
+the service) stops the queries, writes what they have delivered whole, and ends; the second one ends at once.
+
+` + serviceHelp,
+		Example: `  fanmill serve --jobs D:/fanmill/jobs
+  fanmill serve --jobs /etc/fanmill --nats nats://nats.example.org:4222 --max-runs 2
+  nats req fanmill.jobs.run.job_gst_data '{}'
+  fanmill trigger job_gst_data --resume`,
+		Args: arguments(0, 0),
+	}
+	f.add(c, storeFlags, logFlags, jobFlag, queryFlag, workFlags)
+	fl := c.Flags()
+	fl.StringVar(&f.jobs, "jobs", "", "`folder` of job files")
+	fl.IntVar(&f.maxRuns, "max-runs", 2, "`number` of runs, of different jobs, that go on at a time; they share the memory")
+	c.RunE = func(c *cobra.Command, _ []string) error { return serve(c, f, stderr) }
+	return c
+}
+
+func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
+	s, err := f.settings(c, "")
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.jobs == "":
+		return badLine(c, errors.New("--jobs is missing; it names the folder of job files"))
+	case f.maxRuns < 1:
+		return badLine(c, fmt.Errorf("--max-runs is at least 1, not %d", f.maxRuns))
+	}
+	out := &output{stderr: stderr}
+	log := slog.New(s.handler(out, s.level(), screen.Colors(stderr)))
+	jobs, err := s.openFolder(f.jobs, log)
+	if err != nil {
+		return &exitError{exitBadJob, err}
+	}
+	s.limitMemory()
+	ctx := c.Context()
+	return s.with(ctx, log, func(sys *system) error {
+		jobs.store = func(ctx context.Context, job *pipeline.Job) error { return sys.node.StoreJob(ctx, job) }
+		jobs.look(ctx)
+		sys.node.Follow = s.follow(out, false, sys.reading)
+		watching, stop := context.WithCancel(ctx)
+		defer stop()
+		sys.work.Go(func() { jobs.watch(watching) })
+		log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s req 'fanmill.jobs.run.<jobId>' '{}'", screen.Of(int64(jobs.count()), "job"), f.jobs, sys.conn.CLI()))
+		err := sys.node.Serve(ctx, pipeline.Service{MaxRuns: f.maxRuns, Find: func(id string, inline json.RawMessage) (*pipeline.Definition, error) {
+			if len(inline) > 0 {
+				return s.inlineJob(id, inline)
+			}
+			return jobs.find(id)
+		}})
+		if err == nil && ctx.Err() != nil {
+			log.Info("stopped; what was interrupted goes on when fanmill serve starts again")
+		}
+		return err
+	})
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"fanmill/checkpoint"
+	"fanmill/nats"
+	"fanmill/pipeline"
+)
+
+// bus opens the store for the length of f, in a process that carries out no runs.
+func (s *settings) bus(ctx context.Context, log *slog.Logger, f func(*nats.Conn) error) error {
+	conn, err := nats.Open(ctx, nats.Options{DataDir: s.env.Data, URL: s.env.NATSURL, Log: log})
+	if err != nil {
+		return err
+	}
+	err = f(conn)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+	defer cancel()
+	if cerr := conn.Close(ctx); cerr != nil {
+		log.Warn("the store was not closed in order", "error", cerr)
+	}
+	return err
+}
+
+// place names the store for people.
+func (s *settings) place() string {
+	if s.env.NATSURL != "" {
+		return "the NATS server of --nats or NATS_URL"
+	}
+	return s.env.Data
+}
+
+// readingNode is a node that only looks.
+func readingNode(conn *nats.Conn) *pipeline.Node {
+	stores := conn.Stores()
+	return &pipeline.Node{Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus()}
+}

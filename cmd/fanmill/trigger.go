@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fanmill/internal/config"
+	"fanmill/internal/screen"
+	"fanmill/nats"
+	"fanmill/pipeline"
+)
+
+// answerPatience is how long a trigger or a cancellation waits for an answer.
+const answerPatience = 10 * time.Second
+
+type triggerFlags struct {
+	flags
+	resume   bool
+	id, file string
+}
+
+func newTrigger(stdout, stderr io.Writer) *cobra.Command {
+	var f triggerFlags
+	c := &cobra.Command{
+		Use:   "trigger JOBID",
+		Short: "Ask whoever serves for a run of a job",
+		Long: `trigger publishes a trigger message for a job and prints the answer: the run's id, and whether it runs or waits in line. If nobody
+serves at the moment, the trigger is kept, and the run begins when fanmill serve starts. With --id the run gets that id, and a second
+trigger with the same --id asks for nothing new: a script may repeat it.
+
+Exit codes: 0 the run was asked for, 1 it was refused or nobody could be asked, 2 bad command line.`,
+		Example: `  fanmill trigger job_gst_data
+  fanmill trigger job_gst_data --resume --connections conn_3
+  fanmill trigger job_gst_data --param from=2026-04-01 --id gst-2026-04-01
+  fanmill trigger once --file once.json        bring the job along`,
+		Args: arguments(1, 1),
+	}
+	f.add(c, storeFlags, logFlags, jsonFlag, connectionsFlag, paramFlag)
+	fl := c.Flags()
+	fl.BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run")
+	fl.StringVar(&f.id, "id", "", "`id` of the run, and Nats-Msg-Id of the message (default a new one)")
+	fl.StringVar(&f.file, "file", "", "job `file` (JSON) to bring along, in place of the one served under this id")
+	c.RunE = func(c *cobra.Command, args []string) error { return trigger(c, args[0], f, stdout, stderr) }
+	return c
+}
+
+func trigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Writer) error {
+	s, err := f.settings(c, "")
+	if err != nil {
+		return err
+	}
+	t := pipeline.Trigger{Resume: f.resume, Connections: f.connections}
+	if t.Params, err = givenParams(f.params); err != nil {
+		return err
+	}
+	if f.file != "" {
+		if t.Job, err = os.ReadFile(f.file); err != nil {
+			return &exitError{exitBadJob, fmt.Errorf("--file: %w", err)}
+		}
+		if !json.Valid(t.Job) {
+			return &exitError{exitBadJob, fmt.Errorf("--file %s: a message brings a job along as JSON; convert it", f.file)}
+		}
+	}
+	payload, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	id := f.id
+	if id == "" {
+		id = pipeline.NewRunID(time.Now())
+	}
+	log := s.log(stderr)
+	return s.bus(c.Context(), log, func(conn *nats.Conn) error {
+		ctx, cancel := context.WithTimeout(c.Context(), answerPatience)
+		defer cancel()
+		data, err := conn.Bus().Ask(ctx, pipeline.TopicTrigger(job), id, payload)
+		if errors.Is(err, pipeline.ErrNoAnswer) {
+			return s.say(stdout, pipeline.Answer{Run: pipeline.Token(id), Job: job, State: pipeline.AnswerQueued},
+				fmt.Sprintf("run %s of job %s is asked for; nobody answered in %s: it begins when fanmill serve runs\n", pipeline.Token(id), job, answerPatience))
+		}
+		if err != nil {
+			return err
+		}
+		var a pipeline.Answer
+		if err := json.Unmarshal(data, &a); err != nil {
+			return fmt.Errorf("the answer cannot be understood: %s", data)
+		}
+		return s.answered(stdout, a)
+	})
+}
+
+// answered prints what whoever serves has said.
+func (s *settings) answered(w io.Writer, a pipeline.Answer) error {
+	text := fmt.Sprintf("run %s of job %s: %s\n", a.Run, a.Job, a.State)
+	switch {
+	case a.Error != "":
+		text = "refused: " + a.Error + "\n"
+		if a.Skipped {
+			text = "skipped: " + a.Error + "\n"
+		}
+	case a.Duplicate:
+		text = fmt.Sprintf("run %s of job %s was asked for before: %s\n", a.Run, a.Job, a.State)
+	}
+	if err := s.say(w, a, text); err != nil {
+		return err
+	}
+	if a.Error != "" {
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+// say prints a value as JSON where that is asked for, else a text.
+func (s *settings) say(w io.Writer, v any, text string) error {
+	if !s.json {
+		return screen.Message(w, text)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func newCancel(stdout, stderr io.Writer) *cobra.Command {
+	var f flags
+	c := &cobra.Command{
+		Use:   "cancel RUN",
+		Short: "Stop a run, or take one that waits out of line",
+		Long: `cancel asks the process that carries a run out to stop it: its queries end, what they have delivered whole is written, and a resume
+goes on from there. A run that still waits for its turn is dropped.`,
+		Example: `  fanmill cancel 20261123-191112-psckdj
+  fanmill runs                                  lists runs with their ids`,
+		Args: arguments(1, 1),
+	}
+	f.add(c, storeFlags, logFlags, jsonFlag)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		s, err := f.settings(c, "")
+		if err != nil {
+			return err
+		}
+		return s.bus(c.Context(), s.log(stderr), func(conn *nats.Conn) error {
+			ctx, cancel := context.WithTimeout(c.Context(), answerPatience)
+			defer cancel()
+			data, err := conn.Bus().Ask(ctx, pipeline.TopicCancel(args[0]), "", nil)
+			if errors.Is(err, pipeline.ErrNoAnswer) {
+				return fmt.Errorf("no process carries out run %s, or has it waiting; fanmill runs lists runs", args[0])
+			}
+			if err != nil {
+				return err
+			}
+			var a pipeline.Answer
+			if err := json.Unmarshal(data, &a); err != nil {
+				return fmt.Errorf("the answer cannot be understood: %s", data)
+			}
+			return s.answered(stdout, a)
+		})
+	}
+	return c
+}
+
+// newEnv prints the variables that fanmill reads.
+func newEnv(stdout io.Writer) *cobra.Command {
+	var asJSON bool
+	var job string
+	c := &cobra.Command{
+		Use:   "env",
+		Short: "Show the variables that fanmill reads, and what they are set to",
+		Long: `env shows every variable that fanmill itself reads: its default, its present value, where that comes from. Flags win over variables,
+variables of the environment over those of the .env file beside a job. Credentials are masked.`,
+		Example: `  fanmill env
+  fanmill env --job D:/jobs/gst.json           with the .env file beside that job`,
+		Args: arguments(0, 0),
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	c.Flags().StringVar(&job, "job", "", "job `file` whose .env counts")
+	c.RunE = func(*cobra.Command, []string) error {
+		var dotenv map[string]string
+		if job != "" {
+			var err error
+			if dotenv, err = config.DotEnv(job); err != nil {
+				return &exitError{exitBadJob, err}
+			}
+		}
+		s := settings{json: asJSON}
+		vars := config.Variables(dotenv)
+		text := ""
+		for _, v := range vars {
+			text += fmt.Sprintf("%s=%s\n    %s\n    from %s; default %s\n", v.Name, v.Value, v.Description, v.Source, orNone(v.Default))
+		}
+		if err := s.say(stdout, vars, text); err != nil {
+			return err
+		}
+		if _, err := config.Environment(dotenv); err != nil {
+			return &exitError{exitBadJob, err}
+		}
+		return nil
+	}
+	return c
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// artifacts looks at the files of all destinations: their paths, whether two have the same one, whether they can be written.
+func (d *decoder) artifacts() {
+	j := &d.out
+	at := func(i int) string { return fmt.Sprintf("destinations[%d].filePath", i) }
+	failed := map[int]bool{}
+	for i := range j.Destinations {
+		path := j.Destinations[i].FilePath
+		expanded, err := d.expand(path)
+		if err != nil || path == "" {
+			continue // reported below
+		}
+		if strings.HasSuffix(expanded, "/") {
+			d.errorf(at(i), "names a folder; add the file's name, such as %s{jobName}.xlsx", path)
+			failed[i] = true
+		}
+		if drive(expanded) && d.o.OS != "windows" {
+			d.warnf(at(i), "is a path of Windows; on this system it begins in the folder the command is started in")
+		}
+	}
+	// Any run will do: two files that differ by the run in one run differ in all.
+	outs, bad := outputs(j, "run", time.Now(), d.expand, d.o.OS)
+	f := newFolders(d.o.OS)
+	bad = append(bad, f.clashes(outs)...)
+	for _, e := range bad {
+		d.errorf(at(e.of), "%s", e.err)
+		failed[e.of] = true
+	}
+	if d.o.OS != runtime.GOOS {
+		return
+	}
+	for i := range outs {
+		for _, file := range outs[i].paths() {
+			if failed[outs[i].of] || file == "" {
+				continue
+			}
+			if err := f.writable(file); err != nil {
+				d.errorf(at(outs[i].of), "%s", err)
+				failed[outs[i].of] = true
+			}
+		}
+	}
+}
+
+// folders remembers what was found out about folders: a thousand files are in a few.
+type folders struct {
+	goos   string
+	real   map[string]string
+	probed map[string]error
+}
+
+func newFolders(goos string) *folders {
+	return &folders{goos, map[string]string{}, map[string]error{}}
+}
+
+// clashes reports destinations that would write the file of another one.
+func (f *folders) clashes(outs []output) (bad []outputError) {
+	first, said := map[string]int{}, map[[2]int]bool{}
+	for i := range outs {
+		for _, file := range outs[i].paths() {
+			if file == "" {
+				continue
+			}
+			key := f.key(file)
+			k, twice := first[key]
+			if !twice {
+				first[key] = outs[i].of
+				continue
+			}
+			pair := [2]int{k, outs[i].of}
+			if said[pair] {
+				continue
+			}
+			said[pair] = true
+			if k == outs[i].of {
+				bad = append(bad, outputError{k, fmt.Errorf("two of its files would be the same (%s); give the queries or connections names that differ in more than signs", file)})
+			} else {
+				bad = append(bad, outputError{outs[i].of, fmt.Errorf("is the file of destinations[%d] as well (%s); give each destination its own", k, file)})
+			}
+		}
+	}
+	return bad
+}
+
+// key is the same for two ways to one file.
+func (f *folders) key(file string) string {
+	file = filepath.Clean(file)
+	dir, base := filepath.Split(file)
+	key := filepath.Join(f.follow(filepath.Clean(dir)), base)
+	if f.goos == "windows" || f.goos == "darwin" { // their file systems tell no a from A unless told to
+		key = fold(strings.ReplaceAll(key, `\`, "/"))
+	}
+	return key
+}
+
+// follow follows the links in as much of a folder as exists.
+func (f *folders) follow(dir string) string {
+	if real, ok := f.real[dir]; ok {
+		return real
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		real = dir
+		if parent := filepath.Dir(dir); parent != dir {
+			real = filepath.Join(f.follow(parent), filepath.Base(dir))
+		}
+	}
+	f.real[dir] = real
+	return real
+}
+
+// writable tries whether a file could be made at this path: it makes one, of another name, in the nearest folder that
+// exists, and removes it. Asking for permissions instead would miss read-only disks and Windows' access lists.
+func (f *folders) writable(file string) error {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder; add the file's name", file)
+	}
+	return f.probe(filepath.Dir(file))
+}
+
+func (f *folders) probe(dir string) error {
+	if err, ok := f.probed[dir]; ok {
+		return err
+	}
+	err := f.probeNow(dir)
+	f.probed[dir] = err
+	return err
+}
+
+func (f *folders) probeNow(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is a file, so there can be no folder of this name; choose another path", dir)
+	case err == nil:
+		return makeProbe(dir)
+	case filepath.Dir(dir) == dir:
+		return fmt.Errorf("%s does not exist on this machine; connect the drive, or choose another path", dir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the folder %s cannot be read: %w; give this user the right to, or choose another", dir, cause(err))
+	}
+	return f.probe(filepath.Dir(dir))
+}
+
+func makeProbe(dir string) error {
+	probe, err := os.CreateTemp(dir, ".fanmill-probe-*")
+	if err != nil {
+		return fmt.Errorf("the folder %s cannot be written: %w; give this user the right to, or choose another", dir, cause(err))
+	}
+	_ = probe.Close()
+	_ = os.Remove(probe.Name())
+	// What a process that was killed just here has left.
+	left, _ := filepath.Glob(filepath.Join(dir, ".fanmill-probe-*"))
+	for _, name := range left {
+		_ = os.Remove(name)
+	}
+	return nil
+}
+
+// cause is what the system said, without the name of the file.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,275 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"fanmill/pipeline"
+)
+
+// schema is a JSON Schema, or part of one [JSON Schema 2020-12], its keywords in the order in which people read them.
+type schema struct {
+	Dialect       string     `json:"$schema,omitempty"`
+	Title         string     `json:"title,omitempty"`
+	Description   string     `json:"description,omitempty"`
+	Type          any        `json:"type,omitempty"`
+	Const         any        `json:"const,omitempty"`
+	Enum          []string   `json:"enum,omitempty"`
+	Pattern       string     `json:"pattern,omitempty"`
+	Minimum       *int       `json:"minimum,omitempty"`
+	Maximum       *int       `json:"maximum,omitempty"`
+	MinItems      int        `json:"minItems,omitempty"`
+	Default       any        `json:"default,omitempty"`
+	Examples      []any      `json:"examples,omitempty"`
+	Ref           string     `json:"$ref,omitempty"`
+	Required      []string   `json:"required,omitempty"`
+	Properties    properties `json:"properties,omitempty"`
+	PropertyNames *schema    `json:"propertyNames,omitempty"`
+	Additional    *schema    `json:"additionalProperties,omitempty"`
+	Items         *schema    `json:"items,omitempty"`
+	If            *schema    `json:"if,omitempty"`
+	Then          *schema    `json:"then,omitempty"`
+	AllOf         []*schema  `json:"allOf,omitempty"`
+	AnyOf         []*schema  `json:"anyOf,omitempty"`
+	OneOf         []*schema  `json:"oneOf,omitempty"`
+	Not           *schema    `json:"not,omitempty"`
+	Defs          properties `json:"$defs,omitempty"`
+}
+
+// property is a key of an object and what its value must be.
+type property struct {
+	name string
+	*schema
+}
+
+type properties []property
+
+// MarshalJSON keeps the order.
+func (ps properties) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, p := range ps {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%q:", p.name)
+		if err := plainEncoder(&b).Encode(p.schema); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// Schema is the JSON Schema of a job file, for editors and for whoever makes job files by program. Files in YAML have the same keys.
+// What it refuses, Load refuses too; Load finds more, as it looks at variables, folders and at the values beside each other.
+func Schema() []byte {
+	var b bytes.Buffer
+	e := plainEncoder(&b)
+	e.SetIndent("", "  ")
+	if err := e.Encode(jobSchema()); err != nil {
+		panic(err) // tables of this package alone
+	}
+	return b.Bytes()
+}
+
+// plainEncoder leaves < and > as people read them.
+func plainEncoder(b *bytes.Buffer) *json.Encoder {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	return e
+}
+
+func jobSchema() *schema {
+	return &schema{
+		Dialect: "https://json-schema.org/draft/2020-12/schema", Title: "fanmill job",
+		Description: "Connections x queries -> destinations. Texts may refer to variables as ${NAME} where their description says so.",
+		Type:        "object", Required: []string{"connections", "destinations"},
+		Not: bothOf("query", "queries"),
+		Properties: properties{
+			{"$schema", &schema{Description: "Where an editor finds this schema. fanmill does not read it."}},
+			{"id", text("Names the job in the store, in logs and for --resume; keep it from run to run. Without it, the file's name without its ending.", "job_gst_data")},
+			{"name", text("What people call the job; {jobName} in paths. Without it, the id.", "GST Sale Data - All Branches")},
+			{"timeZone", text("IANA name of the zone in which timestamps with a zone are shown, and of {date} and of dates in params. Without it, UTC.", "Asia/Kolkata")},
+			{"query", text("The SQL for all connections that have none of their own. :name stands for a parameter.", "select * from sale where invoice_date >= :from")},
+			{"queries", ref("queries", "Several queries with names, instead of query.")},
+			{"params", paramsSchema()},
+			{"connections", &schema{Description: "The databases: a list, or an inventory that holds them.",
+				OneOf: []*schema{{Type: "array", MinItems: 1, Items: &schema{Ref: "#/$defs/connection"}}, {Ref: "#/$defs/inventory"}}}},
+			{"destinations", &schema{Description: "Where the rows go.", Type: "array", MinItems: 1, Items: &schema{Ref: "#/$defs/destination"}}},
+			{"retry", retrySchema()},
+			{"maxDuration", duration("The longest time for one attempt at a connection. Without it, there is no limit.", "", "30m")},
+			{"onOverlap", choice("What a trigger does that finds the job running: queue waits for that run to end, skip drops the trigger.", pipeline.OverlapQueue, pipeline.OverlapSkip)},
+			{"onDrift", choice("What happens where connections return different columns to a file that has one set: union has them all, fail ends the run, skip leaves out connections that differ from most.",
+				pipeline.DriftUnion, pipeline.DriftFail, pipeline.DriftSkip)},
+			{"parallelPerHost", between(1, maxParallelPerHost, pipeline.DefaultParallelPerHost, "How many connections are asked at a time on one server.")},
+			{"snapshot", boolean("Whether all queries of a connection see one state of its database. A database that cannot promise it refuses.", false)},
+		},
+		Defs: properties{
+			{"queries", queriesSchema()},
+			{"connection", connectionSchema()},
+			{"inventory", inventorySchema()},
+			{"destination", destinationSchema()},
+		},
+	}
+}
+
+// text is a text with something in it; a number stands for the text that it is written as.
+func text(description string, examples ...any) *schema {
+	return &schema{Type: []string{"string", "number"}, Pattern: `\S`, Description: description, Examples: examples}
+}
+
+func boolean(description string, byDefault bool) *schema {
+	return &schema{Type: "boolean", Default: byDefault, Description: description}
+}
+
+func between(low, high, byDefault int, description string) *schema {
+	return &schema{Type: "integer", Minimum: &low, Maximum: &high, Default: byDefault, Description: description}
+}
+
+// choice is one of a few words, the first of which holds by default.
+func choice(description string, words ...string) *schema {
+	return &schema{Enum: words, Default: words[0], Description: description}
+}
+
+func duration(description, byDefault string, example any) *schema {
+	s := &schema{Type: "string", Pattern: durationForm.String(), Description: description, Examples: []any{example}}
+	if byDefault != "" {
+		s.Default = byDefault
+	}
+	return s
+}
+
+func ref(name, description string) *schema {
+	return &schema{Ref: "#/$defs/" + name, Description: description}
+}
+
+// bothOf is an object with both of two keys.
+func bothOf(a, b string) *schema { return &schema{Required: []string{a, b}} }
+
+func queriesSchema() *schema {
+	return &schema{Type: "array", MinItems: 1, Items: &schema{
+		Type: "object", Required: []string{"sql"},
+		Properties: properties{
+			{"name", text("Names the query; with several, each needs its own. Sheets and files are named after it.", "sales")},
+			{"sql", text("The SQL. :name stands for a parameter.", "select * from sale")},
+		},
+	}}
+}
+
+func paramsSchema() *schema {
+	return &schema{
+		Type: "object", PropertyNames: &schema{Pattern: paramName.String()},
+		Description: "Values for :name in queries, bound as parameters, never pasted into SQL. A trigger may give others. A text that is a day (2024-04-01) is a date, and so are " +
+			"{today}, {yesterday}, {weekStart}, {monthStart}, {monthEnd}, {lastMonthStart}, {lastMonthEnd}, {yearStart} and {fiscalYearStart}, also with an offset: {today-7d}, {monthStart-1m}.",
+		Additional: &schema{Type: []string{"string", "number", "boolean", "null"}},
+		Examples:   []any{map[string]any{"from": "{monthStart}", "to": "{yesterday}", "min": 100, "region": "north"}},
+	}
+}
+
+func retrySchema() *schema {
+	return &schema{
+		Type: "object", Description: "How a connection is tried again whose failure may pass.",
+		Properties: properties{
+			{"attempts", between(1, maxAttempts, DefaultAttempts, "How often a connection is tried, in all.")},
+			{"backoff", duration("The pause before the second attempt; it doubles from attempt to attempt.", plainDuration(time.Duration(pipeline.DefaultBackoff)), "2s")},
+			{"max", duration("The longest pause.", plainDuration(time.Duration(pipeline.DefaultBackoffMax)), "1m")},
+		},
+	}
+}
+
+// connectionProperties are those of a connection in a list, and of what the branches of an inventory share.
+func connectionProperties(driver *schema) properties {
+	return properties{
+		{"id", text("Unique in the job, case not counting; keep it from run to run.", "conn_1")},
+		{"name", text("The sheet's name, and the name in logs and reports. Without it, the id.", "Branch_001")},
+		{"driver", driver},
+		{"dsn", text("The database's address in one piece, instead of server, database and so on. May refer to ${VARIABLES} and ${file:PATH}.", "${BRANCH_001_DSN}", "postgres://app:${PASSWORD|url}@10.0.0.5/sales")},
+		{"query", text("The SQL for this connection alone.")},
+		{"queries", ref("queries", "Several queries for this connection alone, instead of query.")},
+		{"server", text("The server's name or address. May refer to ${VARIABLES}.", "10.0.0.5")},
+		{"port", &schema{Type: []string{"integer", "string"}, Description: "The server's port. Without it, the database's usual one.", Examples: []any{5432}}},
+		{"instance", text("SQL Server: the named instance.", "SQLEXPRESS")},
+		{"database", text("The database; for SQLite, the path of its file. May refer to ${VARIABLES}.", "sales")},
+		{"user", text("The login. Without it, SQL Server uses the Windows account.", "reporting")},
+		{"password", text("The password, as it is, without any escaping; better ${VARIABLE} or ${file:PATH}.", "${BRANCH_001_PASSWORD}", "${file:/run/secrets/branch_001}")},
+		{"options", &schema{Type: "object", Additional: &schema{Type: []string{"string", "number", "boolean"}},
+			Description: "Further settings of the driver.", Examples: []any{map[string]any{"sslmode": "require"}}}},
+	}
+}
+
+func connectionSchema() *schema {
+	names := make([]string, len(driverNames))
+	for i, d := range driverNames {
+		names[i] = d.name
+	}
+	return &schema{
+		Type: "object", Description: "One database.", Required: []string{"id", "driver"},
+		Properties: connectionProperties(&schema{Enum: names, Description: "The kind of database."}),
+		AnyOf:      []*schema{{Required: []string{"dsn"}}, {Required: []string{"server"}}, {Required: []string{"database"}}},
+		Not:        &schema{AnyOf: []*schema{bothOf("query", "queries"), bothOf("dsn", "server"), bothOf("dsn", "database")}},
+	}
+}
+
+func inventorySchema() *schema {
+	shared := connectionProperties(text("The kind of database, or a template such as {driver}.", "sqlserver"))
+	return &schema{
+		Type: "object", Required: []string{"file"},
+		Description: "A list of branches in another file. The other keys are those of a connection and hold for all branches; {column} in them stands for what a branch has in that column. " +
+			"A column that is called as a key is that key for its branch and wins over what is given here, unless that mentions the column itself.",
+		Properties: append(properties{
+			{"file", text("The list: a CSV with a header line, or a list of objects in YAML or JSON. A relative path begins in the folder of the job file.", "branches.csv")},
+			{"select", text("Which branches: conditions on columns, with commas between those that must all hold.", "region=north", "region in (north, east), state!=KA")},
+			{"overrides", &schema{Type: "object", Additional: &schema{Type: "object"}, Description: "What differs for single branches, by id: keys of a connection, or columns.",
+				Examples: []any{map[string]any{"conn_7": map[string]any{"port": 1444}}}}},
+		}, shared...),
+	}
+}
+
+func destinationSchema() *schema {
+	s := &schema{
+		Type: "object", Description: "Where rows go.", Required: []string{"type"},
+		Properties: properties{
+			{"id", text("Unique in the job; keep it from run to run. Without it, the type; csv-2, csv-3 for further ones.", "csv")},
+			{"type", &schema{Enum: DestinationTypes(), Description: "What is written."}},
+			{"filePath", text("Path of the file; folders are made. Tokens: {jobName}, {jobId}, {runId}, {date}, {connection} (a file per connection), {query} (a file per query). May refer to ${VARIABLES}.",
+				"D:/Reports/{jobName} {date}.xlsx")},
+			{"mode", choice("replace makes the file anew; append adds to what an earlier run left.", modes...)},
+		},
+	}
+	for _, name := range DestinationTypes() {
+		t := destinationTypes[name]
+		own := &schema{Description: t.description, Required: []string{"filePath"}}
+		for i := range t.keys {
+			own.Properties = append(own.Properties, property{t.keys[i].Name, t.keys[i].schema()})
+		}
+		s.AllOf = append(s.AllOf, &schema{If: &schema{Required: []string{"type"}, Properties: properties{{"type", &schema{Const: name}}}}, Then: own})
+	}
+	return s
+}
+
+// schema is that of a key's values.
+func (k *Key) schema() *schema {
+	s := &schema{Description: k.Description, Enum: k.Enum, Default: k.Default}
+	if len(k.Types) == 1 {
+		s.Type = k.Types[0]
+	} else {
+		s.Type = slices.Clone(k.Types)
+	}
+	if k.Max != 0 {
+		s.Minimum, s.Maximum = &k.Min, &k.Max
+	}
+	if k.Example != nil {
+		s.Examples = []any{k.Example}
+	}
+	if k.Each != nil {
+		s.Additional = &schema{Type: "object"}
+		for i := range k.Each {
+			s.Additional.Properties = append(s.Additional.Properties, property{k.Each[i].Name, k.Each[i].schema()})
+		}
+	}
+	return s
+}

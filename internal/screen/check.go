@@ -1,0 +1,196 @@
+package screen
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"fanmill/pipeline"
+)
+
+// CheckView is what was found of a job's databases before the night. Its JSON has, besides the fields below, "reachable", "failing"
+// and "differing", numbers of connections, and for each connection "effect": what onDrift would do.
+type CheckView struct {
+	JobID       string      `json:"jobId"`
+	OnDrift     string      `json:"onDrift,omitempty"` // union, fail or skip; "" where each connection keeps its own columns
+	Millis      int64       `json:"durationMs"`        // of the whole check
+	Connections []CheckLine `json:"connections"`
+}
+
+// CheckLine is a connection that was checked. Columns are as the job's queries return them, `query.column` where it has several queries.
+type CheckLine struct {
+	ID        string        `json:"id"`
+	Name      string        `json:"name"`
+	Reachable bool          `json:"reachable"` // answered, and let us in
+	Millis    int64         `json:"durationMs"`
+	Server    string        `json:"server,omitempty"`
+	Missing   []string      `json:"missing"` // columns that most others have
+	Extra     []string      `json:"extra"`   // columns that most others have not
+	Retyped   []RetypedView `json:"retyped"`
+	Error     string        `json:"error,omitempty"` // it is not reachable, or a query fails, and what would help
+}
+
+// RetypedView is a column of another type than in most connections.
+type RetypedView struct {
+	Column  string `json:"column"`
+	Type    string `json:"type"`
+	Usual   string `json:"usual"`
+	Becomes string `json:"becomes,omitempty"` // the type that holds both; "" if there is none
+}
+
+// differs reports whether the connection's columns are not those of the others.
+func (c *CheckLine) differs() bool { return len(c.Missing)+len(c.Extra)+len(c.Retyped) > 0 }
+
+// verdict is the comparison in a few words.
+func (c *CheckLine) verdict() cell {
+	switch {
+	case !c.Reachable:
+		return cell{}
+	case c.Error != "":
+		return cell{"query fails", red}
+	case !c.differs():
+		return cell{"same", green}
+	}
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{len(c.Missing), "missing"}, {len(c.Extra), "extra"}, {len(c.Retyped), "retyped"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	return cell{strings.Join(parts, ", "), yellow}
+}
+
+// difference names the columns.
+func (c *CheckLine) difference() string {
+	var parts []string
+	if len(c.Missing) > 0 {
+		parts = append(parts, "lacks "+names(c.Missing))
+	}
+	if len(c.Extra) > 0 {
+		parts = append(parts, "has "+names(c.Extra)+" besides")
+	}
+	for _, r := range c.Retyped {
+		parts = append(parts, fmt.Sprintf("%s is %s, elsewhere %s", clean(r.Column), clean(r.Type), clean(r.Usual)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// effect is what onDrift would do about the difference; "" if there is none.
+func (c *CheckLine) effect(onDrift string) string {
+	if !c.differs() {
+		return ""
+	}
+	switch onDrift {
+	case pipeline.DriftFail:
+		return "the run would end before anything is written"
+	case pipeline.DriftSkip:
+		return "the connection would be left out, and named"
+	case pipeline.DriftUnion:
+	default:
+		return "nothing to do: each connection keeps its own columns"
+	}
+	var parts []string
+	if len(c.Missing) > 0 {
+		parts = append(parts, names(c.Missing)+" would be NULL here")
+	}
+	if len(c.Extra) > 0 {
+		parts = append(parts, names(c.Extra)+" would be added, NULL elsewhere")
+	}
+	for _, r := range c.Retyped {
+		if r.Becomes == "" {
+			parts = append(parts, fmt.Sprintf("%s has no type that holds both: the connection would fail", clean(r.Column)))
+		} else {
+			parts = append(parts, fmt.Sprintf("%s would be %s for all", clean(r.Column), clean(r.Becomes)))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+func names(columns []string) string { return clean(strings.Join(columns, ", ")) }
+
+// counts are of connections: reachable, with an error, with other columns.
+func (v *CheckView) counts() (reachable, failing, differing int) {
+	for i := range v.Connections {
+		c := &v.Connections[i]
+		if c.Reachable {
+			reachable++
+		}
+		if c.Error != "" {
+			failing++
+		}
+		if c.differs() {
+			differing++
+		}
+	}
+	return reachable, failing, differing
+}
+
+type checkLineJSON struct {
+	CheckLine
+	Effect string `json:"effect,omitempty"`
+}
+
+type checkJSON struct {
+	CheckView
+	Connections []checkLineJSON `json:"connections"`
+	Reachable   int             `json:"reachable"`
+	Failing     int             `json:"failing"`
+	Differing   int             `json:"differing"`
+}
+
+func (v CheckView) data() any {
+	out := checkJSON{CheckView: v, Connections: make([]checkLineJSON, len(v.Connections))}
+	out.Reachable, out.Failing, out.Differing = v.counts()
+	for i, c := range v.Connections {
+		c.Missing, c.Extra, c.Retyped = list(c.Missing), list(c.Extra), list(c.Retyped)
+		out.Connections[i] = checkLineJSON{c, c.effect(v.OnDrift)}
+	}
+	return out
+}
+
+func (v CheckView) text(s *sheet) {
+	t := &table{columns: []column{{head: "Connection", min: 12}, {head: "Reachable"}, {head: "Latency", right: true, spare: 1},
+		{head: "Server", min: 10, spare: 2}, {head: "Columns", min: 11}}}
+	hidden := 0
+	for i := range v.Connections {
+		c := &v.Connections[i]
+		if len(v.Connections) > longTable && !s.Verbose && c.Error == "" && !c.differs() {
+			hidden++
+			continue
+		}
+		reached, latency := cell{"yes", green}, millis(c.Millis)
+		if !c.Reachable {
+			reached = cell{"no", red}
+		}
+		r := t.add(cell{text: clean(c.Name)}, reached, cell{latency, dim}, cell{text: oneLine(c.Server)}, c.verdict())
+		if c.Error != "" {
+			r.note(red, oneLine(c.Error))
+		}
+		if c.differs() {
+			r.note(yellow, c.difference())
+			r.note(dim, strings.TrimPrefix("onDrift "+v.OnDrift+": ", "onDrift : ")+c.effect(v.OnDrift))
+		}
+	}
+	if len(t.rows) > 0 {
+		s.table(t, 0)
+	}
+	if hidden > 0 {
+		s.line(0, dim, Of(int64(hidden), "connection")+" without a problem, not listed; --verbose lists all")
+	}
+	s.blank()
+	reachable, failing, differing := v.counts()
+	sum, st := fmt.Sprintf("%s of %s reachable", Count(int64(reachable)), Of(int64(len(v.Connections)), "connection")), green
+	if queries := failing - (len(v.Connections) - reachable); queries > 0 {
+		sum += fmt.Sprintf(", %d whose query fails", queries)
+	}
+	if differing > 0 {
+		sum, st = sum+fmt.Sprintf(", %d with other columns", differing), yellow
+	}
+	if failing > 0 {
+		st = red
+	}
+	s.line(0, st, sum+"; checked in "+Duration(time.Duration(v.Millis)*time.Millisecond))
+}

@@ -1,0 +1,178 @@
+package screen
+
+import (
+	"time"
+
+	"fanmill/pipeline"
+)
+
+// States of a connection, as tables and JSON have them.
+const (
+	StateDone      = "done"      // every destination has it
+	StatePartial   = "partial"   // some destination has it, and some has not
+	StateFailed    = "failed"    // no destination gets it in this run
+	StateRejected  = "rejected"  // its columns do not fit
+	StatePending   = "pending"   // not asked yet, or not written yet
+	StateRunning   = "running"   // is being asked
+	StateDelivered = "delivered" // its rows are in the row log; destinations are at it
+)
+
+// ConnectionView is a connection in a run.
+type ConnectionView struct {
+	ID       string        `json:"id"`
+	Name     string        `json:"name"`
+	State    string        `json:"state"`
+	Rows     int64         `json:"rows"` // of all its queries
+	Millis   int64         `json:"durationMs"`
+	Attempts int           `json:"attempts"`
+	Missing  []MissingView `json:"missing"` // destinations that lack it, with the reason
+	Losses   []LossView    `json:"losses"`
+	Notes    []NoteView    `json:"notes"`
+}
+
+// MissingView says why a destination lacks a connection. Destination is "" if all of them do, for one reason.
+type MissingView struct {
+	Destination string `json:"destination,omitempty"`
+	State       string `json:"state"` // failed, rejected or pending
+	Error       string `json:"error,omitempty"`
+
+	givenUp bool // Error is why the destination was given up, for all connections
+}
+
+// LossView counts values that a destination could not hold in full.
+type LossView struct {
+	Destination string `json:"destination"`
+	Column      string `json:"column"`
+	What        string `json:"what"`
+	Cells       int64  `json:"cells"`
+}
+
+// NoteView is what readers of a destination should know of a connection.
+type NoteView struct {
+	Destination string `json:"destination"`
+	Text        string `json:"text"`
+}
+
+// DestinationView is a destination of a run.
+type DestinationView struct {
+	ID          string               `json:"id"`
+	Type        string               `json:"type,omitempty"`
+	File        string               `json:"file"`
+	State       pipeline.RecordState `json:"state"`
+	Error       string               `json:"error,omitempty"` // why it was given up
+	Bytes       int64                `json:"bytes"`           // of the file as committed
+	Connections int                  `json:"connections"`     // that it has
+	Total       int                  `json:"total"`
+	Rows        int64                `json:"rows"`          // that it has
+	Lag         *int64               `json:"lag,omitempty"` // frames of the row log that it has not committed; absent where that is not known
+
+	Files []string `json:"-"` // of the connections that it has, where each has one of its own
+}
+
+// FromReports makes the views of a run from what its destinations report, which all name the same connections in the same order.
+func FromReports(reports []*pipeline.Report) (connections []ConnectionView, destinations []DestinationView) {
+	for _, r := range reports {
+		d := DestinationView{ID: r.Destination, File: r.Artifact, State: r.State, Error: r.Error, Bytes: r.Length, Total: len(r.Connections)}
+		for i, c := range r.Connections {
+			if c.State != pipeline.ReportSettled {
+				continue
+			}
+			d.Connections++
+			if q := r.Query; q == nil {
+				d.Rows += sum(c.Rows)
+			} else if *q < len(c.Rows) {
+				d.Rows += c.Rows[*q]
+			}
+			if i < len(r.Files) {
+				d.Files = append(d.Files, r.Files[i])
+			}
+		}
+		destinations = append(destinations, d)
+	}
+	if len(reports) == 0 {
+		return nil, nil
+	}
+	for i := range reports[0].Connections {
+		connections = append(connections, fromReports(reports, i))
+	}
+	return connections, destinations
+}
+
+// fromReports joins what the reports say of one connection.
+func fromReports(reports []*pipeline.Report, i int) ConnectionView {
+	v := ConnectionView{ID: reports[0].Connections[i].ID, Name: reports[0].Connections[i].Name, State: StateDone}
+	settled := 0
+	for _, r := range reports {
+		c := r.Connections[i]
+		v.Attempts, v.Millis = max(v.Attempts, c.Attempts), max(v.Millis, c.Millis)
+		for _, l := range c.Losses {
+			v.Losses = append(v.Losses, LossView{r.Destination, l.Column, l.What, l.Cells})
+		}
+		for _, n := range c.Notes {
+			v.Notes = append(v.Notes, NoteView{r.Destination, n})
+		}
+		if c.State == pipeline.ReportSettled {
+			settled++
+			v.Rows = sum(c.Rows)
+			continue
+		}
+		m := MissingView{Destination: r.Destination, State: c.State, Error: c.Error}
+		if m.Error == "" && c.State == pipeline.ReportPending {
+			m.Error, m.givenUp = r.Error, r.Error != ""
+		}
+		v.Missing = append(v.Missing, m)
+	}
+	if settled == len(reports) {
+		return v
+	}
+	v.State = StatePartial
+	if settled == 0 {
+		v.State = v.Missing[0].State
+		same := true
+		for _, m := range v.Missing {
+			same = same && m.State == v.Missing[0].State && m.Error == v.Missing[0].Error
+		}
+		if same {
+			v.Missing = v.Missing[:1]
+			v.Missing[0].Destination = ""
+		}
+	}
+	return v
+}
+
+func sum(rows []int64) (total int64) {
+	for _, n := range rows {
+		total += n
+	}
+	return total
+}
+
+// complete makes lists that are not nil.
+func (c ConnectionView) complete() ConnectionView {
+	c.Missing, c.Losses, c.Notes = list(c.Missing), list(c.Losses), list(c.Notes)
+	return c
+}
+
+// Asked completes a connection of a run that goes on by the record of its attempts.
+func (c *ConnectionView) Asked(rec pipeline.ConnRecord, now time.Time) {
+	for _, m := range c.Missing {
+		if m.State != StatePending { // it is known how it ended
+			return
+		}
+	}
+	if c.State == StateDone {
+		return
+	}
+	switch rec.State {
+	case pipeline.ConnRunning:
+		c.State, c.Millis = StateRunning, max(now.Sub(rec.Started), 0).Milliseconds()
+	case pipeline.ConnDone:
+		c.State, c.Millis = StateDelivered, rec.Millis
+	case pipeline.ConnGivenUp, pipeline.ConnFailed:
+		c.State, c.Millis = StateFailed, rec.Millis
+		c.Missing = []MissingView{{State: StateFailed, Error: rec.Error}}
+	default:
+		return
+	}
+	c.Attempts = rec.Attempts
+}

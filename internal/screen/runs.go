@@ -1,0 +1,49 @@
+package screen
+
+import (
+	"time"
+
+	"fanmill/pipeline"
+)
+
+// RunsView lists runs, in the order given. Its JSON is the list.
+type RunsView struct {
+	Runs []RunLine
+	Job  string // whose runs they are; "" is all jobs'
+}
+
+// RunLine is a run in a list.
+type RunLine struct {
+	Run     string            `json:"run"`
+	JobID   string            `json:"jobId"`
+	State   pipeline.RunState `json:"state"`
+	Started time.Time         `json:"started"`
+	Millis  int64             `json:"durationMs"` // so far, if it has not ended
+	Done    int               `json:"done"`       // connections that every destination has
+	Total   int               `json:"total"`
+	Rows    int64             `json:"rows"` // of these
+}
+
+func (v RunsView) data() any { return list(v.Runs) }
+
+func (v RunsView) text(s *sheet) {
+	if len(v.Runs) == 0 && v.Job != "" {
+		s.line(0, plain, "no run of a job "+clean(v.Job)+"; `fanmill runs` lists those of all jobs")
+		return
+	}
+	if len(v.Runs) == 0 {
+		s.line(0, plain, "no runs yet; `fanmill run JOB` begins one, and so does a trigger for `fanmill serve`")
+		return
+	}
+	t := &table{columns: []column{{head: "Run", min: 22}, {head: "Job", min: 6}, {head: "State"}, {head: "Started", spare: 4},
+		{head: "Time", right: true, spare: 3}, {head: "Connections", right: true, spare: 1}, {head: "Rows", right: true, spare: 2}}}
+	for _, r := range v.Runs {
+		took := ""
+		if r.Millis > 0 {
+			took = millis(r.Millis)
+		}
+		t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{clean(string(r.State)), stateStyle(string(r.State))}, cell{s.when(r.Started), dim},
+			cell{took, dim}, cell{text: Count(int64(r.Done)) + "/" + Count(int64(r.Total))}, cell{text: Count(r.Rows)})
+	}
+	s.table(t, 0)
+}

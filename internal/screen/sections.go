@@ -1,0 +1,166 @@
+package screen
+
+import (
+	"fmt"
+
+	"fanmill/pipeline"
+)
+
+// unremarkable reports whether the table of a long run may leave the connection out, and count it: everybody has it, or it was not its
+// turn yet.
+func (c *ConnectionView) unremarkable() bool {
+	for _, m := range c.Missing {
+		if m.State != StatePending || m.Error != "" {
+			return false
+		}
+	}
+	return c.State == StateDone || c.State == StatePending
+}
+
+// remarks are the lines beneath a connection: why who lacks it.
+func (c *ConnectionView) remarks(r *row) {
+	for _, m := range c.Missing {
+		if m.State == StatePending && (c.State == StateRunning || c.State == StateDelivered) {
+			continue // it will come
+		}
+		text := oneLine(m.Error)
+		switch {
+		case text == "" && m.Destination == "":
+			continue
+		case text == "":
+			text = clean(m.State)
+		case m.givenUp: // its words may be many, and are the same for all connections
+			text = "given up for this run; why is told below, with the file"
+		case m.Destination != "" && m.State != StatePending:
+			text = clean(m.State) + ": " + text
+		}
+		if m.Destination != "" {
+			text = clean(m.Destination) + " lacks it: " + text
+		}
+		r.note(stateStyle(m.State), text)
+	}
+}
+
+// stateStyle is how a state stands out.
+func stateStyle(state string) style {
+	switch state {
+	case StateFailed, StateRejected, string(pipeline.RecordDetached):
+		return red
+	case StatePartial, string(pipeline.RunInterrupted):
+		return yellow
+	case StateDone, string(pipeline.RunComplete), string(pipeline.RecordFinished):
+		return green
+	case StateRunning, StateDelivered, string(pipeline.RecordOpen), string(pipeline.RecordFinishing):
+		return cyan
+	}
+	return dim
+}
+
+// connections writes the table of a run's connections. Of a long run only those worth a look are listed unless all are asked for.
+func (s *sheet) connections(all []ConnectionView) {
+	t := &table{columns: []column{{head: "Connection", min: 12}, {head: "Rows", right: true}, {head: "Time", right: true, spare: 1},
+		{head: "Attempts", right: true, spare: 2}, {head: "State"}}}
+	hidden := map[string]int{}
+	for i := range all {
+		c := &all[i]
+		if len(all) > longTable && !s.Verbose && c.unremarkable() {
+			hidden[c.State]++
+			continue
+		}
+		rows, took, attempts := "", "", ""
+		if c.Rows > 0 || c.State == StateDone || c.State == StatePartial {
+			rows = Count(c.Rows)
+		}
+		if c.Attempts > 0 {
+			took, attempts = millis(c.Millis), Count(int64(c.Attempts))
+		}
+		r := t.add(cell{text: clean(c.Name)}, cell{text: rows}, cell{took, dim}, cell{text: attempts}, cell{clean(c.State), stateStyle(c.State)})
+		c.remarks(r)
+	}
+	if len(t.rows) > 0 {
+		s.table(t, 0)
+	}
+	for _, state := range []string{StateDone, StatePending} {
+		if n := hidden[state]; n > 0 {
+			s.line(0, dim, fmt.Sprintf("%s %s, not listed; --verbose lists all", Of(int64(n), "connection"), state))
+		}
+	}
+}
+
+// losses tells of values that could not be held in full, and of what else readers should know. Long lists end in a count.
+func (s *sheet) losses(all []ConnectionView) {
+	const limit = 20
+	var lines []string
+	for i := range all {
+		name := clean(all[i].Name)
+		for _, l := range all[i].Losses {
+			lines = append(lines, fmt.Sprintf("%s in %s: %s of column %s %s", name, clean(l.Destination), Of(l.Cells, "value"), clean(l.Column), oneLine(l.What)))
+		}
+		seen := map[string]bool{} // destinations mostly say the same
+		for _, n := range all[i].Notes {
+			if text := oneLine(n.Text); !seen[text] {
+				seen[text] = true
+				lines = append(lines, name+": "+text)
+			}
+		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	s.heading("Not as in the database")
+	for i, l := range lines {
+		if i == limit && !s.Verbose && len(lines) > limit+1 {
+			s.line(2, dim, fmt.Sprintf("and %s more; --verbose lists all, <file>.manifest.json has them too", Count(int64(len(lines)-limit))))
+			return
+		}
+		s.line(2, yellow, l)
+	}
+}
+
+// destinations writes the table of a run's files.
+func (s *sheet) destinations(all []DestinationView, total int) {
+	t := &table{columns: []column{{head: "Size", right: true, spare: 1}, {head: "Connections", right: true, spare: 2}, {head: "State"}}}
+	lags := false
+	for i := range all {
+		lags = lags || all[i].Lag != nil
+	}
+	if lags {
+		t.columns = append(t.columns, column{head: "Behind", right: true, spare: 3})
+	}
+	t.columns = append(t.columns, column{head: "File", min: 24, wraps: true})
+	for i := range all {
+		d := &all[i]
+		of := d.Total
+		if of == 0 {
+			of = total
+		}
+		size := ""
+		if d.Bytes > 0 {
+			size = Size(d.Bytes)
+		}
+		fields := []cell{{text: size}, {text: Count(int64(d.Connections)) + "/" + Count(int64(of))}, {destinationState(d), stateStyle(string(d.State))}}
+		if lags {
+			behind := ""
+			if d.Lag != nil {
+				behind = Of(*d.Lag, "frame")
+			}
+			fields = append(fields, cell{text: behind})
+		}
+		r := t.add(append(fields, cell{text: clean(d.File)})...)
+		if d.Error != "" {
+			r.note(red, oneLine(d.Error))
+		}
+	}
+	s.table(t, 0)
+}
+
+// destinationState is a record's state as people call it.
+func destinationState(d *DestinationView) string {
+	switch d.State {
+	case pipeline.RecordDetached:
+		return "given up"
+	case pipeline.RecordOpen:
+		return "in progress"
+	}
+	return string(d.State)
+}

@@ -1,0 +1,78 @@
+package screen
+
+import (
+	"fmt"
+	"time"
+)
+
+// StatusView is a run at this moment, or as it ended. Its JSON has the fields of RunView and its own.
+type StatusView struct {
+	RunView
+	Owner   string    `json:"owner,omitempty"` // who carries it out: process 12887 on vm
+	Resumes int       `json:"resumes"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Log     *LogView  `json:"log,omitempty"` // absent where the row log is gone
+}
+
+// LogView is how full a run's row log is.
+type LogView struct {
+	Bytes int64 `json:"bytes"`
+	Max   int64 `json:"maxBytes"`
+}
+
+type statusJSON struct {
+	runJSON
+	Owner   string    `json:"owner,omitempty"`
+	Resumes int       `json:"resumes"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Log     *LogView  `json:"log,omitempty"`
+}
+
+func (v StatusView) data() any { return statusJSON{v.json(), v.Owner, v.Resumes, v.Ended, v.Log} }
+
+func (v StatusView) text(s *sheet) {
+	s.line(0, bold, fmt.Sprintf("run %s of %s", clean(v.Run), clean(v.JobName)))
+	state := clean(string(v.State))
+	if v.Resumes > 0 {
+		state += ", resumed " + Of(int64(v.Resumes), "time")
+	}
+	s.fact("state", state, stateStyle(string(v.State)))
+	s.fact("", oneLine(v.Error), red)
+	s.fact("job", clean(v.JobID), plain)
+	started := s.when(v.Started)
+	switch {
+	case !v.Ended.IsZero():
+		started += ", ended " + s.when(v.Ended) + ", took " + millis(v.Millis)
+	case v.Millis > 0:
+		started += ", " + millis(v.Millis) + " ago"
+	}
+	s.fact("started", started, plain)
+	s.fact("by", clean(v.Owner), plain)
+	s.fact("connections", v.states(), plain)
+	if v.Log != nil {
+		s.fact("row log", fmt.Sprintf("%s of %s (%s)", Size(v.Log.Bytes), Size(v.Log.Max), share(v.Log.Bytes, v.Log.Max)), plain)
+	}
+	if len(v.Connections) > 0 {
+		s.blank()
+		s.connections(v.Connections)
+	}
+	v.rest(s)
+}
+
+// states counts the connections by their states: 16 of 56 done, 4 running, 36 pending; 1,234 rows.
+func (v *StatusView) states() string {
+	done, rows := v.totals()
+	text := fmt.Sprintf("%s of %s done", Count(int64(done)), Count(int64(len(v.Connections))))
+	for _, state := range []string{StateDelivered, StateRunning, StatePending, StatePartial, StateRejected, StateFailed} {
+		n := 0
+		for i := range v.Connections {
+			if v.Connections[i].State == state {
+				n++
+			}
+		}
+		if n > 0 {
+			text += fmt.Sprintf(", %s %s", Count(int64(n)), state)
+		}
+	}
+	return text + "; " + Of(rows, "row")
+}

@@ -1,0 +1,103 @@
+package pipeline_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"fanmill/pipeline"
+)
+
+// twiceBus delivers each command of a kind a second time while the first delivery is being handled, as the server does after a freeze. Who acknowledges
+// either has acknowledged the command, whatever the other says then.
+type twiceBus struct {
+	pipeline.Bus
+	kind    string
+	started <-chan struct{} // the first delivery is being handled
+}
+
+func (b twiceBus) Subscriber(durable string, parallel int) message.Subscriber {
+	s := b.Bus.Subscriber(durable, 1) // the second delivery does not come through it
+	if !strings.HasPrefix(durable, b.kind+"-") {
+		return s
+	}
+	var once sync.Once
+	return tapped{s, func(m *message.Message, hand func(*message.Message)) {
+		again := false
+		once.Do(func() { again = true })
+		if !again {
+			hand(m)
+			return
+		}
+		first, second := copyOf(m), copyOf(m)
+		hand(first)
+		<-b.started
+		hand(second)
+		select {
+		case <-second.Acked():
+			m.Ack()
+		case <-first.Acked():
+			m.Ack()
+		case <-second.Nacked():
+			m.Nack()
+		}
+	}}
+}
+
+// A command that is delivered again while it is being carried out is acknowledged then. Should what is under way fail after that, the command is not lost: the run
+// would wait for it for ever. Nor is it when the store does not take it back at once.
+func TestCommandComesAgainAndFails(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	started, asked, gate := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	w.job.Retry = pipeline.Retry{Attempts: 3, Backoff: pipeline.Duration(time.Millisecond)}
+	rows := of(5, 10)
+	rows.before = func(_ context.Context, attempt, _, _ int) error {
+		if attempt == 1 {
+			<-gate
+			return pipeline.Transient(errBroken)
+		}
+		return nil
+	}
+	w.connect("a", rows)
+	w.deliverTo("x")
+	var published atomic.Int32
+	w.node.Bus = twiceBus{answeringBus{w.node.Bus, func(topic string, publish func() error) error {
+		if strings.HasPrefix(topic, "fanmill.jobs.query.") && published.Add(1) == 2 {
+			return pipeline.Transient(errBroken)
+		}
+		return publish()
+	}}, "query", started}
+	var once sync.Once
+	w.watch = func(e pipeline.Event) {
+		if e.Kind == pipeline.EventConnected {
+			once.Do(func() {
+				defer close(asked)
+				key := pipeline.ConnKey(e.Run, "a") // somebody changes the record, so that the next attempt cannot be written there, and is gone
+				cell, err := pipeline.LoadCell[pipeline.ConnRecord](context.Background(), w.node.Stores.Runs, key)
+				if err == nil {
+					err = cell.Write(context.Background(), cell.Value())
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	go func() {
+		<-asked
+		close(started)
+		time.AfterFunc(100*time.Millisecond, func() { close(gate) }) // leave the second delivery time to be looked at
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	out, err := w.run(ctx, pipeline.Trigger{})
+	if err != nil || out.State != pipeline.RunComplete {
+		t.Fatalf("the run: %v, %v", out, err)
+	}
+	w.exact("x", "a")
+}

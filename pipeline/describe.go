@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// OneSchema is a SinkType whose artifacts have room for one set of columns.
+type OneSchema interface {
+	// OneSchema reports whether that is so for this destination: a file per connection has the columns of its connection.
+	OneSchema(d *ManifestDestination) bool
+}
+
+// describeParallel is how many connections are described at a time: that costs them a login, and this process next to nothing.
+const describeParallel = 16
+
+// describe fixes the columns of the destinations that have room for one set, from what all reachable connections say before anything is
+// written. One that cannot be reached now has its say when it is asked: a column that nobody else has turns it away.
+func (r *run) describe(ctx context.Context) error {
+	if !slices.ContainsFunc(r.m.Destinations, func(d ManifestDestination) bool { return r.oneSchema(&d) }) {
+		return nil
+	}
+	started := time.Now()
+	queries := 0
+	for _, c := range r.m.Connections {
+		queries = max(queries, len(c.Queries))
+	}
+	columns := make([][]Described, queries) // by query, in the order of the job
+	for q := range columns {
+		columns[q] = make([]Described, len(r.m.Connections))
+	}
+	var silent []string
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(describeParallel)
+	hosts := NewHosts(r.job.ParallelPerHost)
+	for i, c := range r.m.Connections {
+		g.Go(func() error {
+			opening, _, err := r.probe(ctx, hosts, c.ID, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				silent = append(silent, c.Name)
+				return nil // it has its say when it is asked
+			}
+			for q := range opening.Queries {
+				columns[q][i] = Described{Connection: c.ID, Columns: opening.Queries[q].Columns}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var usual []Schema
+	for q := range columns {
+		known := slices.DeleteFunc(columns[q], func(d Described) bool { return d.Connection == "" })
+		r.m.Schemas = append(r.m.Schemas, schemaFor(r.m.OnDrift, known))
+		usual = append(usual, Common(known))
+	}
+	r.Log.Debug(fmt.Sprintf("described %d of %d connections in %s", len(r.m.Connections)-len(silent), len(r.m.Connections), time.Since(started).Round(time.Millisecond)))
+	return r.driftFound(usual)
+}
+
+// describeAgain fixes the columns of queries that no connection could describe when the run began: as long as nothing is committed, a resume
+// may. Those that are fixed stay.
+func (r *run) describeAgain(ctx context.Context, records []CommitRecord) error {
+	unknown := func(s Schema) bool { return len(s.Columns) == 0 }
+	begun := func(c CommitRecord) bool { return len(c.Settled) > 0 || len(c.Parts) > 0 }
+	if !slices.ContainsFunc(r.m.Schemas, unknown) || slices.ContainsFunc(records, begun) {
+		return nil
+	}
+	was := r.m.Schemas
+	r.m.Schemas = nil
+	if err := r.describe(ctx); err != nil {
+		return err
+	}
+	for q := range r.m.Schemas {
+		if q < len(was) && !unknown(was[q]) {
+			r.m.Schemas[q] = was[q]
+		}
+	}
+	return nil
+}
+
+// schemaFor applies a job's onDrift.
+func schemaFor(onDrift string, known []Described) Schema {
+	if onDrift == DriftSkip {
+		return Common(known)
+	}
+	return Union(known)
+}
+
+// driftFound tells how connections differ from what is usual, by query, and ends the run where the job says so.
+func (r *run) driftFound(usual []Schema) error {
+	var all []string
+	for q, u := range usual {
+		for _, c := range r.m.Connections {
+			if differs := u.Drift[c.ID]; differs != "" {
+				name := c.Name
+				if len(usual) > 1 && q < len(c.Queries) {
+					name += ", query " + c.Queries[q].Name + ":"
+				}
+				all = append(all, name+" "+differs)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if r.m.OnDrift == DriftFail {
+		return Permanent(fmt.Errorf("the columns of the connections differ, and the job says onDrift: fail; nothing was written. %s. Give all the same columns, or choose onDrift: union or skip", strings.Join(all, "; ")))
+	}
+	for _, differs := range all {
+		r.Log.Warn("columns differ: " + differs)
+	}
+	return nil
+}
+
+func (r *run) oneSchema(d *ManifestDestination) bool {
+	one, ok := r.Sinks[d.Type].(OneSchema)
+	return ok && one.OneSchema(d)
+}
+
+// probe is Node.Describe.
+func (r *run) probe(ctx context.Context, hosts *Hosts, id string, look func(Session)) (o *Opening, took time.Duration, err error) {
+	c, err := r.job.Connection(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	driver, ok := r.Drivers[c.Driver]
+	if !ok {
+		return nil, 0, Permanent(fmt.Errorf("no driver %q", c.Driver))
+	}
+	dsn, err := r.def.Expand(c.DSN)
+	if err != nil {
+		return nil, 0, err
+	}
+	release, err := hosts.enter(ctx, driver.Host(dsn))
+	if err != nil {
+		return nil, 0, err
+	}
+	defer release()
+	if r.QueryTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.QueryTimeout)
+		defer cancel()
+	}
+	queries := slices.Clone(c.Queries)
+	for i := range queries {
+		queries[i].Args = r.m.Params
+	}
+	started := time.Now()
+	session, err := driver.Open(ctx, Request{DSN: dsn, Queries: queries, Snapshot: r.job.Snapshot})
+	took = time.Since(started)
+	if err != nil {
+		return nil, took, err
+	}
+	opening := OpeningOf(session, queries)
+	if look != nil {
+		look(session)
+	}
+	return &opening, took, session.Close()
+}

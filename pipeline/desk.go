@@ -1,0 +1,237 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ErrCancelled ends a run that somebody cancelled.
+var ErrCancelled = errors.New("cancelled")
+
+// Answer is what a process says to whoever published a trigger or a cancellation and waits for an answer.
+type Answer struct {
+	Run       string `json:"run,omitempty"`
+	Job       string `json:"job,omitempty"`
+	State     string `json:"state,omitempty"`     // queued, running, cancelling, or how the run ended
+	Duplicate bool   `json:"duplicate,omitempty"` // the run was asked for before, by the same Nats-Msg-Id
+	Skipped   bool   `json:"skipped,omitempty"`   // the job is running, and its onOverlap is skip
+	Error     string `json:"error,omitempty"`
+	// Stream and Seq make the answer a publish acknowledgement to JetStream clients.
+	Stream string `json:"stream,omitempty"`
+	Seq    uint64 `json:"seq,omitempty"`
+}
+
+// States of an answer that are not states of a run.
+const (
+	AnswerQueued     = "queued"
+	AnswerCancelling = "cancelling"
+)
+
+// desk hears what people ask of this process, and answers: triggers as they pass by on their way into the stream, see inquiries, and
+// cancellations. Every process hears everything; the one that has the run speaks first.
+type desk struct {
+	n     *Node
+	work  sync.WaitGroup
+	stops []func()
+	ctx   context.Context // of looking things up
+	end   context.CancelFunc
+
+	mu      sync.Mutex
+	tickets map[*ticket]bool // a message that is delivered twice has two
+	inquiries
+}
+
+// ticket is a trigger that this process carries out, or has in line. Its fields belong to the desk.
+type ticket struct {
+	key             string // see keyOf
+	id              string // of the run that it asks for
+	job, run, state string // a resume continues a run under another id than the trigger's
+	answered        bool
+	cancel          context.CancelCauseFunc
+}
+
+// othersFirst is how long a process that does not know a run leaves it to the others to say that they do.
+const othersFirst = 300 * time.Millisecond
+
+func newDesk(n *Node) *desk {
+	d := &desk{n: n, tickets: map[*ticket]bool{}, inquiries: newInquiries()}
+	d.ctx, d.end = context.WithCancel(context.Background())
+	return d
+}
+
+// listen hears cancellations; listenTriggers triggers, too.
+func (d *desk) listen() error { return d.hear(TopicCancels, d.cancelled) }
+
+func (d *desk) listenTriggers() error { return d.hear(TopicTriggers, d.inquired) }
+
+func (d *desk) hear(topic string, f func(Inquiry)) error {
+	stop, err := d.n.Bus.Listen(topic, func(q Inquiry) { d.work.Go(func() { f(q) }) })
+	if err != nil {
+		return err
+	}
+	d.stops = append(d.stops, stop)
+	return nil
+}
+
+func (d *desk) close() {
+	for _, stop := range d.stops {
+		stop()
+	}
+	d.end()
+	d.work.Wait()
+}
+
+// admit registers a trigger. The context ends when its run is cancelled; finish forgets it.
+func (d *desk) admit(ctx context.Context, key, id, job string) (context.Context, *ticket) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := &ticket{key: key, id: id, job: job, run: id, state: AnswerQueued, cancel: cancel}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tickets[t] = true
+	return ctx, t
+}
+
+func (d *desk) finish(t *ticket) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.tickets, t)
+	t.cancel(nil)
+}
+
+// began notes under which id a trigger's run goes.
+func (d *desk) began(t *ticket, run string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t.run, t.state = run, string(RunRunning)
+}
+
+// others reports whether the trigger of this id has another ticket.
+func (d *desk) others(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for t := range d.tickets {
+		if t.id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// inquired hears a trigger pass by.
+func (d *desk) inquired(q Inquiry) {
+	key := keyOf(q.Subject, q.MsgID, q.Payload)
+	if q.MsgID != "" {
+		// In this order: a trigger that arrives from the stream in between is expected, however far its run has come.
+		if a, ok := d.known(Token(q.MsgID)); ok && !d.expected(key) {
+			a.Duplicate = true
+			if job := lastToken(q.Subject); Token(a.Job) != job {
+				a = Answer{Error: fmt.Sprintf("%s is the id of a run of job %s; ask for this one under another Nats-Msg-Id", a.Run, a.Job)}
+			}
+			respond(q.Answer, a)
+			return
+		}
+	}
+	d.mu.Lock()
+	a, ok := d.ask(key, q.Answer)
+	d.mu.Unlock()
+	if ok {
+		respond(q.Answer, a)
+	}
+}
+
+// expected reports whether an answer is there for this trigger, or will be in a moment: then it is not known from before.
+func (d *desk) expected(key string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for t := range d.tickets {
+		if t.key == key && !t.answered {
+			return true
+		}
+	}
+	return d.owes(key)
+}
+
+// known finds a run of this id: here, or in the store.
+func (d *desk) known(id string) (Answer, bool) {
+	d.mu.Lock()
+	for t := range d.tickets {
+		if t.id == id {
+			defer d.mu.Unlock()
+			return Answer{Run: t.run, Job: t.job, State: t.state}, true
+		}
+	}
+	d.mu.Unlock()
+	cell, err := LoadCell[RunRecord](d.ctx, d.n.Stores.Runs, RunKey(id))
+	if err != nil {
+		return Answer{}, false
+	}
+	return Answer{Run: id, Job: cell.Value().Job, State: string(cell.Value().State)}, true
+}
+
+// reply answers whoever published a trigger that came from the stream. One that comes again has most likely been answered: nobody is awaited.
+func (d *desk) reply(key string, a Answer, again bool) {
+	d.mu.Lock()
+	for t := range d.tickets {
+		t.answered = t.answered || t.key == key
+	}
+	answers := d.answer(key, a, again)
+	d.mu.Unlock()
+	for i, answer := range answers {
+		a.Duplicate = i > 0
+		respond(answer, a)
+	}
+}
+
+// cancelled hears a cancellation. A run of another process is left to that.
+func (d *desk) cancelled(q Inquiry) {
+	id := lastToken(q.Subject)
+	cell, err := LoadCell[RunRecord](d.ctx, d.n.Stores.Runs, id)
+	ended := err == nil && cell.Value().State != RunRunning
+	if a, ok := d.cancel(id, ended); ok {
+		respond(q.Answer, a)
+		return
+	}
+	select {
+	case <-time.After(othersFirst):
+	case <-d.ctx.Done():
+		return
+	}
+	switch {
+	case errors.Is(err, ErrNoKey):
+		respond(q.Answer, Answer{Run: id, Error: "there is no run of this id; fanmill runs lists them"})
+	case ended:
+		respond(q.Answer, Answer{Run: id, Job: cell.Value().Job, State: string(cell.Value().State), Error: "the run is not running, it is " + string(cell.Value().State)})
+	}
+}
+
+// cancel stops the run of this id if it is here. One whose record says that it has ended is only about to leave, unless it still waits to
+// be resumed.
+func (d *desk) cancel(id string, ended bool) (a Answer, found bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for t := range d.tickets {
+		if t.id != id && t.run != id || ended && t.state == string(RunRunning) {
+			continue
+		}
+		t.cancel(fmt.Errorf("run %s was %w; a resume goes on with it", t.run, ErrCancelled))
+		t.state = AnswerCancelling
+		a, found = Answer{Run: t.run, Job: t.job, State: t.state}, true
+	}
+	return a, found
+}
+
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+
+func respond(answer func([]byte) error, a Answer) {
+	if answer == nil {
+		return
+	}
+	if payload, err := json.Marshal(a); err == nil {
+		_ = answer(payload) // whoever asked is gone, or asks again
+	}
+}

@@ -1,0 +1,38 @@
+package pipeline
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// fullBus stores nothing, and counts what it is given.
+type fullBus struct {
+	Bus
+	tries int
+}
+
+func (b *fullBus) Publisher() message.Publisher { return b }
+func (b *fullBus) Publish(string, ...*message.Message) error {
+	b.tries++
+	return Transient(errors.New("no answer"))
+}
+func (b *fullBus) Close() error { return nil }
+
+// While commands cannot be stored each try takes long, in the goroutine that renews the run's lease: the ends of connections bring no other one, and neither kind of
+// command waits for the other in one tick.
+func TestOneTryATick(t *testing.T) {
+	bus := &fullBus{}
+	s := &supervisor{run: &run{Node: &Node{Bus: bus, Log: slog.New(slog.DiscardHandler)}, m: &Manifest{JobID: "job", Run: "run"}}, uncalled: []string{"x"}, asked: true,
+		queue: &dispatcher{limit: 1, waiting: []string{"a", "b"}, host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}}
+	for tick := 1; tick < 4; tick++ {
+		if err := errors.Join(s.commandAgain(), s.ask(), s.ask()); err != nil {
+			t.Fatal(err)
+		}
+		if bus.tries != tick {
+			t.Errorf("%d tries in %d ticks", bus.tries, tick)
+		}
+	}
+}

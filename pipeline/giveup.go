@@ -1,0 +1,74 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// connChanged tells the destinations of a connection that its worker gave up, and lets the next one on its server have its turn.
+func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
+	if e.Key == "" || e.Deleted {
+		return nil
+	}
+	id := s.connection(e.Key)
+	if id == "" {
+		return nil
+	}
+	rec, err := readConn(e)
+	if err != nil {
+		return err
+	}
+	if rec.State == ConnGivenUp {
+		cell := &Cell[ConnRecord]{kv: s.Stores.Runs, key: e.Key}
+		if err := cell.adopt(e); err != nil {
+			return Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+		}
+		s.giveUp(ctx, id, cell, rec.Error)
+	}
+	if rec.State != ConnDone && rec.State != ConnGivenUp && rec.State != ConnFailed {
+		return nil
+	}
+	s.queue.ended(id)
+	if !s.asked || s.stopping {
+		return nil
+	}
+	return s.ask()
+}
+
+// giveUp publishes a connection's failed frame, under an attempt number of its own: that fences a worker that still publishes. The
+// row log may be full, so nobody waits for it here.
+func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) {
+	if s.given[connection] {
+		return
+	}
+	s.given[connection] = true
+	s.failing.Add(1)
+	go func() {
+		defer s.failing.Done()
+		err := s.publishFailure(ctx, connection, cell, reason)
+		if err != nil && !errors.Is(err, ErrConflict) { // conflict: somebody has begun to ask it again
+			s.fail(ctx, fmt.Errorf("give up connection %s: %w", connection, err))
+		}
+	}()
+}
+
+// publishFailure goes on from the record as it was seen: a successor that asks the connection again meanwhile changes it, and is
+// not disturbed.
+func (s *supervisor) publishFailure(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) error {
+	next := cell.Value()
+	next.Attempt, next.Owner, next.State, next.Error = next.Attempt+1, s.Owner.Token, ConnGivenUp, reason
+	if err := cell.Write(ctx, next); err != nil {
+		return err
+	}
+	why := Failure{Error: reason, Attempts: next.Attempts, Millis: next.Millis}
+	if err := s.log.Publish(ctx, &Frame{Kind: FrameFailed, Connection: connection, Attempt: next.Attempt, Body: jsonBody(why)}); err != nil {
+		return err
+	}
+	next.State = ConnFailed
+	if err := cell.Write(ctx, next); err != nil {
+		return err
+	}
+	s.event(s.stamp(Event{Kind: EventFailed, Connection: connection, Attempt: next.Attempts, Error: reason, Millis: next.Millis}))
+	return nil
+}

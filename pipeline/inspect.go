@@ -1,0 +1,104 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// RunInfo is a run as the store has it, for those who look.
+type RunInfo struct {
+	Run         string
+	Record      RunRecord
+	Manifest    *Manifest
+	Reports     []*Report             // by destination
+	Positions   []uint64              // by destination: the sequence that it has committed
+	Connections map[string]ConnRecord // by id; those that were asked
+	Log         *LogState             // nil if there is none any more
+}
+
+// Inspect reads a run.
+func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
+	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(run))
+	if err != nil {
+		return nil, err
+	}
+	m, err := LoadManifest(ctx, n.Stores.Runs, run)
+	if err != nil {
+		return nil, err
+	}
+	info := &RunInfo{Run: run, Record: cell.Value(), Manifest: m, Connections: map[string]ConnRecord{}}
+	for i := range m.Destinations {
+		d := &m.Destinations[i]
+		rec, err := n.Records.Load(ctx, run, d.ID)
+		if err != nil && !errors.Is(err, ErrNoKey) {
+			return nil, err
+		}
+		reasons, err := n.Records.Errors(ctx, run, d.ID)
+		if err != nil {
+			return nil, err
+		}
+		info.Reports = append(info.Reports, NewReport(m, d, rec, reasons))
+		info.Positions = append(info.Positions, rec.Seq)
+	}
+	keys, err := n.Stores.Runs.Keys(ctx, Token(run)+".conn.*")
+	if err != nil {
+		return nil, err
+	}
+	byKey := map[string]string{}
+	for _, c := range m.Connections {
+		byKey[ConnKey(run, c.ID)] = c.ID
+	}
+	for _, key := range keys {
+		if cell, err := LoadCell[ConnRecord](ctx, n.Stores.Runs, key); err == nil {
+			info.Connections[byKey[key]] = cell.Value()
+		}
+	}
+	if log, err := n.RowLogs.Open(ctx, run, info.Record.Generation); err == nil {
+		if state, err := log.State(ctx); err == nil {
+			info.Log = &state
+		}
+	}
+	return info, nil
+}
+
+// LastRun is the id of a job's newest run; ErrNoKey if it never ran.
+func (n *Node) LastRun(ctx context.Context, job string) (string, error) {
+	e, err := n.Stores.Runs.Get(ctx, JobRunKey(job))
+	return string(e.Value), err
+}
+
+// RunEntry is a run in a list.
+type RunEntry struct {
+	Run    string
+	Record RunRecord
+}
+
+// Runs lists runs, the newest first, of all jobs if job is "".
+func (n *Node) Runs(ctx context.Context, job string) ([]RunEntry, error) {
+	cells, err := n.runCells(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	var out []RunEntry
+	for _, cell := range cells {
+		if rec := cell.Value(); job == "" || rec.Job == job {
+			out = append(out, RunEntry{runOf(cell), rec})
+		}
+	}
+	slices.SortFunc(out, func(a, b RunEntry) int {
+		return cmp.Or(b.Record.Started.Compare(a.Record.Started), strings.Compare(b.Run, a.Run))
+	})
+	return out, nil
+}
+
+// Describe opens a connection of a job, learns what its queries return, shows the session to look, and closes it. took is how long the
+// database needed to answer, also where it fails; that a place on its server was waited for is not part of it.
+func (n *Node) Describe(ctx context.Context, def *Definition, connection string, params []Arg, hosts *Hosts, look func(Session)) (o *Opening, took time.Duration, err error) {
+	r := &run{Node: n, def: def, job: def.Job, m: &Manifest{Params: params}}
+	return r.probe(ctx, hosts, connection, look)
+}

@@ -1,0 +1,130 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// merge compares the job with the run's manifest and adds new connections at its end. What may not change is refused, all at
+// once. It returns the connections whose query changed.
+func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]bool, error) {
+	paths, err := r.def.Resolve(old.Run, old.Created)
+	if err != nil {
+		return nil, Permanent(err)
+	}
+	now, err := NewManifest(r.job, old.Run, old.Created, old.LogMaxBytes, nil, paths)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range t.Connections {
+		if _, err := r.job.Connection(id); err != nil {
+			return nil, Permanent(err)
+		}
+	}
+	given, err := r.given(old, t)
+	if err != nil {
+		return nil, err
+	}
+	params, err := r.def.Params(given, old.Created)
+	if err != nil {
+		return nil, Permanent(err)
+	}
+	var refused []string
+	refuse := func(format string, args ...any) { refused = append(refused, fmt.Sprintf(format, args...)) }
+	if now.TimeZone != old.TimeZone {
+		refuse("timeZone was %q, is %q", old.TimeZone, now.TimeZone)
+	}
+	if !slices.Equal(params, old.Params) {
+		refuse("params were %s, are %s", spell(old.Params), spell(params))
+	}
+	if now.OnDrift != old.OnDrift {
+		refuse("onDrift was %q, is %q", old.OnDrift, now.OnDrift)
+	}
+	for i := range old.Destinations {
+		was := &old.Destinations[i]
+		if is := now.Destination(was.ID); is == nil {
+			refuse("destination %s is gone", was.ID)
+		} else if !was.same(is) {
+			refuse("destination %s was %s %s (%s), is %s %s (%s), or its options changed", was.ID, was.Type, was.Path, was.Mode, is.Type, is.Path, is.Mode)
+		}
+	}
+	for i := range now.Destinations {
+		if old.Destination(now.Destinations[i].ID) == nil {
+			refuse("destination %s is new", now.Destinations[i].ID)
+		}
+	}
+	changed := map[int]bool{}
+	for i, was := range old.Connections {
+		k := now.Index(was.ID)
+		if k < 0 {
+			refuse("connection %s is gone", was.ID)
+			continue
+		}
+		is := now.Connections[k]
+		if was.Driver != is.Driver {
+			refuse("connection %s had the driver %q, has %q", was.ID, was.Driver, is.Driver)
+		}
+		if was.Name != is.Name {
+			refuse("connection %s was named %q, is %q", was.ID, was.Name, is.Name)
+		}
+		if slices.Equal(was.Queries, is.Queries) {
+			continue
+		}
+		sameShape := slices.EqualFunc(was.Queries, is.Queries, func(a, b ManifestQuery) bool { return a.Name == b.Name })
+		if !sameShape || slices.ContainsFunc(records, func(rec CommitRecord) bool { _, ok := rec.Settled[i]; return ok }) {
+			refuse("the query of connection %s changed, and its rows are delivered already", was.ID)
+			continue
+		}
+		changed[i] = true
+	}
+	if len(refused) > 0 {
+		return nil, Permanent(fmt.Errorf("run %s cannot be resumed, the job has changed since it began: %s. Undo that, or start over without --resume", old.Run, strings.Join(refused, "; ")))
+	}
+	merged := *old
+	merged.Connections = slices.Clone(old.Connections)
+	merged.Destinations = slices.Clone(old.Destinations)
+	for i := range changed {
+		merged.Connections[i] = now.Connections[now.Index(old.Connections[i].ID)]
+	}
+	for _, c := range now.Connections {
+		if old.Index(c.ID) < 0 && (!old.Selected && len(t.Connections) == 0 || slices.Contains(t.Connections, c.ID)) {
+			merged.Connections = append(merged.Connections, c)
+			for d := range merged.Destinations {
+				if files := now.Destination(merged.Destinations[d].ID).Files; files != nil {
+					merged.Destinations[d].Files = append(slices.Clip(merged.Destinations[d].Files), files[now.Index(c.ID)])
+				}
+			}
+		}
+	}
+	r.m = &merged
+	return changed, nil
+}
+
+// given are the params of the trigger that began the run, unless this one has its own: they are compared like anything else.
+func (r *run) given(old *Manifest, t Trigger) (map[string]any, error) {
+	if len(t.Params) > 0 || len(old.Given) == 0 {
+		return t.Params, nil
+	}
+	var given map[string]any
+	d := json.NewDecoder(bytes.NewReader(old.Given))
+	d.UseNumber()
+	if err := d.Decode(&given); err != nil {
+		return nil, Permanent(fmt.Errorf("read manifest of run %s: params: %w", old.Run, err))
+	}
+	return given, nil
+}
+
+// spell shows the values of parameters.
+func spell(params []Arg) string {
+	var b strings.Builder
+	for i, p := range params {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s=%s", p.Name, p.Text)
+	}
+	return "{" + b.String() + "}"
+}

@@ -1,0 +1,258 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// request is one trigger on its way through this process.
+type request struct {
+	*server
+	ctx  context.Context // ends also when the run is cancelled
+	msg  *message.Message
+	key  string
+	seq  uint64
+	late bool // it was delivered before
+	t    Trigger
+	def  *Definition
+	held *ticket
+	done bool   // answered
+	said string // what it waits for, as last logged
+}
+
+// handle carries one trigger out. Its error says what becomes of the message: nil, it is done with; permanent, it is dead; any other, it
+// comes again. ctx ends with the process.
+func (s *server) handle(ctx context.Context, msg *message.Message) error {
+	q := &request{server: s, msg: msg, key: keyOf(msg.Metadata.Get(MetaSubject), msg.Metadata.Get(MetaMsgID), msg.Payload)}
+	q.seq, _ = strconv.ParseUint(msg.Metadata.Get(MetaSequence), 10, 64)
+	delivered := msg.Metadata.Get(MetaDelivered)
+	q.late = delivered != "" && delivered != "1"
+	var err error
+	if q.t, q.def, err = s.read(msg); err != nil {
+		return q.refuse(err)
+	}
+	q.t.id, q.t.seq = runID(msg), q.seq
+	if q.t.id == jobKeys {
+		return q.refuse(fmt.Errorf("the Nats-Msg-Id, which becomes the id of the run, cannot be %q; choose another", q.t.id))
+	}
+	if len(q.t.id) > maxRunID {
+		return q.refuse(fmt.Errorf("the Nats-Msg-Id is too long for the id of a run: %d characters, at most %d", len(q.t.id), maxRunID))
+	}
+	if q.def.Job.OnOverlap == OverlapSkip && s.lanes.busy(q.def.Job.ID) {
+		begun, err := s.begun(ctx, q.def.Job.ID, q.t.id)
+		if err != nil {
+			return err
+		}
+		if !begun {
+			return q.skip()
+		}
+	}
+	q.ctx, q.held = s.desk.admit(ctx, q.key, q.t.id, q.def.Job.ID)
+	defer s.desk.finish(q.held)
+	defer s.carriedOut(ctx)
+	return q.ended(ctx, q.inTurn(ctx))
+}
+
+// maxRunID bounds the ids of runs, in bytes: they name streams and files.
+const maxRunID = 100
+
+// begun reports whether a trigger was delivered before and has a run, or is about to.
+func (s *server) begun(ctx context.Context, job, id string) (bool, error) {
+	if s.desk.others(id) {
+		return true, nil
+	}
+	last, _, err := s.lastRun(ctx, job)
+	if err != nil {
+		return false, err
+	}
+	own, err := s.runOfTrigger(ctx, job, id, last)
+	return own != nil, err
+}
+
+// errOverlap ends a trigger that finds its job running, where the job's onOverlap says skip.
+var errOverlap = errors.New("the job is running, and its onOverlap is skip")
+
+// inTurn waits for this trigger's turn and carries it out. A run that another process has is waited for; also one of this trigger's, which it
+// was given while this process stood still: until it has ended, the trigger may have to go on with it.
+func (q *request) inTurn(ctx context.Context) error {
+	job := q.def.Job.ID
+	turn, first := q.lanes.line(job, q.seq)
+	defer q.lanes.leave(job, turn)
+	if !first {
+		q.queued("")
+	}
+	if err := q.lanes.wait(q.ctx, turn); err != nil {
+		return err
+	}
+	for {
+		if err := q.elsewhere(q.ctx, job, q.waits); err != nil {
+			return err
+		}
+		err := q.once(ctx)
+		if !errors.Is(err, ErrHeld) && !errors.Is(err, ErrFenced) {
+			return err
+		}
+		q.queued(err.Error())
+		select { // whoever was faster is seen by then
+		case <-time.After(othersFirst):
+		case <-q.ctx.Done():
+			return context.Cause(q.ctx)
+		}
+	}
+}
+
+// waits is told that another process has the job's newest run.
+func (q *request) waits(last *Cell[RunRecord], lives bool) error {
+	own := runOf(last) == q.t.id || slices.Contains(last.Value().Triggers, q.t.id)
+	if lives && !own && q.def.Job.OnOverlap == OverlapSkip {
+		return errOverlap
+	}
+	q.queued(fmt.Sprintf("process %d on %s has run %s", last.Value().Owner.PID, last.Value().Owner.Host, runOf(last)))
+	return nil
+}
+
+// once carries the trigger out as soon as there is a place for its run.
+func (q *request) once(ctx context.Context) error {
+	if !q.slots.TryAcquire(1) {
+		q.queued("")
+		if err := q.slots.Acquire(q.ctx, 1); err != nil {
+			return context.Cause(q.ctx)
+		}
+	}
+	defer q.slots.Release(1)
+	finished, err := q.predecessor(ctx)
+	switch {
+	case err != nil:
+		return err
+	case q.ctx.Err() != nil:
+		return context.Cause(q.ctx)
+	case q.t.Resume && finished != nil && finished.State == RunComplete: // that was the run to be resumed
+		q.reply(Answer{Run: finished.Run, Job: q.def.Job.ID, State: string(finished.State)})
+		return nil
+	}
+	if !q.t.Resume {
+		q.reply(Answer{Run: q.t.id, Job: q.def.Job.ID, State: string(RunRunning)})
+	}
+	_, err = q.carry(q.ctx, q.def, q.t, func(run string) {
+		q.desk.began(q.held, run)
+		q.reply(Answer{Run: run, Job: q.def.Job.ID, State: string(RunRunning)})
+	})
+	return err
+}
+
+// predecessor finishes the job's last run if that was interrupted by the end of its process, and returns its outcome. Its own trigger comes
+// again, maybe later than this one, whose fresh run would abandon it. It has a ticket of its own: who cancels one of them means that one alone.
+func (q *request) predecessor(ctx context.Context) (*Outcome, error) {
+	last, _, err := q.lastRun(ctx, q.def.Job.ID)
+	if err != nil || last == nil {
+		return nil, err
+	}
+	rec, id := last.Value(), runOf(last)
+	gone := rec.State == RunRunning && (rec.Owner.Token == q.Owner.Token || !q.mayLive(rec.Owner)) || rec.State == RunInterrupted && rec.Stopped == ""
+	if !gone || rec.Trigger == 0 || rec.Trigger == q.seq {
+		return nil, nil
+	}
+	q.queued("run " + id + ", which was interrupted, is finished first")
+	t := Trigger{id: id, seq: rec.Trigger}
+	if q.t.Resume {
+		t.Resume, t.id = true, q.t.id // so that this trigger, coming again, finds what it has resumed
+	}
+	own, held := q.desk.admit(ctx, "", id, q.def.Job.ID)
+	defer q.desk.finish(held)
+	out, err := q.carry(own, q.def, t, func(run string) { q.desk.began(held, run) })
+	switch {
+	case err == nil, ctx.Err() != nil, errors.Is(err, ErrHeld), errors.Is(err, ErrFenced), errors.Is(err, errUnrecorded):
+		return out, err
+	case errors.Is(err, ErrMemory), errors.Is(err, ErrCancelled), own.Err() != nil, IsPermanent(err): // that is its end; this one's turn has come
+		q.Log.Error(fmt.Sprintf("run %s could not be finished: %v", id, err))
+		return nil, nil
+	}
+	return nil, err
+}
+
+// ended says what becomes of a trigger that was carried out with err. Only what is over, or recorded as stopped on purpose, is done with.
+func (q *request) ended(ctx context.Context, err error) error {
+	id := q.t.id
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return err // whoever serves next goes on
+	case errors.Is(err, errOverlap):
+		return q.skip()
+	case errors.Is(err, errUnrecorded):
+		q.Log.Error(fmt.Sprintf("run %s: %v; it goes on when the store answers", id, err))
+		return err
+	case errors.Is(err, ErrMemory), errors.Is(err, ErrCancelled), errors.Is(context.Cause(q.ctx), ErrCancelled):
+		q.Log.Error(fmt.Sprintf("run %s was stopped: %v", id, err))
+		if err := q.markStopped(ctx); err != nil {
+			q.Log.Warn(fmt.Sprintf("run %s was cancelled, and the next trigger of its job may go on with it: %v", id, err))
+		}
+		q.reply(Answer{Run: id, Job: q.def.Job.ID, Error: "the run was stopped: " + err.Error()})
+		return nil
+	case IsPermanent(err):
+		return q.refuse(err)
+	}
+	q.Log.Error(fmt.Sprintf("run %s: %v; trying again", id, err))
+	return err
+}
+
+// markStopped records that a run was cancelled before it went on here: no trigger goes on with it by itself.
+func (q *request) markStopped(ctx context.Context) error {
+	cell, err := LoadCell[RunRecord](ctx, q.Stores.Runs, RunKey(q.t.id))
+	if errors.Is(err, ErrNoKey) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	rec := cell.Value()
+	if rec.State != RunInterrupted || rec.Stopped != "" || rec.Owner.Token != q.Owner.Token {
+		return nil
+	}
+	rec.Stopped = StoppedCancelled
+	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil // somebody goes on with it
+}
+
+// queued tells that the trigger waits, and for what.
+func (q *request) queued(why string) {
+	if why != "" {
+		why = ": " + why
+	}
+	if line := fmt.Sprintf("run %s of job %s waits for its turn%s", q.t.id, q.def.Job.ID, why); line != q.said {
+		q.said = line
+		q.Log.Info(line)
+	}
+	q.reply(Answer{Run: q.t.id, Job: q.def.Job.ID, State: AnswerQueued})
+}
+
+// reply answers whoever published the trigger, once.
+func (q *request) reply(a Answer) {
+	if q.done {
+		return
+	}
+	q.done = true
+	a.Stream, a.Seq = "FANMILL_TRIGGERS", q.seq
+	q.desk.reply(q.key, a, q.late)
+}
+
+func (q *request) refuse(err error) error {
+	q.Log.Error("a trigger was refused, and is kept among the dead letters: "+err.Error(), "subject", q.msg.Metadata.Get(MetaSubject), "sequence", q.seq)
+	q.reply(Answer{Error: err.Error()})
+	return Permanent(err)
+}
+
+func (q *request) skip() error {
+	q.Log.Warn(fmt.Sprintf("a trigger of job %s is skipped: %v", q.def.Job.ID, errOverlap))
+	q.reply(Answer{Job: q.def.Job.ID, Skipped: true, Error: errOverlap.Error()})
+	return nil
+}

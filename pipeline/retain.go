@@ -1,0 +1,105 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// What stays of a job's runs: the newest ones, and all that ended a short while ago. A trigger that comes a second time within a day is
+// answered with the run that it began, which must still be known.
+const (
+	keepRuns    = 100
+	keepRunsFor = 48 * time.Hour
+)
+
+// runCells reads the records of all runs in one go.
+func (n *Node) runCells(ctx context.Context) (cells []*Cell[RunRecord], _ error) {
+	watching, stop := context.WithCancel(ctx)
+	entries, err := n.Stores.Runs.Watch(watching, "*")
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	defer func() {
+		stop()
+		for range entries { // the store closes it
+		}
+	}()
+	for e := range entries {
+		switch {
+		case e.Key == "": // what there is has come
+			return cells, nil
+		case e.Deleted:
+			continue
+		}
+		cell := &Cell[RunRecord]{kv: n.Stores.Runs, key: e.Key}
+		if err := cell.adopt(e); err != nil {
+			return nil, Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+		}
+		cells = append(cells, cell)
+	}
+	return nil, watchEnded(ctx, "runs")
+}
+
+// How many old runs are removed at a time, which takes some milliseconds each; and after how many triggers a process that serves looks for some.
+const (
+	forgetAtOnce = 50
+	forgetEvery  = 50
+)
+
+// forgetOld removes the oldest of the runs that need not be known any longer.
+func (n *Node) forgetOld(ctx context.Context, cells []*Cell[RunRecord]) {
+	old := outdated(cells, time.Now())
+	for _, cell := range old[max(0, len(old)-forgetAtOnce):] {
+		if err := n.forget(ctx, cell); err != nil && ctx.Err() == nil {
+			n.Log.Warn(fmt.Sprintf("old run %s of job %s could not be removed; the next start tries again", runOf(cell), cell.Value().Job), "error", err)
+		}
+	}
+}
+
+// outdated are the runs that need not be known any longer, the oldest last: no process has them, and what they left behind is removed.
+func outdated(cells []*Cell[RunRecord], now time.Time) (old []*Cell[RunRecord]) {
+	newestFirst := func(a, b *Cell[RunRecord]) int { return b.Value().Started.Compare(a.Value().Started) }
+	ofJob := map[string][]*Cell[RunRecord]{}
+	for _, cell := range cells {
+		job := cell.Value().Job
+		ofJob[job] = append(ofJob[job], cell)
+	}
+	for _, runs := range ofJob {
+		slices.SortFunc(runs, newestFirst)
+		for _, cell := range runs[min(keepRuns, len(runs)):] {
+			if rec := cell.Value(); !rec.Busy() && rec.Cleaned && now.Sub(rec.Ended) > keepRunsFor {
+				old = append(old, cell)
+			}
+		}
+	}
+	slices.SortFunc(old, newestFirst)
+	return old
+}
+
+// forget removes everything that is known of a run, unless it is its job's newest, which may be resumed. An unfinished one is first marked as given up:
+// its trigger, should that come again now, goes on with it or finds this. The record goes last: as long as that is there, the next start does the rest.
+func (n *Node) forget(ctx context.Context, cell *Cell[RunRecord]) error {
+	id, rec := runOf(cell), cell.Value()
+	if last, _, err := n.lastRun(ctx, rec.Job); err != nil || last == nil || runOf(last) == id {
+		return err
+	}
+	if rec.State.Resumable() {
+		rec.State = RunAbandoned
+		if err := cell.Write(ctx, rec); errors.Is(err, ErrConflict) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := n.Records.Remove(ctx, id); err != nil {
+		return err
+	}
+	if err := n.Stores.Runs.RemoveAll(ctx, id+".>"); err != nil {
+		return err
+	}
+	return n.Stores.Runs.Delete(ctx, id)
+}

@@ -1,0 +1,128 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"golang.org/x/sync/semaphore"
+)
+
+// Service is a process that takes triggers.
+type Service struct {
+	// Find finds the job that a trigger names, or reads the one that it brings along. An error is final, and answered.
+	Find func(job string, inline json.RawMessage) (*Definition, error)
+	// MaxRuns is how many runs, of different jobs, go on at a time.
+	MaxRuns int
+	// Ready is called once triggers are heard.
+	Ready func()
+}
+
+// serveDurable is the consumer of triggers that all serving processes share; inLine is how many triggers one of them holds at a time,
+// running or waiting for their turn.
+const (
+	serveDurable = "serve"
+	inLine       = 1000
+)
+
+// Serve takes triggers and carries their runs out until ctx ends; then it takes no more, stops the runs as Ctrl-C does, and gives their
+// triggers back: whoever serves next goes on with them. A trigger is acknowledged only when its run has ended, so one that this process
+// dies over is delivered again and finds its run.
+func (n *Node) Serve(ctx context.Context, service Service) error {
+	if err := n.sweep(ctx); err != nil {
+		return err
+	}
+	s := &server{Node: n, Service: service, desk: newDesk(n), lanes: newLanes(), slots: semaphore.NewWeighted(int64(max(1, service.MaxRuns)))}
+	defer s.desk.close()
+	if err := errors.Join(s.desk.listen(), s.desk.listenTriggers()); err != nil {
+		return err
+	}
+	if s.Ready != nil {
+		s.Ready()
+	}
+	dead, err := middleware.PoisonQueueWithFilter(n.Bus.Publisher(), TopicDeadTriggers, IsPermanent)
+	if err != nil {
+		return fmt.Errorf("make dead-letter queue: %w", err)
+	}
+	return n.serve(ctx, func(r *message.Router, _ func()) {
+		r.AddConsumerHandler("trigger", TopicTriggers, n.Bus.Subscriber(serveDurable, inLine), func(msg *message.Message) error {
+			return s.handle(ctx, msg)
+		}).AddMiddleware(dead)
+	})
+}
+
+type server struct {
+	*Node
+	Service
+	desk    *desk
+	lanes   *lanes
+	slots   *semaphore.Weighted
+	carried atomic.Int64 // triggers
+}
+
+// carriedOut counts a trigger; now and then it removes what has become old since this process began.
+func (s *server) carriedOut(ctx context.Context) {
+	if s.carried.Add(1)%forgetEvery != 0 || ctx.Err() != nil {
+		return
+	}
+	cells, err := s.runCells(ctx)
+	if err != nil {
+		s.Log.Warn("old runs could not be looked for; that is tried again", "error", err)
+		return
+	}
+	s.forgetOld(ctx, cells)
+}
+
+// read understands a trigger.
+func (s *server) read(msg *message.Message) (Trigger, *Definition, error) {
+	subject := msg.Metadata.Get(MetaSubject)
+	t, err := readTrigger(msg.Payload)
+	if err != nil {
+		return t, nil, err
+	}
+	def, err := s.Find(subject[strings.LastIndexByte(subject, '.')+1:], t.Job)
+	if err != nil {
+		return t, nil, err
+	}
+	for _, id := range t.Connections {
+		if _, err := def.Job.Connection(id); err != nil {
+			return t, nil, err
+		}
+	}
+	_, err = def.Params(t.Params, time.Now())
+	return t, def, err
+}
+
+// readTrigger reads a trigger's payload; nothing at all asks for a fresh run of everything.
+func readTrigger(payload []byte) (t Trigger, err error) {
+	if len(bytes.TrimSpace(payload)) == 0 {
+		return t, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(payload))
+	d.UseNumber()
+	d.DisallowUnknownFields()
+	if err = d.Decode(&t); err == nil {
+		if _, more := d.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is something after the object")
+		}
+	}
+	var other *json.UnmarshalTypeError
+	if errors.As(err, &other) {
+		if err = fmt.Errorf("there is a JSON %s in place of the object", other.Value); other.Field != "" {
+			err = fmt.Errorf("%q is not what is expected, it is a JSON %s", other.Field, other.Value)
+		}
+	}
+	if err != nil {
+		return t, Permanent(fmt.Errorf(`the trigger cannot be read: %s; send {} or an object with "resume" (true or false), "connections" (a list of ids), "params" (an object), "job" (a job file)`,
+			strings.TrimPrefix(err.Error(), "json: ")))
+	}
+	return t, nil
+}

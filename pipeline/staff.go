@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// staff runs workers until ctx ends; the channel closes when all have left. Without its workers the run would wait for ever.
+func (s *supervisor) staff(ctx context.Context, add func(*message.Router)) <-chan struct{} {
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if err := s.serve(ctx, func(router *message.Router, _ func()) { add(router) }); err != nil {
+			s.fail(ctx, err)
+		}
+	}()
+	return left
+}
+
+func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error {
+		var c SinkCommand
+		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Destination(c.Destination) == nil {
+			s.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
+			return nil
+		}
+		return s.delivering.carryOut(c.Destination, func() error {
+			err := s.worker.entitled(ctx, s.m.Run) // a worker that froze before it claimed must not claim from its successor
+			if err != nil && !errors.Is(err, ErrFenced) && ctx.Err() == nil {
+				s.Log.Warn("a destination could not look whether its run has another owner; its command will be delivered again", "destination", c.Destination, "error", err)
+				return err
+			}
+			if err == nil {
+				err = d.Deliver(ctx, s.m, s.m.Destination(c.Destination), s.fixed.Generation)
+			}
+			if errors.Is(err, ErrHeld) { // by one that wakes up, it may be, and is about to learn that the run is no longer its own
+				s.Log.Warn("a destination is held by another process; its command will be delivered again", "destination", c.Destination, "error", err)
+				return err
+			}
+			if err != nil {
+				s.fail(ctx, err)
+			}
+			return nil
+		}, func() { s.again(ctx, TopicSink, c) })
+	}
+}
+
+func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error {
+		var c QueryCommand
+		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Index(c.Connection) < 0 {
+			s.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
+			return nil
+		}
+		return s.asking.carryOut(c.Connection, func() error {
+			s.remember()
+			if err := s.Memory.Wait(ctx); err != nil {
+				return err // the command stays for a resume to drop
+			}
+			err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
+			if errors.Is(err, ErrFenced) {
+				s.fail(ctx, err)
+				return err // the command is the successor's
+			}
+			// A conflict, too: whoever changed the record may be gone again. The next delivery finds out what is to be done.
+			if err != nil && ctx.Err() == nil {
+				s.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
+				return err
+			}
+			return nil
+		}, func() { s.again(ctx, TopicQuery, c) })
+	}
+}
+
+// again publishes a command anew, as soon as the store takes it: what keeps it from that may be what made the command fail.
+func (s *supervisor) again(ctx context.Context, of func(run string) string, command any) {
+	for ctx.Err() == nil {
+		err := s.command(s.topic(of), command)
+		switch {
+		case err == nil:
+			return
+		case IsPermanent(err):
+			s.fail(ctx, err)
+			return
+		}
+		s.Log.Warn("a command could not be stored; trying again", "error", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// inHand are the commands that are being carried out, by the id of what they are for.
+type inHand struct {
+	mu    sync.Mutex
+	twice map[string]bool // it was delivered again meanwhile
+}
+
+// carryOut calls f unless that goes on already. A command is delivered twice after a freeze, or a loss of the connection. The second delivery is acknowledged at once, so
+// that it takes nobody's place, and with it the command: should f then fail, again has to bring it back.
+func (h *inHand) carryOut(id string, f func() error, again func()) error {
+	h.mu.Lock()
+	if _, busy := h.twice[id]; busy {
+		h.twice[id] = true
+		h.mu.Unlock()
+		return nil
+	}
+	if h.twice == nil {
+		h.twice = map[string]bool{}
+	}
+	h.twice[id] = false
+	h.mu.Unlock()
+	err := f()
+	h.mu.Lock()
+	twice := h.twice[id]
+	delete(h.twice, id)
+	h.mu.Unlock()
+	if err != nil && twice {
+		again()
+	}
+	return err
+}
+
+// fail ends the run in this process.
+func (s *supervisor) fail(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case s.fatal <- err:
+	default:
+	}
+}
+
+// remember logs the resident memory before the 1st, 11th, 21st ... connection, and acts on it.
+func (s *supervisor) remember() {
+	if s.Memory == nil || (s.starts.Add(1)-1)%10 != 0 {
+		return
+	}
+	if resident := s.Memory.look(); resident > 0 {
+		s.Log.Info(MemoryLine(resident, s.Memory.Threshold))
+	}
+}

@@ -1,0 +1,105 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// sweep tidies up after processes that are provably gone: their runs become interrupted and their commands are dropped, so that no
+// worker begins what nobody coordinates. What a finished run left behind is removed.
+func (n *Node) sweep(ctx context.Context) error {
+	cells, err := n.runCells(ctx)
+	if err != nil {
+		return fmt.Errorf("look for old runs: %w", err)
+	}
+	for _, cell := range cells {
+		if err := n.sweepRun(ctx, cell); err != nil { // somebody else's rubbish is no reason not to work
+			n.Log.Warn(fmt.Sprintf("run %s of job %s could not be tidied up; the next start tries again", runOf(cell), cell.Value().Job), "error", err)
+		}
+	}
+	n.forgetOld(ctx, cells)
+	return nil
+}
+
+// keepUnfinished is how long the row log of an unfinished run waits for its resume.
+const keepUnfinished = 7 * 24 * time.Hour
+
+func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
+	rec := cell.Value()
+	switch {
+	case rec.State == RunRunning:
+		if alive, known := n.Alive(rec.Owner); alive || !known {
+			return nil
+		}
+		rec.State, rec.Ended = RunInterrupted, time.Now().UTC()
+		if err := cell.Write(ctx, rec); err != nil {
+			if errors.Is(err, ErrConflict) {
+				return nil // somebody else swept it, or resumes it
+			}
+			return err
+		}
+		return errors.Join(n.dropCommands(ctx, runOf(cell), rec.Resumes), n.Bus.Drop(ctx, TopicOwnTrigger(rec.Job, rec.Owner.Token)))
+	case rec.State.Resumable() && !rec.Cleaned:
+		if rec.Taken && n.mayLive(rec.Owner) {
+			return nil // somebody is about to go on with it
+		}
+		return n.sweepLog(ctx, cell)
+	case (rec.State == RunComplete || rec.State == RunAbandoned) && !rec.Cleaned:
+		m, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
+		if err != nil {
+			return err
+		}
+		return n.clean(ctx, cell, m)
+	}
+	return nil
+}
+
+// sweepLog deletes the row log of an unfinished run if no resume would read it, or if it has waited long enough for one. Meanwhile the run is
+// taken: a resume waits, and finds no log, not one that is about to go.
+func (n *Node) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
+	rec := cell.Value()
+	old := time.Since(rec.Ended) > keepUnfinished
+	if !old {
+		if rec.State == RunInterrupted {
+			return nil
+		}
+		m, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
+		if err != nil {
+			return err
+		}
+		for _, d := range m.Destinations {
+			c, err := n.Records.Load(ctx, m.Run, d.ID)
+			if err != nil {
+				return err
+			}
+			if c.State != RecordFinished {
+				return nil
+			}
+		}
+	} else {
+		n.Log.Warn(fmt.Sprintf("run %s of job %s ended unfinished more than 7 days ago: its row log is deleted; a resume asks its unfinished connections again", runOf(cell), rec.Job))
+	}
+	rec.Owner, rec.Taken = n.Owner, true
+	if err := cell.Write(ctx, rec); errors.Is(err, ErrConflict) {
+		return nil // somebody else has it
+	} else if err != nil {
+		return err
+	}
+	defer n.letGo(ctx, cell)
+	if err := n.RowLogs.Delete(ctx, runOf(cell), rec.Generation); err != nil {
+		return err
+	}
+	return n.markCleaned(ctx, cell)
+}
+
+// markCleaned notes that nothing is left to be removed.
+func (n *Node) markCleaned(ctx context.Context, cell *Cell[RunRecord]) error {
+	rec := cell.Value()
+	rec.Cleaned, rec.Taken = true, false
+	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil
+}

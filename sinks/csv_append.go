@@ -1,0 +1,220 @@
+package sinks
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"fanmill/pipeline"
+)
+
+const (
+	// maxHeaderBytes is how far into a file its first line is looked for.
+	maxHeaderBytes = 1 << 20
+	byteOrderMark  = "\xef\xbb\xbf"
+)
+
+// inspect looks whether rows can follow what is in the file: the same columns in the same order, written the same way as far
+// as that can be seen. All differences are named at once. Where the run has no schema the file's header is the header.
+func (s *csvSink) inspect(r io.ReaderAt, size int64) error {
+	head := make([]byte, min(size, maxHeaderBytes))
+	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return pipeline.Transient(fmt.Errorf("read %s: %w", s.artifact.Path(), err))
+	}
+	last, err := s.inspectAll(r, size)
+	if err != nil {
+		return err
+	}
+	s.unended = last != '\n'
+
+	var problems []string
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	body, marked := bytes.CutPrefix(head, []byte(byteOrderMark))
+	switch {
+	case bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return s.refuse("it is UTF-16, and this destination writes UTF-8")
+	case marked && !s.options.bom:
+		problem(`it begins with a byte order mark ("bom": true)`)
+	case !marked && s.options.bom:
+		problem(`it does not begin with a byte order mark ("bom": false)`)
+	}
+	fields, end, ok := firstRecord(body, s.options.delimiter)
+	if !ok && size > maxHeaderBytes {
+		return s.refuse("its first line is longer than %d bytes", maxHeaderBytes)
+	}
+	for name, text := range csvLineEnds {
+		if end == text && s.options.lineEnd != text {
+			problem(`its lines end with %s ("lineEnd": "%s")`, strings.ToUpper(name), name)
+		}
+	}
+	other, separated := s.otherDelimiter(body, fields)
+	if other != "" {
+		problem(`its fields are separated by %q ("delimiter": %q)`, other, other)
+		fields = separated
+	}
+	switch {
+	case s.options.headers:
+		if differs := s.compareHeader(fields); differs != "" {
+			problem("%s", differs)
+		}
+	case other != "": // the right number of fields was a sign of it
+	case s.header.names != nil && len(fields) != len(s.header.line()):
+		problem("its lines have %d fields, and those of this run %d", len(fields), len(s.header.line()))
+	default:
+		s.header.width = len(fields)
+	}
+	if len(problems) > 0 {
+		return s.refuse("%s", strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// refuse says why nothing can be appended, and what to do.
+func (s *csvSink) refuse(format string, args ...any) error {
+	return pipeline.Permanent(fmt.Errorf("rows cannot be appended to %s: %s; let the destination write the same way, or give it another filePath or \"mode\": \"replace\"",
+		s.artifact.Path(), fmt.Sprintf(format, args...)))
+}
+
+// inspectAll reads all of the file: rows that follow an open quote would be read as one long field.
+func (s *csvSink) inspectAll(r io.ReaderAt, size int64) (last byte, err error) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	quotes := 0
+	for at := int64(0); at < size; {
+		n, err := r.ReadAt((*buf)[:min(int64(len(*buf)), size-at)], at)
+		if n == 0 {
+			return 0, pipeline.Transient(fmt.Errorf("read %s: %w", s.artifact.Path(), cmp.Or(err, io.ErrUnexpectedEOF)))
+		}
+		quotes += bytes.Count((*buf)[:n], []byte{'"'})
+		last = (*buf)[n-1]
+		at += int64(n)
+	}
+	if quotes%2 != 0 {
+		return 0, s.refuse("it has a quote without its counterpart, so that it may be damaged; put that right first")
+	}
+	return last, nil
+}
+
+// firstRecord reads the fields of the first line and what ends it, "" at the end of the file. It is not ok where the text ends within it.
+func firstRecord(text []byte, delimiter string) (fields []string, end string, ok bool) {
+	for {
+		field, rest := []byte(nil), text
+		if bytes.HasPrefix(text, []byte{'"'}) {
+			rest = text[1:]
+			for {
+				i := bytes.IndexByte(rest, '"')
+				if i < 0 {
+					return append(fields, string(text)), "", false
+				}
+				field, rest = append(field, rest[:i]...), rest[i+1:]
+				if !bytes.HasPrefix(rest, []byte{'"'}) {
+					break
+				}
+				field, rest = append(field, '"'), rest[1:]
+			}
+		}
+		stop := len(rest)
+		for _, mark := range []string{delimiter, "\r\n", "\n"} {
+			if i := bytes.Index(rest[:stop], []byte(mark)); i >= 0 {
+				stop = i
+			}
+		}
+		fields = append(fields, string(append(field, rest[:stop]...)))
+		switch rest = rest[stop:]; {
+		case len(rest) == 0:
+			return fields, "", false
+		case bytes.HasPrefix(rest, []byte(delimiter)):
+			text = rest[len(delimiter):]
+		case rest[0] == '\r':
+			return fields, "\r\n", true
+		default:
+			return fields, "\n", true
+		}
+	}
+}
+
+// otherDelimiter finds out whether the first line makes sense with another delimiter only, and its fields with that; "" if not.
+func (s *csvSink) otherDelimiter(body []byte, fields []string) (delimiter string, separated []string) {
+	want := s.header.names
+	if s.options.headers && want != nil && slices.Equal(fields, s.fileNames(s.header.line())) {
+		return "", nil
+	}
+	for _, d := range []string{",", ";", "\t", "|"} {
+		if d == s.options.delimiter {
+			continue
+		}
+		other, _, _ := firstRecord(body, d)
+		switch {
+		case len(other) < 2:
+		case want != nil && s.options.headers && slices.Equal(other, s.fileNames(s.header.line())):
+			return d, other
+		case len(fields) == 1 && (want == nil || len(other) == len(s.header.line()) || s.options.headers && s.knowsAny(other)):
+			return d, other
+		}
+	}
+	return "", nil
+}
+
+// knowsAny reports whether one of the names is a column's of this run.
+func (s *csvSink) knowsAny(names []string) bool {
+	mine := s.fileNames(s.header.line())
+	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(mine, name) })
+}
+
+// fileNames are a header's names as the file has them.
+func (s *csvSink) fileNames(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = s.format.guardName(name)
+	}
+	return out
+}
+
+// compareHeader says how the file's header differs from the run's; "" if it does not. Without a schema it takes the file's.
+func (s *csvSink) compareHeader(fields []string) string {
+	if s.header.names == nil {
+		names := make([]string, len(fields))
+		for i, field := range fields {
+			names[i] = s.format.bareName(field)
+		}
+		if column := s.options.connection; column != "" {
+			if names[0] != column {
+				return fmt.Sprintf("its first column is %q, not %q, the connection's name (\"connectionColumn\")", names[0], column)
+			}
+			names = names[1:]
+		}
+		s.header.names = names
+		return ""
+	}
+	want := s.fileNames(s.header.line())
+	if slices.Equal(want, fields) {
+		return ""
+	}
+	if setOf(want) == setOf(fields) {
+		return fmt.Sprintf("its columns stand in another order, %s, than this run's, %s (\"columns\": {\"...\": {\"order\": 1}})", strings.Join(fields, ", "), strings.Join(want, ", "))
+	}
+	var only []string
+	for _, c := range []struct {
+		label string
+		of    []string
+		but   []string
+	}{{"only the file has ", fields, want}, {"only this run has ", want, fields}} {
+		var names []string
+		for _, name := range c.of {
+			if !slices.Contains(c.but, name) {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 0 {
+			only = append(only, c.label+strings.Join(names, ", "))
+		}
+	}
+	if len(only) == 0 { // the same names, one of them more often
+		only = []string{fmt.Sprintf("it has %d, this run %d", len(fields), len(want))}
+	}
+	return "its columns differ: " + strings.Join(only, "; ")
+}

@@ -1,0 +1,434 @@
+package sinks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
+	"fanmill/sinks/xlsx"
+)
+
+const (
+	// Control totals stand side by side; beyond so many columns nobody reads them.
+	maxSummaryTotals = 200
+	// Every commit writes the Summary anew. One of more cells than this takes so long that it waits for the end of the run.
+	maxProgressCells = 50_000
+	// Names of missing connections in the Summary's head; the table has them all.
+	maxSummaryMissing = 8
+)
+
+// summary is the content of the Summary sheet: a line for every connection and query of the run.
+type summary struct {
+	sink    *excelSink
+	running bool // the run has not ended
+	lines   []summaryLine
+	columns []summaryColumn
+	dropped bool // there are columns of numbers past maxSummaryTotals
+	present int  // connections
+	missing []string
+	queries bool // connections have several
+}
+
+// summaryLine is a query of a connection; what concerns the connection as a whole stands in its first one.
+type summaryLine struct {
+	pipeline.ReportConnection
+	first  bool
+	query  string
+	sheet  string // "" until there is one
+	rows   int64
+	known  *excelKnown // nil while there is no sheet
+	places []int       // of its totals among the columns; -1 for one that has none
+}
+
+// summaryColumn is a column of control totals.
+type summaryColumn struct {
+	name   string
+	approx bool
+}
+
+// bandLines is how many lines of the Summary are rendered together. A commit changes few lines, and renders only what stands with those.
+const bandLines = 32
+
+// summaryBand is rendered lines, and what they were rendered from.
+type summaryBand struct {
+	first   int
+	queries bool
+	lines   []summaryLine
+	band    *xlsx.Band
+}
+
+// progress is the Summary beside the sheets of parts that are about to be committed; nil if it waits for the end.
+func (s *excelSink) progress(parts []pipeline.Part) *xlsx.Page {
+	if !s.options.summary {
+		return nil
+	}
+	r := pipeline.Report{State: pipeline.RecordOpen, Connections: make([]pipeline.ReportConnection, len(s.manifest.Connections))}
+	for i, c := range s.manifest.Connections {
+		r.Connections[i] = pipeline.ReportConnection{ID: c.ID, Name: c.Name, State: pipeline.ReportPending}
+		if s.report != nil && i < len(s.report.Connections) && s.report.Connections[i].ID == c.ID {
+			r.Connections[i] = s.report.Connections[i]
+		}
+	}
+	for at := range s.known.at { // also where no report was seen since the claim
+		r.Connections[at.connection].State = pipeline.ReportSettled
+	}
+	for _, p := range parts {
+		part := p.(*excelPart)
+		line := &r.Connections[part.id.Connection]
+		line.State, line.Error, line.Losses, line.Notes = pipeline.ReportSettled, "", part.Losses(), part.Notes()
+		for q := range part.queries {
+			if part.queries[q].file != nil {
+				s.known.add(excelPlace{part.id.Connection, q}, s.sheetName(part.id.Connection, q, 0), part.queries[q].facts())
+			}
+		}
+	}
+	m := s.summarize(&r)
+	if len(m.lines)*(len(m.columns)+8) > maxProgressCells {
+		return nil
+	}
+	return m.page()
+}
+
+// final is the Summary of the finished workbook; nil if there is none.
+func (s *excelSink) final(r *pipeline.Report) *xlsx.Page {
+	if !s.options.summary {
+		return nil
+	}
+	return s.summarize(r).page()
+}
+
+// summarize gathers what the report and the book know.
+func (s *excelSink) summarize(r *pipeline.Report) *summary {
+	m := &summary{sink: s, running: r.State == pipeline.RecordOpen}
+	places := summaryPlaces{columns: map[excelShapeColumn]int{}, shapes: map[*excelShape][]int{}}
+	for i := range r.Connections {
+		c := &r.Connections[i]
+		if c.State == pipeline.ReportSettled {
+			m.present++
+		} else {
+			m.missing = append(m.missing, c.Name)
+		}
+		first := true
+		for q, query := range s.manifest.Connections[i].Queries {
+			if !s.takes(q) {
+				continue
+			}
+			line := summaryLine{ReportConnection: *c, first: first, query: query.Name}
+			if m.queries = m.queries || !first; line.query == "" {
+				line.query = fmt.Sprint(q + 1)
+			}
+			if k := s.known.at[excelPlace{i, q}]; k != nil && c.State == pipeline.ReportSettled {
+				line.sheet, line.rows, line.known = k.sheet, k.facts.Rows, k
+				m.dropped = m.dropped || k.facts.More > 0
+				m.placeTotals(&line, &places)
+			}
+			m.lines = append(m.lines, line)
+			first = false
+		}
+	}
+	return m
+}
+
+// summaryPlaces are where columns of totals stand.
+type summaryPlaces struct {
+	columns map[excelShapeColumn]int
+	shapes  map[*excelShape][]int
+}
+
+// placeTotals finds the columns of a line's totals.
+func (m *summary) placeTotals(line *summaryLine, places *summaryPlaces) {
+	k := line.known
+	at, ok := places.shapes[k.shape]
+	if !ok {
+		at = make([]int, len(k.shape.columns))
+		for i, key := range k.shape.columns {
+			if at[i], ok = places.columns[key]; ok {
+				continue
+			}
+			if at[i] = len(m.columns); at[i] == maxSummaryTotals {
+				at[i] = -1
+				continue
+			}
+			places.columns[key] = at[i]
+			m.columns = append(m.columns, summaryColumn{name: k.facts.Totals[i].Name})
+		}
+		places.shapes[k.shape] = at
+	}
+	line.places = at
+	for i, place := range at {
+		if place < 0 {
+			m.dropped = true
+		} else if k.facts.Totals[i].Total.Approximate() {
+			m.columns[place].approx = true
+		}
+	}
+}
+
+// totalsOf are a line's totals by column, nil where it has none.
+func (m *summary) totalsOf(l *summaryLine) []*excelTotal {
+	out := make([]*excelTotal, len(m.columns))
+	for i, place := range l.places {
+		if place >= 0 {
+			out[place] = &l.known.facts.Totals[i]
+		}
+	}
+	return out
+}
+
+// same reports whether two lines look the same.
+func (l *summaryLine) same(o *summaryLine) bool {
+	return l.first == o.first && l.query == o.query && l.known == o.known && slices.Equal(l.places, o.places) && l.Name == o.Name &&
+		l.State == o.State && l.Attempts == o.Attempts && l.Millis == o.Millis && l.Error == o.Error &&
+		slices.Equal(l.Losses, o.Losses) && slices.Equal(l.Notes, o.Notes)
+}
+
+// page lays the summary out.
+func (m *summary) page() *xlsx.Page {
+	p := xlsx.NewPage(m.sink.names.Summary)
+	if len(m.missing) > 0 {
+		p.Front()
+	}
+	m.head(p)
+	top := p.Row()
+	width := m.header(p)
+	last := top + len(m.lines)
+	m.table(p, top+1)
+	m.totals(p)
+	p.Freeze(1, top)
+	if last > top {
+		p.Table(top, last, width)
+	}
+	return p
+}
+
+// table writes the lines, from row first on. What the last Summary has of them is taken from there.
+func (m *summary) table(p *xlsx.Page, first int) {
+	bands := m.sink.bands
+	m.sink.bands = nil
+	for lines := range slices.Chunk(m.lines, bandLines) {
+		b := summaryBand{first: first, queries: m.queries, lines: lines}
+		if at := len(m.sink.bands); at < len(bands) && bands[at].same(&b) {
+			b.band = bands[at].band
+		} else {
+			b.band = xlsx.NewBand(first, func(p *xlsx.Page) {
+				for i := range lines {
+					p.Row()
+					m.line(p, &lines[i])
+				}
+			})
+		}
+		p.Band(b.band)
+		m.sink.bands = append(m.sink.bands, b)
+		first += len(lines)
+	}
+}
+
+// same reports whether two bands look the same.
+func (b *summaryBand) same(o *summaryBand) bool {
+	return b.first == o.first && b.queries == o.queries && slices.EqualFunc(b.lines, o.lines, func(x, y summaryLine) bool { return x.same(&y) })
+}
+
+// head says whose summary it is, and what is missing.
+func (m *summary) head(p *xlsx.Page) {
+	man := m.sink.manifest
+	title := man.JobName
+	if title == "" {
+		title = man.JobID
+	}
+	p.Row()
+	p.Caption(xlsx.LookTitle, title)
+	p.Row()
+	p.Caption(xlsx.LookNote, fmt.Sprintf("run %s, begun %s (%s)", man.Run, man.Created.In(m.sink.location).Format("2006-01-02 15:04"), m.sink.location))
+	p.Row()
+	all := m.present + len(m.missing)
+	switch {
+	case len(m.missing) == 0:
+		p.Caption(xlsx.LookNote, fmt.Sprintf("complete: all %d connections are here", all))
+	case m.running:
+		p.Caption(xlsx.LookAlert, fmt.Sprintf("unfinished: %d of %d connections are here so far", m.present, all))
+	default:
+		names := m.missing
+		more := ""
+		if len(names) > maxSummaryMissing {
+			names, more = names[:maxSummaryMissing], fmt.Sprintf(" and %d more", len(m.missing)-maxSummaryMissing)
+		}
+		p.Caption(xlsx.LookAlert, fmt.Sprintf("incomplete: %d of %d connections are missing: %s%s", len(m.missing), all, strings.Join(names, ", "), more))
+	}
+	p.Row()
+	if m.dropped {
+		p.Caption(xlsx.LookNote, fmt.Sprintf("only the first %d columns of numbers have their totals here", maxSummaryTotals))
+	}
+}
+
+// header names the columns and returns how many there are.
+func (m *summary) header(p *xlsx.Page) (columns int) {
+	add := func(look xlsx.Look, name string) { p.Text(look, name); columns++ }
+	add(xlsx.LookHeader, "Connection")
+	if m.queries {
+		add(xlsx.LookHeader, "Query")
+	}
+	add(xlsx.LookHeader, "State")
+	for _, name := range []string{"Rows", "Attempts", "Duration"} {
+		add(xlsx.LookHeaderRight, name)
+	}
+	add(xlsx.LookHeaderIndent, "Error")
+	add(xlsx.LookHeaderIndent, "Losses and notes")
+	for _, c := range m.columns {
+		if c.approx {
+			c.name += " (approx.)"
+		}
+		add(xlsx.LookHeaderRight, c.name)
+	}
+	return columns
+}
+
+// summaryStates are the words and looks of states.
+var summaryStates = map[string]struct {
+	word string
+	look xlsx.Look
+}{
+	pipeline.ReportSettled:  {"delivered", xlsx.LookGood},
+	pipeline.ReportFailed:   {"failed", xlsx.LookBad},
+	pipeline.ReportRejected: {"rejected", xlsx.LookBad},
+	pipeline.ReportPending:  {"pending", xlsx.LookOpen},
+}
+
+// line writes the cells of one line.
+func (m *summary) line(p *xlsx.Page, l *summaryLine) {
+	if l.sheet != "" {
+		p.Link(l.Name, l.sheet)
+	} else {
+		p.Text(xlsx.LookText, l.Name)
+	}
+	if m.queries {
+		p.Text(xlsx.LookText, l.query)
+	}
+	state := summaryStates[l.State]
+	p.Text(state.look, state.word)
+	if l.sheet != "" {
+		p.Count(l.rows, false)
+	} else {
+		p.Skip()
+	}
+	if l.first && l.Attempts > 0 {
+		p.Count(int64(l.Attempts), false)
+		p.Duration(l.Millis)
+	} else {
+		p.Skip()
+		p.Skip()
+	}
+	m.remark(p, l.first, oneLine(l.Error))
+	totals := m.totalsOf(l)
+	m.remark(p, true, strings.Join(l.remarks(totals), "; "))
+	for _, t := range totals {
+		if t != nil {
+			p.Sum(&t.Total, t.column, m.format(t), false)
+		} else {
+			p.Skip()
+		}
+	}
+}
+
+func (m *summary) remark(p *xlsx.Page, here bool, text string) {
+	if !here || text == "" {
+		p.Skip()
+		return
+	}
+	p.Text(xlsx.LookIndent, text)
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// remarks are what the workbook could not hold of a connection, and what else is to be known.
+func (l *summaryLine) remarks(totals []*excelTotal) (out []string) {
+	if l.first {
+		for _, loss := range l.Losses {
+			out = append(out, fmt.Sprintf("%s: %d %s %s", loss.Column, loss.Cells, plural(loss.Cells, "cell", "cells"), loss.What))
+		}
+		out = append(out, l.Notes...)
+	}
+	for _, t := range totals {
+		if t != nil && t.Total.Others() > 0 {
+			out = append(out, fmt.Sprintf("%s: %d %s in its total", t.Name, t.Total.Others(), plural(t.Total.Others(), "value is not a number and not", "values are not numbers and not")))
+		}
+	}
+	return out
+}
+
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// format is the place of a total's number format in the book, -1 if it has none.
+func (m *summary) format(t *excelTotal) int {
+	if t.Format == "" {
+		return -1
+	}
+	return slices.Index(m.sink.book.Formats(), t.Format)
+}
+
+// totals writes the line under the table, one for every query where there are several: what they select differs.
+func (m *summary) totals(p *xlsx.Page) {
+	var queries []string
+	for i := range m.lines {
+		if !slices.Contains(queries, m.lines[i].query) {
+			queries = append(queries, m.lines[i].query)
+		}
+	}
+	if !m.queries && len(queries) > 0 {
+		queries = queries[:1]
+	}
+	for _, query := range queries {
+		var rows int64
+		sums := make([]*excelTotal, len(m.columns))
+		for i := range m.lines {
+			l := &m.lines[i]
+			if m.queries && l.query != query {
+				continue
+			}
+			rows += l.rows
+			for k, place := range l.places {
+				if place >= 0 {
+					sums[place] = sums[place].plus(&l.known.facts.Totals[k])
+				}
+			}
+		}
+		p.Row()
+		p.Text(xlsx.LookTotal, "Total")
+		if m.queries {
+			p.Text(xlsx.LookTotal, query)
+		}
+		p.Text(xlsx.LookTotal, fmt.Sprintf("%d delivered", m.present))
+		p.Count(rows, true)
+		for range 4 {
+			p.Blank(xlsx.LookTotal)
+		}
+		for _, t := range sums {
+			if t != nil {
+				p.Sum(&t.Total, t.column, m.format(t), true)
+			} else {
+				p.Blank(xlsx.LookTotal)
+			}
+		}
+	}
+}
+
+// plus is the total of two columns; t may be nil. Where their types differ the sum is shown as a number of any size.
+func (t *excelTotal) plus(o *excelTotal) *excelTotal {
+	if t == nil {
+		t = &excelTotal{Format: o.Format, column: o.column}
+	}
+	if t.column.Kind != o.column.Kind {
+		t.column.Kind = columnar.Numeric
+	}
+	if t.Format != o.Format {
+		t.Format = ""
+	}
+	t.Total.Add(&o.Total)
+	return t
+}

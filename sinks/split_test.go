@@ -1,0 +1,508 @@
+package sinks_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xuri/excelize/v2"
+
+	"fanmill/pipeline"
+	"fanmill/sinks"
+)
+
+func nothing(int) string { return "" }
+
+// A file per connection, each with its own columns, whatever the groups they are committed in; a failed one gets a report only.
+func TestSplit(t *testing.T) {
+	for _, group := range []int{1, 3, 10} {
+		w := newSplitWorld(t, t.TempDir(), 10, group)
+		w.failed = 4
+		if err := w.deliver(noStep); err != nil {
+			t.Fatal(err)
+		}
+		w.exact()
+		var r pipeline.Report
+		raw, err := os.ReadFile(w.path(4) + ".manifest.json")
+		if err != nil || json.Unmarshal(raw, &r) != nil || len(r.Connections) != 1 || r.Connections[0].Error != "no route to host" {
+			t.Errorf("the report of the failed one: %s, %v", raw, err)
+		}
+		if _, err := os.Stat(w.path(4)); err == nil {
+			t.Error("the failed one has a file")
+		}
+		w.clean(false)
+		if names := w.names(); len(names) != 19 {
+			t.Errorf("the folder holds %q", names)
+		}
+	}
+}
+
+// died is what ends a process at a step.
+type died struct{}
+
+// Invariants 2 and 3 with a death at every step of the protocol: files are whole before anything runs again, the resumed run is exact, and
+// nothing is left but the files.
+func TestSplitDeathAtEveryStep(t *testing.T) {
+	for n := 1; ; n++ {
+		w := newSplitWorld(t, t.TempDir(), 5, 2)
+		old := func(i int) string { return fmt.Sprintf("yesterday's %d", i) }
+		if err := os.Mkdir(filepath.Join(w.dir, "out"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for i := range w.branches {
+			if err := os.WriteFile(w.path(i), []byte(old(i)), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dead, at := false, 0
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					if _, ok := r.(died); !ok {
+						panic(r)
+					}
+					dead = true
+				}
+			}()
+			if err := w.deliver(func(string) {
+				if at++; at == n {
+					panic(died{})
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}()
+		if !dead {
+			if n < 20 {
+				t.Fatalf("only %d steps", n)
+			}
+			return
+		}
+		w.readable(old)
+		if err := w.deliver(noStep); err != nil {
+			t.Fatalf("after step %d: %v", n, err)
+		}
+		w.exact()
+		for i := range w.branches {
+			if text, err := os.ReadFile(w.path(i) + ".previous"); err != nil || string(text) != old(i) {
+				t.Fatalf("after step %d: the earlier file of %d: %q, %v", n, i, text, err)
+			}
+		}
+		w.clean(false)
+		w.onlyFiles()
+	}
+}
+
+// splitPoints are where a file's commit can be killed.
+var splitPoints = []string{"mid-splice", "after-fsync", "before-publish", "after-publish", "mid-finish", "before-final-rename"}
+
+// The same with the process killed, at every failpoint and each time that it is reached.
+func TestSplitKilled(t *testing.T) {
+	if dir := os.Getenv("SPLIT_CHILD"); dir != "" {
+		w := newSplitWorld(t, dir, 4, 3)
+		w.kind = os.Getenv("SPLIT_KIND")
+		w.load()
+		if err := w.deliver(noStep); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"csv", "excel"} {
+		for _, point := range splitPoints {
+			killed := 0
+			for n := 1; ; n++ {
+				w := newSplitWorld(t, t.TempDir(), 4, 3)
+				w.kind = kind
+				child := exec.Command(exe, "-test.run=^TestSplitKilled$")
+				child.Env = append(os.Environ(), "SPLIT_CHILD="+w.dir, "SPLIT_KIND="+kind, fmt.Sprintf("FANMILL_FAILPOINT=%s:%d", point, n))
+				out, err := child.CombinedOutput()
+				if strings.Contains(string(out), "FAIL") {
+					t.Fatalf("%s", out)
+				}
+				w.load()
+				if err == nil {
+					break
+				}
+				killed++
+				if kind == "csv" {
+					w.readable(nothing)
+				}
+				if err := w.deliver(noStep); err != nil {
+					t.Fatalf("%s killed at %s:%d, then: %v", kind, point, n, err)
+				}
+				if kind == "csv" {
+					w.exact()
+				} else {
+					w.exactSheets()
+				}
+				w.clean(false)
+				w.onlyFiles()
+			}
+			if killed < leastKills(kind, point) {
+				t.Errorf("%s was killed %d times at %s", kind, killed, point)
+			}
+		}
+	}
+}
+
+// leastKills is how often a kill must have hit for the test to have tried anything.
+func leastKills(kind, point string) int {
+	if point == "before-final-rename" && kind == "csv" {
+		return 0 // its final form is what was committed
+	}
+	return 4
+}
+
+// exactSheets checks workbooks as exact does files.
+func (w *splitWorld) exactSheets() {
+	w.t.Helper()
+	for i := range w.branches {
+		f, err := excelize.OpenFile(w.path(i))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		rows, err := f.GetRows(fmt.Sprintf("Branch_%03d", i))
+		if err != nil || len(rows) != 3 || rows[1][0] != fmt.Sprintf("%s-%d-0", w.run, i) || rows[2][0] != fmt.Sprintf("%s-%d-1", w.run, i) {
+			w.t.Fatal(fmt.Sprintf("%s: %q, %v", w.path(i), rows, err))
+		}
+		if err := f.Close(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// A thousand connections that are committed together: the record stays far below a megabyte, and few files are open at any time.
+func TestSplitThousandConnections(t *testing.T) {
+	w := newSplitWorld(t, t.TempDir(), 1000, 1000)
+	largest, most := 0, 0
+	err := w.deliver(func(string) {
+		raw, err := json.Marshal(w.record.Artifact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest = max(largest, len(raw))
+		if handles, err := os.ReadDir("/proc/self/fd"); err == nil {
+			most = max(most, len(handles))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the largest state has %d bytes; up to %d handles", largest, most)
+	if largest > 300<<10 {
+		t.Errorf("the largest state has %d bytes", largest)
+	}
+	if most > 200 {
+		t.Errorf("%d handles", most)
+	}
+	w.exact()
+	w.clean(false)
+	w.onlyFiles()
+}
+
+// What is final is one short line of the record, and its private files are gone while the run goes on.
+func TestSplitDoneIsSmall(t *testing.T) {
+	w := newSplitWorld(t, t.TempDir(), 6, 1)
+	commits := 0
+	err := w.deliver(func(step string) {
+		if step != "published" {
+			return
+		}
+		if commits++; commits == 5 {
+			var st struct {
+				Done  map[int]json.RawMessage `json:"done"`
+				Files map[int]json.RawMessage `json:"files"`
+			}
+			if err := json.Unmarshal(w.record.Artifact, &st); err != nil {
+				t.Fatal(err)
+			}
+			if len(st.Done) != 3 || len(st.Files) != 2 || len(st.Done[0]) > 50 {
+				t.Errorf("the record: %s", w.record.Artifact)
+			}
+			for i := range 3 {
+				if _, err := os.Stat(filepath.Join(w.dir, "out", ".fanmill", filepath.Base(w.path(i)))); err == nil {
+					t.Errorf("the private files of %d are still there", i)
+				}
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A user's doings: a file that is not final is published again and the user's kept; one that is final is the user's.
+func TestSplitUserActs(t *testing.T) {
+	w := newSplitWorld(t, t.TempDir(), 4, 1)
+	commits := 0
+	err := w.deliver(func(step string) {
+		if step != "splice recorded" {
+			return
+		}
+		switch commits++; commits {
+		case 2: // 0 is committed and will get its final form now
+			if err := os.WriteFile(w.path(0)+".tmp", []byte("mine"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(w.path(0)+".tmp", w.path(0)); err != nil {
+				t.Fatal(err)
+			}
+		case 3: // 1 is committed
+			if err := os.Remove(w.path(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.exact()
+	if text, err := os.ReadFile(filepath.Join(w.dir, "out", "Branch_000 (edited).csv")); err != nil || string(text) != "mine" {
+		t.Errorf("the user's file: %q, %v", text, err)
+	}
+	w.clean(false)
+	w.onlyFiles("Branch_000 (edited).csv")
+
+	w = newSplitWorld(t, t.TempDir(), 4, 1)
+	commits = 0
+	err = w.deliver(func(step string) {
+		if step == "published" {
+			if commits++; commits == 3 { // 0 is done
+				if err := os.WriteFile(w.path(0), []byte("mine"), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(w.path(0)); err != nil || string(text) != "mine" {
+		t.Errorf("a final file that the user changed: %q, %v", text, err)
+	}
+}
+
+// Starting over: the files of the run before are replaced, and kept until the fresh run is complete; appended rows go.
+func TestSplitFreshOverAbandoned(t *testing.T) {
+	for _, mode := range []string{"replace", "append"} {
+		w := newSplitWorld(t, t.TempDir(), 5, 2)
+		w.mode = mode
+		func() {
+			defer func() { _ = recover() }()
+			steps := 0
+			_ = w.deliver(func(step string) {
+				if step == "published" {
+					if steps++; steps == 2 {
+						panic(died{})
+					}
+				}
+			})
+		}()
+		w.clean(true)
+		w.run, w.record = "run2", splitRecord{}
+		if err := w.deliver(noStep); err != nil {
+			t.Fatal(err)
+		}
+		w.exact()
+		w.clean(false)
+		w.onlyFiles()
+	}
+}
+
+// Files grow run by run.
+func TestSplitAppends(t *testing.T) {
+	w := newSplitWorld(t, t.TempDir(), 3, 2)
+	w.mode = "append"
+	for n := range 3 {
+		w.run, w.record = fmt.Sprintf("run%d", n), splitRecord{}
+		if err := w.deliver(noStep); err != nil {
+			t.Fatal(err)
+		}
+		w.clean(false)
+	}
+	for i := range 3 {
+		text, err := os.ReadFile(w.path(i))
+		if err != nil || strings.Count(string(text), "\r\n") != 7 || strings.Count(string(text), "id,") != 1 {
+			t.Errorf("%q, %v", text, err)
+		}
+	}
+	w.onlyFiles()
+}
+
+// Trouble with one connection's file is that connection's.
+func TestSplitTurnsOneAway(t *testing.T) {
+	w := newSplitWorld(t, t.TempDir(), 3, 1)
+	w.mode = "append"
+	if err := os.Mkdir(filepath.Join(w.dir, "out"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.path(1), []byte("something;else\r\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := w.sink()
+	claim(t, s, nil)
+	defer s.Close()
+	o := opening(w.columns(1))
+	var turned *pipeline.RejectError
+	if _, err := s.Open(pipeline.PartID{Connection: 1, Attempt: 1}, &o); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv") {
+		t.Errorf("got %v", err)
+	}
+	o = opening(w.columns(0))
+	if _, err := s.Open(pipeline.PartID{Connection: 0, Attempt: 1}, &o); err != nil {
+		t.Errorf("the other: %v", err)
+	}
+
+	w = newSplitWorld(t, t.TempDir(), 3, 1)
+	if err := os.MkdirAll(w.path(1), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s = w.sink()
+	claim(t, s, nil)
+	defer s.Close()
+	o = opening(w.columns(1))
+	if _, err := s.Open(pipeline.PartID{Connection: 1, Attempt: 1}, &o); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv is a folder") {
+		t.Errorf("a folder of its name: %v", err)
+	}
+}
+
+// A file that an earlier run left in the place of a connection that is missing stays, and is named: in the log, and in the report beside it.
+func TestSplitNamesStaleFiles(t *testing.T) {
+	for _, mode := range []string{"replace", "append"} {
+		w := newSplitWorld(t, t.TempDir(), 4, 2)
+		w.mode = mode
+		if err := w.deliver(noStep); err != nil {
+			t.Fatal(err)
+		}
+		w.clean(false)
+		yesterday, err := os.ReadFile(w.path(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		then := time.Date(2026, 11, 22, 18, 45, 0, 0, time.UTC)
+		if err := os.Chtimes(w.path(2), then, then); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		w.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		w.run, w.record, w.failed = "run2", splitRecord{}, 2
+		if err := w.deliver(noStep); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(w.path(2)); err != nil || string(text) != string(yesterday) {
+			t.Errorf("mode %s: yesterday's file holds %q (%v)", mode, text, err)
+		}
+		var r pipeline.Report
+		raw, err := os.ReadFile(w.path(2) + ".manifest.json")
+		want := []string{"the file holds nothing of this run: it was last written 2026-11-22 18:45 UTC"}
+		if err != nil || json.Unmarshal(raw, &r) != nil || r.Run != "run2" || !slices.Equal(r.Connections[0].Notes, want) {
+			t.Errorf("mode %s: the report beside it: %s (%v)", mode, raw, err)
+		}
+		if n := strings.Count(log.String(), "Branch_002.csv (last written 2026-11-22 18:45 UTC)"); n != 1 || strings.Contains(log.String(), "Branch_001") {
+			t.Errorf("mode %s: the log: %s", mode, log.String())
+		}
+	}
+}
+
+// An owner that was replaced publishes nothing more, and says so.
+func TestSplitFenced(t *testing.T) {
+	w := newSplitWorld(t, t.TempDir(), 2, 1)
+	ctx := context.Background()
+	old := w.sink()
+	claim(t, old, nil)
+	o := opening(w.columns(0))
+	p, err := old.Open(pipeline.PartID{Attempt: 1}, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.add(p, 0, 0)
+	w.add(p, 0, 1)
+	if err := p.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	state, err := old.Splice(ctx, []pipeline.Part{p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := w.sink()
+	claim(t, next, state) // publishes what was committed
+	defer next.Close()
+	if text, err := os.ReadFile(w.path(0)); err != nil || string(text) != w.whole(0) {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := old.Publish(ctx, w.report(pipeline.RecordOpen)); !errors.Is(err, pipeline.ErrFenced) {
+		t.Errorf("the old owner: %v", err)
+	}
+}
+
+// A higher attempt replaces a lower one's part in the same file, while the record may still name that.
+func TestSplitSecondAttempt(t *testing.T) {
+	w := newSplitWorld(t, t.TempDir(), 1, 1)
+	s := w.sink()
+	claim(t, s, nil)
+	o := opening(w.columns(0))
+	first, err := s.Open(pipeline.PartID{Attempt: 1}, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.add(first, 0, 0)
+	second, err := s.Open(pipeline.PartID{Attempt: 2}, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.add(second, 0, 0)
+	w.add(first, 0, 1) // what was under way
+	if err := first.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	w.add(second, 0, 1)
+	w.record.Settled = map[int]bool{0: true}
+	if err := second.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if _, err := s.Splice(ctx, []pipeline.Part{second}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Publish(ctx, w.report(pipeline.RecordOpen)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Finish(ctx, w.report(pipeline.RecordFinishing)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PublishFinal(ctx, w.report(pipeline.RecordFinished)); err != nil {
+		t.Fatal(err)
+	}
+	w.exact()
+}
+
+// Files and connections belong together; the schema is asked for where there is one file.
+func TestSplitTypes(t *testing.T) {
+	kinds := sinks.Types()
+	m := &pipeline.Manifest{Connections: make([]pipeline.ManifestConnection, 2)}
+	if _, err := kinds["csv"].New(pipeline.SinkSpec{Manifest: m, Destination: &pipeline.ManifestDestination{Files: []string{"a"}}}); !pipeline.IsPermanent(err) {
+		t.Errorf("one file for two connections: %v", err)
+	}
+	one := func(kind string, files []string) bool {
+		return kinds[kind].(pipeline.OneSchema).OneSchema(&pipeline.ManifestDestination{Files: files})
+	}
+	if !one("csv", nil) || one("csv", []string{"a"}) || one("excel", nil) {
+		t.Error("wrong about who has one schema")
+	}
+	if !slices.Contains(kinds["csv"].Keys(), "nullText") {
+		t.Error("the keys are gone")
+	}
+}

@@ -1,0 +1,126 @@
+//go:build unix
+
+package stages_test
+
+import (
+	"database/sql"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"fanmill/pipeline"
+)
+
+// envReadFolder is set in the process that may read a folder and not write to it.
+const envReadFolder = "FANMILL_TEST_READ_FOLDER"
+
+// A database in WAL mode is read from a folder that cannot be written to while a program has it open; afterwards SQLite needs to
+// be told that nothing changes, and the error says how.
+func TestSQLiteWALInReadOnlyFolder(t *testing.T) {
+	if dir := os.Getenv(envReadFolder); dir != "" {
+		readFolder(t, dir)
+		return
+	}
+	dir := t.TempDir()
+	var dbs []*sql.DB
+	for _, name := range []string{"open.db", "closed.db"} {
+		db, err := sql.Open("sqlite", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		for _, s := range []string{"pragma journal_mode = wal", "create table t (a int)", "insert into t values (1)", "insert into t values (2)"} {
+			if _, err := db.Exec(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dbs = append(dbs, db)
+	}
+	if err := dbs[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	// Root may write everywhere: the reader is another process, of somebody who may not.
+	reader := filepath.Join(t.TempDir(), "reader")
+	copyProgram(t, reader)
+	for path, mode := range map[string]os.FileMode{dir: 0o555, filepath.Dir(dir): 0o755} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() { _ = os.Chmod(dir, 0o755) }() // so that it can be removed
+	cmd := exec.Command(reader, "-test.run=^TestSQLiteWALInReadOnlyFolder$", "-test.v")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), envReadFolder+"="+dir)
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody(t)}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestSQLiteWALInReadOnlyFolder") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+func readFolder(t *testing.T, dir string) {
+	if f, err := os.Create(filepath.Join(dir, "probe")); err == nil {
+		_ = f.Close()
+		t.Fatal("the folder can be written to")
+	}
+	const sum = "select sum(a) from t"
+	rows, _ := texts(t, open(t, "sqlite", filepath.Join(dir, "open.db"), sum), 0, 10)
+	same(t, "while it is open elsewhere", rows, []string{"3"})
+	closed := filepath.Join(dir, "closed.db")
+	err := attempt(t, "sqlite", pipeline.Request{DSN: closed, Queries: asQueries([]string{sum})})
+	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "immutable=1") {
+		t.Errorf("a closed one: %v", err)
+	}
+	rows, _ = texts(t, open(t, "sqlite", "file:"+closed+"?immutable=1", sum), 0, 10)
+	same(t, "a closed one that is said to be immutable", rows, []string{"3"})
+}
+
+// nobody is a user without rights.
+func nobody(t *testing.T) *syscall.Credential {
+	t.Helper()
+	u, err := user.Lookup("nobody")
+	if err != nil {
+		t.Skip(err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+// copyProgram puts this program where everybody may run it.
+func copyProgram(t *testing.T, path string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(to, from); err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,153 @@
+package stages
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/microsoft/go-mssqldb/msdsn"
+)
+
+const sqlserverPort = 1433
+
+// sqlserverPacketSize is what Microsoft's own clients ask for; the driver's 4096 cost up to a quarter of the speed.
+const sqlserverPacketSize = 8000
+
+var errSQLServerDSN = errors.New(`the DSN is neither a URL (sqlserver://user:password@host:1433?database=sales, sqlserver://user:password@host/instance?database=sales) ` +
+	`nor a list (server=host\instance;user id=...;password=...;database=sales); in a URL, write the special characters of a password as %XX: @ as %40, / as %2F, % as %25`)
+
+// sqlserverTarget is a DSN that has been read.
+type sqlserverTarget struct {
+	config  msdsn.Config
+	secrets []string
+}
+
+// sqlserverParseDSN reads a DSN. Its errors hold no part of a password.
+func sqlserverParseDSN(dsn string) (*sqlserverTarget, error) {
+	dsn = strings.TrimSpace(dsn)
+	if dsn == "" {
+		return nil, errors.New("the DSN is empty: is its environment variable set?")
+	}
+	isURL := false
+	if scheme, rest, ok := strings.Cut(dsn, "://"); ok && !strings.ContainsAny(scheme, "=;") {
+		if scheme != "sqlserver" && scheme != "mssql" {
+			return nil, errSQLServerDSN
+		}
+		dsn, isURL = "sqlserver://"+rest, true
+		if u, err := url.Parse(dsn); err != nil || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+			return nil, errSQLServerDSN
+		}
+	}
+	config, err := msdsn.Parse(dsn)
+	t := &sqlserverTarget{config: config, secrets: sqlserverSecrets(dsn, &config)}
+	if err != nil {
+		return nil, redacted(fmt.Errorf("the DSN: %w", err), t.secrets)
+	}
+	p := config.Parameters
+	if p[msdsn.Server] == "" {
+		return nil, errSQLServerDSN // the driver would take this machine
+	}
+	c := &t.config
+	if isURL && c.Instance != "" && c.Port != 0 && c.Database == "" {
+		return nil, fmt.Errorf("the DSN has a port and /%s: if that is the database, write ?database=%s instead; an instance's name needs no port", c.Instance, url.QueryEscape(c.Instance))
+	}
+	if c.ChangePassword != "" {
+		return nil, errors.New("the DSN has \"change password\": fanmill changes nothing on a server")
+	}
+	if err := sqlserverIntent(c); err != nil {
+		return nil, err
+	}
+	if err := sqlserverSendable(c); err != nil {
+		return nil, err
+	}
+	if p[msdsn.AppName] == "" {
+		c.AppName = "fanmill"
+	}
+	if p[msdsn.PacketSize] == "" {
+		c.PacketSize = sqlserverPacketSize
+	}
+	c.LogFlags = 0
+	c.Encoding.Timezone = time.UTC // dates and times without a zone stay what they are
+	c.Encoding.GuidConversion = false
+	return t, nil
+}
+
+// sqlserverSendable refuses what the driver would cut: it counts the texts of a login in characters, where the protocol has UTF-16 units
+// [MS-TDS] 2.2.6.4.
+func sqlserverSendable(c *msdsn.Config) error {
+	for _, text := range []struct{ what, value string }{{"user", c.User}, {"password", c.Password}, {"database", c.Database}, {"app name", c.AppName}} {
+		if strings.ContainsFunc(text.value, func(r rune) bool { return r > 0xFFFF }) {
+			return fmt.Errorf("the DSN: the %s has a character beyond U+FFFF, such as an emoji, which a login to SQL Server cannot carry: give it another", text.what)
+		}
+	}
+	return nil
+}
+
+// sqlserverIntent makes the login read-only unless the DSN says otherwise. The protocol wants a database for that.
+func sqlserverIntent(c *msdsn.Config) error {
+	switch intent := c.Parameters[msdsn.ApplicationIntent]; {
+	case intent == "":
+		c.ReadOnlyIntent = c.Database != ""
+	case strings.EqualFold(intent, "readwrite"):
+		c.ReadOnlyIntent = false
+	case !strings.EqualFold(intent, "readonly"):
+		return errors.New("the DSN: applicationIntent is ReadOnly or ReadWrite")
+	case c.Database == "":
+		return errors.New("the DSN: applicationIntent=ReadOnly needs a database")
+	default:
+		c.ReadOnlyIntent = true
+	}
+	return nil
+}
+
+// sqlserverSecrets lists what must not appear in an error: the password, as it is and as the DSN spells it. One that equals the user's,
+// database's or host's name is let through as that name.
+func sqlserverSecrets(dsn string, c *msdsn.Config) []string {
+	secrets := []string{c.Password, c.ChangePassword, url.QueryEscape(c.Password)}
+	if _, rest, ok := strings.Cut(dsn, "://"); ok {
+		userinfo, _, _ := strings.Cut(rest, "@")
+		_, raw, _ := strings.Cut(userinfo, ":")
+		secrets = append(secrets, raw)
+	}
+	for _, part := range strings.Split(dsn, ";") {
+		key, value, _ := strings.Cut(part, "=")
+		switch strings.ToLower(strings.TrimSpace(strings.TrimPrefix(key, "odbc:"))) {
+		case "password", "pwd", "change password":
+			value = strings.TrimSpace(value)
+			secrets = append(secrets, value, strings.Trim(value, `"{}`))
+		}
+	}
+	var kept []string
+	for _, s := range secrets {
+		if s != "" && s != c.User && s != c.Database && s != c.Host {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+func (sqlserver) unreadable(dsn string) error {
+	_, err := sqlserverParseDSN(dsn)
+	return only(err, errSQLServerDSN)
+}
+
+// Host implements pipeline.Driver: host:port, or host\instance where the server is asked for the port.
+func (sqlserver) Host(dsn string) string {
+	t, err := sqlserverParseDSN(dsn)
+	if err != nil {
+		return ""
+	}
+	c := &t.config
+	if c.Instance != "" && c.Port == 0 {
+		return strings.ToLower(c.Host + `\` + c.Instance)
+	}
+	port := c.Port
+	if port == 0 {
+		port = sqlserverPort
+	}
+	return strings.ToLower(net.JoinHostPort(c.Host, strconv.FormatUint(port, 10)))
+}
