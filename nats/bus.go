@@ -58,6 +58,34 @@ func (b bus) Drop(ctx context.Context, topic string) error {
 	})
 }
 
+// Kept implements pipeline.Bus by asking for one message after the other [ADR-8: next_by_subj]: a consumer would take them.
+func (b bus) Kept(ctx context.Context, topic string, limit int) (all []*message.Message, _ error) {
+	stream, ok := streamOf(topic)
+	if !ok {
+		return nil, errNoStream(topic)
+	}
+	err := b.c.call(ctx, "list "+topic, func(ctx context.Context) error {
+		all = nil
+		s, err := b.c.js.Stream(ctx, stream.Name)
+		if err != nil {
+			return err
+		}
+		for seq := uint64(1); len(all) < limit; {
+			m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(topic))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			all = append(all, convert(m.Subject, m.Header, m.Data, stream.Name, m.Sequence, m.Time))
+			seq = m.Sequence + 1
+		}
+		return nil
+	})
+	return all, err
+}
+
 // publisher stores each message durably, one after the other, and stops at the first that fails.
 type publisher struct{ c *Conn }
 

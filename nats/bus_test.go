@@ -269,6 +269,58 @@ func TestBusSharesAfterReconnect(t *testing.T) {
 	}
 }
 
+// What a topic keeps can be listed, whoever has it in hand, until somebody is done with it.
+func TestKept(t *testing.T) {
+	c := open(t, t.TempDir())
+	kept := func(topic string, limit int) (list []string) {
+		t.Helper()
+		all, err := c.Bus().Kept(within(t), topic, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range all {
+			list = append(list, m.Metadata.Get(pipeline.MetaMsgID)+" "+m.Metadata.Get(pipeline.MetaSequence)+" "+m.Metadata.Get(pipeline.MetaSubject)+" "+string(m.Payload))
+			if at, err := time.Parse(time.RFC3339Nano, m.Metadata.Get(pipeline.MetaTime)); err != nil || time.Since(at) > time.Hour {
+				t.Errorf("message %s was stored %s: %v", m.UUID, at, err)
+			}
+		}
+		return list
+	}
+	if list := kept(pipeline.TopicTriggers, 10); len(list) > 0 {
+		t.Errorf("at first there is %q", list)
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		if err := c.Inject(pipeline.TopicTrigger("job-"+id), []byte(id), "Nats-Msg-Id", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub := c.Bus().Subscriber("serve", 2)
+	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := receive(t, ch)
+	if list, want := kept(pipeline.TopicTriggers, 10), []string{"a 1 fanmill.jobs.run.job-a a", "b 2 fanmill.jobs.run.job-b b", "c 3 fanmill.jobs.run.job-c c"}; !slices.Equal(list, want) {
+		t.Errorf("%q are kept, want %q", list, want)
+	}
+	if list, want := kept(pipeline.TopicTriggers, 1), []string{"a 1 fanmill.jobs.run.job-a a"}; !slices.Equal(list, want) {
+		t.Errorf("%q is the first, want %q", list, want)
+	}
+	if list, want := kept(pipeline.TopicTrigger("job-c"), 10), []string{"c 3 fanmill.jobs.run.job-c c"}; !slices.Equal(list, want) {
+		t.Errorf("%q is kept of one topic, want %q", list, want)
+	}
+	first.Ack()
+	if err := sub.Close(); err != nil { // the acknowledgement has arrived
+		t.Fatal(err)
+	}
+	if list, want := kept(pipeline.TopicTriggers, 10), []string{"b 2 fanmill.jobs.run.job-b b", "c 3 fanmill.jobs.run.job-c c"}; !slices.Equal(list, want) {
+		t.Errorf("%q are kept after one is done, want %q", list, want)
+	}
+	if _, err := c.Bus().Kept(within(t), "elsewhere", 1); err == nil {
+		t.Error("a topic of no stream has messages")
+	}
+}
+
 // serveUntilKilled is the other process of TestKilledServer: it takes triggers and never gets done with one.
 func serveUntilKilled(dir string) {
 	ctx := context.Background()

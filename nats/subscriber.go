@@ -254,7 +254,9 @@ func (s *subscription) hand(ctx context.Context, m jetstream.Msg, alive time.Dur
 		_ = m.TermWithReason("unreadable")
 		return nil
 	}
-	d := &delivery{Msg: m, meta: meta, wm: convert(m, meta), alive: time.NewTicker(alive)}
+	wm := convert(m.Subject(), m.Headers(), m.Data(), meta.Stream, meta.Sequence.Stream, meta.Timestamp)
+	wm.Metadata[pipeline.MetaDelivered] = strconv.FormatUint(meta.NumDelivered, 10)
+	d := &delivery{Msg: m, meta: meta, wm: wm, alive: time.NewTicker(alive)}
 	hctx, release := context.WithCancel(ctx)
 	d.release = release
 	d.wm.SetContext(hctx)
@@ -362,24 +364,22 @@ func (s *subscription) consumerGone(ctx context.Context) bool {
 }
 
 // convert makes a Watermill message. Without a message id of its own it is named by its place, the same at every delivery.
-func convert(m jetstream.Msg, meta *jetstream.MsgMetadata) *message.Message {
-	h := m.Headers()
-	seq := strconv.FormatUint(meta.Sequence.Stream, 10)
+func convert(subject string, h nats.Header, data []byte, stream string, sequence uint64, stored time.Time) *message.Message {
+	seq := strconv.FormatUint(sequence, 10)
 	id := first(h, jetstream.MsgIDHeader)
 	uuid := id
 	if uuid == "" {
-		uuid = meta.Stream + "-" + seq
+		uuid = stream + "-" + seq
 	}
-	wm := message.NewMessage(uuid, m.Data())
+	wm := message.NewMessage(uuid, data)
 	for k, v := range h {
 		if len(v) > 0 && k != jetstream.MsgIDHeader && k != jetstream.ExpectedStreamHeader {
 			wm.Metadata[k] = v[0]
 		}
 	}
 	wm.Metadata[pipeline.MetaSequence] = seq
-	wm.Metadata[pipeline.MetaTime] = meta.Timestamp.UTC().Format(time.RFC3339Nano)
-	wm.Metadata[pipeline.MetaDelivered] = strconv.FormatUint(meta.NumDelivered, 10)
-	wm.Metadata[pipeline.MetaSubject] = m.Subject()
+	wm.Metadata[pipeline.MetaTime] = stored.UTC().Format(time.RFC3339Nano)
+	wm.Metadata[pipeline.MetaSubject] = subject
 	if id != "" {
 		wm.Metadata[pipeline.MetaMsgID] = id
 	} else {

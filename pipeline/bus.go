@@ -19,6 +19,9 @@ type Bus interface {
 	Subscriber(durable string, parallel int) message.Subscriber
 	// Drop removes the messages of a topic and the durable consumers that read it.
 	Drop(ctx context.Context, topic string) error
+	// Kept lists the messages of a topic, of at most limit, the oldest first, that a stream keeps: those that nobody is done with. They have
+	// a Subscriber's metadata but MetaDelivered, and cannot be acknowledged. In topic * stands for one token.
+	Kept(ctx context.Context, topic string, limit int) ([]*message.Message, error)
 	// Listen hands f every message that is published to topic from now on, whether a stream keeps it or not, until stop is called.
 	// Calls of f come one at a time, on a goroutine of the connection's: f must not wait. In topic * stands for one token.
 	Listen(topic string, f func(Inquiry)) (stop func(), err error)

@@ -186,7 +186,7 @@ func TestCellCanceled(t *testing.T) {
 	}
 }
 
-// Different ids have different tokens, and a token is a legal subject token and key segment.
+// Different ids have different tokens, and a token is a legal subject token and key segment, from which the id can be read.
 func TestToken(t *testing.T) {
 	seen := map[string]string{}
 	for _, id := range []string{"", "=", "conn_1", "conn.1", "conn 1", "conn=2E1", "महाराष्ट्र", "a*b", "a>b", "A", "a"} {
@@ -195,10 +195,18 @@ func TestToken(t *testing.T) {
 			t.Errorf("%q and %q have the token %q", id, other, tok)
 		}
 		seen[tok] = id
+		if back := untoken(tok); back != id {
+			t.Errorf("token %q of %q is read as %q", tok, id, back)
+		}
 		for i := range len(tok) {
 			if !tokenByte(tok[i]) && tok[i] != '=' {
 				t.Errorf("%q: token %q has the byte %q", id, tok, tok[i])
 			}
+		}
+	}
+	for _, strange := range []string{"a=", "a=4", "a=xx", "a=41=4"} { // subjects are anybody's
+		if got := untoken(strange); got != strange {
+			t.Errorf("%q, which is no token, is read as %q", strange, got)
 		}
 	}
 }

@@ -96,6 +96,56 @@ func (n *Node) Runs(ctx context.Context, job string) ([]RunEntry, error) {
 	return out, nil
 }
 
+// Waiting is a trigger whose run has not begun.
+type Waiting struct {
+	Run    string // the id that its run will have, unless it resumes another
+	Job    string
+	Resume bool
+	Since  time.Time // when it was stored
+}
+
+// maxWaiting bounds a list of triggers.
+const maxWaiting = 10_000
+
+// Waiting lists the triggers whose runs have not begun, the oldest first, of all jobs if job is "": they wait for their turn, or for somebody
+// who serves.
+func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
+	topic := TopicTriggers
+	if job != "" {
+		topic = TopicTrigger(job)
+	}
+	kept, err := n.Bus.Kept(ctx, topic, maxWaiting)
+	if err != nil || len(kept) == 0 {
+		return nil, err
+	}
+	cells, err := n.runCells(ctx) // in this order: one that begins in between has a record then
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	begun := map[string]bool{}
+	for _, cell := range cells {
+		begun[runOf(cell)] = true
+		for _, id := range cell.Value().Triggers {
+			begun[id] = true
+		}
+	}
+	var out []Waiting
+	for _, msg := range kept {
+		w := Waiting{Run: runID(msg), Job: untoken(lastToken(msg.Metadata.Get(MetaSubject)))}
+		if begun[w.Run] {
+			continue
+		}
+		if t, err := readTrigger(msg.Payload); err == nil { // one that cannot be read is refused when its turn comes
+			w.Resume = t.Resume
+		}
+		if w.Since, err = time.Parse(time.RFC3339Nano, msg.Metadata.Get(MetaTime)); err != nil {
+			return nil, Permanent(fmt.Errorf("trigger %s: %w", w.Run, err))
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
 // Describe opens a connection of a job, learns what its queries return, shows the session to look, and closes it. took is how long the
 // database needed to answer, also where it fails; that a place on its server was waited for is not part of it.
 func (n *Node) Describe(ctx context.Context, def *Definition, connection string, params []Arg, hosts *Hosts, look func(Session)) (o *Opening, took time.Duration, err error) {

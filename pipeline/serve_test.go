@@ -171,6 +171,7 @@ func TestTriggersWaitAndAreCancelled(t *testing.T) {
 	if second.State != "queued" || third.State != "queued" {
 		t.Errorf("the next are answered with %+v, %+v", second, third)
 	}
+	w.waiting("night-2", "night-3")
 	if c := w.ask(pipeline.TopicCancel("night-2"), "", ""); c.State != pipeline.AnswerCancelling || c.Error != "" {
 		t.Errorf("a cancellation is answered with %+v", c)
 	}
@@ -186,11 +187,40 @@ func TestTriggersWaitAndAreCancelled(t *testing.T) {
 	if _, err := pipeline.LoadCell[pipeline.RunRecord](t.Context(), w.node.Stores.Runs, "night-2"); !errors.Is(err, pipeline.ErrNoKey) {
 		t.Errorf("the trigger that was cancelled while it waited became a run: %v", err)
 	}
+	w.waiting()
 	if c := w.ask(pipeline.TopicCancel("nothing"), "", ""); !strings.Contains(c.Error, "no run") {
 		t.Errorf("cancelling nothing is answered with %+v", c)
 	}
 	if c := w.ask(pipeline.TopicCancel("night-3"), "", ""); !strings.Contains(c.Error, "complete") {
 		t.Errorf("cancelling what has ended is answered with %+v", c)
+	}
+}
+
+// waiting checks which triggers of the job are listed as waiting. One that was just dropped or begun may be gone a moment later.
+func (w *world) waiting(want ...string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for {
+		list, err := w.node.Waiting(ctx, "job")
+		if err != nil {
+			w.t.Fatalf("list what waits: %v", err)
+		}
+		var got []string
+		for _, one := range list {
+			if one.Job != "job" || one.Resume || one.Since.IsZero() || time.Since(one.Since) > time.Hour {
+				w.t.Errorf("a trigger is listed as %+v", one)
+			}
+			got = append(got, one.Run)
+		}
+		if slices.Equal(got, want) {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			w.t.Fatalf("%v wait, want %v", got, want)
+		}
 	}
 }
 

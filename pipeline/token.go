@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -29,6 +30,30 @@ func Token(id string) string {
 		}
 	}
 	return b.String()
+}
+
+// untoken is Token's inverse. What Token did not make is left as it is.
+func untoken(s string) string {
+	if s == "=" {
+		return ""
+	}
+	var b strings.Builder
+	for rest := s; ; {
+		plain, coded, more := strings.Cut(rest, "=")
+		b.WriteString(plain)
+		if !more {
+			return b.String()
+		}
+		if len(coded) < 2 {
+			return s
+		}
+		c, err := strconv.ParseUint(coded[:2], 16, 8)
+		if err != nil {
+			return s
+		}
+		b.WriteByte(byte(c))
+		rest = coded[2:]
+	}
 }
 
 func tokenByte(c byte) bool {

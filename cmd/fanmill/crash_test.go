@@ -14,28 +14,17 @@ import (
 	"fanmill/pipeline"
 )
 
-// crashRows: one branch far larger than the row log, sheets above 1 MB, small ones, an empty one.
-var crashRows = func() []int {
-	if raceEnabled {
-		return []int{20000, 200, 3000, 600, 0, 1500, 1, 1000}
-	}
-	return []int{30000, 200, 12000, 2500, 0, 6000, 1, 4000}
-}()
-
 // Invariants 1, 2, 3 and 6: killed at random moments, at least 25 times, the artifacts are whole before fanmill runs again, what is
 // settled or has its eof in the log is not asked again, and the last resume ends where an undisturbed run does.
 func TestKilledAtRandom(t *testing.T) {
-	w := newWorld(t, crashRows...)
+	w := newWorld(t, 30000, 200, 12000, 2500, 0, 6000, 1, 4000) // one branch far larger than the row log, sheets above 1 MB, small ones, an empty one
 	began := time.Now()
 	w.mustRun(exitComplete, nil)
 	length := time.Since(began)
 	w.exact()
 	w.askedSince()
 
-	enough := 25
-	if raceEnabled {
-		enough = 4
-	}
+	const enough = 25
 	random := rand.New(rand.NewPCG(1, 2))
 	kills, completed := 0, 0
 	for resume := false; kills < enough; {
@@ -175,11 +164,7 @@ func TestKilledAtFailpoints(t *testing.T) {
 		"after-claim-copy",
 	} {
 		t.Run(point, func(t *testing.T) {
-			largest := 30000 // more than half of the row log: it is cut
-			if raceEnabled && point != "mid-cut" {
-				largest = 5000
-			}
-			w := newWorld(t, largest, 200, 3000, 0, 1500)
+			w := newWorld(t, 30000, 200, 3000, 0, 1500) // the first is more than half of the row log: it is cut
 			code, out := w.run([]string{"FANMILL_FAILPOINT=" + point})
 			if code != -1 {
 				t.Fatalf("exit code %d: the place was not reached; it said:\n%s", code, out)

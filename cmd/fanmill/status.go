@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,9 +38,12 @@ and how far it is behind, how full the row log is, and, from what was measured, 
 			if len(args) > 0 {
 				name = args[0]
 			}
-			run, err := s.findRun(c.Context(), node, name)
-			if err != nil {
+			run, waiting, err := s.findRun(c.Context(), node, name)
+			switch {
+			case err != nil:
 				return err
+			case waiting != nil:
+				return s.print(stdout, s.queuedView(waiting))
 			}
 			info, err := node.Inspect(c.Context(), run)
 			if err != nil {
@@ -51,26 +55,46 @@ and how far it is behind, how full the row log is, and, from what was measured, 
 	return c
 }
 
-// findRun finds the run that a user means: by its id, the newest of a job, or the newest of all.
-func (s *settings) findRun(ctx context.Context, node *pipeline.Node, name string) (string, error) {
-	if name == "" {
+// findRun finds the run that a user means: by its id, the newest of a job, or the newest of all. Of one that has not begun there is its
+// trigger only.
+func (s *settings) findRun(ctx context.Context, node *pipeline.Node, name string) (run string, _ *pipeline.Waiting, _ error) {
+	if name != "" {
+		run, err := node.LastRun(ctx, name)
+		if !errors.Is(err, pipeline.ErrNoKey) {
+			return run, nil, err
+		}
+		_, err = pipeline.LoadCell[pipeline.RunRecord](ctx, node.Stores.Runs, pipeline.RunKey(name))
+		if !errors.Is(err, pipeline.ErrNoKey) {
+			return name, nil, err
+		}
+	} else {
 		runs, err := node.Runs(ctx, "")
-		if err == nil && len(runs) == 0 {
-			err = fmt.Errorf("there are no runs in %s; --data, FANMILL_DATA or --nats say where a run keeps its state", s.place())
-		}
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
-		return runs[0].Run, nil
+		if len(runs) > 0 {
+			return runs[0].Run, nil, nil
+		}
 	}
-	run, err := node.LastRun(ctx, name)
-	if !errors.Is(err, pipeline.ErrNoKey) {
-		return run, err
+	waiting, err := node.Waiting(ctx, "")
+	if err != nil {
+		return "", nil, err
 	}
-	if _, err := pipeline.LoadCell[pipeline.RunRecord](ctx, node.Stores.Runs, pipeline.RunKey(name)); err != nil {
-		return "", fmt.Errorf("there is no run and no job %q in %s; fanmill runs lists what there is", name, s.place())
+	for _, w := range waiting {
+		if name == "" || name == w.Job || name == w.Run {
+			return "", &w, nil
+		}
 	}
-	return name, nil
+	if name == "" {
+		return "", nil, fmt.Errorf("there are no runs in %s; --data, FANMILL_DATA or --nats say where a run keeps its state", s.place())
+	}
+	return "", nil, fmt.Errorf("there is no run and no job %q in %s; fanmill runs lists what there is", name, s.place())
+}
+
+// queuedView shows a run that has not begun.
+func (s *settings) queuedView(w *pipeline.Waiting) screen.StatusView {
+	return screen.StatusView{RunView: screen.RunView{Run: w.Run, JobID: w.Job, State: screen.StateQueued, Millis: time.Since(w.Since).Milliseconds()}, Asked: w.Since,
+		Cancel: "fanmill cancel " + shellQuote(w.Run) + s.store}
 }
 
 // statusView shows a run as the store has it.
@@ -128,9 +152,10 @@ func newRuns(stdout, stderr io.Writer) *cobra.Command {
 	var f flags
 	limit := 0
 	c := &cobra.Command{
-		Use:     "runs [JOBID]",
-		Short:   "List runs, the newest first",
-		Long:    `runs lists the newest runs, of all jobs or of one. fanmill status RUN tells more of one.`,
+		Use:   "runs [JOBID]",
+		Short: "List runs, the newest first",
+		Long: `runs lists the newest runs, of all jobs or of one, above them those that triggers have asked for and that wait for their turn
+("queued"). fanmill status RUN tells more of one.`,
 		Example: "  fanmill runs\n  fanmill runs job_gst_data --limit 100 --json",
 		Args:    arguments(0, 1),
 	}
@@ -146,6 +171,10 @@ func newRuns(stdout, stderr io.Writer) *cobra.Command {
 			job = args[0]
 		}
 		return s.look(c.Context(), stderr, func(node *pipeline.Node) error {
+			waiting, err := node.Waiting(c.Context(), job)
+			if err != nil {
+				return err
+			}
 			runs, err := node.Runs(c.Context(), job)
 			if err != nil {
 				return err
@@ -154,6 +183,9 @@ func newRuns(stdout, stderr io.Writer) *cobra.Command {
 				runs = runs[:min(limit, len(runs))]
 			}
 			view := screen.RunsView{Job: job}
+			for _, w := range slices.Backward(waiting) {
+				view.Runs = append(view.Runs, screen.RunLine{Run: w.Run, JobID: w.Job, State: screen.StateQueued, Asked: w.Since, Millis: time.Since(w.Since).Milliseconds()})
+			}
 			for _, r := range runs {
 				line, err := s.runLine(c.Context(), node, r)
 				switch {

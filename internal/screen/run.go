@@ -14,10 +14,10 @@ import (
 type RunView struct {
 	Run          string             `json:"run"`
 	JobID        string             `json:"jobId"`
-	JobName      string             `json:"jobName"`
+	JobName      string             `json:"jobName,omitempty"`
 	State        pipeline.RunState  `json:"state"`
 	Error        string             `json:"error,omitempty"` // why it did not come to its end
-	Started      time.Time          `json:"started"`
+	Started      time.Time          `json:"started,omitzero"`
 	Millis       int64              `json:"durationMs"`
 	Connections  []ConnectionView   `json:"connections"`
 	Destinations []DestinationView  `json:"destinations"`

@@ -6,20 +6,24 @@ import (
 	"fanmill/pipeline"
 )
 
-// RunsView lists runs, in the order given. Its JSON is the list.
+// RunsView lists runs, in the order given, those that wait for their turn among them. Its JSON is the list.
 type RunsView struct {
 	Runs []RunLine
 	Job  string // whose runs they are; "" is all jobs'
 }
+
+// StateQueued is the state of a run that a trigger asks for and that has not begun.
+const StateQueued pipeline.RunState = pipeline.AnswerQueued
 
 // RunLine is a run in a list.
 type RunLine struct {
 	Run     string            `json:"run"`
 	JobID   string            `json:"jobId"`
 	State   pipeline.RunState `json:"state"`
-	Started time.Time         `json:"started"`
-	Millis  int64             `json:"durationMs"` // so far, if it has not ended
-	Done    int               `json:"done"`       // connections that every destination has
+	Started time.Time         `json:"started,omitzero"`
+	Asked   time.Time         `json:"asked,omitzero"` // for one that is queued
+	Millis  int64             `json:"durationMs"`     // so far, if it has not ended; of one that is queued, how long it waits
+	Done    int               `json:"done"`           // connections that every destination has
 	Total   int               `json:"total"`
 	Rows    int64             `json:"rows"` // of these
 }
@@ -41,6 +45,10 @@ func (v RunsView) text(s *sheet) {
 		took := ""
 		if r.Millis > 0 {
 			took = millis(r.Millis)
+		}
+		if r.State == StateQueued {
+			t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{text: string(StateQueued)}, cell{}, cell{took, dim}, cell{}, cell{})
+			continue
 		}
 		t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{clean(string(r.State)), stateStyle(string(r.State))}, cell{s.when(r.Started), dim},
 			cell{took, dim}, cell{text: Count(int64(r.Done)) + "/" + Count(int64(r.Total))}, cell{text: Count(r.Rows)})

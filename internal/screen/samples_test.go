@@ -117,14 +117,20 @@ func samplePreview() screen.PreviewView {
 
 func sampleRuns() screen.RunsView {
 	return screen.RunsView{Runs: []screen.RunLine{
+		{Run: "night-2026-11-23", JobID: "job_gst_data", State: screen.StateQueued, Asked: at, Millis: 32000},
 		{Run: "20261123-191112-psckdj", JobID: "job_gst_data", State: pipeline.RunRunning, Started: at, Millis: 4000, Done: 16, Total: 56, Rows: 320016},
 		{Run: "20261122-191112-k2ddja", JobID: "job_gst_data", State: pipeline.RunPartial, Started: at.AddDate(0, 0, -1), Millis: 83000, Done: 55, Total: 56, Rows: 1126580},
 		{Run: "20261121-191112-3", JobID: "支店別売上_月次", State: pipeline.RunComplete, Started: at.AddDate(0, 0, -2), Millis: 7503000, Done: 56, Total: 56, Rows: 112658000},
 	}}
 }
 
+func sampleQueued() screen.StatusView {
+	return screen.StatusView{RunView: screen.RunView{Run: "night-2026-11-23", JobID: "job_gst_data", State: screen.StateQueued, Millis: 32000}, Asked: at,
+		Cancel: "fanmill cancel night-2026-11-23 --data D:/fanmill"}
+}
+
 // samples are views of every kind, by the names of their golden files.
 func samples() map[string]screen.View {
 	return map[string]screen.View{"run": sampleRun(12), "long-run": sampleRun(1000), "status": sampleStatus(), "check": sampleCheck(12), "long-check": sampleCheck(1000),
-		"preview": samplePreview(), "runs": sampleRuns()}
+		"preview": samplePreview(), "runs": sampleRuns(), "queued": sampleQueued()}
 }

@@ -8,7 +8,9 @@ import (
 // StatusView is a run at this moment, or as it ended. Its JSON has the fields of RunView and its own.
 type StatusView struct {
 	RunView
-	Owner   string    `json:"owner,omitempty"` // who carries it out: process 12887 on vm
+	Asked   time.Time `json:"asked,omitzero"`   // when its trigger came, if it is queued
+	Cancel  string    `json:"cancel,omitempty"` // the command that drops it, if it is queued
+	Owner   string    `json:"owner,omitempty"`  // who carries it out: process 12887 on vm
 	Resumes int       `json:"resumes"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Log     *LogView  `json:"log,omitempty"` // absent where the row log is gone
@@ -22,15 +24,23 @@ type LogView struct {
 
 type statusJSON struct {
 	runJSON
+	Asked   time.Time `json:"asked,omitzero"`
+	Cancel  string    `json:"cancel,omitempty"`
 	Owner   string    `json:"owner,omitempty"`
 	Resumes int       `json:"resumes"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Log     *LogView  `json:"log,omitempty"`
 }
 
-func (v StatusView) data() any { return statusJSON{v.json(), v.Owner, v.Resumes, v.Ended, v.Log} }
+func (v StatusView) data() any {
+	return statusJSON{v.json(), v.Asked, v.Cancel, v.Owner, v.Resumes, v.Ended, v.Log}
+}
 
 func (v StatusView) text(s *sheet) {
+	if v.State == StateQueued {
+		v.queued(s)
+		return
+	}
 	s.line(0, bold, fmt.Sprintf("run %s of %s", clean(v.Run), clean(v.JobName)))
 	state := clean(string(v.State))
 	if v.Resumes > 0 {
@@ -57,6 +67,14 @@ func (v StatusView) text(s *sheet) {
 		s.connections(v.Connections)
 	}
 	v.rest(s)
+}
+
+// queued writes of a run that has not begun: all that is known is its trigger.
+func (v *StatusView) queued(s *sheet) {
+	s.line(0, bold, fmt.Sprintf("run %s of job %s", clean(v.Run), clean(v.JobID)))
+	s.fact("state", string(StateQueued)+": it begins when `fanmill serve` runs and its turn has come", plain)
+	s.fact("asked for", s.when(v.Asked)+", "+millis(v.Millis)+" ago", plain)
+	s.fact("to drop it", clean(v.Cancel), plain)
 }
 
 // states counts the connections by their states: 16 of 56 done, 4 running, 36 pending; 1,234 rows.
