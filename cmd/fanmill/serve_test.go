@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -148,6 +149,12 @@ func TestServeKilled(t *testing.T) {
 	w.whole()
 	if run := w.trigger("gst", exitComplete, "--id", "night-1"); run != "night-1" { // nobody serves: kept, and already there
 		t.Errorf("the repeated trigger is run %s", run)
+	}
+	if code, out := w.ask("runs"); code != 0 || !regexp.MustCompile(`night-3 +gst +queued(?s:.*)night-2 +gst +queued(?s:.*)night-1 +gst +interrupted`).MatchString(out) {
+		t.Errorf("fanmill runs says, while two triggers wait:\n%s", out)
+	}
+	if code, out := w.ask("status", "night-3"); code != 0 || !strings.Contains(out, "queued") || !strings.Contains(out, "fanmill cancel night-3") {
+		t.Errorf("fanmill status says of a trigger that waits:\n%s", out)
 	}
 	w.env = w.env[:len(w.env)-1]
 	s = w.serve()
