@@ -44,8 +44,8 @@ func TestPostgresConnectErrors(t *testing.T) {
 	}{
 		{"password", with(func(u *url.URL) { u.User = wrong }), true, "28P01"},
 		{"database", with(func(u *url.URL) { u.Path = "/nowhere" }), true, "3D000"},
-		{"refused", with(func(u *url.URL) { u.User = wrong; u.Host = closed.Addr().String() }), false, "refused"},
-		{"name", with(func(u *url.URL) { u.User = wrong; u.Host = "branch.invalid:5432" }), false, "branch.invalid"},
+		{"refused", with(func(u *url.URL) { u.User = wrong; u.Host = closed.Addr().String(); u.RawQuery = "sslmode=prefer" }), false, "refused"},
+		{"name", with(func(u *url.URL) { u.User = wrong; u.Host = "branch.invalid:5432"; u.RawQuery = "sslmode=prefer" }), false, "branch.invalid"},
 		{"unescaped", "postgres://me:" + secret + "%zz@127.0.0.1/db", true, "%40"},
 		{"slash", "postgres://me:s3cr3t/p@ss@127.0.0.1/db", true, "%2F"},
 		{"digits then slash", "postgres://me:1234/s3cr3t@127.0.0.1/db", true, "%2F"},
@@ -61,6 +61,8 @@ func TestPostgresConnectErrors(t *testing.T) {
 			t.Errorf("%s: accepted", c.name)
 		case pipeline.IsPermanent(err) != c.permanent, !strings.Contains(err.Error(), c.want):
 			t.Errorf("%s: permanent %v: %v", c.name, pipeline.IsPermanent(err), err)
+		case strings.Count(err.Error(), c.want) > 1: // with and without encryption
+			t.Errorf("%s: it is said twice: %v", c.name, err)
 		case strings.Contains(err.Error(), "s3cr3t"), strings.Contains(err.Error(), "p@ss"), strings.Contains(err.Error(), "1234"):
 			t.Errorf("%s: the password is in the error: %v", c.name, err)
 		}

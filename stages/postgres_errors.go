@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -46,13 +47,27 @@ func pgError(ctx context.Context, op string, err error, secrets []string) error 
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("%s: the server closed the connection: %w", op, err)
 	default:
-		err = fmt.Errorf("%s: %w", op, reworded(err, pgLines.Replace(err.Error())))
+		err = fmt.Errorf("%s: %w", op, reworded(err, pgOneLine(err.Error())))
 	}
 	return pipeline.Transient(redacted(err, secrets))
 }
 
-// pgLines makes one line of the driver's several, one for each address that it has tried.
-var pgLines = strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", " ")
+// pgOneLine makes one line of the driver's several: one for each address that it has tried, first with encryption and then, where sslmode
+// allows that, without. What both met is said once.
+func pgOneLine(text string) string {
+	first, tries, several := strings.Cut(text, ":\n\t")
+	if !several {
+		return strings.ReplaceAll(text, "\n", " ")
+	}
+	var said []string
+	for _, try := range strings.Split(tries, "\n\t") {
+		try = strings.ReplaceAll(try, "\n", " ")
+		if !slices.ContainsFunc(said, func(s string) bool { return strings.HasSuffix(s, try) }) {
+			said = append(said, try)
+		}
+	}
+	return first + ": " + strings.Join(said, "; ")
+}
 
 // pgServerError prints a message of the server the way psql does, on one line.
 type pgServerError struct{ *pgconn.PgError }
