@@ -64,6 +64,9 @@ func TopicCancel(run string) string { return "fanmill.jobs.cancel." + Token(run)
 // TopicTrigger asks for a run of a job. Its stream acknowledges nothing: whoever takes the trigger answers the publisher.
 func TopicTrigger(job string) string { return "fanmill.jobs.run." + Token(job) }
 
+// topicOwnTriggers is every TopicOwnTrigger.
+const topicOwnTriggers = "fanmill.jobs.run.*.*"
+
 // TopicOwnTrigger asks one process for a run of a job: what fanmill run asks of itself no other process takes.
 func TopicOwnTrigger(job, owner string) string { return TopicTrigger(job) + "." + Token(owner) }
 

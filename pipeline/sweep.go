@@ -20,6 +20,36 @@ func (n *Node) sweep(ctx context.Context) error {
 		}
 	}
 	n.forgetOld(ctx, cells)
+	if err := n.dropStray(ctx, cells); err != nil {
+		n.Log.Warn("triggers of processes that are gone could not be removed; the next start tries again", "error", err)
+	}
+	return nil
+}
+
+// dropStray removes what a process asked of itself and died before it had a run. One that is that old and has none is not waiting for it.
+func (n *Node) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
+	stray, err := n.Bus.Kept(ctx, topicOwnTriggers, maxWaiting)
+	if err != nil {
+		return err
+	}
+	working := map[string]bool{}
+	for _, cell := range cells {
+		if rec := cell.Value(); rec.Busy() {
+			working[Token(rec.Owner.Token)] = true
+		}
+	}
+	for _, msg := range stray {
+		topic := msg.Metadata.Get(MetaSubject)
+		at, err := time.Parse(time.RFC3339Nano, msg.Metadata.Get(MetaTime))
+		if err != nil {
+			return fmt.Errorf("read %s: %w", topic, err)
+		}
+		if time.Since(at) > keepUnfinished && !working[lastToken(topic)] {
+			if err := n.Bus.Drop(ctx, topic); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

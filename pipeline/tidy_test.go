@@ -3,8 +3,12 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
 
 	"fanmill/pipeline"
 )
@@ -34,6 +38,64 @@ func TestTidyingUpThatFailsBlocksNothing(t *testing.T) {
 	})
 	if _, err := w.run(t.Context(), pipeline.Trigger{}); err != nil {
 		t.Errorf("another job does not run: %v", err)
+	}
+}
+
+// agedBus says that what a topic keeps is older than it is.
+type agedBus struct {
+	pipeline.Bus
+	age time.Duration
+}
+
+func (b agedBus) Kept(ctx context.Context, topic string, limit int) ([]*message.Message, error) {
+	kept, err := b.Bus.Kept(ctx, topic, limit)
+	for _, m := range kept {
+		m.Metadata.Set(pipeline.MetaTime, time.Now().Add(-b.age).UTC().Format(time.RFC3339Nano))
+	}
+	return kept, err
+}
+
+// A process that was killed before it had a run leaves what it asked of itself. After a week that is removed; not what one that works asked.
+func TestStrayTriggersAreRemoved(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.connect("a", of(5, 10))
+	w.deliverTo("d")
+	bus, alive := w.node.Bus, w.node.Alive
+	w.node.Alive = func(o pipeline.Owner) (bool, bool) {
+		if o.Token == "at.work" {
+			return true, true
+		}
+		return alive(o)
+	}
+	topics := map[string]string{"gone": pipeline.TopicOwnTrigger("job", "gone"), "at work": pipeline.TopicOwnTrigger("elsewhere", "at.work")}
+	for id, topic := range topics {
+		if err := bus.Publisher().Publish(topic, message.NewMessage(id, []byte("{}"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	working := pipeline.RunRecord{Job: "elsewhere", State: pipeline.RunRunning, Owner: pipeline.Owner{Token: "at.work", Host: "elsewhere", PID: 1}, Started: time.Now()}
+	if _, err := pipeline.CreateCell(t.Context(), w.node.Stores.Runs, pipeline.RunKey("night"), working); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		age  time.Duration
+		left []string
+	}{{0, []string{"at work", "gone"}}, {6 * 24 * time.Hour, []string{"at work", "gone"}}, {8 * 24 * time.Hour, []string{"at work"}}} {
+		w.node.Bus = agedBus{bus, step.age}
+		w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
+		var left []string
+		for id, topic := range topics {
+			kept, err := bus.Kept(t.Context(), topic, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(kept) > 0 {
+				left = append(left, id)
+			}
+		}
+		if slices.Sort(left); !slices.Equal(left, step.left) {
+			t.Errorf("after %s there is what %q asked, want %q", step.age, left, step.left)
+		}
 	}
 }
 
