@@ -36,6 +36,28 @@ func StoredSize(l pipeline.RowLog, f *pipeline.Frame) int64 {
 // Replicas is how many copies of a new stream are made.
 func (c *Conn) Replicas() int { return c.replicas }
 
+// StreamReplicas lists all streams with their copies.
+func (c *Conn) StreamReplicas(ctx context.Context) (map[string]int, error) {
+	out := map[string]int{}
+	list := c.js.ListStreams(ctx)
+	for info := range list.Info() {
+		out[info.Config.Name] = info.Config.Replicas
+	}
+	return out, list.Err()
+}
+
+// SetReplicas changes a stream as a person would.
+func (c *Conn) SetReplicas(ctx context.Context, stream string, n int) error {
+	s, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return err
+	}
+	cfg := s.CachedInfo().Config
+	cfg.Replicas = n
+	_, err = c.js.UpdateStream(ctx, cfg)
+	return err
+}
+
 // Inject publishes raw bytes, as a foreign program would. headers are pairs.
 func (c *Conn) Inject(subject string, body []byte, headers ...string) error {
 	if err := c.nc.PublishMsg(foreign(subject, body, headers)); err != nil {

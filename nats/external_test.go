@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -20,49 +21,69 @@ import (
 // serve runs servers as an operator would; with more than one they form a cluster.
 func serve(t *testing.T, n int, jetstream bool) (url string) {
 	t.Helper()
-	var routes, urls []string
+	routes := freeRoutes(t, n)
 	var servers []*server.Server
+	for i := range n {
+		servers = append(servers, serveMember(t, i, routes, jetstream))
+	}
+	clusterOf(t, servers)
+	var urls []string
+	for _, s := range servers {
+		urls = append(urls, s.ClientURL())
+	}
+	return strings.Join(urls, ",")
+}
+
+// freeRoutes are addresses for n servers to find each other: each must know the others' beforehand.
+func freeRoutes(t *testing.T, n int) (routes []string) {
+	t.Helper()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free: each member must know the others' beforehand
+		l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free
 		if err != nil {
 			t.Fatal(err)
 		}
 		routes = append(routes, "nats://"+l.Addr().String())
 		_ = l.Close()
 	}
-	for i := range n {
-		o := &server.Options{ServerName: fmt.Sprintf("s%d", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-			JetStream: jetstream, StoreDir: t.TempDir(), MaxPayload: 1 << 20}
-		if n > 1 {
-			port, _ := strconv.Atoi(routes[i][strings.LastIndexByte(routes[i], ':')+1:])
-			o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}
-			o.Routes = server.RoutesFromStr(strings.Join(routes, ","))
-		}
-		s, err := server.NewServer(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		servers = append(servers, s)
+	return routes
+}
+
+// serveMember starts the server of the i-th route; a cluster is where there are several.
+func serveMember(t *testing.T, i int, routes []string, jetstream bool) *server.Server {
+	t.Helper()
+	o := &server.Options{ServerName: fmt.Sprintf("s%d", i), Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
+		JetStream: jetstream, StoreDir: t.TempDir(), MaxPayload: 1 << 20}
+	if len(routes) > 1 {
+		port, _ := strconv.Atoi(routes[i][strings.LastIndexByte(routes[i], ':')+1:])
+		o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}
+		o.Routes = server.RoutesFromStr(strings.Join(routes, ","))
 	}
-	for _, s := range servers {
-		if !s.ReadyForConnections(20 * time.Second) {
-			t.Fatal("server not ready")
-		}
-		urls = append(urls, s.ClientURL())
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n > 1 {
-		eventually(t, "the cluster has a leader", func() bool {
-			for _, s := range servers {
-				if s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) == n {
-					return true
-				}
+	go s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("server not ready")
+	}
+	return s
+}
+
+// clusterOf waits until these servers, and no others, are a cluster.
+func clusterOf(t *testing.T, servers []*server.Server) {
+	t.Helper()
+	if len(servers) == 1 {
+		return
+	}
+	eventually(t, "the cluster has a leader", func() bool {
+		for _, s := range servers {
+			if s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) == len(servers) {
+				return true
 			}
-			return false
-		})
-	}
-	return strings.Join(urls, ",")
+		}
+		return false
+	})
 }
 
 // A single external server stores as the embedded one does, and is the same store to all who name it.
@@ -118,6 +139,48 @@ func TestClusterHasThreeReplicas(t *testing.T) {
 	}
 	if c.Replicas() != 3 {
 		t.Errorf("%d replicas on three nodes", c.Replicas())
+	}
+}
+
+// What was made while nodes were away is stored once, and three times as soon as there are as many; what somebody made with one copy is left so.
+func TestCopiesAreMadeUpFor(t *testing.T) {
+	routes := freeRoutes(t, 3)
+	servers := []*server.Server{serveMember(t, 0, routes[:2], true), serveMember(t, 1, routes[:2], true)}
+	clusterOf(t, servers)
+	copies := func() map[string]int {
+		t.Helper()
+		c, err := nats.Open(within(t), nats.Options{URL: servers[0].ClientURL()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer shut(t, c)
+		list, err := c.StreamReplicas(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	all := func(n int) map[string]int {
+		return map[string]int{"FANMILL_JOBS": n, "FANMILL_TRIGGERS": n, "FANMILL_EVENTS": n, "FANMILL_DEAD": n, "KV_fanmill_jobs": n, "KV_fanmill_runs": n, "KV_fanmill_checkpoints": n}
+	}
+	for range 2 { // no more at the second start than at the first
+		if got, want := copies(), all(1); !maps.Equal(got, want) {
+			t.Fatalf("on two nodes the copies are %v, want %v", got, want)
+		}
+	}
+	servers = append(servers, serveMember(t, 2, routes, true))
+	clusterOf(t, servers)
+	eventually(t, "three copies of each", func() bool { return maps.Equal(copies(), all(3)) }) // where the new node is known
+	c, err := nats.Open(within(t), nats.Options{URL: servers[0].ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReplicas(within(t), "FANMILL_EVENTS", 1); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, c)
+	if n := copies()["FANMILL_EVENTS"]; n != 1 {
+		t.Errorf("what somebody keeps once is stored %d times", n)
 	}
 }
 

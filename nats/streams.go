@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -145,7 +146,7 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 		s, err := c.js.Stream(ctx, cfg.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return c.replicated(func(n int) error {
-				cfg.Replicas = n
+				cfg.Replicas, cfg.Metadata = n, c.lacking(n)
 				cfg.NoAck = false // until it has taken over what older versions left, see adoptTriggers
 				_, err := c.js.CreateStream(ctx, cfg)
 				switch {
@@ -176,11 +177,12 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 			want.MaxBytes = cfg.MaxBytes
 		}
 		want.NoAck = has.NoAck && cfg.NoAck
-		if reflect.DeepEqual(want, has) {
-			return nil
+		if !reflect.DeepEqual(want, has) {
+			if _, err = c.js.UpdateStream(ctx, want); err != nil {
+				return err
+			}
 		}
-		_, err = c.js.UpdateStream(ctx, want)
-		return err
+		return c.raise(ctx, want)
 	})
 }
 
@@ -252,8 +254,39 @@ func (c *Conn) replicated(create func(int) error) error {
 	err := create(c.replicas)
 	if code := apiCode(err); c.replicas > 1 && c.opts.Replicas == 0 && (code == codeNoPeers || code == codeNoReplicas) {
 		if err = create(1); err == nil {
-			c.log.Warn("NATS has too few nodes for three copies at the moment: what was just made is on one node only, and waits for that should it be lost")
+			c.log.Warn("NATS has too few nodes for three copies at the moment: what was just made is on one node only, and waits for that should it be lost; the next start tries again")
 		}
+	}
+	return err
+}
+
+// metaLacking marks a stream that was made with one copy because the cluster had too few nodes for as many as this. What somebody made with
+// one copy has no such mark, and is left so.
+const metaLacking = "fanmill.replicas"
+
+// lacking is the mark of a stream that is made with n copies.
+func (c *Conn) lacking(n int) map[string]string {
+	if n >= c.replicas {
+		return nil
+	}
+	return map[string]string{metaLacking: strconv.Itoa(c.replicas)}
+}
+
+// raise gives a stream the copies that it lacks, once the cluster has the nodes.
+func (c *Conn) raise(ctx context.Context, has jetstream.StreamConfig) error {
+	if _, marked := has.Metadata[metaLacking]; !marked || c.replicas <= has.Replicas {
+		return nil
+	}
+	want := has
+	want.Replicas, want.Metadata = c.replicas, maps.Clone(has.Metadata)
+	delete(want.Metadata, metaLacking)
+	_, err := c.js.UpdateStream(ctx, want)
+	switch code := apiCode(err); {
+	case err == nil:
+		c.log.Info(fmt.Sprintf("%s is stored %d times from now on", has.Name, want.Replicas))
+	case code == codeNoPeers, code == codeNoReplicas:
+		c.log.Warn("NATS still has too few nodes for three copies: " + has.Name + " is on one node only, and waits for that should it be lost")
+		return nil
 	}
 	return err
 }
@@ -265,7 +298,7 @@ func (c *Conn) bucket(ctx context.Context, name, description string) (*bucket, e
 		if b.kv, err = c.js.KeyValue(ctx, name); errors.Is(err, jetstream.ErrBucketNotFound) {
 			err = c.replicated(func(n int) error {
 				cfg := jetstream.KeyValueConfig{Bucket: name, Description: description, History: 1, Storage: jetstream.FileStorage,
-					Replicas: n, Compression: true, LimitMarkerTTL: markerTTL}
+					Replicas: n, Compression: true, LimitMarkerTTL: markerTTL, Metadata: c.lacking(n)}
 				b.kv, err = c.js.CreateKeyValue(ctx, cfg)
 				if errors.Is(err, jetstream.ErrLimitMarkerTTLNotSupported) {
 					cfg.LimitMarkerTTL = 0
@@ -289,7 +322,10 @@ func (c *Conn) bucket(ctx context.Context, name, description string) (*bucket, e
 		if has.MaxAge > 0 {
 			return pipeline.Permanent(fmt.Errorf("it exists and lets its keys expire after %s, and fanmill's state must stay: nats stream edit %s --max-age=-1", has.MaxAge, has.Name))
 		}
-		return durable(has)
+		if err := durable(has); err != nil {
+			return err
+		}
+		return c.raise(ctx, has)
 	})
 	return b, err
 }
