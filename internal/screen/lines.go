@@ -88,15 +88,6 @@ func (l *Lines) Checkpoint(p pipeline.PublicCheckpoint) {
 	l.cleaned(pipeline.Event{Job: p.JobID}, over)
 }
 
-// Memory tells how much memory the process has.
-func (l *Lines) Memory(resident, threshold int64) {
-	var attrs []slog.Attr
-	if l.structured {
-		attrs = []slog.Attr{slog.Int64("resident", resident), slog.Int64("threshold", threshold)}
-	}
-	l.log.LogAttrs(context.Background(), slog.LevelInfo, pipeline.MemoryLine(resident, threshold), attrs...)
-}
-
 // account books an event and returns the connections whose rows are in memory no longer because of it.
 func (l *Lines) account(e pipeline.Event) []string {
 	l.mu.Lock()

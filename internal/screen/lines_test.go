@@ -60,11 +60,6 @@ func TestLinesKeepTheirWording(t *testing.T) {
 			t.Errorf("%s is told as\n%s\nwant\n%s", c.event.Kind, got, c.want)
 		}
 	}
-	l, b := narrator(t, false)
-	l.Memory(250<<20, 512<<20)
-	if got := b.String(); got != `level=INFO msg="💾 Memory usage: 250MB / 512MB (48.8%)"`+"\n" {
-		t.Errorf("memory is told as %s", got)
-	}
 }
 
 // A machine reads the same facts as attributes, beside the same message.
@@ -83,8 +78,7 @@ func TestLinesAreStructuredForMachines(t *testing.T) {
 	}
 	b.Reset()
 	l.Observe(pipeline.Event{Kind: pipeline.EventRetry, Connection: "conn_2", Attempt: 1, Error: "a\nb"})
-	l.Memory(5, 10)
-	if s := b.String(); !strings.Contains(s, `"error":"a\nb"`) || !strings.Contains(s, `"resident":5,"threshold":10`) {
+	if s := b.String(); !strings.Contains(s, `"error":"a\nb"`) {
 		t.Errorf("logged %s", s)
 	}
 }
