@@ -277,13 +277,15 @@ func TestValidateReadsDSNs(t *testing.T) {
 	}
 }
 
-// What a flag should be is said in words.
+// What a flag should be is said in words, and which one was meant.
 func TestFlagsThatCannotBeRead(t *testing.T) {
 	for _, c := range [][3]string{
 		{"--parallel", "abc", `--parallel is a whole number, not "abc"`},
 		{"--log-max-mb", "1e3", `--log-max-mb is a whole number, not "1e3"`},
 		{"--resume=maybe", "", `--resume is true or false, not "maybe"`},
 		{"--query-timeout", "5", `--query-timeout is a time with its unit, such as 30s or 5m, not "5"`},
+		{"--paralel", "3", `unknown flag: --paralel (did you mean --parallel?)`},
+		{"--listen", "3", `unknown flag: --listen`},
 	} {
 		if code, _, problems := call("run", "a.json", c[0], c[1]); code != exitBadJob || !strings.HasPrefix(problems, "fanmill: "+c[2]+"; see fanmill run --help") {
 			t.Errorf("%v: exit code %d: %s", c, code, problems)

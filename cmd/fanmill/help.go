@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"fanmill/internal/config"
 	"fanmill/internal/screen"
 )
 
@@ -124,6 +125,14 @@ func badFlag(c *cobra.Command, err error) error {
 		}
 		if is != "" {
 			err = fmt.Errorf("--%s is %s, not %q", v.GetFlag().Name, is, v.GetValue())
+		}
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if like := config.Closest(unknown.GetSpecifiedName(), names); like != "" {
+			err = fmt.Errorf("%w (did you mean --%s?)", err, like)
 		}
 	}
 	return badLine(c, err)

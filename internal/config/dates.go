@@ -56,7 +56,7 @@ func isDate(text string) (bool, error) {
 	}
 	if dateTokens[m[1]] == nil {
 		names := slices.Sorted(maps.Keys(dateTokens))
-		if like := closest(m[1], names); like != "" {
+		if like := Closest(m[1], names); like != "" {
 			return true, fmt.Errorf("%s is not a date fanmill knows; did you mean {%s}?", text, like)
 		}
 		return true, fmt.Errorf("%s is not a date fanmill knows; it knows {%s}", text, strings.Join(names, "}, {"))

@@ -105,7 +105,7 @@ func (d *decoder) object(p place, own []string, fields ...field) (rest []member,
 		if slices.Contains(own, m.name) {
 			continue
 		}
-		if like := closest(m.name, known); like != "" && p.n.member(like) != nil {
+		if like := Closest(m.name, known); like != "" && p.n.member(like) != nil {
 			d.report(m.position, path, false, fmt.Sprintf("is not a key fanmill knows here, and so close to %q, which is here too, that one may be meant for the other; remove it, or give it another name", like))
 		} else if like != "" {
 			d.report(m.position, path, false, fmt.Sprintf("is not a key fanmill knows here; did you mean %q?", like))
@@ -216,7 +216,7 @@ func (d *decoder) count(p place, low, high int, dst *int) {
 
 // unknown says that a name is not one of a set, and which one was likely meant.
 func unknown(name, what string, set []string) string {
-	if like := closest(name, set); like != "" {
+	if like := Closest(name, set); like != "" {
 		return fmt.Sprintf("%q is not a %s fanmill knows; did you mean %q?", name, what, like)
 	}
 	if len(set) == 0 {
@@ -226,9 +226,9 @@ func unknown(name, what string, set []string) string {
 	return fmt.Sprintf("%q is not a %s fanmill knows; it knows %s", name, what, strings.Join(set, ", "))
 }
 
-// closest is the one of a set that a name is a slip of: the same but for case and separators, or a few keystrokes away;
+// Closest is the one of a set that a name is a slip of: the same but for case and separators, or a few keystrokes away;
 // "" if there is none. The earliest of the nearest wins.
-func closest(name string, set []string) string {
+func Closest(name string, set []string) string {
 	flat := func(s string) string {
 		return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s))
 	}

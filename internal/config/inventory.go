@@ -68,7 +68,7 @@ func (d *decoder) inventory(p place) {
 			ids = append(ids, k)
 		}
 		slices.Sort(ids)
-		if like := closest(id, ids); like != "" {
+		if like := Closest(id, ids); like != "" {
 			d.errorf(p.key("overrides")+"."+id, "no branch has this id; did you mean %q?", like)
 		} else {
 			d.errorf(p.key("overrides")+"."+id, "no branch of %s has this id; correct it, or remove it", file)
@@ -143,7 +143,7 @@ func (d *decoder) conditions(inv *inventory, selection string) (_ []condition, o
 
 // likely is the column that was meant, or all there are.
 func (inv *inventory) likely(form, column string) string {
-	if like := closest(column, inv.list.columns); like != "" {
+	if like := Closest(column, inv.list.columns); like != "" {
 		return fmt.Sprintf("did you mean "+form+"?", like)
 	}
 	return "it has " + strings.Join(inv.list.columns, ", ")

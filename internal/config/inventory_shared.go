@@ -19,7 +19,7 @@ func (d *decoder) templates(inv *inventory) {
 		inv.secret[column] = inv.secret[column] || inv.isSecret(column)
 	}
 	for _, c := range inv.list.columns { // a slip in a column's name would make a label of it
-		like := closest(c, connectionKeys)
+		like := Closest(c, connectionKeys)
 		if like != "" && !strings.EqualFold(like, c) && inv.shared[like] == nil && !inv.list.has(like) && !inv.mentioned[strings.ToLower(c)] {
 			d.warnf(inv.key("file"), "its column %q is a label; did you mean %q?", c, like)
 		}

@@ -156,7 +156,7 @@ func alternatives(allowed []string) string {
 // notAllowed says that a word is not one of a few, and which one was likely meant.
 func notAllowed(word string, allowed []string) string {
 	text := fmt.Sprintf("must be %s, not %q", alternatives(allowed), word)
-	if like := closest(word, allowed); like != "" {
+	if like := Closest(word, allowed); like != "" {
 		text += fmt.Sprintf("; did you mean %q?", like)
 	}
 	return text

@@ -127,7 +127,7 @@ func (d *decoder) params() {
 		if used[name] {
 			continue
 		}
-		if like := closest(name, slices.Sorted(maps.Keys(used))); like != "" {
+		if like := Closest(name, slices.Sorted(maps.Keys(used))); like != "" {
 			d.warnf("params."+name, "no query has :%s; did you mean :%s?", name, like)
 		} else {
 			d.warnf("params."+name, "no query has :%s; it has no effect", name)
@@ -175,7 +175,7 @@ func unknownParam(name string, known []string) error {
 	if len(known) == 0 {
 		return fmt.Errorf("param %s: the job has no params; add it to the job's, with the value that it has otherwise", name)
 	}
-	if like := closest(name, known); like != "" {
+	if like := Closest(name, known); like != "" {
 		return fmt.Errorf("param %s: the job has no such param; did you mean %q?", name, like)
 	}
 	return fmt.Errorf("param %s: the job has no such param; it has %s", name, strings.Join(known, ", "))

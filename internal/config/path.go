@@ -142,7 +142,7 @@ func hasToken(path, name string) bool {
 }
 
 func tokenError(name string) error {
-	if like := closest(name, pathTokens); like != "" {
+	if like := Closest(name, pathTokens); like != "" {
 		return fmt.Errorf("{%s} is not a token fanmill knows; did you mean {%s}?", name, like)
 	}
 	return fmt.Errorf("{%s} is not a token fanmill knows; it knows {%s}", name, strings.Join(pathTokens, "}, {"))
