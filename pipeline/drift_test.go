@@ -124,6 +124,25 @@ func TestDriftFail(t *testing.T) {
 	w.exact("flat")
 }
 
+// Who could not be compared has its columns looked at when it is asked: it is left out, as the others have been written.
+func TestDriftFailOfALateOne(t *testing.T) {
+	w := driftWorld(t, pipeline.DriftFail)
+	odd := of(10, 10)
+	odd.columns = []string{"id", "corps"}
+	odd.open = func(attempt int) error {
+		if attempt == 1 {
+			return pipeline.Transient(errBroken)
+		}
+		return nil
+	}
+	w.rescript("odd", odd)
+	out := w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
+	w.exact("flat", "a", "c")
+	if c := out.Reports[0].Connections[1]; c.State != pipeline.ReportRejected || !strings.Contains(c.Error, "onDrift says fail: lacks body") {
+		t.Errorf("the odd one is reported as %+v", c)
+	}
+}
+
 func TestDriftSkip(t *testing.T) {
 	w := driftWorld(t, pipeline.DriftSkip)
 	out := w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)

@@ -116,9 +116,10 @@ func (v *delivery) begin(i int, f *Frame) error {
 	return nil
 }
 
-// drifts says why a connection is left out by the job's onDrift; "" if it is not.
+// drifts says why a connection is left out by the job's onDrift; "" if it is not. Where that is fail, the others have been compared: it is
+// one that could not be reached then.
 func (v *delivery) drifts(o *Opening) string {
-	if v.m.OnDrift != DriftSkip || !v.oneSchema {
+	if v.m.OnDrift != DriftSkip && v.m.OnDrift != DriftFail || !v.oneSchema {
 		return ""
 	}
 	for q := range v.m.Schemas {
@@ -126,7 +127,7 @@ func (v *delivery) drifts(o *Opening) string {
 			continue
 		}
 		if differs := v.m.Schemas[q].Differs(o.Queries[q].Columns); differs != "" {
-			return "left out, as the job's onDrift says skip: " + differs
+			return "left out, as the job's onDrift says " + v.m.OnDrift + ": " + differs
 		}
 	}
 	return ""

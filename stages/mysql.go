@@ -117,6 +117,11 @@ func (s *mysqlSession) begin(snapshot bool) error {
 	s.identity, s.quoting = row[0], mysqlDialect
 	s.quoting.backslash = !strings.Contains(row[1], "NO_BACKSLASH_ESCAPES")
 	s.quoting.ansiQuotes = strings.Contains(row[1], "ANSI_QUOTES")
+	// Also of the transactions that begin when one ends: by a COMMIT in a procedure, or by what commits first, as OPTIMIZE does.
+	var server *mysqlServerError
+	if _, err := s.ask("SET SESSION TRANSACTION READ ONLY"); err != nil && !(errors.As(err, &server) && server.number == 1064) { // older than 5.6.5
+		return err
+	}
 	start := "START TRANSACTION /*!50605 READ ONLY */"
 	if snapshot {
 		if _, err := s.ask("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {

@@ -19,6 +19,7 @@ func TestMySQLCall(t *testing.T) {
 		"create procedure two() begin select 1 as n; select 2 as n; end",
 		"create procedure broken() begin select a from t; signal sqlstate '45000' set message_text = 'the report is broken'; end",
 		"create procedure writes() begin insert into t values (4, 4, 'd'); select a from t; end",
+		"create procedure commits() begin commit; insert into t values (5, 5, 'e'); select a from t; end",
 		"create procedure results() begin select a from t; do sleep(1000); select a from t; end",
 		"create procedure slow() begin select a from t; do sleep(1000); end")
 	ask := func(sql string, args ...pipeline.Arg) pipeline.Request {
@@ -42,6 +43,7 @@ func TestMySQLCall(t *testing.T) {
 		"call two()":       "it returns more than one result; give each a query of its own",
 		"call broken()":    "the report is broken",
 		"call writes()":    "READ ONLY transaction",
+		"call commits()":   "READ ONLY transaction",
 		"call temporary()": "READ ONLY transaction",
 		"call missing()":   "does not exist",
 		"call report()":    "Incorrect number of arguments",
