@@ -152,11 +152,11 @@ func mysqlVariable(name string) bool {
 func (t *mysqlTarget) trust(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return fileError{err}
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return fmt.Errorf("%s holds no certificate in PEM form", file)
+		return fileError{fmt.Errorf("%s holds no certificate in PEM form", file)}
 	}
 	if t.TLS == nil || t.TLS.InsecureSkipVerify {
 		return errors.New("it has no effect without tls=true")
@@ -220,7 +220,7 @@ func (t *mysqlTarget) secrets() []string {
 
 func (mysqlStage) unreadable(dsn string) error {
 	_, err := mysqlParseDSN(dsn)
-	return only(err, errMySQLDSN)
+	return ofText(err)
 }
 
 // Host implements pipeline.Driver.

@@ -110,7 +110,11 @@ func pgParseError(dsn string, err error) error {
 			continue
 		}
 		if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(reason, "failed") {
-			return redacted(fmt.Errorf("the DSN: %s: %w", reason, inner), pgSecrets(dsn, nil))
+			err := fmt.Errorf("the DSN: %s: %w", reason, inner)
+			if inner.Error() != "sslmode is invalid" {
+				err = fileError{err}
+			}
+			return redacted(err, pgSecrets(dsn, nil))
 		}
 		return fmt.Errorf("the DSN: %s", reason)
 	}
@@ -159,7 +163,7 @@ func pgSecrets(dsn string, config *pgconn.Config) []string {
 
 func (postgres) unreadable(dsn string) error {
 	_, err := pgParseDSN(dsn)
-	return only(err, errPGDSN)
+	return ofText(err)
 }
 
 // Host implements pipeline.Driver. Of several hosts the first counts.

@@ -3,8 +3,10 @@ package stages
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,11 +45,29 @@ func sqlserverParseDSN(dsn string) (*sqlserverTarget, error) {
 		}
 	}
 	config, err := msdsn.Parse(dsn)
+	if err == nil && config.Parameters[msdsn.Encrypt] == "" && sqlserverPins(config.Parameters) {
+		// Without it the driver encrypts the login alone, and looks at no certificate.
+		switch {
+		case !isURL:
+			dsn += ";encrypt=true"
+		case strings.Contains(dsn, "?"):
+			dsn += "&encrypt=true"
+		default:
+			dsn += "?encrypt=true"
+		}
+		config, err = msdsn.Parse(dsn)
+	}
 	t := &sqlserverTarget{config: config, secrets: sqlserverSecrets(dsn, &config)}
 	if err != nil {
-		return nil, redacted(fmt.Errorf("the DSN: %w", err), t.secrets)
+		if err = fmt.Errorf("the DSN: %w", err); strings.Contains(err.Error(), "certificate") {
+			err = fileError{err}
+		}
+		return nil, redacted(err, t.secrets)
 	}
 	p := config.Parameters
+	if err := sqlserverSlips(p); err != nil {
+		return nil, err
+	}
 	if p[msdsn.Server] == "" {
 		return nil, errSQLServerDSN // the driver would take this machine
 	}
@@ -74,6 +94,30 @@ func sqlserverParseDSN(dsn string) (*sqlserverTarget, error) {
 	c.Encoding.Timezone = time.UTC // dates and times without a zone stay what they are
 	c.Encoding.GuidConversion = false
 	return t, nil
+}
+
+// sqlserverKeys are the settings of go-mssqldb that users write.
+var sqlserverKeys = []string{"encrypt", "trustServerCertificate", "certificate", "serverCertificate", "hostNameInCertificate", "tlsmin", "applicationIntent",
+	"app name", "workstation id", "packet size", "connection timeout", "dial timeout", "keepAlive", "ServerSPN", "failoverpartner", "failoverport",
+	"multisubnetfailover", "authenticator", "database", "user id", "password", "server", "port", "protocol", "disableretry", "log", "timezone", "guid conversion", "epa enabled"}
+
+// sqlserverSlips refuses a setting that would have no effect because of its spelling. What is unlike any is let be: connection strings come
+// from other programs, whose settings mean nothing here.
+func sqlserverSlips(p map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		if like := slipOf(name, sqlserverKeys); like != "" {
+			return fmt.Errorf("the DSN: %q is not a setting of SQL Server's; did you mean %q?", name, like)
+		}
+	}
+	if v := p[msdsn.TLSMin]; v != "" && !slices.Contains([]string{"1.0", "1.1", "1.2", "1.3"}, v) {
+		return errors.New("the DSN: tlsmin must be 1.0, 1.1, 1.2 or 1.3")
+	}
+	return nil
+}
+
+// sqlserverPins reports whether a DSN says which certificate to accept.
+func sqlserverPins(p map[string]string) bool {
+	return p[msdsn.Certificate] != "" || p[msdsn.ServerCertificate] != "" || p[msdsn.HostNameInCertificate] != ""
 }
 
 // sqlserverSendable refuses what the driver would cut: it counts the texts of a login in characters, where the protocol has UTF-16 units
@@ -132,7 +176,7 @@ func sqlserverSecrets(dsn string, c *msdsn.Config) []string {
 
 func (sqlserver) unreadable(dsn string) error {
 	_, err := sqlserverParseDSN(dsn)
-	return only(err, errSQLServerDSN)
+	return ofText(err)
 }
 
 // Host implements pipeline.Driver: host:port, or host\instance where the server is asked for the port.

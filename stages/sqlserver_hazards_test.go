@@ -195,6 +195,9 @@ func TestSQLServerEncryption(t *testing.T) {
 		{"a certificate to compare", "encrypt=true&serverCertificate=OWN", on, tls.VersionTLS12, nil},
 		{"none", "encrypt=disable", none, 0, nil},
 		{"old, accepted", "tlsmin=1.0", old, tls.VersionTLS10, nil},
+		{"a certificate is enough to say", "certificate=OWN", off, tls.VersionTLS12, nil},
+		{"another's certificate, no word of encrypting", "certificate=" + other, on, 0, []string{"certificate="}},
+		{"compared with another's, no word of encrypting", "serverCertificate=" + other, off, 0, []string{"certificate="}},
 		{"self-signed", "encrypt=true", on, 0, []string{"certificate=", "trustServerCertificate=true", "can read the password"}},
 		{"another's certificate", "encrypt=true&certificate=" + other, on, 0, []string{"certificate="}},
 		{"compared with another's", "encrypt=true&serverCertificate=" + other, on, 0, []string{"certificate="}},
@@ -401,6 +404,19 @@ func TestSQLServerParams(t *testing.T) {
 	}
 }
 
+// What other programs write into their connection strings is no reason to refuse them.
+func TestSQLServerForeignSettings(t *testing.T) {
+	for _, dsn := range []string{
+		"Data Source=host,1444;Initial Catalog=sales;User Id=me;Password=x;MultipleActiveResultSets=true;Persist Security Info=False;Pooling=true;Max Pool Size=5;Connect Timeout=30;Application Name=a",
+		"server=host;Trusted_Connection=yes;Integrated Security=SSPI;TrustServerCertificate=true;Encrypt=true;Application Intent=ReadWrite;Asynchronous Processing=true;Authentication=SqlPassword",
+		"odbc:Driver={ODBC Driver 17 for SQL Server};Server=host;Database=sales;UID=me;PWD=x;WSID=here;Language=English",
+	} {
+		if err := stages.CheckDSN("sqlserver", dsn); err != nil {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+}
+
 // A DSN that cannot be meant is refused with what it should look like, and without its password.
 func TestSQLServerBadDSN(t *testing.T) {
 	for dsn, want := range map[string]string{
@@ -416,6 +432,11 @@ func TestSQLServerBadDSN(t *testing.T) {
 		"server=host;user id=me;password=s3cr3t;change password=s3cr3tnew": "changes nothing",
 		"user id=me;password=s3cr3t;database=db":                           "server=host",
 		`odbc:server=host;password={s3cr3t`:                                "unexpected end of braced value",
+		"sqlserver://me:s3cr3t@host?trustServerCert=true":                  `"trustservercert" is not a setting of SQL Server's; did you mean "trustServerCertificate"?`,
+		"server=host;tls_min=1.0":                                          `did you mean "tlsmin"?`,
+		"server=host;encrpt=true":                                          `did you mean "encrypt"?`,
+		"server=host;connectiontimeout=5":                                  `did you mean "connection timeout"?`,
+		"server=host;tlsmin=TLS1.0":                                        "must be 1.0, 1.1, 1.2 or 1.3",
 	} {
 		_, err := sqlserverOpen(t.Context(), dsn, "q")
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cr3t") {

@@ -6,10 +6,12 @@
 package stages
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -31,7 +33,7 @@ func register(d pipeline.Driver, names ...string) {
 // Drivers returns every database by the names that a job may call it.
 func Drivers() map[string]pipeline.Driver { return maps.Clone(drivers) }
 
-// CheckDSN reports a DSN that its database cannot read at all, before anything is opened. One that can be read and leads nowhere, or names
+// CheckDSN reports a DSN that its database cannot read, before anything is opened. One that can be read and leads nowhere, or names
 // a certificate that is not there, is the branch's own trouble: it fails alone.
 func CheckDSN(driver, dsn string) error {
 	if d, ok := drivers[driver].(interface{ unreadable(dsn string) error }); ok {
@@ -40,12 +42,56 @@ func CheckDSN(driver, dsn string) error {
 	return nil
 }
 
-// only is err if it is that one.
-func only(err, that error) error {
-	if errors.Is(err, that) {
-		return that
+// fileError is what is wrong with a file that a DSN names, such as a certificate, and not with the DSN.
+type fileError struct{ error }
+
+var errFile = errors.New("a file that the DSN names")
+
+func (e fileError) Unwrap() error        { return e.error }
+func (e fileError) Is(target error) bool { return target == errFile }
+
+// ofText is err unless it is a fileError.
+func ofText(err error) error {
+	if errors.Is(err, errFile) {
+		return nil
 	}
-	return nil
+	return err
+}
+
+// slipOf finds which of a DSN's settings a name is meant to be that differs from it by case, spaces, an end that is missing or too much, or one letter;
+// "" if there is none, or the name is one. A driver passes over what it does not know.
+func slipOf(name string, settings []string) string {
+	flat := func(s string) string {
+		return strings.ToLower(strings.NewReplacer(" ", "", "_", "", "-", "").Replace(s))
+	}
+	found, n := "", flat(name)
+	for _, s := range settings {
+		switch f := flat(s); {
+		case strings.EqualFold(name, s):
+			return ""
+		case len(n) > 5 && (strings.HasPrefix(f, n) || strings.HasPrefix(n, f)), oneEditApart(n, f):
+			found = cmp.Or(found, s)
+		}
+	}
+	return found
+}
+
+// oneEditApart reports whether two words are equal or one letter more, less or other makes them so.
+func oneEditApart(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(b)-len(a) > 1 {
+		return false
+	}
+	same := 0
+	for same < len(a) && a[same] == b[same] {
+		same++
+	}
+	if len(a) == len(b) {
+		return same == len(a) || a[same+1:] == b[same+1:]
+	}
+	return a[same:] == b[same+1:]
 }
 
 // queryLabel names query q in errors.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -265,14 +266,25 @@ func TestValidateReadsDSNs(t *testing.T) {
 		{"id": "d", "driver": "postgres", "dsn": "mysql://u:hidden@h/db"},
 		{"id": "e", "driver": "postgres", "dsn": "postgres://u:p@nowhere.invalid/db?sslmode=verify-full&sslrootcert=nothing.pem"},
 		{"id": "f", "driver": "sqlite", "dsn": "nothing.db"},
+		{"id": "g", "driver": "mysql", "dsn": "u:hidden@tcp(h:3306)/db?tls=true&tlsca=nothing.pem"},
+		{"id": "h", "driver": "sqlserver", "dsn": "sqlserver://u:hidden@h?database=d&certificate=nothing.pem"},
+		{"id": "i", "driver": "sqlserver", "dsn": "sqlserver://u:hidden@h?database=d&encrypt=bogus"},
+		{"id": "j", "driver": "mysql", "dsn": "u:hidden@tcp(h:3306)/db?tls=maybe"},
+		{"id": "k", "driver": "postgres", "dsn": "postgres://u:hidden@h/db?sslmode=maybe"},
+		{"id": "l", "driver": "postgres", "dsn": "postgres://u:hidden@h/db?default_query_exec_mode=bogus"},
 	}})
 	code, _, problems := call("validate", path)
-	if code != exitBadJob || strings.Contains(problems, "hidden") || strings.Count(problems, "\n") != 4 {
+	if code != exitBadJob || strings.Contains(problems, "hidden") || strings.Count(problems, "\n") != 8 {
 		t.Errorf("exit code %d:\n%s", code, problems)
 	}
 	for i := range 4 {
 		if !strings.Contains(problems, fmt.Sprintf("connections[%d].dsn: the DSN is neither a URL (", i)) {
 			t.Errorf("connections[%d] is not named:\n%s", i, problems)
+		}
+	}
+	for i, want := range []string{"invalid encrypt 'bogus'", "tls must be true", "sslmode is invalid", "default_query_exec_mode is none of"} {
+		if !regexp.MustCompile(fmt.Sprintf(`connections\[%d\]\.dsn: .*%s`, 8+i, want)).MatchString(problems) {
+			t.Errorf("%q is not said:\n%s", want, problems)
 		}
 	}
 }
