@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -401,6 +402,23 @@ func TestSQLServerParams(t *testing.T) {
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "parameter p") {
 			t.Errorf("%s as %s: %v", bad.Text, bad.Type, err)
 		}
+	}
+}
+
+// A user with a domain is a Windows account, whose password is not sent: the login begins with an NTLM negotiation [MS-NLMP] 2.2.1.1.
+func TestSQLServerWindowsAccount(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there Windows itself logs in, and may negotiate otherwise")
+	}
+	s, _ := answered(t, minitds.Config{}, nil)
+	dsn := "server=" + strings.Replace(s.Addr(), ":", ",", 1) + `;user id=BRANCH\clerk;password=s3cr3t;database=branch`
+	// The scripted server knows no such accounts, and refuses it.
+	if err := attempt(t, "sqlserver", pipeline.Request{DSN: dsn, Queries: asQueries([]string{"q"})}); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "18456") {
+		t.Errorf("the error is %v", err)
+	}
+	logins := s.Record().Logins
+	if len(logins) != 1 || !strings.HasPrefix(logins[0].SSPI, "NTLMSSP\x00\x01\x00\x00\x00") || logins[0].User != "" || logins[0].Password != "" {
+		t.Errorf("the logins are %+v", logins)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 type Login struct {
 	User, Password, Database string
 	App, Server, Host        string
+	SSPI                     string // bytes; the first token of a Windows login; "" for one of SQL Server's
 	ReadOnly                 bool   // ApplicationIntent=ReadOnly
 	PacketSize               int    // asked for
 	Encrypted                bool   // the login came through TLS
@@ -31,6 +32,7 @@ const (
 	loginApp        = 48
 	loginServer     = 52
 	loginDatabase   = 68
+	loginSSPI       = 78
 	loginFixed      = 94
 
 	typeFlagReadOnly = 0x20
@@ -58,6 +60,11 @@ func parseLogin(b []byte) (l Login, err error) {
 		password[i] = c<<4 | c>>4
 	}
 	l.Password = fromUTF16(password)
+	off, n := int(binary.LittleEndian.Uint16(b[loginSSPI:])), int(binary.LittleEndian.Uint16(b[loginSSPI+2:])) // bytes
+	if off+n > len(b) {
+		return l, errLogin
+	}
+	l.SSPI = string(b[off : off+n])
 	return l, err
 }
 
