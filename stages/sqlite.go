@@ -38,17 +38,18 @@ func (sqlite) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, e
 	if err != nil {
 		return nil, err
 	}
-	conn, err := sqliteOpen(target)
+	conn, err := sqliteOpen(target, sqlite3.SQLITE_OPEN_READONLY)
 	if err != nil {
 		return nil, err
 	}
-	s := &sqliteSession{conn: conn, queries: r.Queries}
+	s := &sqliteSession{target: target, conn: conn, queries: r.Queries}
 	if r.Snapshot {
 		err = s.snapshot(ctx)
 	}
 	for q := 0; q < len(r.Queries) && err == nil; q++ {
 		err = s.describe(ctx, q)
 	}
+	target.shareWAL()
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -59,6 +60,7 @@ func (sqlite) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, e
 func (sqlite) Host(string) string { return "" }
 
 type sqliteSession struct {
+	target  sqliteTarget
 	conn    *sqliteConn
 	queries []pipeline.Query
 	results []sqliteResult
@@ -188,5 +190,6 @@ func (s *sqliteSession) Close() error {
 	}
 	err := s.conn.close()
 	s.conn, s.results = nil, nil
+	s.target.tidyWAL()
 	return err
 }

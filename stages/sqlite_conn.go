@@ -30,8 +30,8 @@ type sqliteConn struct {
 	lost bool // a value could not be read for want of memory
 }
 
-// sqliteOpen opens the file read-only. SQLite reads nothing of it yet.
-func sqliteOpen(t sqliteTarget) (*sqliteConn, error) {
+// sqliteOpen opens the file: access is SQLITE_OPEN_READONLY or SQLITE_OPEN_READWRITE. SQLite reads nothing of it yet.
+func sqliteOpen(t sqliteTarget, access int32) (*sqliteConn, error) {
 	c := &sqliteConn{tls: libc.NewTLS(), path: t.path, busy: t.busy}
 	c.out = c.tls.Alloc(2 * int(unsafe.Sizeof(uintptr(0))))
 	name, err := libc.CString(t.name)
@@ -39,7 +39,7 @@ func sqliteOpen(t sqliteTarget) (*sqliteConn, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", t.path, err), c.close())
 	}
 	defer libc.Xfree(c.tls, name)
-	flags := int32(sqlite3.SQLITE_OPEN_READONLY | sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_EXRESCODE)
+	flags := access | sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_EXRESCODE
 	if t.uri {
 		flags |= sqlite3.SQLITE_OPEN_URI
 	}
@@ -52,6 +52,9 @@ func sqliteOpen(t sqliteTarget) (*sqliteConn, error) {
 	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, int32(min(sqliteBusyStep, t.busy)/time.Millisecond))
 	return c, nil
 }
+
+// readOnly reports whether the file can be read only, whatever was asked for.
+func (c *sqliteConn) readOnly() bool { return sqlite3.Xsqlite3_db_readonly(c.tls, c.db, 0) == 1 }
 
 func (c *sqliteConn) close() error {
 	var err error

@@ -3,6 +3,7 @@
 package stages_test
 
 import (
+	"bytes"
 	"database/sql"
 	"io"
 	"os"
@@ -30,17 +31,7 @@ func TestSQLiteWALInReadOnlyFolder(t *testing.T) {
 	dir := t.TempDir()
 	var dbs []*sql.DB
 	for _, name := range []string{"open.db", "closed.db"} {
-		db, err := sql.Open("sqlite", filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		for _, s := range []string{"pragma journal_mode = wal", "create table t (a int)", "insert into t values (1)", "insert into t values (2)"} {
-			if _, err := db.Exec(s); err != nil {
-				t.Fatal(err)
-			}
-		}
-		dbs = append(dbs, db)
+		dbs = append(dbs, walDatabase(t, filepath.Join(dir, name)))
 	}
 	if err := dbs[1].Close(); err != nil {
 		t.Fatal(err)
@@ -123,4 +114,109 @@ func copyProgram(t *testing.T, path string) {
 	if err := to.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Reading a database in WAL mode leaves nothing beside it that was not there, changes not a byte of it, and lets a program that has it open go on.
+func TestSQLiteWALIsLeftAsItWas(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "branch.db")
+	writer := walDatabase(t, path)
+	beside := func() (names []string) {
+		t.Helper()
+		entries, err := os.ReadDir(filepath.Dir(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	read := func(dsn, want string) {
+		t.Helper()
+		s := open(t, "sqlite", dsn, "select sum(a) from t")
+		rows, _ := texts(t, s, 0, 10)
+		same(t, "rows", rows, []string{want})
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	read(path, "3")
+	if names := beside(); len(names) != 3 {
+		t.Errorf("while a program has it open there is %q", names)
+	}
+	if _, err := writer.Exec("insert into t values (3)"); err != nil {
+		t.Errorf("the program cannot write any more: %v", err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dsn := range []string{path, "file:" + path, "file:" + path + "?mode=ro"} {
+		both := open(t, "sqlite", dsn, "select sum(a) from t") // the last of several tidies up
+		read(dsn, "6")
+		if err := both.Close(); err != nil {
+			t.Error(err)
+		}
+		if names := beside(); len(names) != 1 {
+			t.Errorf("%s: reading left %q", dsn, names)
+		}
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("reading changed the database: %v", err)
+	}
+}
+
+// What another user's reading makes beside a database, its own program can write to.
+func TestSQLiteWALOfAnotherUser(t *testing.T) {
+	if dir := os.Getenv(envReadFolder); dir != "" {
+		rows, _ := texts(t, open(t, "sqlite", filepath.Join(dir, "branch.db"), "select sum(a) from t"), 0, 10)
+		same(t, "rows", rows, []string{"3"})
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be two users")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "branch.db")
+	if err := walDatabase(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	reader := filepath.Join(t.TempDir(), "reader")
+	copyProgram(t, reader)
+	for path, mode := range map[string]os.FileMode{dir: 0o777, filepath.Dir(dir): 0o755, path: 0o644} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(reader, "-test.run=^TestSQLiteWALOfAnotherUser$", "-test.v")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), envReadFolder+"="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody(t)}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestSQLiteWALOfAnotherUser") {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	for _, name := range []string{"branch.db-wal", "branch.db-shm"} { // it may not remove them: it may not write to the database
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != 0o666 {
+			t.Errorf("%s: %v, %v", name, st, err)
+		}
+	}
+}
+
+// walDatabase makes a database in WAL mode with the numbers 1 and 2, and leaves it open.
+func walDatabase(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	for _, s := range []string{"pragma journal_mode = wal", "create table t (a int)", "insert into t values (1)", "insert into t values (2)"} {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return db
 }
