@@ -16,8 +16,8 @@ type Described struct {
 	Columns    []OpeningColumn
 }
 
-// Union brings the columns of several connections together: in the order of first appearance, by name, equal names by their order,
-// each with the widest of its types. Drift says how each connection differs from the result.
+// Union brings the columns of several connections together: in the order of first appearance, by name (see MatchNames), each with the widest
+// of its types. Drift says how each connection differs from the result.
 func Union(all []Described) Schema {
 	var s Schema
 	for _, d := range all {
@@ -66,11 +66,11 @@ func Common(all []Described) Schema {
 	return s
 }
 
-// shapeOf is the same for the same columns in whatever order.
+// shapeOf is the same for the same columns in whatever order and case.
 func shapeOf(columns []OpeningColumn) string {
 	names := make([]string, len(columns))
 	for i, c := range columns {
-		names[i] = c.Name + "\x00" + c.Type
+		names[i] = strings.ToLower(c.Name) + "\x00" + c.Type
 	}
 	slices.Sort(names)
 	return strings.Join(names, "\x01")
@@ -78,15 +78,52 @@ func shapeOf(columns []OpeningColumn) string {
 
 // match finds the place of each column in the schema; -1 if it has none.
 func (s *Schema) match(columns []OpeningColumn) []int {
-	taken := make([]bool, len(s.Columns))
-	at := make([]int, len(columns))
+	return MatchNames(namesOf(columns), namesOf(s.Columns))
+}
+
+func namesOf(columns []OpeningColumn) []string {
+	names := make([]string, len(columns))
 	for i, c := range columns {
-		at[i] = -1
-		for k := range s.Columns {
-			if !taken[k] && s.Columns[k].Name == c.Name {
-				at[i], taken[k] = k, true
-				break
-			}
+		names[i] = c.Name
+	}
+	return names
+}
+
+// MatchNames finds for each name its place among others; -1 if it has none. Equal names are matched by their order. What is left then is matched
+// by names that differ in case alone, where there is one on each side: databases spell id, ID and Id.
+func MatchNames(names, others []string) []int {
+	at := make([]int, len(names))
+	free := make(map[string][]int, len(others))
+	for k, name := range others {
+		free[name] = append(free[name], k)
+	}
+	rest := 0
+	for i, name := range names {
+		if places := free[name]; len(places) > 0 {
+			at[i], free[name] = places[0], places[1:]
+		} else {
+			at[i] = -1
+			rest++
+		}
+	}
+	if rest == 0 {
+		return at
+	}
+	folded := map[string][]int{}
+	for name, places := range free {
+		key := strings.ToLower(name)
+		folded[key] = append(folded[key], places...)
+	}
+	alone := map[string]int{}
+	for i, name := range names {
+		if at[i] < 0 {
+			alone[strings.ToLower(name)]++
+		}
+	}
+	for i, name := range names {
+		key := strings.ToLower(name)
+		if at[i] < 0 && alone[key] == 1 && len(folded[key]) == 1 {
+			at[i] = folded[key][0]
 		}
 	}
 	return at
@@ -113,7 +150,7 @@ func (s *Schema) Compare(columns []OpeningColumn) (d Difference) {
 		}
 		have[k] = true
 		if s.Columns[k].Type != c.Type {
-			d.Retyped = append(d.Retyped, Retyped{c.Name, c.Type, s.Columns[k].Type})
+			d.Retyped = append(d.Retyped, Retyped{s.Columns[k].Name, c.Type, s.Columns[k].Type})
 		}
 	}
 	for k, ok := range have {
@@ -126,10 +163,8 @@ func (s *Schema) Compare(columns []OpeningColumn) (d Difference) {
 
 // TypeOf is the type of the first column of this name; "" if there is none.
 func (s *Schema) TypeOf(name string) string {
-	for _, c := range s.Columns {
-		if c.Name == name {
-			return c.Type
-		}
+	if k := MatchNames([]string{name}, namesOf(s.Columns))[0]; k >= 0 {
+		return s.Columns[k].Type
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,6 +46,32 @@ func TestUnion(t *testing.T) {
 }
 
 // What most connections have is common; of as many, what comes first in the job.
+// Databases spell names in different cases. Where it is clear which one is meant they are the same.
+func TestMatchNames(t *testing.T) {
+	for _, c := range []struct {
+		names, others string
+		want          []int
+	}{
+		{"id amount", "ID Amount", []int{0, 1}},
+		{"Amount ID", "id amount", []int{1, 0}},
+		{"a A", "A a", []int{1, 0}}, // exactly, first
+		{"a A", "a", []int{0, -1}},
+		{"a", "A", []int{0}},
+		{"a", "A A", []int{-1}}, // which one?
+		{"a A", "aa AA b", []int{-1, -1}},
+		{"b B", "c Bb", []int{-1, -1}},
+		{"x x", "x X", []int{0, 1}},
+		{"a a", "a a", []int{0, 1}},
+		{"Straße", "STRASSE", []int{-1}}, // letters are counted as they are
+		{"ÄMNE", "ämne", []int{0}},
+		{"a", "", []int{-1}},
+	} {
+		if got := pipeline.MatchNames(strings.Fields(c.names), strings.Fields(c.others)); !slices.Equal(got, c.want) {
+			t.Errorf("%s among %s: %v, want %v", c.names, c.others, got, c.want)
+		}
+	}
+}
+
 func TestCommon(t *testing.T) {
 	odd, even := columns("id:int"), columns("no:int")
 	c := pipeline.Common([]pipeline.Described{{"a", odd}, {"b", even}, {"c", even}})

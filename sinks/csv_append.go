@@ -191,7 +191,7 @@ func (s *csvSink) compareHeader(fields []string) string {
 		return ""
 	}
 	want := s.fileNames(s.header.line())
-	if slices.Equal(want, fields) {
+	if slices.EqualFunc(want, fields, strings.EqualFold) {
 		return ""
 	}
 	if setOf(want) == setOf(fields) {

@@ -153,30 +153,28 @@ func (h *csvHeader) notes(columns, others []pipeline.OpeningColumn) (notes []str
 	return notes
 }
 
-// setOf is the same for the same names in whatever order.
+// setOf is the same for the same names in whatever order and case.
 func setOf(names []string) string {
-	sorted := slices.Sorted(slices.Values(names))
-	return strings.Join(sorted, "\x00")
+	folded := make([]string, len(names))
+	for i, name := range names {
+		folded[i] = strings.ToLower(name)
+	}
+	slices.Sort(folded)
+	return strings.Join(folded, "\x00")
 }
 
-// matchColumns says which column belongs under each name of the header, by name and, among equal names, by order. Columns that are too
+// matchColumns says which column belongs under each name of the header, see pipeline.MatchNames. Columns that are too
 // many, and those that are missing unless they may, turn the connection away.
 func matchColumns(header []string, outputs []csvOutput, mayLack bool) ([]int, error) {
-	at := make(map[string][]int, len(outputs))
-	for i, out := range outputs {
-		at[out.name] = append(at[out.name], i)
-	}
-	order := make([]int, len(header))
+	order := pipeline.MatchNames(header, outputNames(outputs))
 	used := make([]bool, len(outputs))
 	var missing, extra []string
-	for i, name := range header {
-		if len(at[name]) == 0 {
-			order[i] = -1
-			missing = append(missing, name)
+	for i, k := range order {
+		if k < 0 {
+			missing = append(missing, header[i])
 			continue
 		}
-		k := at[name][0]
-		at[name], used[k] = at[name][1:], true
+		used[k] = true
 		order[i] = outputs[k].at
 	}
 	for i, out := range outputs {
