@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,7 +131,7 @@ func (r *run) oneSchema(d *ManifestDestination) bool {
 }
 
 // probe is Node.Describe.
-func (r *run) probe(ctx context.Context, hosts *Hosts, id string, look func(Session)) (o *Opening, took time.Duration, err error) {
+func (r *run) probe(ctx context.Context, hosts *Hosts, id string, look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
 	c, err := r.job.Connection(id)
 	if err != nil {
 		return nil, 0, err
@@ -165,7 +166,9 @@ func (r *run) probe(ctx context.Context, hosts *Hosts, id string, look func(Sess
 	}
 	opening := OpeningOf(session, queries)
 	if look != nil {
-		look(session)
+		if err := look(ctx, session); err != nil {
+			return nil, took, errors.Join(err, session.Close())
+		}
 	}
 	return &opening, took, session.Close()
 }

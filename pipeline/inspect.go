@@ -146,9 +146,9 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	return out, nil
 }
 
-// Describe opens a connection of a job, learns what its queries return, shows the session to look, and closes it. took is how long the
+// Describe opens a connection of a job, learns what its queries return, shows the session to look, whose error is then its own, and closes it. took is how long the
 // database needed to answer, also where it fails; that a place on its server was waited for is not part of it.
-func (n *Node) Describe(ctx context.Context, def *Definition, connection string, params []Arg, hosts *Hosts, look func(Session)) (o *Opening, took time.Duration, err error) {
+func (n *Node) Describe(ctx context.Context, def *Definition, connection string, params []Arg, hosts *Hosts, look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
 	r := &run{Node: n, def: def, job: def.Job, m: &Manifest{Params: params}}
 	return r.probe(ctx, hosts, connection, look)
 }

@@ -45,3 +45,9 @@ type Session interface {
 	// Close cancels what still runs, on the server too, and gives the connection up: it is never used again.
 	Close() error
 }
+
+// Rehearser is a Session that can find out more than describing a query tells, such as a missing right or a param that does not fit, without
+// running it.
+type Rehearser interface {
+	Rehearse(ctx context.Context, q int) error
+}

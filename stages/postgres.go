@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -204,7 +205,7 @@ func (s *pgSession) Stream(ctx context.Context, q int, b *columnar.Builder, due 
 	// A read that waits for the server ends when ctx does: its deadline is then in the past.
 	stop := context.AfterFunc(ctx, func() { _ = s.net.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	err := s.execute(q)
+	err := s.send(q, &pgproto3.Execute{})
 	if err == nil {
 		err = s.rows(q, b, due, emit)
 	}
@@ -223,19 +224,32 @@ type emitError struct{ error }
 
 func (e emitError) Unwrap() error { return e.error }
 
-// execute sends a query for all its rows. It is parsed again, which costs microseconds: the unnamed statement may by now
+// Rehearse implements pipeline.Rehearser. The server looks at rights, and at the params as values, when it binds a query [PostgreSQL, PortalStart];
+// one that writes, which it refuses too, it leaves for when it runs.
+func (s *pgSession) Rehearse(ctx context.Context, q int) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.net.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err := s.send(q)
+	if err == nil {
+		err = s.rows(q, columnar.NewBuilder(s.results[q].columns), func(*columnar.Builder) bool { return false }, func(*columnar.Builder) error { return nil })
+	}
+	if err != nil {
+		return pgError(ctx, queryLabel(s.queries, q), err, s.secrets)
+	}
+	return nil
+}
+
+// send sends a query, with what is to be done with it. It is parsed again, which costs microseconds: the unnamed statement may by now
 // be another query's.
-func (s *pgSession) execute(q int) error {
+func (s *pgSession) send(q int, then ...pgproto3.FrontendMessage) error {
 	s.running = true
 	var buf []byte
 	var err error
-	for _, m := range []pgproto3.FrontendMessage{
+	for _, m := range slices.Concat([]pgproto3.FrontendMessage{
 		&pgproto3.Parse{Query: s.results[q].sql},
 		&pgproto3.Bind{Parameters: s.results[q].args, ResultFormatCodes: s.results[q].formats},
 		&pgproto3.Describe{ObjectType: 'P'},
-		&pgproto3.Execute{},
-		&pgproto3.Sync{},
-	} {
+	}, then, []pgproto3.FrontendMessage{&pgproto3.Sync{}}) {
 		if buf, err = m.Encode(buf); err != nil {
 			return fmt.Errorf("encode query: %w", err)
 		}
@@ -244,7 +258,7 @@ func (s *pgSession) execute(q int) error {
 	return err
 }
 
-// rows reads the answer to execute, up to and including ReadyForQuery.
+// rows reads the answer to send, up to and including ReadyForQuery.
 func (s *pgSession) rows(q int, b *columnar.Builder, due func(*columnar.Builder) bool, emit func(*columnar.Builder) error) error {
 	r := &s.results[q]
 	reader := rowReader{cols: make([]rowColumn, len(r.columns))}

@@ -153,6 +153,29 @@ func TestPostgresNumberedParams(t *testing.T) {
 	same(t, "rows", rows, []string{"$1| $2 |2024-02-29|2024-02-29"})
 }
 
+// A rehearsal finds what describing a query does not: a right that is missing, a value that its place does not take. It runs nothing, and the query
+// runs afterwards.
+func TestPostgresRehearsal(t *testing.T) {
+	dsn := testdb.Postgres(t).DSN()
+	param := []pipeline.Arg{{Name: "x", Type: pipeline.ArgText, Text: "n/a"}}
+	s := openRequest(t, "postgres", pipeline.Request{DSN: dsn, Queries: []pipeline.Query{
+		{SQL: "select 1 as n from pg_sleep(1000)"}, {SQL: "select 7 as n"}, {SQL: "select oid from pg_class where oid = :x", Args: param}}})
+	r, ok := s.(pipeline.Rehearser)
+	if !ok {
+		t.Fatal("a session of PostgreSQL cannot rehearse")
+	}
+	for q := range 2 {
+		if err := r.Rehearse(t.Context(), q); err != nil {
+			t.Errorf("query %d: %v", q, err)
+		}
+	}
+	rows, _ := texts(t, s, 1, 10)
+	same(t, "rows", rows, []string{"7"})
+	if err := r.Rehearse(t.Context(), 2); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), `invalid input syntax for type oid: "n/a"`) {
+		t.Errorf("a value that is no number: %v", err)
+	}
+}
+
 // A value that its place in the query does not take fails with the server's words, before anything runs or while it does.
 func TestPostgresWrongParams(t *testing.T) {
 	dsn := testdb.Postgres(t).DSN()

@@ -110,14 +110,21 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 	for i := range view.Connections {
 		line := &view.Connections[i]
 		g.Go(func() error {
-			look := func(session pipeline.Session) { line.Server, line.Reachable = session.Server(), true }
+			reach := func(_ context.Context, session pipeline.Session) error {
+				line.Server, line.Reachable = session.Server(), true
+				return nil
+			}
+			look := func(ctx context.Context, session pipeline.Session) error {
+				_ = reach(ctx, session)
+				return rehearse(ctx, job, line.ID, session)
+			}
 			opening, took, err := node.Describe(ctx, definition(file), line.ID, params, hosts, look)
 			line.Millis = took.Milliseconds()
 			if err != nil {
 				line.Error = err.Error()
 				if pipeline.IsPermanent(err) {
 					// Does it let us in, and the query fails? What may pass, such as a server that is down, answers this no better.
-					_, _, _ = node.Describe(ctx, withoutQueries(file), line.ID, nil, hosts, look)
+					_, _, _ = node.Describe(ctx, withoutQueries(file), line.ID, nil, hosts, reach)
 				}
 				return nil
 			}
@@ -131,6 +138,24 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 	compare(&view, openings)
 	view.Millis = time.Since(started).Milliseconds()
 	return view, nil
+}
+
+// rehearse tries a connection's queries without running them, where its database can.
+func rehearse(ctx context.Context, job *pipeline.Job, id string, session pipeline.Session) error {
+	r, ok := session.(pipeline.Rehearser)
+	if !ok {
+		return nil
+	}
+	c, err := job.Connection(id)
+	if err != nil {
+		return err
+	}
+	for q := range c.Queries {
+		if err := r.Rehearse(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withoutQueries is a job that only connects.

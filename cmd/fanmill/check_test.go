@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"fanmill/internal/minitds"
 	"fanmill/internal/testdb"
 	"fanmill/pipeline"
@@ -275,6 +277,35 @@ func TestCheckAsksAllBranchesAtOnce(t *testing.T) {
 	crowded(t, c)
 	if v := checkJSON(t, exitComplete, job, "--query-timeout", "20s"); v.Reachable != 56 || c.most != 56 || c.now != 0 {
 		t.Errorf("%d of 56 were reachable, %d sessions open at a time, %d left open", v.Reachable, c.most, c.now)
+	}
+}
+
+// What a branch would say only at night, a right that is missing or a value that a column does not take, it says to the check.
+func TestCheckFindsMissingRights(t *testing.T) {
+	dsn := testdb.Postgres(t).NewDatabase(t)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := "reader_of_" + strings.TrimPrefix(u.Path, "/") // of the whole server
+	conn, err := pgconn.Connect(t.Context(), dsn)
+	if err == nil {
+		_, err = conn.Exec(t.Context(), "create table sale (id int); create role "+role+" login password 's3cr3t'").ReadAll()
+		err = errors.Join(err, conn.Close(t.Context()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, "s3cr3t")
+	job := writeJob(t, "", object{"id": "gst", "query": "select id from sale where id <= :most", "params": object{"most": 5}, "destinations": []object{csvTo(t.TempDir(), "gst.csv", nil)},
+		"connections": []object{{"id": "owner", "driver": "postgres", "dsn": dsn}, {"id": "reader", "driver": "postgres", "dsn": u.String()}}})
+	v := checkJSON(t, exitPartial, job)
+	if c := v.Connections[1]; v.Failing != 1 || v.Reachable != 2 || !c.Reachable || !strings.Contains(c.Error, "permission denied for table sale") {
+		t.Errorf("the check says %+v", v)
+	}
+	// The number is exact, and no whole one: the column does not take it.
+	if v := checkJSON(t, exitPartial, job, "--param", "most=5.5", "--connections", "owner"); v.Failing != 1 || !strings.Contains(v.Connections[0].Error, `invalid input syntax for type integer: "5.5"`) {
+		t.Errorf("of a param that does not fit it says %+v", v)
 	}
 }
 
