@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	mssql "github.com/microsoft/go-mssqldb"
+	"github.com/microsoft/go-mssqldb/msdsn"
 
 	"fanmill/pipeline"
 )
@@ -126,7 +127,9 @@ const (
 		"so that the password and the rows can be read on the way: only within a VPN"
 	sqlserverInstanceAdvice = "the host's SQL Server Browser (UDP port 1434), which tells the port of an instance, knows none of this name or could not be reached: " +
 		"give the port instead of the instance"
-	sqlserverPlainAdvice = "the server has no TLS: encrypt=disable does without, so that the password and the rows can be read on the way: only within a VPN"
+	sqlserverInsistsAdvice = "the server insists on encryption, which encrypt=disable forbids: leave that out"
+	sqlserverStrictAdvice  = "encrypt=strict is for SQL Server 2022 and later: encrypt=true encrypts everything with older ones, too"
+	sqlserverPlainAdvice   = "the server has no TLS: encrypt=disable does without, so that the password and the rows can be read on the way: only within a VPN"
 )
 
 // sqlserverConnectError is sqlserverError for a connection that did not come about.
@@ -134,14 +137,21 @@ func sqlserverConnectError(op string, err error, link *sqlserverLink, t *sqlserv
 	advise := func(advice string) error {
 		return redacted(fmt.Errorf("%s: %w; %s", op, err, advice), t.secrets)
 	}
+	handshake := sqlserverOldTLSAdvice
+	switch t.config.Encryption {
+	case msdsn.EncryptionDisabled:
+		handshake = sqlserverInsistsAdvice
+	case msdsn.EncryptionStrict:
+		handshake = sqlserverStrictAdvice
+	}
 	text := err.Error()
 	switch {
 	case link.refused.Load():
 		return pipeline.Permanent(advise(sqlserverTrustAdvice))
 	case strings.Contains(text, sqlserverHandshakeFailed) && link.broken.Load(): // as Windows says no; or the network
-		return pipeline.Transient(advise(sqlserverOldTLSAdvice))
+		return pipeline.Transient(advise(handshake))
 	case strings.Contains(text, sqlserverHandshakeFailed):
-		return pipeline.Permanent(advise(sqlserverOldTLSAdvice))
+		return pipeline.Permanent(advise(handshake))
 	case strings.Contains(text, sqlserverNoInstance): // the browser may be down, as the server may
 		return pipeline.Transient(advise(sqlserverInstanceAdvice))
 	case strings.Contains(text, sqlserverNoEncryption):

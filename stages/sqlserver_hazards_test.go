@@ -204,6 +204,7 @@ func TestSQLServerEncryption(t *testing.T) {
 		{"compared with another's", "encrypt=true&serverCertificate=" + other, on, 0, []string{"certificate="}},
 		{"another name", "encrypt=true&certificate=OWN&hostNameInCertificate=elsewhere.example", on, 0, []string{"certificate is not valid for any names, but wanted to match elsewhere.example"}},
 		{"wanted, there is none", "encrypt=true", none, 0, []string{"encrypt=disable", "VPN"}},
+		{"forbidden, and required", "encrypt=disable", on, 0, []string{"insists on encryption"}},
 		{"old", "encrypt=true&trustServerCertificate=true", old, 0, []string{"tlsmin=1.0", "can be broken", "encrypt=disable", "VPN"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -402,6 +403,15 @@ func TestSQLServerParams(t *testing.T) {
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "parameter p") {
 			t.Errorf("%s as %s: %v", bad.Text, bad.Type, err)
 		}
+	}
+}
+
+// A server that does not know encrypt=strict hangs up, as a network does: that is tried again, and the advice stands all the same.
+func TestSQLServerStrictWithAnOlderOne(t *testing.T) {
+	s, _ := answered(t, minitds.Config{Encryption: minitds.EncryptRequired}, nil)
+	err := attempt(t, "sqlserver", pipeline.Request{DSN: sqlserverDSN(s.Addr(), sqlserverPassword, "encrypt=strict&trustServerCertificate=true"), Queries: asQueries([]string{"q"})})
+	if err == nil || !strings.Contains(err.Error(), "encrypt=strict is for SQL Server 2022 and later") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
