@@ -44,6 +44,9 @@ func (d *decoder) connection(p place) {
 		d.need(p, "id", `"conn_1"`)
 		d.need(p, "driver", `"postgres"`)
 		d.address(p, &c, &parts)
+		if file, ok := strings.CutPrefix(parts.Password, "file:"); ok {
+			d.warnf(p.key("password"), "is taken as it stands; for what a file holds write ${file:%s}", file)
+		}
 		if c.Name == "" {
 			c.Name = c.ID
 		}

@@ -125,6 +125,11 @@ func TestSecretFiles(t *testing.T) {
 	if got, err := f.Expand(dsn); dsn != "postgres://u:${file:pw|url}@h" || got != "postgres://u:p%40ss%2Fw%3Ard%20%24%7BX%7D@h" || err != nil {
 		t.Errorf("dsn %s is %s, %v", dsn, got, err)
 	}
+	write(t, filepath.Join(dir, "literal.yaml"), "query: q\nconnections: [{id: c, driver: postgres, server: h, user: u, password: \"file:pw\"}]\ndestinations: [{type: csv, filePath: "+filepath.ToSlash(dir)+"/a.csv}]\n")
+	literal, err := config.Load(filepath.Join(dir, "literal.yaml"), options(nil))
+	if err != nil || len(literal.Warnings) != 1 || literal.Warnings[0].Path != "connections[0].password" || !strings.Contains(literal.Warnings[0].Text, "write ${file:pw}") {
+		t.Errorf("of a password that looks like a file it says %v, %+v", err, literal)
+	}
 	if ids := config.SecretLiterals(&f.Job); len(ids) != 0 {
 		t.Error("a reference to a file is taken for a password")
 	}
