@@ -284,8 +284,8 @@ func (c *Conn) raise(ctx context.Context, has jetstream.StreamConfig) error {
 	switch code := apiCode(err); {
 	case err == nil:
 		c.log.Info(fmt.Sprintf("%s is stored %d times from now on", has.Name, want.Replicas))
-	case code == codeNoPeers, code == codeNoReplicas:
-		c.log.Warn("NATS still has too few nodes for three copies: " + has.Name + " is on one node only, and waits for that should it be lost")
+	case code == codeNoPeers, code == codeNoReplicas: // which was said when it was made; a cluster may have one node for good
+		c.log.Debug("NATS still has too few nodes for three copies: " + has.Name + " is on one node only, and waits for that should it be lost")
 		return nil
 	}
 	return err
