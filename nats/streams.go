@@ -42,7 +42,7 @@ func fixedStreams() []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{{
 		Name:        streamJobs,
 		Description: "fanmill: commands of runs; each is gone when it is done",
-		Subjects:    []string{"fanmill.jobs.run.*.*", "fanmill.jobs.query.>", "fanmill.jobs.sink.>"},
+		Subjects:    []string{"fanmill.jobs.own.*.*", "fanmill.jobs.query.>", "fanmill.jobs.sink.>"},
 		Retention:   jetstream.WorkQueuePolicy,
 	}, {
 		Name:        streamTriggers,

@@ -54,7 +54,7 @@ func TestOldLayoutIsMigrated(t *testing.T) {
 	for range 2 { // the second time there is nothing to do
 		c = open(t, dir)
 		subjects, n, err := c.Subjects(within(t), "FANMILL_JOBS")
-		if err != nil || n != 3 || !reflect.DeepEqual(subjects, []string{"fanmill.jobs.run.*.*", "fanmill.jobs.query.>", "fanmill.jobs.sink.>"}) {
+		if err != nil || n != 3 || !reflect.DeepEqual(subjects, []string{"fanmill.jobs.own.*.*", "fanmill.jobs.query.>", "fanmill.jobs.sink.>"}) {
 			t.Errorf("FANMILL_JOBS has %d messages on %v (%v)", n, subjects, err)
 		}
 		if subjects, n, err = c.Subjects(within(t), "FANMILL_TRIGGERS"); err != nil || n != 2 || !reflect.DeepEqual(subjects, []string{"fanmill.jobs.run.*"}) {

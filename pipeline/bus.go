@@ -52,6 +52,9 @@ const (
 // TopicTriggers is every TopicTrigger.
 const TopicTriggers = "fanmill.jobs.run.*"
 
+// topicMisspelt is every subject that looks like a TopicTrigger of an id with a dot in it and is none.
+const topicMisspelt = "fanmill.jobs.run.*.>"
+
 // TopicCancels is every TopicCancel.
 const TopicCancels = "fanmill.jobs.cancel.*"
 
@@ -65,10 +68,12 @@ func TopicCancel(run string) string { return "fanmill.jobs.cancel." + Token(run)
 func TopicTrigger(job string) string { return "fanmill.jobs.run." + Token(job) }
 
 // topicOwnTriggers is every TopicOwnTrigger.
-const topicOwnTriggers = "fanmill.jobs.run.*.*"
+const topicOwnTriggers = "fanmill.jobs.own.*.*"
 
 // TopicOwnTrigger asks one process for a run of a job: what fanmill run asks of itself no other process takes.
-func TopicOwnTrigger(job, owner string) string { return TopicTrigger(job) + "." + Token(owner) }
+func TopicOwnTrigger(job, owner string) string {
+	return "fanmill.jobs.own." + Token(job) + "." + Token(owner)
+}
 
 // TopicQuery is above the query commands of a run; each resume has a topic of its own, TopicQuery(run).<resumes>.
 func TopicQuery(run string) string { return "fanmill.jobs.query." + Token(run) }

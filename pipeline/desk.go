@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -42,7 +43,8 @@ type desk struct {
 	end   context.CancelFunc
 
 	mu      sync.Mutex
-	tickets map[*ticket]bool // a message that is delivered twice has two
+	tickets map[*ticket]bool          // a message that is delivered twice has two
+	drops   map[string]droppedTrigger // by id
 	inquiries
 }
 
@@ -51,15 +53,24 @@ type ticket struct {
 	key             string // see keyOf
 	id              string // of the run that it asks for
 	job, run, state string // a resume continues a run under another id than the trigger's
-	answered        bool
+	answered, begun bool
 	cancel          context.CancelCauseFunc
 }
+
+// droppedTrigger is a trigger that was cancelled before its run began: nothing else knows its id, which its stream still takes for a repeated one.
+type droppedTrigger struct {
+	answer Answer
+	at     time.Time
+}
+
+// rememberDrops is how long the stream of triggers remembers an id.
+const rememberDrops = 24 * time.Hour
 
 // othersFirst is how long a process that does not know a run leaves it to the others to say that they do.
 const othersFirst = 300 * time.Millisecond
 
 func newDesk(n *Node) *desk {
-	d := &desk{n: n, tickets: map[*ticket]bool{}, inquiries: newInquiries()}
+	d := &desk{n: n, tickets: map[*ticket]bool{}, drops: map[string]droppedTrigger{}, inquiries: newInquiries()}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -67,7 +78,17 @@ func newDesk(n *Node) *desk {
 // listen hears cancellations; listenTriggers triggers, too.
 func (d *desk) listen() error { return d.hear(TopicCancels, d.cancelled) }
 
-func (d *desk) listenTriggers() error { return d.hear(TopicTriggers, d.inquired) }
+func (d *desk) listenTriggers() error {
+	return errors.Join(d.hear(TopicTriggers, d.inquired), d.hear(topicMisspelt, d.misspelt))
+}
+
+// misspelt hears a trigger that no stream keeps.
+func (d *desk) misspelt(q Inquiry) {
+	id := strings.TrimPrefix(q.Subject, strings.TrimSuffix(TopicTriggers, "*"))
+	text := fmt.Sprintf("%s names no job, and nothing is run: for the job %q the subject is %s", q.Subject, id, TopicTrigger(id))
+	d.n.Log.Error("a trigger cannot be taken: " + text)
+	respond(q.Answer, Answer{Error: text})
+}
 
 func (d *desk) hear(topic string, f func(Inquiry)) error {
 	stop, err := d.n.Bus.Listen(topic, func(q Inquiry) { d.work.Go(func() { f(q) }) })
@@ -107,7 +128,19 @@ func (d *desk) finish(t *ticket) {
 func (d *desk) began(t *ticket, run string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t.run, t.state = run, string(RunRunning)
+	t.run, t.state, t.begun = run, string(RunRunning), true
+}
+
+// dropped notes that a trigger was cancelled, and reports whether its run had not begun.
+func (d *desk) dropped(t *ticket) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t.begun {
+		return false
+	}
+	maps.DeleteFunc(d.drops, func(_ string, o droppedTrigger) bool { return time.Since(o.at) > rememberDrops })
+	d.drops[t.id] = droppedTrigger{Answer{Run: t.id, Job: t.job, State: StoppedCancelled}, time.Now()}
+	return true
 }
 
 // others reports whether the trigger of this id has another ticket.
@@ -127,7 +160,7 @@ func (d *desk) inquired(q Inquiry) {
 	key := keyOf(q.Subject, q.MsgID, q.Payload)
 	if q.MsgID != "" {
 		// In this order: a trigger that arrives from the stream in between is expected, however far its run has come.
-		if a, ok := d.known(Token(q.MsgID)); ok && !d.expected(key) {
+		if a, ok := d.known(q.MsgID); ok && !d.expected(key) {
 			a.Duplicate = true
 			if job := lastToken(q.Subject); Token(a.Job) != job {
 				a = Answer{Error: fmt.Sprintf("%s is the id of a run of job %s; ask for this one under another Nats-Msg-Id", a.Run, a.Job)}
@@ -165,7 +198,11 @@ func (d *desk) known(id string) (Answer, bool) {
 			return Answer{Run: t.run, Job: t.job, State: t.state}, true
 		}
 	}
+	o, dropped := d.drops[id]
 	d.mu.Unlock()
+	if dropped {
+		return o.answer, true
+	}
 	cell, err := LoadCell[RunRecord](d.ctx, d.n.Stores.Runs, RunKey(id))
 	if err != nil {
 		return Answer{}, false
@@ -193,6 +230,11 @@ func (d *desk) cancelled(q Inquiry) {
 	cell, err := LoadCell[RunRecord](d.ctx, d.n.Stores.Runs, id)
 	ended := err == nil && cell.Value().State != RunRunning
 	if a, ok := d.cancel(id, ended); ok {
+		respond(q.Answer, a)
+		return
+	}
+	if a, ok := d.known(id); ok && errors.Is(err, ErrNoKey) && a.State == StoppedCancelled {
+		a.Error = "the run was cancelled before it began"
 		respond(q.Answer, a)
 		return
 	}

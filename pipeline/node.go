@@ -210,7 +210,7 @@ func NewRunID(now time.Time) string {
 // redelivered trigger so finds the run that it began.
 func runID(msg *message.Message) string {
 	if id := msg.Metadata.Get(MetaMsgID); id != "" {
-		return Token(id)
+		return id
 	}
 	at, err := time.Parse(time.RFC3339Nano, msg.Metadata.Get(MetaTime))
 	if err != nil {

@@ -41,6 +41,9 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	if q.t.id == jobKeys {
 		return q.refuse(fmt.Errorf("the Nats-Msg-Id, which becomes the id of the run, cannot be %q; choose another", q.t.id))
 	}
+	if Token(q.t.id) != q.t.id {
+		return q.refuse(errors.New("the Nats-Msg-Id becomes the id of the run, which has letters, digits, _ and - only; choose another"))
+	}
 	if len(q.t.id) > maxRunID {
 		return q.refuse(fmt.Errorf("the Nats-Msg-Id is too long for the id of a run: %d characters, at most %d", len(q.t.id), maxRunID))
 	}
@@ -190,7 +193,11 @@ func (q *request) ended(ctx context.Context, err error) error {
 		q.Log.Error(fmt.Sprintf("run %s: %v; it goes on when the store answers", id, err))
 		return err
 	case errors.Is(err, ErrMemory), errors.Is(err, ErrCancelled), errors.Is(context.Cause(q.ctx), ErrCancelled):
-		q.Log.Error(fmt.Sprintf("run %s was stopped: %v", id, err))
+		if !errors.Is(err, ErrMemory) && q.desk.dropped(q.held) {
+			q.Log.Info(fmt.Sprintf("run %s of job %s was cancelled before it began", id, q.def.Job.ID))
+		} else {
+			q.Log.Error(fmt.Sprintf("run %s was stopped: %v", id, err))
+		}
 		if err := q.markStopped(ctx); err != nil {
 			q.Log.Warn(fmt.Sprintf("run %s was cancelled, and the next trigger of its job may go on with it: %v", id, err))
 		}

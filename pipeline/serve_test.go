@@ -119,10 +119,18 @@ func TestTriggersAreAnswered(t *testing.T) {
 			t.Errorf("%s is answered with %+v", payload, a)
 		}
 	}
+	for _, id := range []string{"night.1", "a b", "n#1", "é"} { // which streams and files could not be called
+		if a := w.ask(topic, id, "{}"); a.Run != "" || !strings.Contains(a.Error, "letters, digits, _ and - only") {
+			t.Errorf("the Nats-Msg-Id %q is answered with %+v", id, a)
+		}
+	}
+	if a := w.ask("fanmill.jobs.run.gst.daily", "", "{}"); !strings.Contains(a.Error, "the subject is fanmill.jobs.run.gst=2Edaily") {
+		t.Errorf("a subject of two words is answered with %+v", a)
+	}
 	if a := w.ask(pipeline.TopicTrigger("nobody's"), "", "{}"); !strings.Contains(a.Error, "there is no job") {
 		t.Errorf("an unknown job is answered with %+v", a)
 	}
-	for range 6 {
+	for range 10 {
 		select {
 		case m := <-dead:
 			m.Ack()
@@ -188,6 +196,12 @@ func TestTriggersWaitAndAreCancelled(t *testing.T) {
 		t.Errorf("the trigger that was cancelled while it waited became a run: %v", err)
 	}
 	w.waiting()
+	if again := w.ask(topic, "night-2", "{}"); again.Run != "night-2" || !again.Duplicate || again.State != "cancelled" {
+		t.Errorf("the Msg-Id of the one that was cancelled while it waited is answered with %+v", again)
+	}
+	if c := w.ask(pipeline.TopicCancel("night-2"), "", ""); c.Error != "the run was cancelled before it began" {
+		t.Errorf("cancelling it again is answered with %+v", c)
+	}
 	if c := w.ask(pipeline.TopicCancel("nothing"), "", ""); !strings.Contains(c.Error, "no run") {
 		t.Errorf("cancelling nothing is answered with %+v", c)
 	}

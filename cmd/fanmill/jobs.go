@@ -150,7 +150,11 @@ func (f *folder) read(path string) {
 	if twin := f.twin(path, file.Job.ID); twin != "" {
 		f.log.Error(fmt.Sprintf("%s and %s both have the id %q; neither is served until one is changed", twin, path, file.Job.ID))
 	} else if first {
-		f.log.Info(fmt.Sprintf("job %s: %s, %s", file.Job.ID, path, screen.Of(int64(len(file.Job.Connections)), "connection")))
+		line := fmt.Sprintf("job %s: %s, %s", file.Job.ID, path, screen.Of(int64(len(file.Job.Connections)), "connection"))
+		if pipeline.Token(file.Job.ID) != file.Job.ID {
+			line += "; its triggers are " + pipeline.TopicTrigger(file.Job.ID)
+		}
+		f.log.Info(line)
 	} else {
 		f.log.Info(fmt.Sprintf("job %s was changed; its next run is as %s says now", file.Job.ID, path))
 	}

@@ -166,11 +166,11 @@ func beforeExtension(path, text string) string {
 	return path + text
 }
 
-// uniqueNames makes names fit for files and different from each other where no case is told; " (2)" goes to the later one.
+// uniqueNames makes names fit for files, short enough, and different from each other where no case is told; " (2)" goes to the later one.
 func uniqueNames(names []string) []string {
 	out, taken := make([]string, len(names)), map[string]bool{}
 	for i, name := range names {
-		safe := safeValue(name)
+		safe := shortValue(name)
 		if safe == "" {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"fanmill/internal/config"
 	"fanmill/pipeline"
@@ -90,6 +91,37 @@ func TestDestinationsOfARun(t *testing.T) {
 		if got := expanded(t, dir, f); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", c.destination, got, c.want)
 		}
+	}
+}
+
+// Names that no file could have are cut, between letters, and stay different.
+func TestLongNamesOfFiles(t *testing.T) {
+	dir := t.TempDir()
+	long := strings.Repeat("शाखा", 40)
+	var connections []string
+	for i, name := range []string{long + "1", long + "2", "Goa"} {
+		connections = append(connections, fmt.Sprintf(`{"id": "c%d", "name": %q, "driver": "sqlite", "dsn": "x"}`, i, name))
+	}
+	text := `{"query": "q", "name": "` + long + `", "connections": [` + strings.Join(connections, ",") + `], "destinations": [{"type": "csv", "filePath": "` + filepath.ToSlash(dir) + `/{jobName}/{connection}.csv"}]}`
+	f, err := config.Parse("j.json", []byte(text), options(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outs, err := f.Destinations("r", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, path := range outs[0].Files {
+		for _, part := range strings.Split(strings.TrimPrefix(path, filepath.ToSlash(dir)+"/"), "/") {
+			if len(part) > 130 || !utf8.ValidString(part) {
+				t.Errorf("a part of a path is %q", part)
+			}
+		}
+		seen[path] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("the files are %q", outs[0].Files)
 	}
 }
 

@@ -31,9 +31,9 @@ var pathTokens = []string{"jobName", "jobId", "runId", "date", connectionToken, 
 func (v *tokenValues) token(name string) (string, error) {
 	switch name {
 	case "jobName":
-		return safeValue(v.jobName), nil
+		return shortValue(v.jobName), nil
 	case "jobId":
-		return safeValue(v.jobID), nil
+		return shortValue(v.jobID), nil
 	case "runId":
 		return safeValue(v.run), nil
 	case "date":
@@ -150,6 +150,21 @@ func tokenError(name string) error {
 
 // reservedRunes may not be in a file name on Windows [Naming Files, Paths, and Namespaces].
 const reservedRunes = `<>:"/\|?*`
+
+// maxValue bounds what a token brings into a file name, in bytes: names have 255, and fanmill's own files beside it add up to 20.
+const maxValue = 120
+
+// shortValue is safeValue, cut where it is too long.
+func shortValue(s string) string {
+	if s = safeValue(s); len(s) <= maxValue {
+		return s
+	}
+	cut := maxValue
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return strings.TrimSpace(s[:cut])
+}
 
 // safeValue makes one value fit for the inside of a file name. Letters of every script stay.
 func safeValue(s string) string {
