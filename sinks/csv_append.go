@@ -75,7 +75,7 @@ func (s *csvSink) inspect(r io.ReaderAt, size int64) error {
 
 // refuse says why nothing can be appended, and what to do.
 func (s *csvSink) refuse(format string, args ...any) error {
-	return pipeline.Permanent(fmt.Errorf("rows cannot be appended to %s: %s; let the destination write the same way, or give it another filePath or \"mode\": \"replace\"",
+	return pipeline.Permanent(fmt.Errorf("rows cannot be appended to %s: %s; for a new run without --resume let the destination write the same way, or give it another filePath or \"mode\": \"replace\"",
 		s.artifact.Path(), fmt.Sprintf(format, args...)))
 }
 

@@ -171,7 +171,7 @@ func (s *excelSink) inspect(r io.ReaderAt, size int64) error {
 	if xlsx.Marked(r, size) {
 		whose = "was saved by another program, such as Excel, since fanmill wrote it"
 	}
-	return pipeline.Permanent(fmt.Errorf("%s %s, and sheets can be appended to fanmill's own workbooks only: rename that file, give the destination another filePath, or use mode \"replace\" (%w)", public, whose, err))
+	return pipeline.Permanent(fmt.Errorf("%s %s, and sheets can be appended to fanmill's own workbooks only: rename that file; or, for a new run without --resume, give the destination another filePath or mode \"replace\" (%w)", public, whose, err))
 }
 
 // takes reports whether the workbook has sheets for the query.

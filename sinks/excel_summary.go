@@ -244,6 +244,8 @@ func (m *summary) head(p *xlsx.Page) {
 	p.Row()
 	all := m.present + len(m.missing)
 	switch {
+	case len(m.missing) == 0 && all == 1:
+		p.Caption(xlsx.LookNote, "complete: the one connection is here")
 	case len(m.missing) == 0:
 		p.Caption(xlsx.LookNote, fmt.Sprintf("complete: all %d connections are here", all))
 	case m.running:

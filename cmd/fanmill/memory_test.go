@@ -36,7 +36,8 @@ func TestMemoryStop(t *testing.T) {
 	if code != exitMemory {
 		t.Fatalf("exit code %d, want %d; it said:\n%s", code, exitMemory, out)
 	}
-	for _, want := range []string{"💾 Memory usage: 250MB / 512MB (48.8%)", "600MB resident", "MEMORY_THRESHOLD_MB", "--parallel", "--resume"} {
+	for _, want := range []string{"💾 Memory usage: 250MB / 512MB (48.8%)", "600MB resident", "MEMORY_THRESHOLD_MB", "--parallel", "--resume",
+		": interrupted, 30 of 56 connections", "30/56"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}

@@ -115,6 +115,7 @@ func givenParams(texts []string) (map[string]any, error) {
 func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Trigger, stdout io.Writer, out *output, log *slog.Logger) error {
 	s.limitMemory()
 	var result *pipeline.Outcome
+	var halted *screen.RunView
 	started := time.Now()
 	err := s.with(ctx, log, func(sys *system) error {
 		if !s.quiet {
@@ -123,10 +124,17 @@ func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Tri
 		bars := screen.PageFor(out.stderr).Width > 0 && !s.quiet && s.env.LogFormat == "text"
 		sys.node.Follow = s.follow(out, bars, sys.reading)
 		var err error
-		result, err = sys.node.Run(ctx, definition(file), t)
+		if result, err = sys.node.Run(ctx, definition(file), t); err != nil {
+			if code := exitCode(ctx, err); code == exitInterrupted || code == exitMemory {
+				halted = s.halted(ctx, sys.node, file)
+			}
+		}
 		return err
 	})
 	if err != nil {
+		if halted != nil {
+			err = errors.Join(err, s.print(stdout, *halted))
+		}
 		return &stoppedRun{err, s.resume(file)}
 	}
 	v := s.runView(file, result, started)
@@ -134,6 +142,28 @@ func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Tri
 		return err
 	}
 	return outcomeError(result)
+}
+
+// haltedPatience bounds how long a stopped run looks at how far it has come.
+const haltedPatience = 5 * time.Second
+
+// halted is how far a run of this process has come that was stopped; nil if it had not begun, or the store does not say.
+func (s *settings) halted(ctx context.Context, node *pipeline.Node, file *config.File) *screen.RunView {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltedPatience)
+	defer cancel()
+	run, err := node.LastRun(ctx, file.Job.ID)
+	if err != nil {
+		return nil
+	}
+	info, err := node.Inspect(ctx, run)
+	if err != nil || info.Record.Owner.Token != node.Owner.Token {
+		return nil
+	}
+	v := s.statusView(info).RunView
+	if v.Resume = s.resume(file); !s.json {
+		v.Resume = "" // which is said last
+	}
+	return &v
 }
 
 // runView is a run's end for people.

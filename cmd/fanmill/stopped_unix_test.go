@@ -209,6 +209,9 @@ func TestInterrupted(t *testing.T) {
 	if code := w.thaw(child); code != exitInterrupted {
 		t.Fatalf("exit code %d, want %d; it said:\n%s", code, exitInterrupted, said)
 	}
+	if !strings.Contains(said.String(), ": interrupted, ") || !strings.Contains(said.String(), "GST.xlsx") { // how far it has come, and the files
+		t.Errorf("it said:\n%s", said)
+	}
 	if n := w.whole(); n == len(w.conns) {
 		t.Log("the run was over before it noticed")
 	}

@@ -85,7 +85,7 @@ func (a *Artifact) takeBaseline(ctx context.Context, out [2]*os.File) error {
 	}
 	if kept != nil && a.unfinished(kept) {
 		if kept.Run != a.spec.Run {
-			a.log.Info("an earlier run did not complete; this one goes back to the file as that one found it", "file", a.path, "earlier", kept.Run)
+			a.log.Warn("an earlier run that appends here did not complete: what it has appended is taken back, and its resume delivers it again", "file", a.path, "earlier", kept.Run)
 		}
 		print = kept.Print
 		err = a.copyKept(ctx, print, out)
