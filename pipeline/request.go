@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -252,7 +253,16 @@ func (q *request) reply(a Answer) {
 	q.desk.reply(q.key, a, q.late)
 }
 
+// jobLeftOut stands in the dead letter of a trigger for the job that it brought along.
+var jobLeftOut = json.RawMessage(`"left out, as it may hold passwords"`)
+
 func (q *request) refuse(err error) error {
+	if t := q.t; len(t.Job) > 0 {
+		t.Job = jobLeftOut
+		if payload, err := json.Marshal(t); err == nil {
+			q.msg.Payload = payload
+		}
+	}
 	q.Log.Error("a trigger was refused, and is kept among the dead letters: "+err.Error(), "subject", q.msg.Metadata.Get(MetaSubject), "sequence", q.seq)
 	q.reply(Answer{Error: err.Error()})
 	return Permanent(err)

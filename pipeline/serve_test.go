@@ -124,19 +124,32 @@ func TestTriggersAreAnswered(t *testing.T) {
 			t.Errorf("the Nats-Msg-Id %q is answered with %+v", id, a)
 		}
 	}
+	if a := w.ask(topic, "", `{"resume":true,"connections":["b99"],"job":{"password":"s3cr3t"}}`); !strings.Contains(a.Error, `no connection "b99"`) {
+		t.Errorf("an inline job is answered with %+v", a)
+	}
 	if a := w.ask("fanmill.jobs.run.gst.daily", "", "{}"); !strings.Contains(a.Error, "the subject is fanmill.jobs.run.gst=2Edaily") {
 		t.Errorf("a subject of two words is answered with %+v", a)
 	}
 	if a := w.ask(pipeline.TopicTrigger("nobody's"), "", "{}"); !strings.Contains(a.Error, "there is no job") {
 		t.Errorf("an unknown job is answered with %+v", a)
 	}
-	for range 10 {
+	left := 0
+	for range 11 {
 		select {
 		case m := <-dead:
 			m.Ack()
+			if strings.Contains(string(m.Payload), "s3cr3t") {
+				t.Errorf("a dead letter has the inline job's password: %s", m.Payload)
+			}
+			if string(m.Payload) == `{"resume":true,"connections":["b99"],"job":"left out, as it may hold passwords"}` {
+				left++
+			}
 		case <-time.After(20 * time.Second):
 			t.Fatal("a refused trigger is not among the dead letters")
 		}
+	}
+	if left != 1 {
+		t.Errorf("of the inline job's trigger there are %d dead letters", left)
 	}
 }
 
