@@ -173,6 +173,7 @@ func stamps(paths []string) string {
 	return b.String()
 }
 
+// twin is another file whose job has this id; "" if there is none. Neither is served then.
 func (f *folder) twin(path, id string) string {
 	for other, j := range f.files {
 		if other != path && j.file != nil && pipeline.Token(j.file.Job.ID) == pipeline.Token(id) {
@@ -182,11 +183,12 @@ func (f *folder) twin(path, id string) string {
 	return ""
 }
 
+// count is how many jobs are served.
 func (f *folder) count() (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, j := range f.files {
-		if j.file != nil {
+	for path, j := range f.files {
+		if j.file != nil && f.twin(path, j.file.Job.ID) == "" {
 			n++
 		}
 	}
@@ -207,7 +209,9 @@ func (f *folder) find(id string) (*pipeline.Definition, error) {
 			broken = append(broken, j.problem)
 			continue
 		}
-		known = append(known, j.file.Job.ID)
+		if f.twin(path, j.file.Job.ID) == "" {
+			known = append(known, j.file.Job.ID)
+		}
 		if pipeline.Token(j.file.Job.ID) != id {
 			continue
 		}

@@ -65,4 +65,10 @@ func TestBrokenTwinIsNotServed(t *testing.T) {
 	if _, err := f.find("gst"); err == nil {
 		t.Error("one of the two is served")
 	}
+	if n := f.count(); n != 0 {
+		t.Errorf("%d jobs count as served", n)
+	}
+	if _, err := f.find("other"); err == nil || !strings.Contains(err.Error(), "there are none") {
+		t.Errorf("of an unknown job it says %v", err)
+	}
 }
