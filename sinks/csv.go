@@ -175,8 +175,9 @@ func (s *csvSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMess
 	for i, p := range parts {
 		files[i] = p.(*csvPart).file
 	}
-	head := s.head()
-	st, err := s.artifact.Append(func(w io.Writer) error {
+	head, first := s.head(), s.beginsWithRow()
+	st, err := s.artifact.Append(func(w io.Writer) error { // more than once: for each of the private files
+		begins := first
 		if len(head) > 0 {
 			if _, err := w.Write(head); err != nil {
 				return err
@@ -184,8 +185,12 @@ func (s *csvSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMess
 		}
 		buf := copyBuffers.Get().(*[]byte)
 		defer copyBuffers.Put(buf)
-		for _, f := range files {
-			if err := f.CopyTo(w, *buf); err != nil {
+		for i, f := range files {
+			to := w
+			if begins && f.Length() > 0 { // its first row is the file's
+				to, begins = &quotingWriter{to: w, left: parts[i].(*csvPart).sylk}, false
+			}
+			if err := f.CopyTo(to, *buf); err != nil {
 				return err
 			}
 		}
@@ -211,6 +216,13 @@ func (s *csvSink) head() (head []byte) {
 		head = append(head, s.format.lineEnd...)
 	}
 	return head
+}
+
+// beginsWithRow reports whether the next row that is written begins the file. A mark may be there already: of a connection without rows, or
+// in the file that rows are appended to.
+func (s *csvSink) beginsWithRow() bool {
+	n := s.artifact.State().Length
+	return !s.options.headers && (n == 0 || s.options.bom && n == int64(len(byteOrderMark)))
 }
 
 func (s *csvSink) Publish(ctx context.Context, r *pipeline.Report) error {

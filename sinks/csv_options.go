@@ -76,6 +76,9 @@ func readCSVOptions(raw json.RawMessage) (csvOptions, error) {
 	choice(&r, keys, "lineEnd", csvLineEnds, &o.lineEnd)
 	r.connection(keys, &o)
 	r.columns(keys, &o)
+	if !o.headers && o.connection == "" && strings.HasPrefix(o.nullText, string(sylk)) {
+		r.problem("nullText", "nullText %q: a file that began with it would be taken for SYLK, another format, by Excel; use another text, or let the file have a header", o.nullText)
+	}
 	return o, errors.Join(r.problems...)
 }
 

@@ -23,6 +23,7 @@ type csvPart struct {
 	instant []bool                   // of columns: which hold moments
 	nulls   int64
 	guarded []int64 // by field
+	sylk    int     // length of the first row's first field, if it is to be quoted where it begins a file
 }
 
 // csvPartState describes a part file.
@@ -31,11 +32,12 @@ type csvPartState struct {
 	Order   []int   `json:"order,omitzero"`    // nil and none are not the same
 	Nulls   int64   `json:"nulls,omitempty"`   // NULLs written as "", in a file of one column
 	Guarded []int64 `json:"guarded,omitempty"` // texts that got a ' in front, by field
+	SYLK    int     `json:"sylk,omitempty"`    // length of the first row's first field, if it is to be quoted where it begins a file
 }
 
 func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.Opening, names []string, st csvPartState) *csvPart {
 	columns := o.Queries[s.query].Columns
-	p := &csvPart{sink: s, file: file, columns: columns, names: names, order: st.Order, nulls: st.Nulls, guarded: st.Guarded, instant: make([]bool, len(columns))}
+	p := &csvPart{sink: s, file: file, columns: columns, names: names, order: st.Order, nulls: st.Nulls, guarded: st.Guarded, sylk: st.SYLK, instant: make([]bool, len(columns))}
 	for q := range o.Queries {
 		if q != s.query {
 			p.others = append(p.others, o.Queries[q].Columns...)
@@ -85,6 +87,9 @@ func (p *csvPart) Append(query int, c pipeline.Chunk) error {
 	if !ok {
 		return pipeline.Permanent(errNotOurChunk)
 	}
+	if p.file.Length() == 0 {
+		p.sylk = p.sink.format.sylkField(chunk.lines)
+	}
 	err := p.file.Append(chunk.lines)
 	p.nulls += chunk.nulls
 	if chunk.guarded != nil {
@@ -104,7 +109,7 @@ func (p *csvPart) Sync() (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(csvPartState{Length: f.Length, Order: p.order, Nulls: p.nulls, Guarded: p.guarded})
+	return json.Marshal(csvPartState{Length: f.Length, Order: p.order, Nulls: p.nulls, Guarded: p.guarded, SYLK: p.sylk})
 }
 
 // Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned away. It gives up

@@ -129,6 +129,7 @@ func (f *csvFormat) bareName(name string) string {
 
 // appendHeader appends the header line. The only column of a file may have no name: the line is not empty for that.
 func (f *csvFormat) appendHeader(dst []byte, names []string) []byte {
+	from := len(dst)
 	for i, name := range names {
 		if i > 0 {
 			dst = append(dst, f.delimiter...)
@@ -140,5 +141,5 @@ func (f *csvFormat) appendHeader(dst []byte, names []string) []byte {
 			dst = appendCSVText(dst, []byte(f.guardName(name)), f.delimiter)
 		}
 	}
-	return append(dst, f.lineEnd...)
+	return append(f.quoteSYLK(dst, from), f.lineEnd...)
 }
