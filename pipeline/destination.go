@@ -50,6 +50,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval = 250*time.Millisecond, 15*time.Second
 	previous := ""
+	var again onceMore
 	var progressed, failing time.Time // failing is since when, without progress in between and less its waits for rows; zero while it does not
 	for {
 		v := &delivery{Deliverer: d, m: m, dest: dest, log: log, started: time.Now()}
@@ -70,8 +71,11 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			return d.detach(ctx, v, err)
 		}
 		if v.progressed.After(progressed) {
-			progressed, failing = v.progressed, time.Time{}
+			progressed, failing, again = v.progressed, time.Time{}, 0
 			pauses.Reset()
+		}
+		if again.spent(err) {
+			return d.detach(ctx, v, err)
 		}
 		switch {
 		case v.claim == nil: // a store that does not answer says nothing of the destination

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,6 +13,9 @@ var (
 	ErrTransient = errors.New("transient")
 	// ErrPermanent marks what will fail again: a wrong password, a missing table, a row no message can hold.
 	ErrPermanent = errors.New("permanent")
+	// ErrOnceMore marks a transient error that will most likely stay: a server's limit for a query's time, a file of another
+	// user. A second try that ends like it is the last.
+	ErrOnceMore = fmt.Errorf("worth one more try: %w", ErrTransient)
 	// ErrConflict is a compare-and-set that found another revision.
 	ErrConflict = errors.New("revision conflict")
 	// ErrFenced ends an owner whose claim was taken over: nothing it does afterwards may count.
@@ -41,6 +45,9 @@ func (e *kindError) Unwrap() []error { return []error{e.err, e.kind} }
 // Transient marks err as worth another try; nil stays nil.
 func Transient(err error) error { return mark(ErrTransient, err) }
 
+// OnceMore marks err as worth one more try and no more than that; nil stays nil.
+func OnceMore(err error) error { return mark(ErrOnceMore, err) }
+
 // Permanent marks err as final; nil stays nil.
 func Permanent(err error) error { return mark(ErrPermanent, err) }
 
@@ -57,6 +64,19 @@ func held(err error) error { return &kindError{ErrHeld, err} }
 // IsPermanent reports whether trying again is pointless. An error without a kind is taken as transient: a second try
 // costs time, a branch given up by mistake costs a night.
 func IsPermanent(err error) bool { return errors.Is(err, ErrPermanent) }
+
+// onceMore counts tries in a row that ended with ErrOnceMore.
+type onceMore int
+
+// spent counts one more try that ended with err, and reports whether that was the last one.
+func (o *onceMore) spent(err error) bool {
+	if !errors.Is(err, ErrOnceMore) {
+		*o = 0
+		return false
+	}
+	*o++
+	return *o > 1
+}
 
 // shortError is err's text, at most MaxErrorBytes long, cut between runes.
 func shortError(err error) string {

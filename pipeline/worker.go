@@ -69,6 +69,7 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 		}
 	}
 	pauses := job.Retry.pauses()
+	var again onceMore
 	for {
 		next := cell.Value()
 		next.Attempt, next.Attempts, next.Owner, next.LeaseMS = next.Attempt+1, next.Attempts+1, w.Owner.Token, w.Owner.LeaseMS
@@ -87,12 +88,16 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 			return w.finish(context.WithoutCancel(ctx), m, cell, ConnDone, nil)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case IsPermanent(err) || next.Attempts >= job.Retry.Attempts:
+		case IsPermanent(err) || next.Attempts >= job.Retry.Attempts || again.spent(err):
 			return w.finish(ctx, m, cell, ConnGivenUp, err)
+		}
+		most := job.Retry.Attempts
+		if again > 0 {
+			most = next.Attempts + 1
 		}
 		pause := pauses()
 		w.notify(m, Event{Kind: EventRetry, Connection: connection, Attempt: next.Attempts,
-			Error: shortError(fmt.Errorf("%w; attempt %d of %d follows in %s", err, next.Attempts+1, job.Retry.Attempts, pause.Round(time.Millisecond)))})
+			Error: shortError(fmt.Errorf("%w; attempt %d of %d follows in %s", err, next.Attempts+1, most, pause.Round(time.Millisecond)))})
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -64,6 +64,9 @@ func mysqlError(op string, err error, secrets []string) error {
 		permanent = false
 	}
 	err = redacted(fmt.Errorf("%s: %w%s", op, err, hint), secrets)
+	if server != nil && server.limit() {
+		return pipeline.OnceMore(err)
+	}
 	if permanent && !errors.Is(err, context.Canceled) {
 		return pipeline.Permanent(err)
 	}
@@ -88,10 +91,21 @@ func (e *mysqlServerError) hint() string {
 		return "; tls=true encrypts and checks the server's certificate, tls=skip-verify does not check it, so that somebody in between can read and change everything"
 	case 1129: // too many failed connections
 		return "; the server's administrator lifts this with FLUSH HOSTS"
+	case 3024:
+		return "; max_execution_time, a setting of the server, bounds the time of a query, in milliseconds; max_execution_time=0 in the DSN lifts it for fanmill's sessions alone; or ask for less: fewer rows, an index"
+	case 1969:
+		return "; max_statement_time, a setting of the server or of this user, bounds the time of a query, in seconds; max_statement_time=0 in the DSN lifts it for fanmill's sessions alone; or ask for less: fewer rows, an index"
+	case 1104: // ER_TOO_BIG_SELECT
+		return "; max_join_size, a setting of the server, bounds how many rows a query may look at; sql_big_selects=1 in the DSN lifts it for fanmill's sessions alone"
+	case 1205:
+		return "; innodb_lock_wait_timeout (lock_wait_timeout for whole tables), settings of the server, bound how long a query waits for a lock of somebody else, in seconds; the same names in the DSN raise them"
 	default:
 		return ""
 	}
 }
+
+// limit reports whether a limit of the server's for the time of a statement has ended it.
+func (e *mysqlServerError) limit() bool { return e.number == 1969 || e.number == 3024 }
 
 // transient tells by its number or SQLSTATE whether an error may pass [MySQL, "Server Error Message Reference"; MariaDB, "Error
 // Codes"]. Logins, missing databases, tables and columns, syntax, missing rights and whatever else a server says stay.
@@ -105,7 +119,7 @@ func (e *mysqlServerError) transient() bool {
 		1317,       // somebody killed the query
 		1412, 1615, // a table was altered meanwhile
 		1637,       // too many transactions
-		1969, 3024, // a limit of the server's for the time of a statement
+		1969, 3024, // limits
 		3572, 3058, // locks
 		4031: // idle for too long
 		return true

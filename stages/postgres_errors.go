@@ -31,7 +31,10 @@ func pgError(ctx context.Context, op string, err error, secrets []string) error 
 		var hint hinted
 		errors.As(err, &hint)
 		err = redacted(fmt.Errorf("%s: %w%s%s", op, pgServerError{server}, pgAdvice(server), hint.hint), secrets)
-		if pgTransient(server) {
+		switch {
+		case pgLimit(server) != "":
+			return pipeline.OnceMore(err)
+		case pgTransient(server):
 			return pipeline.Transient(err)
 		}
 		return pipeline.Permanent(err)
@@ -100,7 +103,13 @@ func (e hinted) Unwrap() error { return e.error }
 
 // pgAdvice names the setting that would get around an error.
 func pgAdvice(e *pgconn.PgError) string {
+	if limit := pgLimit(e); limit != "" {
+		return "; " + limit
+	}
 	switch {
+	case pgSaid(e, "55P03", "lock timeout"):
+		return "; lock_timeout, a setting of the server, its database or this user, bounds how long a query waits for a table that somebody has locked; lock_timeout=0 in the DSN waits " +
+			"until the query timeout"
 	case e.Code == "28000" && strings.HasSuffix(e.Message, "no encryption"), e.Code == "28000" && strings.HasSuffix(e.Message, "SSL off"):
 		return "; sslmode=require encrypts, sslmode=verify-full also checks who answers"
 	case strings.Contains(e.Message, "statement pooling mode"):
@@ -143,4 +152,37 @@ func pgTransient(e *pgconn.PgError) bool {
 		}
 	}
 	return false
+}
+
+// pgLimit names the limit of the server's, or of a pooler's, that ended a query for the time that it took, and what to do about it; "" if
+// none did. The words of a server are in its language (lc_messages): what is cancelled and not known to be a person's or a standby's doing
+// is taken for the limit, which most likely it is.
+func pgLimit(e *pgconn.PgError) string {
+	const (
+		lift   = "ALTER ROLE <this user> SET %[1]s = 0 lifts it for fanmill's user, %[1]s=0 in the DSN for its sessions alone (where no pooler stands between)"
+		server = "%[1]s, a setting of the server, its database or this user, bounds %[2]s; " + lift + "; or ask for less: fewer rows, an index"
+		pooler = "%[1]s, a setting of PgBouncer (pgbouncer.ini, SHOW CONFIG), bounds %[2]s; raise it there, or for a user or database of fanmill's own, or connect without the pooler"
+	)
+	switch {
+	case e.Code == "57014" && !pgSaid(e, e.Code, "user request") && !pgSaid(e, e.Code, "recovery"):
+		return fmt.Sprintf(server, "statement_timeout", "the time of a query")
+	case e.Code == "25P04":
+		return fmt.Sprintf(server, "transaction_timeout", "the time of a transaction: of all queries of the connection together")
+	case e.Code == "25P03":
+		return fmt.Sprintf(server, "idle_in_transaction_session_timeout", "the time that a transaction may wait between two queries")
+	case pgSaid(e, "08P01", "query timeout"), pgSaid(e, "08P01", "query_timeout"):
+		return fmt.Sprintf(pooler, "query_timeout", "the time of a query")
+	case pgSaid(e, "08P01", "idle transaction timeout"), pgSaid(e, "08P01", "idle_transaction_timeout"):
+		return fmt.Sprintf(pooler, "idle_transaction_timeout", "the time that a transaction may wait between two queries")
+	case pgSaid(e, "08P01", "transaction timeout"), pgSaid(e, "08P01", "transaction_timeout"):
+		return fmt.Sprintf(pooler, "transaction_timeout", "the time of a transaction: of all queries of the connection together")
+	case pgSaid(e, "08P01", "client_idle_timeout"):
+		return fmt.Sprintf(pooler, "client_idle_timeout", "the time that a client may ask nothing")
+	}
+	return ""
+}
+
+// pgSaid reports whether a server said these words with this SQLSTATE.
+func pgSaid(e *pgconn.PgError, code, words string) bool {
+	return e.Code == code && strings.Contains(strings.ToLower(e.Message), words)
 }

@@ -22,8 +22,8 @@ import (
 )
 
 // pooled starts a PgBouncer in front of the test server, with two connections to it, and returns a DSN through it that leads to
-// the same database as dsn.
-func pooled(t *testing.T, dsn, mode string) string {
+// the same database as dsn. more are lines of its configuration.
+func pooled(t *testing.T, dsn, mode string, more ...string) string {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil || runtime.GOOS == "windows" {
@@ -49,7 +49,7 @@ func pooled(t *testing.T, dsn, mode string) string {
 	for path, text := range map[string]string{
 		users: fmt.Sprintf("%q %q\n", u.User.Username(), password),
 		config: fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = %s\n"+
-			"pool_mode = %s\ndefault_pool_size = 2\nlogfile = %s\n", u.Hostname(), u.Port(), port, users, mode, filepath.Join(dir, "log")),
+			"pool_mode = %s\ndefault_pool_size = 2\nlogfile = %s\n%s\n", u.Hostname(), u.Port(), port, users, mode, filepath.Join(dir, "log"), strings.Join(more, "\n")),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

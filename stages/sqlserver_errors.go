@@ -25,7 +25,10 @@ func sqlserverError(op string, err error, secrets []string) error {
 	case errors.As(err, &server):
 		messages := sqlserverMessagesOf(server)
 		err := redacted(fmt.Errorf("%s: %w", op, messages), secrets)
-		if messages.transient() {
+		switch {
+		case messages.limit():
+			return pipeline.OnceMore(err)
+		case messages.transient():
 			return pipeline.Transient(err)
 		}
 		return pipeline.Permanent(err)
@@ -82,6 +85,15 @@ func sqlserverAdvice(number int32) string {
 		return sqlserverSnapshotAdvice("")
 	case 976, 979: // a replica that nobody may read, or not with this intent
 		return "applicationIntent=ReadWrite in the DSN asks the primary replica"
+	case 1222:
+		return "LOCK_TIMEOUT, which the query or a procedure of its sets, bounds how long it waits for a lock of somebody else"
+	case 8649:
+		return "the query governor refuses queries by their estimated cost: the administrator raises \"query governor cost limit\" (sp_configure), or ask for less: fewer rows, an index"
+	case 8645, 8651, 8657:
+		return "Resource Governor bounds the memory of a query, by the workload group and the resource pool of this login: the administrator raises REQUEST_MAX_MEMORY_GRANT_PERCENT or puts " +
+			"the login into another group; or ask for less: a narrower sort, an index"
+	case 40549, 40550, 40551, 40552, 40553:
+		return "this is a limit of Azure SQL Database for one session: ask for less in one query, or choose a larger service tier"
 	}
 	return ""
 }
@@ -100,6 +112,15 @@ var sqlserverPassing = []int32{
 	3960, 3961, // a snapshot met a change
 	6005, 17142, 17197, 18401, // shutting down, paused, too slow to log in, being upgraded
 	10928, 10929, 10936, 40197, 40501, 40540, 40613, 49918, 49919, 49920, // Azure is busy
+}
+
+// sqlserverLimits are what a server lets no query do, whenever it is asked: an estimated cost (8649), a grant of memory (8657), and what
+// Azure bounds by the session: time of a transaction, locks, tempdb, log, memory.
+var sqlserverLimits = []int32{8649, 8657, 40549, 40550, 40551, 40552, 40553}
+
+// limit reports whether one of the messages is about a limit of the server's.
+func (m sqlserverMessages) limit() bool {
+	return slices.ContainsFunc(m, func(e mssql.Error) bool { return slices.Contains(sqlserverLimits, e.Number) })
 }
 
 // sqlserverSevere is the first severity class that is about the server and not about the request: out of resources, broken, fatal.
