@@ -98,6 +98,10 @@ type Trigger struct {
 	Params      map[string]any  `json:"params,omitempty"`      // text, number (json.Number), bool or nil, in place of the job's
 	Job         json.RawMessage `json:"job,omitempty"`         // a whole job file, in place of the one known by this id
 
+	// ID names the run that Node.Run is asked for: one of this id that is complete is not carried out again, and one that is not goes on. "" asks
+	// for a new one, or, with Resume, for the job's unfinished one.
+	ID string `json:"-"`
+
 	id  string // of the run that it asks for, unless it resumes another; "" for one that is no message
 	seq uint64 // in the stream of triggers; 0 for one that is no message of it
 }

@@ -163,7 +163,7 @@ func (d *desk) inquired(q Inquiry) {
 		if a, ok := d.known(q.MsgID); ok && !d.expected(key) {
 			a.Duplicate = true
 			if job := lastToken(q.Subject); Token(a.Job) != job {
-				a = Answer{Error: fmt.Sprintf("%s is the id of a run of job %s; ask for this one under another Nats-Msg-Id", a.Run, a.Job)}
+				a = Answer{Error: fmt.Sprintf("%s is the id of a run of job %s; choose another id", a.Run, a.Job)}
 			}
 			respond(q.Answer, a)
 			return

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"fanmill/pipeline/failpoint"
 )
 
 // endPatience bounds the writes that follow a cancellation.
@@ -83,10 +85,12 @@ func (r *run) checkpoint(records map[string]CommitRecord) PublicCheckpoint {
 	return c
 }
 
-// end records the run's outcome, then tidies up. The outcome is durable before anything is removed; each removal can be repeated.
+// end records the run's outcome. What tidies up after the run comes before that: whoever waits for the run and is killed with this process begins
+// another one if it finds this one complete, so there is to be nothing left that takes time then. All destinations have finished or given up, which
+// their records say: a crash in between leaves a run whose resume finds nothing to do but this.
 func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	records := s.records
-	out := &Outcome{Run: r.m.Run, State: r.outcome(records), Started: r.cell.Value().Started}
+	out := &Outcome{Run: r.m.Run, State: r.outcome(records), Started: r.cell.Value().Started, Owner: r.Owner}
 	for i := range r.m.Destinations {
 		d := &r.m.Destinations[i]
 		reasons, err := r.Records.Errors(ctx, r.m.Run, d.ID)
@@ -97,30 +101,41 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 		out.Lost = out.Lost || records[d.ID].Lost
 	}
 	out.Measures = s.measures(out.Reports)
-	rec := r.cell.Value()
-	rec.State, rec.Ended, rec.Measures = out.State, time.Now().UTC(), out.Measures
-	if err := r.cell.Write(ctx, rec); err != nil {
-		if errors.Is(err, ErrConflict) {
-			err = Permanent(fmt.Errorf("run %s: %w; this process stops", r.m.Run, ErrFenced))
-		}
+	rec, cleaned := r.cell.Value(), false
+	lost := r.renewing(ctx, r.cell, func() { cleaned = r.tidy(ctx, rec, out.State, records) }, func() {})
+	failpoint.Hit("before-ended")
+	rec.State, rec.Ended, rec.Measures, rec.Cleaned = out.State, time.Now().UTC(), out.Measures, cleaned
+	err := ErrConflict
+	if !lost {
+		err = r.cell.Write(ctx, rec)
+	}
+	if errors.Is(err, ErrConflict) {
+		err = Permanent(fmt.Errorf("run %s: %w; this process stops", r.m.Run, ErrFenced))
+	}
+	if err != nil {
 		return nil, err
 	}
+	failpoint.Hit("after-ended")
 	r.event(r.stamp(Event{Kind: EventEnded, State: string(out.State)}))
-	r.tidy(ctx, out.State, records)
 	return out, nil
 }
 
-// tidy removes what the ended run no longer needs. The outcome stands whether or not it succeeds; the next start tries again.
-func (r *run) tidy(ctx context.Context, state RunState, records map[string]CommitRecord) {
+// tidy removes what the run, which is about to end, no longer needs, and reports whether that is all gone. The outcome stands whether or not it succeeds; the
+// next start tries again.
+func (r *run) tidy(ctx context.Context, rec RunRecord, state RunState, records map[string]CommitRecord) (cleaned bool) {
 	var err error
 	if state == RunComplete {
-		err = r.clean(ctx, r.cell, r.m)
+		err = r.clean(ctx, rec, r.m, false)
+		cleaned = err == nil
 	} else {
-		err = errors.Join(r.Progress.Publish(ctx, r.checkpoint(records)), r.cleanPartial(ctx, records))
+		if cleaned, err = r.cleanPartial(ctx, records); err == nil {
+			err = r.Progress.Publish(ctx, r.checkpoint(records))
+		}
 	}
 	if err != nil {
 		r.Log.Warn(fmt.Sprintf("run %s has ended; tidying up after it did not succeed", r.m.Run), "error", err)
 	}
+	return cleaned
 }
 
 func (r *run) outcome(records map[string]CommitRecord) RunState {
@@ -139,39 +154,33 @@ func (r *run) outcome(records map[string]CommitRecord) RunState {
 	return RunFailed
 }
 
-// cleanPartial keeps what a resume needs. If every destination has read the log to its end, nobody needs that any more.
-func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord) error {
+// cleanPartial keeps what a resume needs. If every destination has read the log to its end, nobody needs that any more: then all is cleaned.
+func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord) (cleaned bool, _ error) {
 	if err := r.dropCommands(ctx, r.m.Run, r.fixed.Resumes); err != nil {
-		return err
+		return false, err
 	}
 	for _, d := range r.m.Destinations {
 		if records[d.ID].State != RecordFinished {
-			return nil
+			return false, nil
 		}
 	}
-	if err := r.RowLogs.Delete(ctx, r.m.Run, r.fixed.Generation); err != nil {
-		return err
-	}
-	return r.markCleaned(ctx, r.cell)
+	err := r.RowLogs.Delete(ctx, r.m.Run, r.fixed.Generation)
+	return err == nil, err
 }
 
 // clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its commit records and
 // its artifacts. The public checkpoint is the job's: it goes with the newest run only.
-func (n *Node) clean(ctx context.Context, cell *Cell[RunRecord], m *Manifest) error {
-	rec := cell.Value()
+func (n *Node) clean(ctx context.Context, rec RunRecord, m *Manifest, abandoned bool) error {
 	err := errors.Join(
 		n.dropCommands(ctx, m.Run, rec.Resumes),
 		n.RowLogs.Delete(ctx, m.Run, rec.Generation),
-		n.cleanSinks(ctx, m, rec.State == RunAbandoned),
+		n.cleanSinks(ctx, m, abandoned),
 		n.dropConnRecords(ctx, m),
 	)
 	if last, _, lastErr := n.lastRun(ctx, m.JobID); lastErr == nil && last != nil && runOf(last) == m.Run {
 		err = errors.Join(err, n.Progress.Remove(ctx, m.JobID))
 	}
-	if err != nil {
-		return err
-	}
-	return n.markCleaned(ctx, cell)
+	return err
 }
 
 // cleanSinks cleans after every destination, also after one that failed: a file that a user holds open concerns no other.
@@ -189,6 +198,7 @@ func (n *Node) cleanSinks(ctx context.Context, m *Manifest, keepPrevious bool) e
 			continue
 		}
 		errs = append(errs, sink.Clean(ctx, keepPrevious), sink.Close())
+		failpoint.Hit("mid-tidy")
 	}
 	return errors.Join(errs...)
 }
@@ -249,7 +259,11 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 	if err := cell.Write(ctx, rec); err != nil {
 		return err
 	}
-	if err := n.clean(ctx, cell, m); err != nil {
+	err = n.clean(ctx, rec, m, true)
+	if err == nil {
+		err = n.markCleaned(ctx, cell)
+	}
+	if err != nil {
 		n.Log.Warn(fmt.Sprintf("abandoned run %s could not be tidied up; the next start tries again", id), "error", err)
 	}
 	return nil

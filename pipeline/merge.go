@@ -81,7 +81,11 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 		changed[i] = true
 	}
 	if len(refused) > 0 {
-		return nil, Permanent(fmt.Errorf("run %s cannot be resumed, the job has changed since it began: %s. Undo that, or start over without --resume", old.Run, strings.Join(refused, "; ")))
+		instead := "start over without --resume"
+		if t.ID != "" {
+			instead = "start over under another --id"
+		}
+		return nil, Permanent(fmt.Errorf("run %s cannot be resumed, the job has changed since it began: %s. Undo that, or %s", old.Run, strings.Join(refused, "; "), instead))
 	}
 	merged := *old
 	merged.Connections = slices.Clone(old.Connections)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,9 @@ type Node struct {
 
 	// Alive reports whether an owner's process still runs; known is false where this process cannot tell.
 	Alive func(Owner) (alive, known bool)
+	// Untold reports whether an owner's process is gone and had not come to its orderly end: whoever started it does not know how its run ended.
+	// nil is never.
+	Untold func(Owner) bool
 
 	Owner        Owner
 	StoreID      string
@@ -70,11 +74,14 @@ type Outcome struct {
 	Started  time.Time
 	Reports  []*Report // by destination
 	Measures *Measures
-	Lost     bool // a destination's committed bytes were gone, and are not delivered again yet
+	Lost     bool  // a destination's committed bytes were gone, and are not delivered again yet
+	Owner    Owner // whose process ended it
+	Already  bool  // it was complete before it was asked for
 }
 
 // Run asks for a run of a job by a trigger message, takes that message, and carries the run out in this process. An error means
-// that the run did not come to its end; what it has committed stays, and a resume goes on from there.
+// that the run did not come to its end; what it has committed stays, and a resume goes on from there. A run that the trigger names and that is
+// complete already is answered for at once.
 func (n *Node) Run(ctx context.Context, def *Definition, trigger Trigger) (*Outcome, error) {
 	job := def.Job
 	for _, id := range trigger.Connections {
@@ -85,7 +92,11 @@ func (n *Node) Run(ctx context.Context, def *Definition, trigger Trigger) (*Outc
 	if err := n.sweep(ctx); err != nil {
 		return nil, err
 	}
-	if err := n.refuseIfRunning(ctx, job.ID, trigger.Resume); err != nil {
+	own, done, err := n.answered(ctx, job.ID, trigger)
+	if err != nil || done != nil {
+		return done, err
+	}
+	if err := n.refuseIfRunning(ctx, job.ID, trigger.Resume || own != nil); err != nil {
 		return nil, err
 	}
 	topic, durable := TopicOwnTrigger(job.ID, n.Owner.Token), "run-"+n.Owner.Token
@@ -116,7 +127,7 @@ func (n *Node) Run(ctx context.Context, def *Definition, trigger Trigger) (*Outc
 				failed = err
 				return nil
 			}
-			t.id = runID(msg)
+			t.ID, t.id = trigger.ID, cmp.Or(trigger.ID, runID(msg))
 			run, ticket := desk.admit(ctx, "", t.id, job.ID)
 			defer desk.finish(ticket)
 			out, failed = n.carry(run, def, t, func(run string) { desk.began(ticket, run) })

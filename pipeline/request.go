@@ -39,14 +39,8 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 		return q.refuse(err)
 	}
 	q.t.id, q.t.seq = runID(msg), q.seq
-	if q.t.id == jobKeys {
-		return q.refuse(fmt.Errorf("the Nats-Msg-Id, which becomes the id of the run, cannot be %q; choose another", q.t.id))
-	}
-	if Token(q.t.id) != q.t.id {
-		return q.refuse(errors.New("the Nats-Msg-Id becomes the id of the run, which has letters, digits, _ and - only; choose another"))
-	}
-	if len(q.t.id) > maxRunID {
-		return q.refuse(fmt.Errorf("the Nats-Msg-Id is too long for the id of a run: %d characters, at most %d", len(q.t.id), maxRunID))
+	if err := CheckRunID(q.t.id); err != nil {
+		return q.refuse(fmt.Errorf("the Nats-Msg-Id becomes the id of the run: %w", err))
 	}
 	if q.def.Job.OnOverlap == OverlapSkip && s.lanes.busy(q.def.Job.ID) {
 		begun, err := s.begun(ctx, q.def.Job.ID, q.t.id)
@@ -62,9 +56,6 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	defer s.carriedOut(ctx)
 	return q.ended(ctx, q.inTurn(ctx))
 }
-
-// maxRunID bounds the ids of runs, in bytes: they name streams and files.
-const maxRunID = 100
 
 // begun reports whether a trigger was delivered before and has a run, or is about to.
 func (s *server) begun(ctx context.Context, job, id string) (bool, error) {

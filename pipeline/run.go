@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"fanmill/pipeline/failpoint"
 )
 
 // run is one execution, as its owner holds it.
@@ -78,14 +80,18 @@ func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunR
 	case err != nil:
 		return nil, err
 	case own.Value().Job != job:
-		return nil, Permanent(fmt.Errorf("%s is the id of a run of job %s; ask for this one under another Nats-Msg-Id", id, own.Value().Job))
+		return nil, badID("%s is the id of a run of job %s; choose another id", id, own.Value().Job)
 	}
 	return own, nil
 }
 
 // again answers a trigger whose run exists.
 func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last *Cell[RunRecord], pointer uint64) (*run, *Outcome, error) {
-	if s := own.Value().State; s != RunRunning && s != RunInterrupted || own.Value().Stopped != "" {
+	if t.ID != "" { // what was stopped, or is partial, goes on, too
+		if out, err := n.over(ctx, own); err != nil || out != nil {
+			return nil, out, err
+		}
+	} else if s := own.Value().State; s != RunRunning && s != RunInterrupted || own.Value().Stopped != "" {
 		return nil, &Outcome{Run: runOf(own), State: s, Started: own.Value().Started, Measures: own.Value().Measures}, nil
 	}
 	if last == nil || runOf(last) != runOf(own) { // the process ended between the run's record and the job's pointer to it
@@ -173,13 +179,18 @@ func (r *run) create(ctx context.Context, t Trigger, pointer uint64) error {
 		}
 	}
 	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.Owner, Generation: 1, Trigger: t.seq, Started: r.m.Created}
+	failpoint.Hit("before-run")
 	var err error
-	if r.cell, err = CreateCell(ctx, r.Stores.Runs, RunKey(id), rec); err != nil {
+	if r.cell, err = CreateCell(ctx, r.Stores.Runs, RunKey(id), rec); errors.Is(err, ErrConflict) { // of two that name it at once
+		return r.lostTo(ctx, r.cell)
+	} else if err != nil {
 		return fmt.Errorf("create run: %w", err)
 	}
+	failpoint.Hit("after-run")
 	if r.log, err = r.RowLogs.Create(ctx, r.m, 1); err != nil {
 		return r.withdraw(ctx, fmt.Errorf("create row log: %w", err))
 	}
+	failpoint.Hit("before-pointer")
 	if err := r.pointJob(ctx, r.job.ID, id, pointer); err != nil {
 		return r.withdraw(ctx, err)
 	}

@@ -26,7 +26,8 @@ func (n *Node) sweep(ctx context.Context) error {
 	return nil
 }
 
-// dropStray removes what a process asked of itself and died before it had a run. One that is that old and has none is not waiting for it.
+// dropStray removes what a process asked of itself that is gone: before it had a run, or just after it. Where nobody can tell that it is gone, it is what is
+// as old as no process waits, and has no run.
 func (n *Node) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
 	stray, err := n.Bus.Kept(ctx, topicOwnTriggers, maxWaiting)
 	if err != nil {
@@ -44,7 +45,12 @@ func (n *Node) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", topic, err)
 		}
-		if time.Since(at) > keepUnfinished && !working[lastToken(topic)] {
+		owner := lastToken(topic)
+		if working[owner] {
+			continue
+		}
+		alive, known := n.Alive(Owner{Token: untoken(owner)})
+		if known && !alive || time.Since(at) > keepUnfinished {
 			if err := n.Bus.Drop(ctx, topic); err != nil {
 				return err
 			}
@@ -81,7 +87,10 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 		if err != nil {
 			return err
 		}
-		return n.clean(ctx, cell, m)
+		if err := n.clean(ctx, rec, m, rec.State == RunAbandoned); err != nil {
+			return err
+		}
+		return n.markCleaned(ctx, cell)
 	}
 	return nil
 }

@@ -100,7 +100,22 @@ func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(contex
 	}
 	working, stop := context.WithCancel(ctx)
 	defer stop()
-	done, lost := make(chan struct{}), false
+	var err error
+	lost := n.renewing(ctx, cell, func() { err = f(working) }, stop)
+	if err == nil && !lost {
+		err = cell.Write(ctx, cell.Value())
+		lost = errors.Is(err, ErrConflict)
+	}
+	if lost {
+		return n.lostTo(ctx, cell)
+	}
+	return err
+}
+
+// renewing calls f, which does not touch the cell, and gives signs of life in the record of a run meanwhile. lost means that another process has the run now; onLost
+// is called as soon as that is seen.
+func (n *Node) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost func()) (lost bool) {
+	done := make(chan struct{})
 	var signs sync.WaitGroup
 	signs.Go(func() {
 		tick := time.NewTicker(max(time.Duration(n.Owner.LeaseMS)*time.Millisecond/3, time.Millisecond))
@@ -114,21 +129,14 @@ func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(contex
 			// Not to be cut short: a write that is given up half-way is not known to be one's own.
 			if err := cell.Write(context.WithoutCancel(ctx), cell.Value()); errors.Is(err, ErrConflict) {
 				lost = true
-				stop()
+				onLost()
 			}
 		}
 	})
-	err := f(working)
+	f()
 	close(done)
 	signs.Wait()
-	if err == nil && !lost {
-		err = cell.Write(ctx, cell.Value())
-		lost = errors.Is(err, ErrConflict)
-	}
-	if lost {
-		return n.lostTo(ctx, cell)
-	}
-	return err
+	return lost
 }
 
 // mayLive reports whether an owner's process runs, for all that is known.

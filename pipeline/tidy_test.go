@@ -55,19 +55,23 @@ func (b agedBus) Kept(ctx context.Context, topic string, limit int) ([]*message.
 	return kept, err
 }
 
-// A process that was killed before it had a run leaves what it asked of itself. After a week that is removed; not what one that works asked.
+// A process that was killed before it had a run leaves what it asked of itself. That is removed when the process is known to be gone, and after a week where
+// nobody can tell; not what one that works asked.
 func TestStrayTriggersAreRemoved(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("d")
 	bus, alive := w.node.Bus, w.node.Alive
 	w.node.Alive = func(o pipeline.Owner) (bool, bool) {
-		if o.Token == "at.work" {
+		switch o.Token {
+		case "at.work":
 			return true, true
+		case "elsewhere":
+			return false, false
 		}
 		return alive(o)
 	}
-	topics := map[string]string{"gone": pipeline.TopicOwnTrigger("job", "gone"), "at work": pipeline.TopicOwnTrigger("elsewhere", "at.work")}
+	topics := map[string]string{"gone": pipeline.TopicOwnTrigger("job", "gone"), "at work": pipeline.TopicOwnTrigger("elsewhere", "at.work"), "unknown": pipeline.TopicOwnTrigger("job", "elsewhere")}
 	for id, topic := range topics {
 		if err := bus.Publisher().Publish(topic, message.NewMessage(id, []byte("{}"))); err != nil {
 			t.Fatal(err)
@@ -80,7 +84,7 @@ func TestStrayTriggersAreRemoved(t *testing.T) {
 	for _, step := range []struct {
 		age  time.Duration
 		left []string
-	}{{0, []string{"at work", "gone"}}, {6 * 24 * time.Hour, []string{"at work", "gone"}}, {8 * 24 * time.Hour, []string{"at work"}}} {
+	}{{0, []string{"at work", "unknown"}}, {6 * 24 * time.Hour, []string{"at work", "unknown"}}, {8 * 24 * time.Hour, []string{"at work"}}} {
 		w.node.Bus = agedBus{bus, step.age}
 		w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
 		var left []string

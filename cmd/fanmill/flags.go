@@ -22,6 +22,7 @@ type settings struct {
 	timeout  time.Duration // destinationTimeout
 	lease    time.Duration
 	workDir  string // of logs
+	id       string // of the run, if the command line gives one
 	store    string // the flags that led to the store, for commands that are to find it again
 	quiet    bool
 	json     bool

@@ -93,7 +93,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitComplete
 	case errors.As(err, &coded):
 		return coded.code
-	case errors.As(err, &problems):
+	case errors.As(err, &problems), errors.Is(err, pipeline.ErrBadID):
 		return exitBadJob
 	case errors.Is(err, pipeline.ErrMemory):
 		return exitMemory

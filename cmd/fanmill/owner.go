@@ -64,6 +64,26 @@ func (o *owner) alive(other pipeline.Owner) (alive, known bool) {
 	return !taken, err == nil
 }
 
+// told notes that it was told how the run of an owner ended: what is left of this process is to exit. A process that is killed before that has no such
+// note, and whatever started it, starting it again, is told then.
+func (o *owner) told(of pipeline.Owner) {
+	f, err := os.OpenFile(o.file(of.Token), os.O_WRONLY, 0)
+	if err != nil {
+		return // it is another machine's
+	}
+	_, _ = f.WriteString("told\n") // without it the next one tells once more
+	_ = f.Close()
+}
+
+// untold reports whether a process is gone and has not told how its run ended.
+func (o *owner) untold(other pipeline.Owner) bool {
+	if alive, known := o.alive(other); alive || !known {
+		return false
+	}
+	note, err := os.ReadFile(o.file(other.Token))
+	return err == nil && len(note) == 0
+}
+
 // close marks the process as gone and removes the marks of those that are gone for a day.
 func (o *owner) close() {
 	_ = o.lock.Close()

@@ -15,11 +15,13 @@ import (
 	"fanmill/internal/config"
 	"fanmill/internal/screen"
 	"fanmill/pipeline"
+	"fanmill/pipeline/failpoint"
 )
 
 type runFlags struct {
 	flags
 	resume bool
+	id     string
 }
 
 func newRun(stdout, stderr io.Writer) *cobra.Command {
@@ -32,15 +34,22 @@ destination, a connection at a time, whole or not at all. Killed or interrupted 
 next run goes on from what they hold. The first Ctrl-C stops the queries and writes what they have delivered whole; the second one ends
 at once.
 
+With --id the run has that id, and the same id is the same run: one that was killed, stopped or is partial goes on, and one that is complete
+is answered for at once, with its table and exit code 0. So what starts fanmill may start it again until it ends with 0, and the rows are
+delivered once. A date in the id makes it a run a day.
+
 ` + exitCodes,
 		Example: `  fanmill run gst.json
   fanmill run gst.json --resume
   fanmill run gst.yaml --connections conn_3,conn_17 --param from=2026-04-01
+  fanmill run gst.json --id gst-2026-04-01     the same again does nothing, or what is left to do
+  id=gst-$(date +%F); until fanmill run gst.json --id $id; do sleep 60; done
   RESUME_JOBS=true FANMILL_DATA=D:/fanmill fanmill run gst.json`,
 		Args: arguments(1, 1),
 	}
 	f.add(c, storeFlags, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, workFlags)
 	c.Flags().BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run (also RESUME_JOBS=true)")
+	c.Flags().StringVar(&f.id, "id", "", "`id` of the run (default a new one); the same id is the same run, which goes on if it is not complete")
 	c.RunE = func(c *cobra.Command, args []string) error { return run(c, args[0], f, stdout, stderr) }
 	return c
 }
@@ -52,6 +61,15 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 	}
 	if c.Flags().Changed("resume") {
 		s.env.ResumeJobs = f.resume
+	}
+	if c.Flags().Changed("id") {
+		if err := pipeline.CheckRunID(f.id); err != nil {
+			return badLine(c, fmt.Errorf("--id: %w", err))
+		}
+		if f.resume {
+			return badLine(c, errors.New("--id and --resume: an id says itself which run goes on; leave --resume out"))
+		}
+		s.env.ResumeJobs, s.id = false, f.id
 	}
 	params, err := givenParams(f.params)
 	if err != nil {
@@ -66,7 +84,7 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 	if err := fits(file, f.connections, params); err != nil {
 		return &exitError{exitBadJob, err}
 	}
-	return s.runJob(c.Context(), file, pipeline.Trigger{Resume: s.env.ResumeJobs, Connections: f.connections, Params: params}, stdout, out, log)
+	return s.runJob(c.Context(), file, pipeline.Trigger{ID: f.id, Resume: s.env.ResumeJobs, Connections: f.connections, Params: params}, stdout, out, log)
 }
 
 // fits looks whether a trigger fits its job.
@@ -116,6 +134,7 @@ func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Tri
 	s.limitMemory()
 	var result *pipeline.Outcome
 	var halted *screen.RunView
+	told := func(pipeline.Owner) {}
 	started := time.Now()
 	err := s.with(ctx, log, func(sys *system) error {
 		if !s.quiet {
@@ -123,6 +142,7 @@ func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Tri
 		}
 		bars := screen.PageFor(out.stderr).Width > 0 && !s.quiet && s.env.LogFormat == "text"
 		sys.node.Follow = s.follow(out, bars, sys.reading)
+		told = sys.owner.told
 		var err error
 		if result, err = sys.node.Run(ctx, definition(file), t); err != nil {
 			if code := exitCode(ctx, err); code == exitInterrupted || code == exitMemory {
@@ -141,6 +161,8 @@ func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Tri
 	if err := s.print(stdout, v); err != nil {
 		return err
 	}
+	failpoint.Hit("before-told")
+	told(result.Owner)
 	return outcomeError(result)
 }
 
@@ -168,7 +190,10 @@ func (s *settings) halted(ctx context.Context, node *pipeline.Node, file *config
 
 // runView is a run's end for people.
 func (s *settings) runView(file *config.File, o *pipeline.Outcome, started time.Time) screen.RunView {
-	v := screen.RunView{Run: o.Run, JobID: file.Job.ID, JobName: file.Job.Name, State: o.State, Started: o.Started, Millis: time.Since(started).Milliseconds(), Measures: o.Measures, Resumed: o.Started.Before(started)}
+	v := screen.RunView{Run: o.Run, JobID: file.Job.ID, JobName: file.Job.Name, State: o.State, Started: o.Started, Millis: time.Since(started).Milliseconds(), Measures: o.Measures, Resumed: o.Started.Before(started), Already: o.Already}
+	if o.Already {
+		v.Millis = 0 // that was another process's work
+	}
 	v.Connections, v.Destinations = screen.FromReports(o.Reports)
 	measure(v.Destinations)
 	if o.State != pipeline.RunComplete {
@@ -179,6 +204,9 @@ func (s *settings) runView(file *config.File, o *pipeline.Outcome, started time.
 
 // resume is the command that goes on with a job's run, in the store that it is in.
 func (s *settings) resume(file *config.File) string {
+	if s.id != "" {
+		return "fanmill run " + shellQuote(file.Path) + s.store + " --id " + s.id
+	}
 	return "fanmill run " + shellQuote(file.Path) + s.store + " --resume"
 }
 

@@ -111,7 +111,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 	sys.node = &pipeline.Node{
 		Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
-		Drivers:  drivers(), Sinks: sinkTypes(), Alive: own.alive,
+		Drivers:  drivers(), Sinks: sinkTypes(), Alive: own.alive, Untold: own.untold,
 		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
 		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Log: log,
 	}

@@ -29,6 +29,7 @@ type world struct {
 	env   []string
 	conns []worldConn
 
+	mode    string         // of both destinations
 	query   string         // instead of the branches' own
 	queries map[int]string // instead of a connection's
 }
@@ -90,13 +91,14 @@ func (w *world) write() {
 	type dest struct {
 		Type     string `json:"type"`
 		FilePath string `json:"filePath"`
+		Mode     string `json:"mode,omitempty"`
 	}
 	job := struct {
 		ID           string `json:"id"`
 		Name         string `json:"name"`
 		Connections  []conn `json:"connections"`
 		Destinations []dest `json:"destinations"`
-	}{ID: "gst", Name: "GST", Destinations: []dest{{"excel", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.xlsx"))}, {"csv", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv"))}}}
+	}{ID: "gst", Name: "GST", Destinations: []dest{{"excel", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.xlsx")), w.mode}, {"csv", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv")), w.mode}}}
 	for i, c := range w.conns {
 		driver := "sqlite"
 		if strings.Contains(c.dsn, "postgres") || strings.HasPrefix(c.dsn, "${") {

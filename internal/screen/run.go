@@ -23,6 +23,7 @@ type RunView struct {
 	Destinations []DestinationView  `json:"destinations"`
 	Measures     *pipeline.Measures `json:"measures,omitempty"`
 	Resumed      bool               `json:"resumed,omitempty"` // some of its rows are an earlier process's
+	Already      bool               `json:"already,omitempty"` // it was complete before it was asked for
 	Resume       string             `json:"resume,omitempty"`  // the command that brings what is missing
 }
 
@@ -80,7 +81,11 @@ func (v RunView) text(s *sheet) {
 	s.blank()
 	done, rows := v.totals()
 	took := time.Duration(v.Millis) * time.Millisecond
-	sum := fmt.Sprintf("run %s: %s, %s of %s, %s", clean(v.Run), clean(string(v.State)), Count(int64(done)), Of(int64(len(v.Connections)), "connection"), Of(rows, "row"))
+	state := clean(string(v.State))
+	if v.Already {
+		state = "already " + state
+	}
+	sum := fmt.Sprintf("run %s: %s, %s of %s, %s", clean(v.Run), state, Count(int64(done)), Of(int64(len(v.Connections)), "connection"), Of(rows, "row"))
 	if took > 0 {
 		sum += " in " + Duration(took)
 		if !v.Resumed {
