@@ -51,3 +51,9 @@ type Session interface {
 type Rehearser interface {
 	Rehearse(ctx context.Context, q int) error
 }
+
+// Warner is a Session that may know of a query that it means something else here than it seems to.
+type Warner interface {
+	// Warnings are about query q, a line each, with what to write instead. They are the same for all sessions that are set up alike.
+	Warnings(q int) []string
+}

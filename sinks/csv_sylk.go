@@ -6,15 +6,17 @@ import (
 	"slices"
 )
 
-// Excel takes a file whose first two bytes are the letters I and D, of this case, for SYLK, another format of spreadsheets, whatever the
-// file's name is: it warns, and then shows errors or shifted columns [Microsoft, KB 323626 and 215591]. LibreOffice does so where "ID;P" stands
-// there. With a quote, or a byte order mark, in front they do not. So the first field of a file is quoted where the file would begin so. It is
-// quoted after a byte order mark, too: programs that drop the mark and write the rest would be left with such a file.
+// Excel takes a file whose first two bytes are the letters I and D, of this case, for SYLK, another format of
+// spreadsheets, whatever the file's name is: it warns, and then shows errors or shifted columns [Microsoft, KB 323626
+// and 215591]. LibreOffice does so where "ID;P" stands there. With a quote, or a byte order mark, in front they do not.
+// So the first field of a file is quoted where the file would begin so. It is quoted after a byte order mark, too:
+// programs that drop the mark and write the rest would be left with such a file.
 
 var sylk = []byte("ID")
 
-// sylkField is the length of the first field of lines, if it is to be quoted for that it begins a file; else 0. Nothing that begins so is in quotes
-// already, so that the field ends at the first delimiter or line end. A field of no bytes, before a delimiter that is the letter I, is NULL and stays so.
+// sylkField is the length of the first field of lines, if it is to be quoted for that it begins a file; else 0. Nothing
+// that begins so is in quotes already, so that the field ends at the first delimiter or line end. A field of no bytes,
+// before a delimiter that is the letter I, is NULL and stays so.
 func (f *csvFormat) sylkField(lines []byte) int {
 	if !bytes.HasPrefix(lines, sylk) {
 		return 0

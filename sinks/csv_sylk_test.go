@@ -13,8 +13,8 @@ import (
 	"fanmill/sinks"
 )
 
-// Excel takes a file for SYLK by its first two bytes. Whatever the options are, no file begins so, nothing but the first field is quoted for it,
-// and what is read back is the same.
+// Excel takes a file for SYLK by its first two bytes. Whatever the options are, no file begins so, nothing but the
+// first field is quoted for it, and what is read back is the same.
 func TestCSVIsNotTakenForSYLK(t *testing.T) {
 	id, item := textColumns("ID", "Item"), textColumns("Item", "ID")
 	for _, c := range []struct {
@@ -75,8 +75,8 @@ func TestCSVBranchCalledID(t *testing.T) {
 	}
 }
 
-// The file's first row is that of the first connection that has one, in whatever commit it comes, after a cut, too. A field longer than a
-// buffer is quoted at both ends.
+// The file's first row is that of the first connection that has one, in whatever commit it comes, after a cut, too. A
+// field longer than a buffer is quoted at both ends.
 func TestCSVFirstRowIsNotTakenForSYLK(t *testing.T) {
 	cols := textColumns("ID", "Item")
 	for _, options := range []string{`{"includeHeaders":false}`, `{"includeHeaders":false,"bom":true}`} {

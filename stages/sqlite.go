@@ -69,6 +69,7 @@ type sqliteSession struct {
 // sqliteResult is a prepared query.
 type sqliteResult struct {
 	stmt    sqliteStmt
+	lenient bool // see compile
 	names   []string
 	types   []string // as declared; "" for an expression
 	columns []columnar.Column
@@ -90,14 +91,14 @@ func (s *sqliteSession) snapshot(ctx context.Context) error {
 func (s *sqliteSession) describe(ctx context.Context, q int) error {
 	defer s.conn.interruptWhen(ctx)()
 	label := queryLabel(s.queries, q)
-	stmt, more, err := s.conn.prepare(ctx, s.queries[q].SQL)
+	stmt, more, lenient, err := s.conn.compile(ctx, s.queries[q].SQL)
 	if err != nil {
 		return s.wrap(ctx, label, err)
 	}
 	if stmt == 0 {
 		return s.wrap(ctx, label, pipeline.Permanent(errors.New("the query is empty")))
 	}
-	r := sqliteResult{stmt: stmt}
+	r := sqliteResult{stmt: stmt, lenient: lenient}
 	s.results = append(s.results, r) // Close finalizes it from now on
 	switch {
 	case more:
@@ -138,7 +139,10 @@ func (s *sqliteSession) Stream(ctx context.Context, q int, b *columnar.Builder, 
 		number := r.types[i] != "" && c.Kind >= columnar.Int && c.Kind <= columnar.Numeric
 		cols[i] = sqliteCells{declared: c, number: number, to: b.Column(i)}
 	}
-	row, err := s.conn.firstStep(ctx, r.stmt)
+	row, err := false, s.conn.strict(!r.lenient) // SQLite prepares it again by itself where the database has changed
+	if err == nil {
+		row, err = s.conn.firstStep(ctx, r.stmt)
+	}
 	if err == nil {
 		err = s.unchanged(r)
 	}

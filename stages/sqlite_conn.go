@@ -49,8 +49,28 @@ func sqliteOpen(t sqliteTarget, access int32) (*sqliteConn, error) {
 		err := c.error(rc)
 		return nil, errors.Join(fmt.Errorf("open %s: %w", t.path, err), c.close())
 	}
+	if err := c.strict(true); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", t.path, err), c.close())
+	}
 	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, int32(min(sqliteBusyStep, t.busy)/time.Millisecond))
 	return c, nil
+}
+
+// strict says whether "..." is a name and nothing else in statements that are prepared from now on [SQLite, "sqlite3_db_config"].
+func (c *sqliteConn) strict(yes bool) error {
+	on := int32(1)
+	if yes {
+		on = 0
+	}
+	const slot = 8 // bytes of an argument in libc's list
+	args := c.tls.Alloc(2 * slot)
+	defer c.tls.Free(2 * slot)
+	for _, op := range []int32{sqlite3.SQLITE_DBCONFIG_DQS_DML, sqlite3.SQLITE_DBCONFIG_DQS_DDL} {
+		if rc := sqlite3.Xsqlite3_db_config(c.tls, c.db, op, libc.VaList(args, on, uintptr(0))); rc != sqlite3.SQLITE_OK {
+			return c.error(rc)
+		}
+	}
+	return nil
 }
 
 // readOnly reports whether the file can be read only, whatever was asked for.
@@ -220,7 +240,11 @@ func (c *sqliteConn) error(rc int32) error {
 		text = libc.GoString(sqlite3.Xsqlite3_errmsg(c.tls, c.db))
 	}
 	transient, advice := sqliteCode(rc)
+	text, noName := sqliteAdvice(text)
 	err := fmt.Errorf("%s%s (SQLite %d)", text, advice, rc)
+	if noName {
+		err = sqliteNoName{err}
+	}
 	if transient {
 		return pipeline.Transient(err)
 	}

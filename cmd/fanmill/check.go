@@ -26,7 +26,7 @@ func newCheck(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Reach every branch before the night: login, queries, columns",
 		Long: `check connects to every branch of a job, in parallel, logs in and has each query described without running it. One table tells which
 branches can be reached and how fast, the server's version, which columns are missing, extra or of another type than elsewhere, and
-what the job's onDrift makes of that. Where a setting would let a branch in (encryption, certificates), the error names it and its risk.
+what the job's onDrift makes of that. It warns of what means something else than it seems to. Where a setting would let a branch in (encryption, certificates), the error names it and its risk.
 
 Exit codes: 0 all is well, 2 bad job or command line, 3 some branch cannot be reached or asked, or differs where the job says
 onDrift: fail or skip.`,
@@ -116,6 +116,7 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 			}
 			look := func(ctx context.Context, session pipeline.Session) error {
 				_ = reach(ctx, session)
+				line.Warnings = warnings(job, line.ID, session)
 				return rehearse(ctx, job, line.ID, session)
 			}
 			opening, took, err := node.Describe(ctx, definition(file), line.ID, params, hosts, look)
@@ -156,6 +157,19 @@ func rehearse(ctx context.Context, job *pipeline.Job, id string, session pipelin
 		}
 	}
 	return nil
+}
+
+// warnings are what a connection's database has to say of the job's queries.
+func warnings(job *pipeline.Job, id string, session pipeline.Session) (all []string) {
+	w, ok := session.(pipeline.Warner)
+	c, err := job.Connection(id)
+	if !ok || err != nil {
+		return nil
+	}
+	for q := range c.Queries {
+		all = append(all, w.Warnings(q)...)
+	}
+	return all
 }
 
 // withoutQueries is a job that only connects.

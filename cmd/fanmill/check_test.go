@@ -91,6 +91,7 @@ type checked struct {
 		Server         string
 		Missing, Extra []string
 		Retyped        []struct{ Column, Type, Usual, Becomes string }
+		Warnings       []string
 		Error, Effect  string
 	}
 }

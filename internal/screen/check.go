@@ -27,7 +27,8 @@ type CheckLine struct {
 	Missing   []string      `json:"missing"` // columns that most others have
 	Extra     []string      `json:"extra"`   // columns that most others have not
 	Retyped   []RetypedView `json:"retyped"`
-	Error     string        `json:"error,omitempty"` // it is not reachable, or a query fails, and what would help
+	Warnings  []string      `json:"warnings,omitempty"` // what means something else than it seems to
+	Error     string        `json:"error,omitempty"`    // it is not reachable, or a query fails, and what would help
 }
 
 // RetypedView is a column of another type than in most connections.
@@ -151,6 +152,33 @@ func (v CheckView) data() any {
 	return out
 }
 
+// warn writes each warning once, with the connections that it is about.
+func (v *CheckView) warn(s *sheet) {
+	var order []string
+	about := map[string][]string{}
+	for i := range v.Connections {
+		for _, w := range v.Connections[i].Warnings {
+			if about[w] == nil {
+				order = append(order, w)
+			}
+			about[w] = append(about[w], v.Connections[i].Name)
+		}
+	}
+	if len(order) > 0 {
+		s.blank()
+	}
+	for _, w := range order {
+		who := about[w]
+		if len(who) > namedWarned && !s.Verbose {
+			who = append(who[:namedWarned:namedWarned], fmt.Sprintf("%d more", len(who)-namedWarned))
+		}
+		s.line(0, yellow, "warning: "+oneLine(w)+" ("+names(who)+")")
+	}
+}
+
+// namedWarned is how many connections a warning names.
+const namedWarned = 3
+
 func (v CheckView) text(s *sheet) {
 	t := &table{columns: []column{{head: "Connection", min: 12}, {head: "Reachable"}, {head: "Latency", right: true, spare: 1},
 		{head: "Server", min: 10, spare: 2}, {head: "Columns", min: 11}}}
@@ -180,6 +208,7 @@ func (v CheckView) text(s *sheet) {
 	if hidden > 0 {
 		s.line(0, dim, Of(int64(hidden), "connection")+" without a problem, not listed; --verbose lists all")
 	}
+	v.warn(s)
 	s.blank()
 	reachable, failing, differing := v.counts()
 	sum, st := fmt.Sprintf("%s of %s reachable", Count(int64(reachable)), Of(int64(len(v.Connections)), "connection")), green
