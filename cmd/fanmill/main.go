@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -34,32 +32,37 @@ func main() { os.Exit(start()) }
 
 // Main is the program in a shell: arguments in, exit code out. Everything that a user should read goes to stdout or stderr.
 func Main(args []string, stdout, stderr io.Writer) int {
-	// A first Ctrl-C, closed window or systemctl stop ends the run in order; a second one, unhandled then, ends the process. Either way a
-	// resume goes on from what is committed.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilStopped(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	return execute(ctx, args, stdout, stderr)
 }
 
 // execute is the program until ctx ends.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(stdout, stderr)
+	result, say := screen.NewResult(stdout, ctx.Done()), screen.NewLog(stderr)
+	defer say.Close(linesPatience)
+	root := newRoot(result, say)
 	root.SetArgs(args)
+	command := root
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) {
+		if command = c; delivers(c) {
+			result.Within(resultPatience)
+		}
+	}
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		var quiet *exitError
 		if !errors.As(err, &quiet) || quiet.err != nil {
-			_ = screen.Message(stderr, "fanmill: "+err.Error()+"\n")
+			_ = screen.Message(say, "fanmill: "+err.Error()+"\n")
 			var run *stoppedRun
 			if code := exitCode(ctx, err); errors.Is(err, pipeline.ErrFenced) {
-				_ = screen.Message(stderr, "the files are the other process's now; how far it is: fanmill status\n")
+				_ = screen.Message(say, "the files are the other process's now; how far it is: fanmill status\n")
 			} else if errors.As(err, &run) && (code == exitInterrupted || code == exitMemory) {
-				_ = screen.Message(stderr, "stopped; the files are whole, and this goes on from what they hold:\n  "+run.resume+"\n")
+				_ = screen.Message(say, "stopped; the files are whole, and this goes on from what they hold:\n  "+run.resume+"\n")
 			}
 		}
 	}
-	return exitCode(ctx, err)
+	return unread(command, result.Err(), exitCode(ctx, err), say)
 }
 
 // stoppedRun is a run that came to no end, and the command that goes on with it.

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 		if relief := os.Getenv("FANMILL_TEST_RELIEF"); relief != "" {
 			scarce(30, relief)
 		}
+		if os.Getenv("FANMILL_TEST_UNREAD") != "" {
+			resultPatience, linesPatience = 100*time.Millisecond, 100*time.Millisecond
+		}
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	code := m.Run()

@@ -153,14 +153,12 @@ func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Tri
 	})
 	if err != nil {
 		if halted != nil {
-			err = errors.Join(err, s.print(stdout, *halted))
+			_ = s.print(stdout, *halted)
 		}
 		return &stoppedRun{err, s.resume(file)}
 	}
 	v := s.runView(file, result, started)
-	if err := s.print(stdout, v); err != nil {
-		return err
-	}
+	_ = s.print(stdout, v)
 	failpoint.Hit("before-told")
 	told(result.Owner)
 	return outcomeError(result)

@@ -258,10 +258,14 @@ func (w lineWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// refresh draws what is known now. A terminal that cannot be written to is no reason to stop anything.
+// refresh draws what is known now. A terminal that cannot be written to is no reason to stop anything, and one that stands still gets no
+// frames: they would fill the room that log lines need.
 func (p *Progress) refresh() {
 	p.drawing.Lock()
 	defer p.drawing.Unlock()
+	if t, ok := p.paint.terminal.(interface{ Stalled() bool }); ok && t.Stalled() {
+		return
+	}
 	columns, rows, err := p.paint.terminal.Size()
 	if err != nil {
 		return

@@ -19,6 +19,9 @@ func Colors(w io.Writer) bool {
 	if os.Getenv("NO_COLOR") != "" {
 		return false
 	}
+	if o, ok := w.(*Outlet); ok {
+		return Colors(o.to)
+	}
 	if f, ok := w.(*os.File); ok && isatty.IsCygwinTerminal(f.Fd()) { // a pipe to a terminal, of unknown size
 		return true
 	}
@@ -29,6 +32,9 @@ func Colors(w io.Writer) bool {
 // terminalOf returns w as a terminal, if it is one that can be drawn on.
 func terminalOf(w io.Writer) (Terminal, bool) {
 	switch t := w.(type) {
+	case *Outlet:
+		inner, ok := terminalOf(t.to)
+		return outletTerminal{t, inner}, ok
 	case Terminal:
 		return t, true
 	case *os.File:

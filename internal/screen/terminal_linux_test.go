@@ -1,10 +1,12 @@
 package screen_test
 
 import (
+	"io"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -62,4 +64,32 @@ func TestARealTerminal(t *testing.T) {
 	if p.Writer() != inner {
 		t.Error("a dumb terminal is drawn on")
 	}
+}
+
+// A terminal behind an outlet is one, too; and one that stands still (its user has pressed Ctrl-S, or selects text) holds nothing up but once.
+func TestATerminalBehindAnOutlet(t *testing.T) {
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm")
+	outer, inner := pty(t, 77, 20)
+	o := screen.NewLog(inner)
+	if p := screen.PageFor(o); p.Width != 77 || !p.Color {
+		t.Errorf("the page is %+v", p)
+	}
+	p := screen.NewProgress(o, screen.ScopeOf(sampleJob(3), nil, 1))
+	for i := range 3000 { // far more than a terminal holds for one who does not read
+		if _, err := io.WriteString(p.Writer(), "line "+strconv.Itoa(i)+"\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Close()
+	var got strings.Builder
+	seen := make([]byte, 4096)
+	for !strings.Contains(got.String(), "line 2999\r\n") {
+		n, err := outer.Read(seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Write(seen[:n])
+	}
+	o.Close(time.Minute)
 }
