@@ -61,7 +61,8 @@ func (s *supervisor) publishCheckpoint(ctx context.Context, force bool) {
 	}
 }
 
-// checkpoint derives the public view: a connection counts when all destinations have it, and fails when one will not get it.
+// checkpoint derives the public view: a connection counts when all destinations have it, and fails when one will not get it. What a
+// destination had when it was given up does not count: nobody knows whether its file shows that.
 func (r *run) checkpoint(records map[string]CommitRecord) PublicCheckpoint {
 	c := PublicCheckpoint{JobID: r.m.JobID, JobName: r.m.JobName, CompletedConnectionIDs: []string{}, FailedConnectionIDs: []string{},
 		TotalConnections: len(r.m.Connections), LastUpdated: time.Now().UTC()}
@@ -69,7 +70,7 @@ func (r *run) checkpoint(records map[string]CommitRecord) PublicCheckpoint {
 		settled, failed := 0, false
 		for _, d := range r.m.Destinations {
 			rec := records[d.ID]
-			if _, ok := rec.Settled[i]; ok {
+			if _, ok := rec.Settled[i]; ok && rec.State != RecordDetached {
 				settled++
 			}
 			_, f := rec.Failed[i]

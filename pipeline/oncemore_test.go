@@ -73,3 +73,29 @@ func TestDestinationIsTriedTwice(t *testing.T) {
 		t.Errorf("it is reported as %s: %s", r.State, r.Error)
 	}
 }
+
+// A destination that is given up when it has all rows, and cannot make its file of them, has delivered nothing for sure: the run is
+// partial, and the public checkpoint counts no connection.
+func TestGivenUpAtTheEnd(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.disk.failing(func(dest, step, _ string) error {
+		if dest == "refused" && step == "finish" {
+			return pipeline.Permanent(fmt.Errorf("a mount point"))
+		}
+		return nil
+	})
+	w.connect("a", of(3, 10))
+	w.deliverTo("refused", "whole")
+	out := w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
+	w.exact("whole", "a")
+	if r := out.Reports[0]; r.State != pipeline.RecordDetached || r.Connections[0].State != pipeline.ReportSettled {
+		t.Errorf("the destination is reported as %s, %+v", r.State, r.Connections[0])
+	}
+	public, err := w.node.Stores.Checkpoints.Get(t.Context(), "job")
+	if err != nil || strings.Contains(string(public.Value), `"completedConnectionIds":["a"]`) || !strings.Contains(string(public.Value), `"completedConnectionIds":[]`) {
+		t.Errorf("the public checkpoint is %s, %v", public.Value, err)
+	}
+	w.disk.failing(nil)
+	w.mustRun(pipeline.Trigger{Resume: true}, pipeline.RunComplete)
+	w.exact("refused", "a")
+}

@@ -75,7 +75,7 @@ func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeli
 				out.above.Store(nil)
 			}
 			if o != nil {
-				f.Log.Info(fmt.Sprintf("run %s ended: %s", o.Run, o.State))
+				f.Log.Info(fmt.Sprintf("run %s ended: %s%s", o.Run, o.State, givenUp(o)))
 			} else if file != nil { // the screen is told by whoever asked for the run
 				slog.New(s.runLogHandler(file)).Error(fmt.Sprintf("run %s ended: %v", run, err))
 			}
@@ -85,4 +85,14 @@ func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeli
 		}
 		return f
 	}
+}
+
+// givenUp names the destinations that a run has given up.
+func givenUp(o *pipeline.Outcome) (text string) {
+	for _, r := range o.Reports {
+		if r.State == pipeline.RecordDetached {
+			text += "; destination " + r.Destination + " was given up: " + r.Error
+		}
+	}
+	return text
 }

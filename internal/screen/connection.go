@@ -37,6 +37,7 @@ type MissingView struct {
 	Error       string `json:"error,omitempty"`
 
 	givenUp bool // Error is why the destination was given up, for all connections
+	kept    bool // and it had committed this one before: its file may show it, and was not finished
 }
 
 // LossView counts values that a destination could not hold in full.
@@ -101,7 +102,7 @@ func FromReports(reports []*pipeline.Report) (connections []ConnectionView, dest
 // fromReports joins what the reports say of one connection.
 func fromReports(reports []*pipeline.Report, i int) ConnectionView {
 	v := ConnectionView{ID: reports[0].Connections[i].ID, Name: reports[0].Connections[i].Name, State: StateDone}
-	settled := 0
+	settled, kept := 0, 0
 	for _, r := range reports {
 		c := r.Connections[i]
 		v.Attempts, v.Millis = max(v.Attempts, c.Attempts), max(v.Millis, c.Millis)
@@ -112,8 +113,15 @@ func fromReports(reports []*pipeline.Report, i int) ConnectionView {
 			v.Notes = append(v.Notes, NoteView{r.Destination, n})
 		}
 		if c.State == pipeline.ReportSettled {
-			settled++
 			v.Rows = sum(c.Rows)
+		}
+		switch {
+		case c.State == pipeline.ReportSettled && r.State == pipeline.RecordDetached:
+			kept++
+			v.Missing = append(v.Missing, MissingView{Destination: r.Destination, State: StatePending, Error: r.Error, givenUp: true, kept: true})
+			continue
+		case c.State == pipeline.ReportSettled:
+			settled++
 			continue
 		}
 		m := MissingView{Destination: r.Destination, State: c.State, Error: c.Error}
@@ -126,7 +134,7 @@ func fromReports(reports []*pipeline.Report, i int) ConnectionView {
 		return v
 	}
 	v.State = StatePartial
-	if settled == 0 {
+	if settled+kept == 0 {
 		v.State = v.Missing[0].State
 		same := true
 		for _, m := range v.Missing {

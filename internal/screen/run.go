@@ -38,6 +38,16 @@ func (v *RunView) totals() (done int, rows int64) {
 	return done, rows
 }
 
+// givenUp names the destinations that the run has given up.
+func (v *RunView) givenUp() (ids []string) {
+	for i := range v.Destinations {
+		if d := &v.Destinations[i]; d.State == pipeline.RecordDetached {
+			ids = append(ids, clean(d.ID))
+		}
+	}
+	return ids
+}
+
 // suggestions are from what the run measured, with the slowest connection by its name.
 func (v *RunView) suggestions() []string {
 	if v.Measures == nil {
@@ -91,6 +101,9 @@ func (v RunView) text(s *sheet) {
 		if !v.Resumed {
 			sum += " (" + Rate(rows, took) + ")"
 		}
+	}
+	if given := v.givenUp(); len(given) > 0 {
+		sum += "; given up: " + strings.Join(given, ", ")
 	}
 	s.line(0, stateStyle(string(v.State)), sum)
 	if v.Error != "" {

@@ -24,6 +24,10 @@ func (c *ConnectionView) remarks(r *row) {
 			continue // it will come
 		}
 		text := oneLine(m.Error)
+		if m.kept {
+			r.note(stateStyle(m.State), clean(m.Destination)+" was given up before its file was finished; why is told below, with the file")
+			continue
+		}
 		switch {
 		case text == "" && m.Destination == "":
 			continue

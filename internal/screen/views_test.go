@@ -224,6 +224,41 @@ func TestWhyADestinationWasGivenUpIsToldOnce(t *testing.T) {
 	}
 }
 
+// A destination that was given up when it had all connections has not delivered them: none is done, none is counted, and the line that
+// sums the run up names it.
+func TestGivenUpAtTheEndIsNotDone(t *testing.T) {
+	for name, c := range map[string]struct {
+		reports []*pipeline.Report
+		state   string
+	}{
+		"one of two": {sampleReports(3), screen.StatePartial},
+		"the only":   {sampleReports(3)[:1], screen.StatePartial},
+	} {
+		for _, r := range c.reports {
+			r.State, r.Error = pipeline.RecordFinished, ""
+			for i := range r.Connections {
+				r.Connections[i] = pipeline.ReportConnection{ID: r.Connections[i].ID, Name: r.Connections[i].Name, State: pipeline.ReportSettled, Rows: []int64{7}}
+			}
+		}
+		c.reports[0].State, c.reports[0].Error = pipeline.RecordDetached, "it is a mount point"
+		v := screen.RunView{Run: "r", State: pipeline.RunPartial, Started: at, Resume: "fanmill run gst.json --resume"}
+		v.Connections, v.Destinations = screen.FromReports(c.reports)
+		got := text(t, v, screen.Page{})
+		for _, want := range []string{"run r: partial, 0 of 3 connections, 0 rows; given up: excel\n", "excel was given up before its file was finished",
+			"it is a mount point", "To get what is missing, repair what is named above and run"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: it does not say %q:\n%s", name, want, got)
+			}
+		}
+		if strings.Contains(got, "  "+screen.StateDone) || v.Connections[0].State != c.state || v.Connections[0].Rows != 7 {
+			t.Errorf("%s: the first connection is %+v:\n%s", name, v.Connections[0], got)
+		}
+		if m := v.Connections[0].Missing; len(m) != 1 || m[0].Destination != "excel" || m[0].Error != "it is a mount point" {
+			t.Errorf("%s: what it lacks is %+v", name, m)
+		}
+	}
+}
+
 // Of a run that was only interrupted nothing is to be repaired.
 func TestWhatToDoAfterAnInterruption(t *testing.T) {
 	v := screen.RunView{Run: "r", State: pipeline.RunInterrupted, Error: "interrupt signal received", Started: at, Resume: "fanmill run gst.json --resume"}
