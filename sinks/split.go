@@ -178,7 +178,7 @@ func (s *splitSink) Adopted(ctx context.Context) error {
 // Open turns the connection away where its own file is the trouble: the others have theirs.
 func (s *splitSink) Open(id pipeline.PartID, o *pipeline.Opening) (pipeline.Part, error) {
 	f, err := s.open(context.Background(), id.Connection)
-	if pipeline.IsPermanent(err) {
+	if pipeline.IsPermanent(err) || errors.Is(err, pipeline.ErrOnceMore) {
 		return nil, &pipeline.RejectError{Reason: err.Error()}
 	}
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode/utf16"
+
+	"fanmill/pipeline/outfile"
 )
 
 // artifacts looks at the files of all destinations: their paths, whether two have the same one, whether they can be written.
@@ -41,6 +44,9 @@ func (d *decoder) artifacts() {
 	if d.o.OS != runtime.GOOS {
 		return
 	}
+	if d.o.OS == "windows" {
+		d.longPaths(outs, at)
+	}
 	for i := range outs {
 		for _, file := range outs[i].paths() {
 			if failed[outs[i].of] || file == "" {
@@ -49,6 +55,29 @@ func (d *decoder) artifacts() {
 			if err := f.writable(file); err != nil {
 				d.errorf(at(outs[i].of), "%s", err)
 				failed[outs[i].of] = true
+			}
+		}
+	}
+}
+
+// What programs of Windows open at most, in UTF-16 units: Excel takes less than the others. fanmill itself writes longer ones.
+const (
+	windowsPath = 259
+	excelPath   = 218
+)
+
+// longPaths warns of files that fanmill can write and others cannot open.
+func (d *decoder) longPaths(outs []output, at func(int) string) {
+	said := map[int]bool{}
+	for i := range outs {
+		most := windowsPath
+		if outs[i].Type == "excel" {
+			most = excelPath
+		}
+		for _, file := range outs[i].paths() {
+			if n := len(utf16.Encode([]rune(file))); n > most && !said[outs[i].of] {
+				said[outs[i].of] = true
+				d.warnf(at(outs[i].of), "the path %s has %d characters; fanmill writes it, but most programs of Windows open none of more than %d; choose a shorter one", file, n, most)
 			}
 		}
 	}
@@ -127,6 +156,9 @@ func (f *folders) writable(file string) error {
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		return fmt.Errorf("%s is a folder; add the file's name", file)
 	}
+	if err := outfile.Refusal(file); err != nil {
+		return err
+	}
 	return f.probe(filepath.Dir(file))
 }
 
@@ -150,6 +182,10 @@ func (f *folders) probeNow(dir string) error {
 		return fmt.Errorf("%s does not exist on this machine; connect the drive, or choose another path", dir)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the folder %s cannot be read: %w; give this user the right to, or choose another", dir, cause(err))
+	case !errors.Is(err, fs.ErrNotExist):
+		if hint, stays := outfile.Explain(err); stays {
+			return fmt.Errorf("the folder %s cannot be made: %w%s", dir, cause(err), hint)
+		}
 	}
 	return f.probe(filepath.Dir(dir))
 }
@@ -157,7 +193,11 @@ func (f *folders) probeNow(dir string) error {
 func makeProbe(dir string) error {
 	probe, err := os.CreateTemp(dir, ".fanmill-probe-*")
 	if err != nil {
-		return fmt.Errorf("the folder %s cannot be written: %w; give this user the right to, or choose another", dir, cause(err))
+		hint, _ := outfile.Explain(err)
+		if hint == "" || errors.Is(err, fs.ErrPermission) {
+			hint = "; give this user the right to, or choose another"
+		}
+		return fmt.Errorf("the folder %s cannot be written: %w%s", dir, cause(err), hint)
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())

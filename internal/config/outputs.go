@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/outfile"
 )
 
 // output is a destination of one run: one that the job names, or that one's share of a query.
@@ -118,6 +119,9 @@ func absolute(path string, v tokenValues, goos string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("resolve path %q: %w", path, err)
 	}
+	if len(full) > outfile.MaxPath {
+		return "", fmt.Errorf("the path has %d bytes; at most %d can be opened everywhere: choose a shorter one", len(full), outfile.MaxPath)
+	}
 	return full, nil
 }
 
@@ -166,11 +170,12 @@ func beforeExtension(path, text string) string {
 	return path + text
 }
 
-// uniqueNames makes names fit for files, short enough, and different from each other where no case is told; " (2)" goes to the later one.
+// uniqueNames makes names fit for files, and different from each other where no case is told; " (2)" goes to the later one. They are cut
+// where they stand (fit), and stay different.
 func uniqueNames(names []string) []string {
 	out, taken := make([]string, len(names)), map[string]bool{}
 	for i, name := range names {
-		safe := shortValue(name)
+		safe := safeValue(name)
 		if safe == "" {
 			continue
 		}

@@ -27,39 +27,39 @@ const (
 
 var pathTokens = []string{"jobName", "jobId", "runId", "date", connectionToken, queryToken}
 
-// token is the text that a token stands for.
-func (v *tokenValues) token(name string) (string, error) {
+// token is the text that a token stands for, safe for a file name, and whether it may be cut.
+func (v *tokenValues) token(name string) (piece, error) {
 	switch name {
 	case "jobName":
-		return shortValue(v.jobName), nil
+		return piece{safeValue(v.jobName), true}, nil
 	case "jobId":
-		return shortValue(v.jobID), nil
+		return piece{safeValue(v.jobID), true}, nil
 	case "runId":
-		return safeValue(v.run), nil
+		return piece{safeValue(v.run), true}, nil
 	case "date":
-		return v.date.Format(time.DateOnly), nil
+		return piece{v.date.Format(time.DateOnly), false}, nil
 	case connectionToken:
 		if v.keepConnection {
-			return "{" + connectionToken + "}", nil
+			return piece{"{" + connectionToken + "}", false}, nil
 		}
 		if v.connection != "" {
-			return safeValue(v.connection), nil
+			return piece{safeValue(v.connection), true}, nil
 		}
 	case queryToken:
 		if v.query != "" {
-			return safeValue(v.query), nil
+			return piece{safeValue(v.query), true}, nil
 		}
 	default:
-		return "", tokenError(name)
+		return piece{}, tokenError(name)
 	}
-	return "", fmt.Errorf("{%s} stands for nothing here", name)
+	return piece{}, fmt.Errorf("{%s} stands for nothing here", name)
 }
 
 // resolve replaces the tokens {jobName}, {jobId}, {runId}, {date} (2006-01-02), {connection} and {query} of a path; {{ and }}
 // stand for the characters themselves. What a token brings in is made safe for a file name on every system, Windows included, so that
 // a job gives the same names everywhere: reserved characters become _, it never adds a folder, and no part of the
-// path becomes a device (CON, NUL, ...) or ends in a dot or a space by it. A path with a drive may use either
-// slash: D:\Reports is D:/Reports. Unknown tokens are all named in the error.
+// path becomes a device (CON, NUL, ...) or ends in a dot or a space by it. What is too long for a name is cut (fit). A path with a
+// drive may use either slash: D:\Reports is D:/Reports. Unknown tokens are all named in the error.
 func resolve(path string, v tokenValues, goos string) (string, error) {
 	if i := strings.IndexFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
 		return "", fmt.Errorf("the path has the character %q; a backslash in a quoted text begins an escape, so write / or \\\\", path[i])
@@ -70,9 +70,19 @@ func resolve(path string, v tokenValues, goos string) (string, error) {
 	var bad []error
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
-		out, token, err := replaceTokens(part, v)
+		pieces, token, err := replaceTokens(part, v)
 		if err != nil {
 			bad = append(bad, split(err)...)
+			continue
+		}
+		if goos == "windows" {
+			if err := windowsRunes(part, pieces, i == 0 && drive(path)); err != nil {
+				bad = append(bad, err)
+			}
+		}
+		out, err := fit(pieces, i == len(parts)-1)
+		if err != nil {
+			bad = append(bad, err)
 			continue
 		}
 		if token {
@@ -96,18 +106,17 @@ func drive(path string) bool {
 		(len(path) == 2 || path[2] == '/' || path[2] == '\\')
 }
 
-func replaceTokens(s string, v tokenValues) (out string, tokens bool, err error) {
-	var b strings.Builder
+func replaceTokens(s string, v tokenValues) (out []piece, tokens bool, err error) {
 	var bad []error
-	walkTokens(s, func(literal string) { b.WriteString(literal) }, func(name string) {
+	walkTokens(s, func(literal string) { out = append(out, piece{literal, false}) }, func(name string) {
 		value, err := v.token(name)
 		if err != nil {
 			bad = append(bad, err)
 		}
-		b.WriteString(value)
+		out = append(out, value)
 		tokens = true
 	}, func(err error) { bad = append(bad, err) })
-	return b.String(), tokens, errors.Join(bad...)
+	return out, tokens, errors.Join(bad...)
 }
 
 // walkTokens takes a text with {tokens} apart; {{ and }} are literals.
@@ -150,21 +159,6 @@ func tokenError(name string) error {
 
 // reservedRunes may not be in a file name on Windows [Naming Files, Paths, and Namespaces].
 const reservedRunes = `<>:"/\|?*`
-
-// maxValue bounds what a token brings into a file name, in bytes: names have 255, and fanmill's own files beside it add up to 20.
-const maxValue = 120
-
-// shortValue is safeValue, cut where it is too long.
-func shortValue(s string) string {
-	if s = safeValue(s); len(s) <= maxValue {
-		return s
-	}
-	cut := maxValue
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return strings.TrimSpace(s[:cut])
-}
 
 // safeValue makes one value fit for the inside of a file name. Letters of every script stay.
 func safeValue(s string) string {
@@ -209,13 +203,20 @@ func port(s string) bool {
 	return len(s) == 1 && s[0] >= '0' && s[0] <= '9' || s == "¹" || s == "²" || s == "³"
 }
 
+// windowsRunes reports a character that Windows refuses in what the user wrote of a part of a path; what tokens bring in has none.
+func windowsRunes(part string, pieces []piece, isDrive bool) error {
+	for _, p := range pieces {
+		if i := strings.IndexAny(p.text, reservedRunes); i >= 0 && !isDrive {
+			return fmt.Errorf("the file name %q has a %c, which Windows does not allow; remove it", part, p.text[i])
+		}
+	}
+	return nil
+}
+
 // windowsPart reports what Windows refuses in a part of a path that the user wrote.
 func windowsPart(s string, isDrive bool) error {
 	if isDrive || s == "" || s == "." || s == ".." {
 		return nil
-	}
-	if i := strings.IndexAny(s, reservedRunes); i >= 0 {
-		return fmt.Errorf("the file name %q has a %c, which Windows does not allow; remove it", s, s[i])
 	}
 	if stem, _, _ := strings.Cut(s, "."); device(stem) {
 		return fmt.Errorf("%q is a device on Windows, not a file; choose another name", s)

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/outfile"
 )
 
 // Spec says which file is kept, and for whom.
@@ -157,6 +158,9 @@ func (a *Artifact) resolve(create bool) error {
 		return pipeline.Permanent(fmt.Errorf("artifact %s: %w", a.spec.Path, err))
 	}
 	if create {
+		if err := outfile.Refusal(path); err != nil { // now, before anybody is asked for rows
+			return pipeline.Permanent(err)
+		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			return a.trouble("create folder", filepath.Dir(path), err)
 		}

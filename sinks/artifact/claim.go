@@ -39,11 +39,6 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 	if err := a.acquire(); err != nil {
 		return State{}, err
 	}
-	if there, err := a.look(); err != nil {
-		return State{}, err
-	} else if err := a.refuseFolder(there); err != nil { // now, before anybody is asked for rows
-		return State{}, err
-	}
 	a.step("locked")
 	if st == nil && len(parts) > 0 {
 		return State{}, a.lost("%d parts are recorded, but no artifact", len(parts))

@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/outfile"
 )
 
 // errInUse marks a refusal that ends when some program closes the file.
@@ -25,19 +25,17 @@ func (a *Artifact) trouble(op, path string, err error) error {
 			return fmt.Errorf("%s: %w (its private folder %s was moved away by a newer claim)", a.path, pipeline.ErrFenced, filepath.Base(a.dir))
 		}
 	}
-	hint := ""
-	switch {
-	case errors.Is(err, syscall.ENOSPC):
-		hint = "; free space on that disk, what is committed is safe"
-	case errors.Is(err, fs.ErrPermission):
-		hint = "; let this user write to that folder"
+	hint, stays := outfile.Explain(err)
+	kind := pipeline.Transient
+	if stays {
+		kind = pipeline.OnceMore
 	}
 	var pathErr *fs.PathError
 	var linkErr *os.LinkError
 	if errors.As(err, &pathErr) || errors.As(err, &linkErr) { // these name the operation and the path
-		return pipeline.Transient(fmt.Errorf("%s: %w%s", op, err, hint))
+		return kind(fmt.Errorf("%s: %w%s", op, err, hint))
 	}
-	return pipeline.Transient(fmt.Errorf("%s %s: %w%s", op, path, err, hint))
+	return kind(fmt.Errorf("%s %s: %w%s", op, path, err, hint))
 }
 
 // lost is the error for committed bytes that exist nowhere any more.

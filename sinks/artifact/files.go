@@ -9,6 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"fanmill/pipeline"
+	"fanmill/pipeline/outfile"
 )
 
 // copyBytes is the size of buffers for copying files, in bytes: large enough that a system call costs nothing beside it.
@@ -125,6 +128,9 @@ func (a *Artifact) linkOrCopy(from, to string, links bool) error {
 func (a *Artifact) move(from, to string) error {
 	err := a.ops.rename(from, to)
 	if err != nil {
+		if why := outfile.Refusal(to); why != nil && exists(from) { // it came after the claim, or is one that only the rename tells
+			return pipeline.Permanent(fmt.Errorf("replace %s: %w (%w)", to, why, err))
+		}
 		if inUse(err) && exists(from) {
 			return fmt.Errorf("%w: %w", errInUse, err)
 		}

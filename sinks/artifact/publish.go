@@ -12,6 +12,7 @@ import (
 
 	"fanmill/pipeline"
 	"fanmill/pipeline/failpoint"
+	"fanmill/pipeline/outfile"
 )
 
 const (
@@ -224,8 +225,8 @@ func (a *Artifact) makeWay(from string, print Print) (there os.FileInfo, done bo
 		if a.state.Began && a.shown != nil {
 			a.log.Info("the file was deleted; it is published again", "file", a.path)
 		}
-	case there.IsDir():
-		return nil, false, a.refuseFolder(there)
+	case !there.Mode().IsRegular() && there.Mode()&fs.ModeSymlink == 0:
+		return nil, false, pipeline.Permanent(fmt.Errorf("%s is %s, and no file can take its place; give the destination the path of a file", a.path, outfile.Kind(there.Mode())))
 	case a.ours(there):
 		if now, err := stat(from); err == nil && os.SameFile(there, now) {
 			a.shown = &shown{there, print}
@@ -241,14 +242,6 @@ func (a *Artifact) makeWay(from string, print Print) (there os.FileInfo, done bo
 		err = a.begin()
 	}
 	return there, false, err
-}
-
-// refuseFolder is an error if what stands at the public name is nothing that could be replaced.
-func (a *Artifact) refuseFolder(there os.FileInfo) error {
-	if there == nil || !there.IsDir() {
-		return nil
-	}
-	return pipeline.Permanent(fmt.Errorf("%s is a folder; give the destination the path of a file", a.path))
 }
 
 // look describes what the public name shows; nil if there is nothing.
