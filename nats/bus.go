@@ -114,6 +114,7 @@ func (p publisher) Publish(topic string, messages ...*message.Message) error {
 			_, err := p.c.js.PublishMsg(ctx, msg)
 			return err
 		})
+		p.c.noted(stream.Name, err)
 		if err != nil {
 			return err
 		}

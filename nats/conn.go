@@ -46,7 +46,8 @@ type Options struct {
 	NoSync bool
 	// MaxStore bounds what the embedded server stores and reserves, in bytes; three quarters of the free disk if 0.
 	MaxStore int64
-	Replicas int // of streams on an external cluster; 0 is three where there are three nodes, else one
+	free     func(dir string) (bytes int64, ok bool) // of a disk; tests have their own
+	Replicas int                                     // of streams on an external cluster; 0 is three where there are three nodes, else one
 	Log      *slog.Logger
 }
 
@@ -67,8 +68,11 @@ type Conn struct {
 	denied   context.CancelCauseFunc // ends Open, which a server that permits too little would leave without an answer
 	refused  atomic.Pointer[refusal] // the last thing that the server did not permit
 
-	mu   sync.Mutex
-	logs map[string]*room // by stream: publishers that wait for space and the trims that wake them
+	born map[string]time.Time // when the buckets were made that this connection found, or made: what the store is known by
+
+	mu       sync.Mutex
+	logs     map[string]*room   // by stream: publishers that wait for space and the trims that wake them
+	failures map[string]failure // by stream
 }
 
 // DefaultDataDir is the user's local application-data folder for fanmill: what is in it stays on this machine.
@@ -111,7 +115,7 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 	}
 	opening, denied := context.WithCancelCause(ctx)
 	defer denied(nil)
-	c := &Conn{opts: o, log: o.Log, link: newLink(), replicas: 1, logs: map[string]*room{}, denied: denied}
+	c := &Conn{opts: o, log: o.Log, link: newLink(), replicas: 1, logs: map[string]*room{}, failures: map[string]failure{}, born: map[string]time.Time{}, denied: denied}
 	c.root, c.stop = context.WithCancel(context.Background())
 	var err error
 	if o.URL != "" {
@@ -126,7 +130,12 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 		err = pipeline.Permanent(&refusal{cause})
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.Close(context.WithoutCancel(ctx)))
+		if c.host != nil && c.nc != nil {
+			err = c.host.atStart(err)
+		}
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutPatience)
+		defer cancel()
+		return nil, errors.Join(err, c.Close(closing))
 	}
 	return c, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"fanmill/pipeline"
 	"fanmill/pipeline/oslock"
 )
 
@@ -38,9 +39,16 @@ type host struct {
 	srv      atomic.Pointer[server.Server] // runs in this process
 	starting atomic.Bool                   // is about to
 
-	mu   sync.Mutex
-	id   identity
-	lock *os.File // not nil while held
+	mu    sync.Mutex
+	id    identity
+	lock  *os.File        // not nil while held
+	dying <-chan struct{} // closes when the server before has ended
+
+	ailment chan string            // what the server says that keeps it from storing
+	illness atomic.Pointer[string] // the same for people, until it is cured
+	cured   time.Time              // when it was last started anew
+	low     bool                   // the disk is full, and the log says so
+	free    func(dir string) (bytes int64, ok bool)
 }
 
 func (c *Conn) openEmbedded(ctx context.Context) error {
@@ -58,14 +66,17 @@ func (c *Conn) openEmbedded(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the data folder: %w; --data or FANMILL_DATA names another one", err)
 	}
-	h := &host{dir: folder(dir), c: c, done: make(chan struct{})}
+	h := &host{dir: folder(dir), c: c, done: make(chan struct{}), ailment: make(chan string, 1), free: c.opts.free}
+	if h.free == nil {
+		h.free = freeBytes
+	}
 	c.host = h
 	var keep context.Context
 	keep, h.stop = context.WithCancel(context.Background())
 	nc, err := h.join(ctx)
 	if err != nil {
 		close(h.done)
-		return err
+		return h.atStart(err)
 	}
 	if err := c.connected(nc); err != nil {
 		close(h.done)
@@ -111,14 +122,20 @@ func (h *host) join(ctx context.Context) (*nats.Conn, error) {
 	}
 }
 
-// keep takes the server over whenever it is gone.
+// keep takes the server over whenever it is gone, and cures the one that runs here.
 func (h *host) keep(ctx context.Context) {
 	defer close(h.done)
+	looks := time.NewTicker(diskLook)
+	defer looks.Stop()
 	for ctx.Err() == nil {
 		alive, change := h.c.link.state()
 		if alive {
 			select {
 			case <-change:
+			case cause := <-h.ailment:
+				h.cure(ctx, cause)
+			case <-looks.C:
+				h.look()
 			case <-ctx.Done():
 			}
 			continue
@@ -175,7 +192,7 @@ func (h *host) serverName() string { return "fanmill-" + h.id.ID }
 
 // start runs the server and tells the others where.
 func (h *host) start(ctx context.Context) (*server.Server, error) {
-	log := &serverLog{log: h.c.log.With("component", "nats-server"), fatal: make(chan string, 1)}
+	log := &serverLog{log: h.c.log.With("component", "nats-server"), fatal: make(chan string, 1), host: h}
 	for _, port := range h.ports() {
 		srv, err := server.NewServer(&server.Options{
 			ServerName: h.serverName(),
@@ -286,8 +303,10 @@ func (h *host) close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if srv := h.srv.Swap(nil); srv != nil {
-		srv.Shutdown()
-		srv.WaitForShutdown()
+		h.dying = shutdown(srv)
+	}
+	if !ended(h.dying) { // the lock stays until the process ends: two servers on one folder would ruin it
+		return fmt.Errorf("the embedded NATS server in %s does not end", h.dir)
 	}
 	if h.lock != nil {
 		err := h.lock.Close() // the lock goes with it
@@ -295,4 +314,13 @@ func (h *host) close() error {
 		return err
 	}
 	return nil
+}
+
+// atStart adds to an error of the start what is to be done, where the disk is the cause.
+func (h *host) atStart(err error) error {
+	n, ok := h.free(string(h.dir))
+	if ok && n < lowDisk || ails(err.Error()) {
+		return pipeline.Transient(fmt.Errorf("the disk of the data folder %s is full (%s): free space there, or name another folder with --data: %w", h.dir, h.space(), err))
+	}
+	return err
 }

@@ -209,3 +209,29 @@ func (c *Conn) Position(stream, consumer string) (delivered, acked uint64, err e
 
 // Waiting reports whether a publisher waits for space in the log.
 func Waiting(l pipeline.RowLog) bool { return len(l.(*rowLog).room.poll) == 0 }
+
+// OnDisk has the embedded server's disk say how much of it is free.
+func (o Options) OnDisk(free func(dir string) (int64, bool)) Options {
+	o.free = free
+	return o
+}
+
+// Ail has the embedded server say what keeps it from storing.
+func (c *Conn) Ail(text string) { (&serverLog{log: c.log, host: c.host}).Errorf("%s", text) }
+
+// Server is the embedded server that runs here.
+func (c *Conn) Server() any { return c.host.srv.Load() }
+
+// DeleteStream removes a stream, as a person would.
+func (c *Conn) DeleteStream(ctx context.Context, name string) error {
+	return c.js.DeleteStream(ctx, name)
+}
+
+// MakeBucket makes a bucket, as another process would that opens an emptied store.
+func (c *Conn) MakeBucket(ctx context.Context, name string) error {
+	_, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name})
+	return err
+}
+
+// Note tells how a write to a stream went.
+func (c *Conn) Note(stream string, err error) { c.noted(stream, err) }

@@ -48,6 +48,13 @@ func (b *bucket) call(ctx context.Context, op, key string, f func(context.Contex
 	return err
 }
 
+// write is a call that changes the bucket.
+func (b *bucket) write(ctx context.Context, op, key string, f func(context.Context) error) error {
+	err := b.call(ctx, op, key, f)
+	b.c.noted("KV_"+b.name, err)
+	return err
+}
+
 func (b *bucket) Get(ctx context.Context, key string) (pipeline.KVEntry, error) {
 	var out pipeline.KVEntry
 	err := b.call(ctx, "get", key, func(ctx context.Context) error {
@@ -61,7 +68,7 @@ func (b *bucket) Get(ctx context.Context, key string) (pipeline.KVEntry, error) 
 }
 
 func (b *bucket) Create(ctx context.Context, key string, value []byte) (rev uint64, err error) {
-	err = b.call(ctx, "create", key, func(ctx context.Context) (err error) {
+	err = b.write(ctx, "create", key, func(ctx context.Context) (err error) {
 		rev, err = b.kv.Create(ctx, key, value)
 		return err
 	})
@@ -69,7 +76,7 @@ func (b *bucket) Create(ctx context.Context, key string, value []byte) (rev uint
 }
 
 func (b *bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (rev uint64, err error) {
-	err = b.call(ctx, "update", key, func(ctx context.Context) (err error) {
+	err = b.write(ctx, "update", key, func(ctx context.Context) (err error) {
 		rev, err = b.kv.Update(ctx, key, value, revision)
 		return err
 	})
@@ -77,7 +84,7 @@ func (b *bucket) Update(ctx context.Context, key string, value []byte, revision 
 }
 
 func (b *bucket) Put(ctx context.Context, key string, value []byte) (rev uint64, err error) {
-	err = b.call(ctx, "put", key, func(ctx context.Context) (err error) {
+	err = b.write(ctx, "put", key, func(ctx context.Context) (err error) {
 		rev, err = b.kv.Put(ctx, key, value)
 		return err
 	})

@@ -36,6 +36,7 @@ func (c *Conn) forget(stream string) {
 	c.mu.Lock()
 	r := c.logs[stream]
 	delete(c.logs, stream)
+	delete(c.failures, stream)
 	c.mu.Unlock()
 	if r != nil {
 		r.freed()

@@ -14,7 +14,7 @@ import (
 
 const (
 	publishTimeout  = 5 * time.Second  // for one answer
-	publishPatience = 60 * time.Second // with a server that fails or does not answer, before the attempt is given up
+	publishPatience = 10 * time.Minute // with a server that fails or does not answer, before the attempt is given up: the run ends before that
 )
 
 // rowLog is one stream. It holds no state of the stream: every question goes to the server.
@@ -50,6 +50,7 @@ func (l *rowLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 		woken := l.room.woken()
 		err := l.store(ctx, m)
 		if err == nil {
+			l.c.noted(l.id.Stream, nil)
 			return nil
 		}
 		full := false
@@ -80,7 +81,9 @@ func (l *rowLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 		case l.c.nc.IsClosed():
 			return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, err)
 		}
-		if err := classify(ctx, fmt.Sprintf("publish frame %d of %s", f.Number, f.Connection), err); pipeline.IsPermanent(err) {
+		err = classify(ctx, fmt.Sprintf("publish frame %d of %s", f.Number, f.Connection), err)
+		l.c.noted(l.id.Stream, err)
+		if pipeline.IsPermanent(err) {
 			return err
 		} else if failing.IsZero() {
 			failing, pause = time.Now(), 20*time.Millisecond
@@ -144,7 +147,7 @@ func (l *rowLog) State(ctx context.Context) (pipeline.LogState, error) {
 
 func (l *rowLog) stateOf(info *jetstream.StreamInfo) pipeline.LogState {
 	st := pipeline.LogState{ID: l.id, First: info.State.FirstSeq, Last: info.State.LastSeq,
-		Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes}
+		Holes: info.State.NumDeleted, Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes}
 	if info.State.Msgs == 0 {
 		st.First = st.Last + 1
 	}

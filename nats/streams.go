@@ -317,6 +317,7 @@ func (c *Conn) bucket(ctx context.Context, name, description string) (*bucket, e
 		if err != nil {
 			return err
 		}
+		c.born[name] = s.CachedInfo().Created
 		has := s.CachedInfo().Config
 		b.expires = has.SubjectDeleteMarkerTTL > 0
 		if has.MaxAge > 0 {

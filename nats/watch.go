@@ -32,6 +32,9 @@ func (b *bucket) Watch(ctx context.Context, pattern string) (<-chan pipeline.KVE
 	return w.out, nil
 }
 
+// watchAgain is the longest pause before a watch that was interrupted is begun again.
+const watchAgain = 8 * time.Second
+
 type watch struct {
 	b       *bucket
 	pattern string
@@ -68,7 +71,8 @@ func (w *watch) run(ctx context.Context, kw jetstream.KeyWatcher, session contex
 	for {
 		again := w.forward(ctx, kw, session)
 		stopWatch(kw)
-		for kw = nil; again && kw == nil; {
+		kw = nil
+		for pause := time.Second; again && kw == nil; pause = min(2*pause, watchAgain) {
 			var err error
 			if kw, session, err = w.begin(ctx); err != nil {
 				if ctx.Err() != nil {
@@ -76,7 +80,7 @@ func (w *watch) run(ctx context.Context, kw jetstream.KeyWatcher, session contex
 				}
 				w.b.c.log.Warn("watch interrupted, trying again", "bucket", w.b.name, "keys", w.pattern, "error", err)
 				select {
-				case <-time.After(time.Second):
+				case <-time.After(pause):
 				case <-ctx.Done():
 					return
 				}

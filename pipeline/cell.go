@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -16,7 +17,13 @@ type Cell[T any] struct {
 	rev   uint64
 	stamp string
 	value T
+	// unsure are the stamps of writes that were given up before it was known whether they happened. The last few are enough: who gives up
+	// writes no more than a sign of life every few seconds.
+	unsure []string
 }
+
+// maxUnsure bounds Cell.unsure.
+const maxUnsure = 32
 
 // cellPatience bounds how long a write whose outcome is unknown is pursued. A store that answers nothing for so long is
 // taken as gone; what had been written is found by whoever reads the record next.
@@ -87,17 +94,21 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		rev, err := c.put(ctx, data)
 		if err == nil {
-			c.rev, c.value, c.stamp = rev, next, stamp
+			c.wrote(rev, next, stamp)
 			return nil
 		}
 		if ctx.Err() != nil {
+			c.doubt(stamp)
 			return fmt.Errorf("write %s: %w", c.key, err)
 		}
 		found := &Cell[T]{kv: c.kv, key: c.key}
 		switch lookErr := found.Reload(ctx); {
 		case lookErr == nil && found.stamp == stamp:
-			c.rev, c.value, c.stamp = found.rev, next, stamp
+			c.wrote(found.rev, next, stamp)
 			return nil
+		case lookErr == nil && found.rev > c.rev && slices.Contains(c.unsure, found.stamp): // of our own, before this
+			c.rev = found.rev
+			continue
 		case lookErr == nil && found.rev > c.rev && errors.Is(err, ErrConflict):
 			return fmt.Errorf("write %s: %w", c.key, ErrConflict)
 		case errors.Is(lookErr, ErrNoKey) && c.rev != 0 && errors.Is(err, ErrConflict):
@@ -105,6 +116,7 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 		}
 		// The write did not happen, or a lagging replica answered: ask again.
 		if time.Now().After(deadline) {
+			c.doubt(stamp)
 			return Transient(fmt.Errorf("write %s: %w", c.key, err))
 		}
 		select {
@@ -112,6 +124,16 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// wrote takes what was written as the document's present state.
+func (c *Cell[T]) wrote(rev uint64, v T, stamp string) {
+	c.rev, c.value, c.stamp, c.unsure = rev, v, stamp, nil
+}
+
+// doubt remembers a write of which it is not known whether it happened.
+func (c *Cell[T]) doubt(stamp string) {
+	c.unsure = append(c.unsure[max(0, len(c.unsure)-maxUnsure+1):], stamp)
 }
 
 func (c *Cell[T]) put(ctx context.Context, data []byte) (uint64, error) {

@@ -210,3 +210,35 @@ func TestToken(t *testing.T) {
 		}
 	}
 }
+
+// A write that its caller gave up, and that happened all the same, is not taken for somebody else's by the next one.
+func TestCellWriteGivenUp(t *testing.T) {
+	for name, happens := range map[string]bool{"it happened": true, "it did not": false} {
+		t.Run(name, func(t *testing.T) {
+			kv := &memKV{}
+			c, err := CreateCell(t.Context(), kv, "k", RunRecord{Job: "0"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			kv.lose = func() (bool, bool) { cancel(); return happens, true }
+			if err := c.Write(ctx, RunRecord{Job: "1"}); err == nil {
+				t.Fatal("the write is taken for done")
+			}
+			kv.lose = nil
+			if err := c.Write(t.Context(), RunRecord{Job: "2"}); err != nil {
+				t.Fatalf("the next write: %v", err)
+			}
+			other, err := LoadCell[RunRecord](t.Context(), kv, "k")
+			if err != nil || other.Value().Job != "2" {
+				t.Fatalf("the record is %+v, %v", other.Value(), err)
+			}
+			if err := other.Write(t.Context(), RunRecord{Job: "3"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Write(t.Context(), RunRecord{Job: "4"}); !errors.Is(err, ErrConflict) {
+				t.Errorf("a write over somebody else's: %v", err)
+			}
+		})
+	}
+}

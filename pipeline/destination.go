@@ -25,6 +25,8 @@ type Deliverer struct {
 	Notify  func(Event)
 	Log     *slog.Logger
 	Budget  *Budget
+	// StoreFails reports whether the store does not work: that says nothing of a destination. May be nil.
+	StoreFails func() bool
 
 	encoders chan struct{} // limits batches being encoded, over all destinations of the process
 }
@@ -78,7 +80,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			return d.detach(ctx, v, err)
 		}
 		switch {
-		case v.claim == nil: // a store that does not answer says nothing of the destination
+		case v.claim == nil, d.StoreFails != nil && d.StoreFails(): // a store that does not answer says nothing of the destination
 			failing = time.Time{}
 		case failing.IsZero(): // its first trouble, however long it had nothing to do before
 			failing = time.Now()
@@ -112,12 +114,15 @@ func (d *Deliverer) fenced(ctx context.Context, m *Manifest, dest *ManifestDesti
 	return false, fmt.Errorf("destination %s: %w; this process stops writing to it and has changed nothing that the other one relies on", dest.ID, err)
 }
 
+// gapLog stands in a record for a row log that lacks what its destination must read next.
+const gapLog = "gap"
+
 // detach gives the destination up for this run, so that it holds up nobody else.
 func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error {
 	change := func(r *CommitRecord) {
 		r.State, r.Error = RecordDetached, shortError(cause)
 		if errors.Is(cause, ErrGap) {
-			r.Log, r.Parts = LogID{Stream: "gap"}, nil // no log is this one: a resume begins a new generation
+			r.Log, r.Parts = LogID{Stream: gapLog}, nil // no log is this one: a resume begins a new generation
 		}
 		if errors.Is(cause, ErrLost) {
 			*r = CommitRecord{State: r.State, Error: r.Error, Lost: true, Token: r.Token}

@@ -8,7 +8,10 @@ import (
 )
 
 // drainPatience bounds how long a run that is stopped waits for its destinations to write what has been delivered whole.
-const drainPatience = 30 * time.Second
+const drainPatience = 20 * time.Second
+
+// brokenPatience bounds everything that a run that is stopped still wants of a store that does not work.
+const brokenPatience = 2 * time.Second
 
 // drain finds out, once no worker is left, which connections are in the row log whole: the destinations may still take those. What only
 // a part of arrived is left for a resume.

@@ -18,11 +18,15 @@ var errUnrecorded = errors.New("the stop of the run could not be recorded")
 // interrupt records that the run stopped before its end, and returns why. If the store cannot be told, the run is taken for running until whoever
 // has its trigger, or the next start, finds out; the error is errUnrecorded, too.
 func (s *supervisor) interrupt(ctx context.Context, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
-	defer cancel()
-	if errors.Is(cause, ErrFenced) {
+	if errors.Is(cause, ErrFenced) || errors.Is(cause, ErrStore) { // in a store that took the place of ours there is no such run
 		return cause
 	}
+	patience := endPatience
+	if s.storeFails() {
+		patience = brokenPatience
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
 	rec := s.cell.Value()
 	rec.State, rec.Ended, rec.Error = RunInterrupted, time.Now().UTC(), shortError(cause)
 	rec.Measures = s.measures(nil)
@@ -56,7 +60,7 @@ func (s *supervisor) publishCheckpoint(ctx context.Context, force bool) {
 	if s.follower.Checkpoint != nil {
 		s.follower.Checkpoint(c)
 	}
-	if err := s.Progress.Publish(ctx, c); err != nil {
+	if err := s.Progress.Publish(ctx, c); err != nil && !errors.Is(err, context.Canceled) {
 		s.Log.Warn("the public checkpoint was not written; the run is not affected", "error", err)
 	}
 }
@@ -99,7 +103,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 			return nil, err
 		}
 		out.Reports = append(out.Reports, NewReport(r.m, d, records[d.ID], reasons))
-		out.Lost = out.Lost || records[d.ID].Lost
+		out.Lost = out.Lost || records[d.ID].Lost || records[d.ID].Log.Stream == gapLog
 	}
 	out.Measures = s.measures(out.Reports)
 	rec, cleaned := r.cell.Value(), false

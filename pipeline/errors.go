@@ -28,6 +28,8 @@ var (
 	ErrNoKey = errors.New("no such key")
 	// ErrNoLog is a row log that does not exist.
 	ErrNoLog = errors.New("no such row log")
+	// ErrStore is a store that is not the one that this process opened: it was emptied, or another one answers in its place.
+	ErrStore = errors.New("the store is not the one that this process began with")
 	// ErrNoAnswer is a request that nobody answered.
 	ErrNoAnswer = errors.New("no answer")
 	// ErrGap is a row log that no longer has, or never had, what a reader must read next.

@@ -21,6 +21,7 @@ type Node struct {
 	RowLogs  RowLogs
 	Bus      Bus
 	Progress Progress
+	Store    Store // may be nil: then nobody watches it
 	Drivers  map[string]Driver
 	Sinks    map[string]SinkType
 
@@ -30,20 +31,23 @@ type Node struct {
 	// nil is never.
 	Untold func(Owner) bool
 
-	Owner        Owner
-	StoreID      string
-	Parallel     int           // connections of a run asked at a time
-	LogMaxBytes  int64         // of a run's row log
-	Timeout      time.Duration // destinationTimeout
-	QueryTimeout time.Duration // a database may deliver nothing for so long; 0 is no limit
-	Budget       *Budget       // of the rows in memory, of all runs of the process
-	Memory       *Memory       // watches the process; may be nil
-	Log          *slog.Logger
+	Owner       Owner
+	StoreID     string
+	Parallel    int           // connections of a run asked at a time
+	LogMaxBytes int64         // of a run's row log
+	Timeout     time.Duration // destinationTimeout
+	// StorePatience is how long a run waits for a store that does not work; 0 is two minutes.
+	StorePatience time.Duration
+	QueryTimeout  time.Duration // a database may deliver nothing for so long; 0 is no limit
+	Budget        *Budget       // of the rows in memory, of all runs of the process
+	Memory        *Memory       // watches the process; may be nil
+	Log           *slog.Logger
 	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who follows it logs what is
 	// said of it and sees its events. nil is Log, and nobody.
 	Follow func(job *Job, run string, destinations []ManifestDestination) Follower
 
-	follower Follower // of the run that a copy of the node is for
+	follower Follower    // of the run that a copy of the node is for
+	watch    *storeWatch // what the run that a copy of the node is for knows of the store
 }
 
 // Follower follows one run in this process.
@@ -74,7 +78,7 @@ type Outcome struct {
 	Started  time.Time
 	Reports  []*Report // by destination
 	Measures *Measures
-	Lost     bool  // a destination's committed bytes were gone, and are not delivered again yet
+	Lost     bool  // a destination's committed bytes were gone, or frames that it had yet to read, and are not delivered again yet
 	Owner    Owner // whose process ended it
 	Already  bool  // it was complete before it was asked for
 }
@@ -83,6 +87,13 @@ type Outcome struct {
 // that the run did not come to its end; what it has committed stays, and a resume goes on from there. A run that the trigger names and that is
 // complete already is answered for at once.
 func (n *Node) Run(ctx context.Context, def *Definition, trigger Trigger) (*Outcome, error) {
+	ctx, watch := n.watchStore(ctx, n.storePatience())
+	defer watch.stop()
+	out, err := n.watched(watch).runNow(ctx, def, trigger)
+	return out, reason(ctx, err)
+}
+
+func (n *Node) runNow(ctx context.Context, def *Definition, trigger Trigger) (*Outcome, error) {
 	job := def.Job
 	for _, id := range trigger.Connections {
 		if _, err := job.Connection(id); err != nil {
@@ -108,6 +119,9 @@ func (n *Node) Run(ctx context.Context, def *Definition, trigger Trigger) (*Outc
 		return nil, fmt.Errorf("publish trigger: %w", err)
 	}
 	defer func() { // also if nobody took it
+		if n.storeFails() {
+			return // the next start removes it
+		}
 		if err := n.Bus.Drop(context.WithoutCancel(ctx), topic); err != nil {
 			n.Log.Warn("the trigger was not removed", "error", err)
 		}
@@ -166,9 +180,14 @@ const closeTimeout = drainPatience + time.Minute
 
 // carry carries a trigger out: the run that it asks for, or the one that it resumes. began is told the run's id once it is certain.
 func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func(run string)) (out *Outcome, err error) {
+	if n.watch == nil || !n.watch.ends {
+		watching, watch := n.watchStore(ctx, n.storePatience())
+		defer watch.stop()
+		ctx, n = watching, n.watched(watch)
+	}
 	r, ended, err := n.begin(ctx, def, t)
 	if err != nil {
-		return nil, err
+		return nil, reason(ctx, err)
 	}
 	if ended != nil {
 		return ended, nil
@@ -183,7 +202,7 @@ func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func
 	if err != nil || !out.Lost {
 		return out, err
 	}
-	// A destination found its committed bytes gone. The run knows how to bring them again, so nobody has to ask for it.
+	// A destination found its committed bytes gone, or what it must read next. The run knows how to bring them again, so nobody has to ask for it.
 	r.Log.Warn(fmt.Sprintf("run %s delivers anew what was lost", out.Run))
 	if err := r.takeOver(ctx, r.cell); err != nil { // it has ended: another process may have it by now
 		return nil, err

@@ -147,8 +147,11 @@ func (r *run) lacks(c *CommitRecord) bool {
 	return c.State != RecordFinished || len(c.Settled) < len(r.m.Connections)
 }
 
-// fits reports whether a record can go on reading this log.
+// fits reports whether a record can go on reading this log. One with a hole has lost frames, to a disk that was full or to somebody's hand.
 func fits(c *CommitRecord, s LogState) bool {
+	if s.Holes > 0 {
+		return false
+	}
 	if c.Log.Stream == "" {
 		return c.Seq == 0 && s.First <= 1
 	}

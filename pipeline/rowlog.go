@@ -16,6 +16,7 @@ type LogID struct {
 type LogState struct {
 	ID          LogID
 	First, Last uint64 // sequences; First is Last+1 when it is empty
+	Holes       int    // frames that are gone between the two
 	Bytes       int64
 	MaxBytes    int64
 }

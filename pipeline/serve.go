@@ -40,6 +40,9 @@ func (n *Node) Serve(ctx context.Context, service Service) error {
 	if err := n.sweep(ctx); err != nil {
 		return err
 	}
+	ctx, watch := n.watchStore(ctx, 0)
+	defer watch.stop()
+	n = n.watched(watch)
 	s := &server{Node: n, Service: service, desk: newDesk(n), lanes: newLanes(), slots: semaphore.NewWeighted(int64(max(1, service.MaxRuns)))}
 	defer s.desk.close()
 	if err := errors.Join(s.desk.listen(), s.desk.listenTriggers()); err != nil {
@@ -52,11 +55,15 @@ func (n *Node) Serve(ctx context.Context, service Service) error {
 	if err != nil {
 		return fmt.Errorf("make dead-letter queue: %w", err)
 	}
-	return n.serve(ctx, func(r *message.Router, _ func()) {
+	err = n.serve(ctx, func(r *message.Router, _ func()) {
 		r.AddConsumerHandler("trigger", TopicTriggers, n.Bus.Subscriber(serveDurable, inLine), func(msg *message.Message) error {
 			return s.handle(ctx, msg)
 		}).AddMiddleware(dead)
 	})
+	if cause := context.Cause(ctx); errors.Is(cause, ErrStore) {
+		return cause
+	}
+	return err
 }
 
 type server struct {

@@ -53,7 +53,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	s.worker = &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Drivers: r.Drivers, Expand: r.def.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log,
 		Rows: r.follower.Rows, Budget: r.Budget, Memory: r.Memory, QueryTimeout: r.QueryTimeout}
 	deliverer := NewDeliverer(Deliverer{Records: r.Records, RowLogs: r.RowLogs, Sinks: r.Sinks, Owner: r.Owner, StoreID: r.StoreID,
-		Timeout: r.Timeout, Notify: r.event, Log: r.Log, Budget: r.Budget})
+		Timeout: r.Timeout, Notify: r.event, Log: r.Log, Budget: r.Budget, StoreFails: r.storeFails})
 
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -103,6 +103,7 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 	renewed := time.Now()
 	ended, left := asking.Done(), (<-chan struct{})(nil)
 	var patience <-chan time.Time
+	broken := false // patience is short, as the store does not work
 	for {
 		select {
 		case u, ok := <-records:
@@ -128,22 +129,26 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 		case err := <-s.fatal:
 			return err
 		case <-tick.C:
-			if time.Since(renewed) >= third {
-				renewed = time.Now()
-				if err := s.renew(ctx); err != nil {
-					return err
-				}
-			}
-			if err := errors.Join(s.trim(ctx), s.look(ctx), s.commandAgain()); err != nil {
+			if err := s.tick(asking, ctx, &renewed, third); err != nil {
 				return err
 			}
-			s.publishCheckpoint(ctx, false)
+			if s.stopping && !broken && s.storeFails() {
+				broken, patience = true, time.After(brokenPatience)
+			}
 		case <-ended:
 			ended, left, s.stopping = nil, queries, true
+			if s.storeFails() { // nothing that they have could be recorded
+				s.Log.Info(fmt.Sprintf("stopping: %v", context.Cause(asking)))
+				broken, patience = true, time.After(brokenPatience)
+				continue
+			}
 			s.Log.Info(fmt.Sprintf("stopping: %v. Queries stop now; what they have delivered whole is still written", context.Cause(asking)))
 			patience = time.After(drainPatience)
 		case <-left:
 			left = nil
+			if s.storeFails() {
+				return context.Cause(asking)
+			}
 			if err := s.drain(ctx); err != nil {
 				return errors.Join(context.Cause(asking), err)
 			}
@@ -151,10 +156,38 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 				return context.Cause(asking)
 			}
 		case <-patience:
-			s.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
+			if !s.storeFails() {
+				s.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
+			}
 			return context.Cause(asking)
 		}
 	}
+}
+
+// tickPatience bounds what the supervisor asks of the store at a time: meanwhile it hears of nothing, also not that it is to stop.
+const tickPatience = 5 * time.Second
+
+// tick does what is due: a sign of life, a trim, a look at the row log, commands that could not be published.
+func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third time.Duration) error {
+	short, cancel := context.WithTimeout(ctx, tickPatience)
+	defer cancel()
+	if asking.Err() == nil {
+		defer context.AfterFunc(asking, cancel)()
+	}
+	if time.Since(*renewed) >= third {
+		*renewed = time.Now()
+		if err := s.renew(short); err != nil {
+			return err
+		}
+	}
+	if s.storeFails() {
+		return nil // the next tick, then
+	}
+	if err := errors.Join(s.trim(short), s.look(short), s.commandAgain()); err != nil {
+		return err
+	}
+	s.publishCheckpoint(short, false)
+	return nil
 }
 
 func counted(n int, what string) string {
@@ -177,7 +210,7 @@ func (s *supervisor) renew(ctx context.Context) error {
 	switch {
 	case errors.Is(err, ErrConflict):
 		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
-	case err != nil && ctx.Err() == nil:
+	case err != nil && !s.storeFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
 		s.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
 	}
 	return nil

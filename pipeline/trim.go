@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -82,7 +83,9 @@ func (s *supervisor) trim(ctx context.Context) error {
 		if IsPermanent(err) {
 			return fmt.Errorf("trim row log: %w", err)
 		}
-		s.Log.Warn("the row log could not be trimmed; trying again", "error", err)
+		if !s.storeFails() && !errors.Is(err, context.Canceled) {
+			s.Log.Warn("the row log could not be trimmed; trying again", "error", err)
+		}
 		return nil // the next tick does
 	}
 	s.trimmed = upTo

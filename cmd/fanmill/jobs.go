@@ -183,6 +183,15 @@ func (f *folder) twin(path, id string) string {
 	return ""
 }
 
+// restored has all jobs shown again, in a store that does not know them.
+func (f *folder) restored() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, j := range f.files {
+		j.stored = false
+	}
+}
+
 // count is how many jobs are served.
 func (f *folder) count() (n int) {
 	f.mu.Lock()

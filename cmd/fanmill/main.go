@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,24 @@ func main() { os.Exit(start()) }
 func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := untilStopped(context.Background())
 	defer stop()
+	done := make(chan struct{})
+	defer close(done)
+	context.AfterFunc(ctx, func() { endInTime(done, stderr) })
 	return execute(ctx, args, stdout, stderr)
+}
+
+// stopPatience bounds an end in order. Service managers kill what takes longer, and people do.
+const stopPatience = 28 * time.Second
+
+// endInTime ends the process should it not have ended by itself in time, because its store hangs, or a driver: that is as a kill, from which
+// a resume goes on.
+func endInTime(done <-chan struct{}, stderr io.Writer) {
+	select {
+	case <-done:
+	case <-time.After(stopPatience):
+		_ = screen.Message(stderr, fmt.Sprintf("fanmill: stopping took longer than %s, and the process ends as by a kill; the files are whole, and a resume goes on from what they hold\n", stopPatience))
+		os.Exit(exitInterrupted)
+	}
 }
 
 // execute is the program until ctx ends.

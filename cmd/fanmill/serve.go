@@ -70,6 +70,18 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 	}
 	s.limitMemory()
 	ctx := c.Context()
+	for {
+		err := s.serveOnce(ctx, f, jobs, out, log)
+		if !errors.Is(err, pipeline.ErrStore) {
+			return err
+		}
+		log.Error(fmt.Sprintf("%v. Its runs cannot go on: ask for them again. What is missing there is made, and jobs are served on", err))
+		jobs.restored()
+	}
+}
+
+// serveOnce serves until ctx ends, or the store is no longer the one that it was.
+func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, out *output, log *slog.Logger) error {
 	return s.with(ctx, log, func(sys *system) error {
 		jobs.store = func(ctx context.Context, job *pipeline.Job) error { return sys.node.StoreJob(ctx, job) }
 		jobs.look(ctx)

@@ -109,7 +109,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 		Budget: budget, Parallel: s.parallel, Log: log, Show: sys.reading.read})
 	stores := conn.Stores()
 	sys.node = &pipeline.Node{
-		Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
+		Store: conn, Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
 		Drivers:  drivers(), Sinks: sinkTypes(), Alive: own.alive, Untold: own.untold,
 		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
