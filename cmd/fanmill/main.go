@@ -50,6 +50,7 @@ func endInTime(done <-chan struct{}, stderr io.Writer) {
 	select {
 	case <-done:
 	case <-time.After(stopPatience):
+		time.AfterFunc(linesPatience, func() { os.Exit(exitInterrupted) }) // nobody may read what follows
 		_ = screen.Message(stderr, fmt.Sprintf("fanmill: stopping took longer than %s, and the process ends as by a kill; the files are whole, and a resume goes on from what they hold\n", stopPatience))
 		os.Exit(exitInterrupted)
 	}
