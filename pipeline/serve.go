@@ -110,17 +110,14 @@ func (s *server) read(msg *message.Message) (Trigger, *Definition, error) {
 
 // readTrigger reads a trigger's payload; nothing at all asks for a fresh run of everything.
 func readTrigger(payload []byte) (t Trigger, err error) {
-	if len(bytes.TrimSpace(payload)) == 0 {
+	text, err := asText(payload)
+	if err == nil && len(bytes.TrimSpace(text)) == 0 {
 		return t, nil
 	}
-	d := json.NewDecoder(bytes.NewReader(payload))
-	d.UseNumber()
-	d.DisallowUnknownFields()
-	if err = d.Decode(&t); err == nil {
-		if _, more := d.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is something after the object")
-		}
+	if err == nil {
+		err = decodeTrigger(text, &t)
 	}
+	hint := fromShell(text, err)
 	var other *json.UnmarshalTypeError
 	if errors.As(err, &other) {
 		if err = fmt.Errorf("there is a JSON %s in place of the object", other.Value); other.Field != "" {
@@ -128,8 +125,21 @@ func readTrigger(payload []byte) (t Trigger, err error) {
 		}
 	}
 	if err != nil {
-		return t, Permanent(fmt.Errorf(`the trigger cannot be read: %s; send {} or an object with "resume" (true or false), "connections" (a list of ids), "params" (an object), "job" (a job file)`,
-			strings.TrimPrefix(err.Error(), "json: ")))
+		return t, Permanent(fmt.Errorf(`the trigger cannot be read: %s%s; send {} or an object with "resume" (true or false), "connections" (a list of ids), "params" (an object), "job" (a job file)`,
+			strings.TrimPrefix(err.Error(), "json: "), hint))
 	}
 	return t, nil
+}
+
+func decodeTrigger(text []byte, t *Trigger) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	d.DisallowUnknownFields()
+	if err := d.Decode(t); err != nil {
+		return err
+	}
+	if _, more := d.Token(); !errors.Is(more, io.EOF) {
+		return errors.New("there is something after the object")
+	}
+	return nil
 }

@@ -31,7 +31,7 @@ func newServe(stdout, stderr io.Writer) *cobra.Command {
 
 All keys are optional; {} asks for a fresh run of everything, and {"job":{...}} brings the job along. nats req is answered with the run's
 id, nats pub is taken just the same. One run of a job goes on at a time; others wait in line, or are skipped where the job says
-onOverlap: skip. A trigger that cannot be understood is answered, and kept in the stream FANMILL_DEAD.
+onOverlap: skip. PowerShell 5 and cmd.exe want other quotes: see docs/serve.md. A trigger that cannot be understood is answered, and kept in the stream FANMILL_DEAD.
 
 Triggers are kept until their runs have ended: what a crash or a stop interrupts goes on when serve starts again. Ctrl-C (or the stop of
 the service) stops the queries, writes what they have delivered whole, and ends; the second one ends at once.

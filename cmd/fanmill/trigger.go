@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,7 +60,7 @@ func trigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Wri
 		return err
 	}
 	if f.file != "" {
-		if t.Job, err = os.ReadFile(f.file); err != nil {
+		if t.Job, err = config.ReadText(f.file); err != nil {
 			return &exitError{exitBadJob, fmt.Errorf("--file: %w", err)}
 		}
 		if !json.Valid(t.Job) {

@@ -98,17 +98,20 @@ func (n *node) in(file string) {
 }
 
 // readBranchCSV reads a header line and a line for each branch [RFC 4180], with commas, semicolons or tabs between the cells, as the
-// header has them. Blanks around a cell do not count, but for a password.
+// header has them, or what a first line sep=; says, which Excel understands. Empty lines do not count. Blanks around a cell do not count, but for a password.
 func readBranchCSV(name string, data []byte) (*branchList, Problems) {
-	if p := checkText(name, data); p != nil {
+	text, p := decodeText(name, data)
+	if p != nil {
 		return nil, Problems{*p}
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	lines := bytes.Split(data, []byte("\n"))
-	r := csv.NewReader(bytes.NewReader(data))
-	r.Comma, r.FieldsPerRecord = separator(lines[0]), -1
+	text = unixLines(text)
+	lines := bytes.Split(text, []byte("\n"))
+	skipped, comma := preamble(lines)
+	r := csv.NewReader(bytes.NewReader(bytes.Join(lines[skipped:], []byte("\n"))))
+	r.Comma, r.FieldsPerRecord = comma, -1
 	at := func(i int) position {
 		line, column := r.FieldPos(i)
+		line += skipped
 		before := lines[min(line, len(lines))-1]
 		return position{name, line, 1 + utf8.RuneCount(before[:min(column-1, len(before))])}
 	}
@@ -153,17 +156,57 @@ func readBranchCSV(name string, data []byte) (*branchList, Problems) {
 	}
 	var syntax *csv.ParseError
 	if errors.As(err, &syntax) {
-		problems = append(problems, bad(position{line: syntax.Line, column: max(syntax.Column, 1)}, "is not CSV: %s", syntax.Err))
+		problems = append(problems, bad(position{line: skipped + syntax.Line, column: max(syntax.Column, 1)}, "is not CSV: %s", syntax.Err))
 	}
 	list.columns = slices.DeleteFunc(list.columns, func(c string) bool { return c == "" })
 	return list, problems
 }
 
-// separator is what the header has most of.
+// preamble is how many lines stand before the header, and what is between its cells.
+func preamble(lines [][]byte) (skipped int, comma rune) {
+	for ; skipped < len(lines); skipped++ {
+		line := bytes.TrimSuffix(lines[skipped], []byte("\r"))
+		if c, ok := separatorLine(line); ok && comma == 0 {
+			comma = c
+		} else if len(bytes.Trim(bytes.TrimSpace(line), "\",; \t")) > 0 {
+			break
+		}
+	}
+	if comma == 0 && skipped < len(lines) {
+		comma = separator(lines[skipped])
+	}
+	if comma == 0 {
+		comma = ','
+	}
+	return skipped, comma
+}
+
+// separatorLine reads a line sep=; that says what is between the cells. Between the quotes that a program put around it, and with the
+// separators that a spreadsheet put behind it, it is one, too.
+func separatorLine(line []byte) (rune, bool) {
+	text := string(bytes.Trim(line, `"`))
+	if len(text) < len("sep=;") || !strings.EqualFold(text[:4], "sep=") {
+		return 0, false
+	}
+	c, n := utf8.DecodeRuneInString(text[4:])
+	rest := strings.Trim(text[4+n:], `",; `+"\t")
+	return c, rest == "" && c != '"' && c != utf8.RuneError
+}
+
+// separator is what the header has most of, outside quotes.
 func separator(header []byte) rune {
+	count := map[byte]int{}
+	quoted := false
+	for _, c := range header {
+		if c == '"' {
+			quoted = !quoted
+		} else if !quoted {
+			count[c]++
+		}
+	}
 	best, most := ',', 0
 	for _, c := range ",;\t" {
-		if n := bytes.Count(header, []byte(string(c))); n > most {
+		if n := count[byte(c)]; n > most {
 			best, most = c, n
 		}
 	}

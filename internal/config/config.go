@@ -73,7 +73,7 @@ func Load(path string, o Options) (*File, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil, fmt.Errorf("read job file: %s is a folder; name the job file in it", path)
 	}
-	data, err := os.ReadFile(path)
+	data, err := readSmall(path)
 	if err != nil {
 		return nil, fmt.Errorf("read job file: %w", err)
 	}
@@ -153,10 +153,11 @@ func parse(path string, data []byte, dotenv map[string]string, o Options) (*File
 
 // parseTree picks the parser.
 func parseTree(path string, data []byte) (*node, *Problem) {
-	if p := checkText(path, data); p != nil {
+	data, p := decodeText(path, data)
+	if p != nil {
 		return nil, p
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = unixLines(data)
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".json":
 		return parseJSON(path, data)

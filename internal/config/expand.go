@@ -117,11 +117,15 @@ func secretFile(path, dir string) (string, error) {
 	case info.Size() > maxSecretBytes:
 		return fail(fmt.Errorf("is larger than %d KB", maxSecretBytes>>10))
 	}
-	data, err := os.ReadFile(full)
+	data, err := readSmall(full)
 	if err != nil {
 		return fail(fmt.Errorf("cannot be read: %w", cause(err)))
 	}
-	v := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(string(data), "\ufeff"), "\n"), "\r")
+	text, bad := decode(data)
+	if bad != nil {
+		return fail(fmt.Errorf("cannot be read: %w", bad.plain()))
+	}
+	v := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	if v == "" {
 		return fail(errors.New("is empty"))
 	}

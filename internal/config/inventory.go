@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -109,7 +108,7 @@ func (d *decoder) readInventory(inv *inventory, file string) bool {
 		path = filepath.Join(filepath.Dir(d.file), path)
 	}
 	d.inputs = append(d.inputs, path)
-	data, err := os.ReadFile(path)
+	data, err := readSmall(path)
 	if err != nil {
 		d.errorf(at, "the inventory %s cannot be read: %s; correct the path, which begins in the folder of the job file", path, cause(err))
 		return false

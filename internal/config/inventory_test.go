@@ -212,7 +212,7 @@ func TestInventoryProblems(t *testing.T) {
 		{"  driver: postgres\n", "b.csv", "id,server\na,\"h\n", "jobs/b.csv:"},
 		{"  driver: postgres\n", "b.csv", "id,server\n", "jobs/b.csv:1:1: has no branches"},
 		{"  driver: postgres\n", "b.csv", "", "jobs/b.csv:1:1: is empty; it needs a header line"},
-		{"  driver: postgres\n", "b.csv", "id,server\nD\xe9lhi,h\n", "jobs/b.csv:2:2: the file is not UTF-8"},
+		{"  driver: postgres\n", "b.csv", "id,server\nD\xe9lhi,h\n", "jobs/b.csv:2:2: this is not UTF-8, but perhaps Windows-1252, where the byte 0xE9 is é; save the file with the encoding UTF-8"},
 		{"  driver: postgres\n", "b.csv", "id,servr\na,h\n", `connections.file: its column "servr" is a label; did you mean "server"?`},
 		{"  driver: postgres\n", "b.yaml", "a: b\n", "jobs/b.yaml:1:1: must be a list of branches"},
 		{"  driver: postgres\n", "b.yaml", "- {id: a, server: {x: y}}\n", "jobs/b.yaml:1:19: connections[0].server: must be a text, not an object"},

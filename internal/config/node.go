@@ -87,27 +87,6 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, b...)
 }
 
-// checkText refuses what is not UTF-8 before a parser replaces its bytes silently.
-func checkText(file string, data []byte) *Problem {
-	const fix = "the file is not UTF-8; save it with the encoding UTF-8"
-	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
-		return &Problem{File: file, Line: 1, Column: 1, Text: fix + " (it is UTF-16 now)"}
-	}
-	if utf8.Valid(data) {
-		return nil
-	}
-	at := 0
-	for {
-		if r, n := utf8.DecodeRune(data[at:]); r == utf8.RuneError && n <= 1 {
-			break
-		} else {
-			at += n
-		}
-	}
-	p := placeOf(data, at)
-	return &Problem{File: file, Line: p.line, Column: p.column, Text: fix}
-}
-
 // placeOf is the position of a byte.
 func placeOf(data []byte, offset int) position {
 	before := data[:min(max(offset, 0), len(data))]
