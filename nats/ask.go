@@ -27,7 +27,11 @@ func (b bus) Listen(topic string, f func(pipeline.Inquiry)) (stop func(), err er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	if err := b.c.call(b.c.root, what, b.c.nc.FlushWithContext); err != nil {
+	err = b.c.call(b.c.root, what, b.c.nc.FlushWithContext)
+	if refused := b.c.subscribed(topic); err == nil && refused != nil {
+		err = pipeline.Permanent(fmt.Errorf("%s: %w", what, refused))
+	}
+	if err != nil {
 		_ = sub.Unsubscribe()
 		return nil, err
 	}
@@ -68,6 +72,7 @@ func inquiry(m *nats.Msg) pipeline.Inquiry {
 // means that it waits for whoever serves next. If it was seen neither in the stream nor answered, the error is another one, and
 // it should be asked again under the same id, by which the stream drops what it has already. Without a msgID such a message gets one. An answer
 // is taken as proof: whoever serves must answer only what its Subscriber has delivered, or what it knows by its id.
+// Who may not read the stream can ask all the same, and is told so where nobody answers.
 //
 // When the connection breaks, the message is published again, under its id.
 func (b bus) Ask(ctx context.Context, topic, msgID string, payload []byte) ([]byte, error) {
@@ -95,17 +100,32 @@ func (b bus) Ask(ctx context.Context, topic, msgID string, payload []byte) ([]by
 		a.stream = stream.Name
 		a.msg.Header.Set(headType, typeJSON)
 	}
+	asked, done := b.c.refused.during(ctx, func(subject string) bool { return subject == topic })
+	defer done()
+	made := false
 	for {
 		var answer *nats.Msg
-		lost, err := b.c.within(ctx, func(ctx context.Context) (err error) {
+		lost, err := b.c.within(asked, func(ctx context.Context) (err error) {
 			answer, err = a.publish(ctx)
 			return err
 		})
+		refused := refusedIn(asked)
 		switch {
 		case err == nil:
 			return answer.Data, nil
 		case b.c.root.Err() != nil:
 			return nil, pipeline.Transient(fmt.Errorf("%s: the store was closed: %w", what, nats.ErrConnectionClosed))
+		case ctx.Err() == nil && refused != nil:
+			return nil, pipeline.Permanent(fmt.Errorf("%s: %w", what, refused))
+		case kept && !made && ctx.Err() == nil && errors.Is(err, nats.ErrNoResponders): // not even the stream is there
+			made = true
+			if err := b.c.ensureStreams(ctx); err != nil {
+				return nil, fmt.Errorf("%s: nobody has ever served here, and what would keep it cannot be made; start fanmill serve first: %w", what, err)
+			}
+			continue
+		case ctx.Err() != nil && kept && !a.stored && a.blind != nil:
+			return nil, pipeline.Transient(fmt.Errorf("%s: nobody answered. Whether %s keeps it until somebody serves cannot be seen, because %w: ask again under this id, %s",
+				what, stream.Name, a.blind, msgID))
 		case ctx.Err() != nil && kept && !a.stored:
 			return nil, pipeline.Transient(fmt.Errorf("%s: no answer, and %s was not seen to store message %s in time: ask again under this id: %w",
 				what, stream.Name, msgID, ctx.Err()))
@@ -126,9 +146,10 @@ type asking struct {
 	c       *Conn
 	replies *nats.Subscription
 	msg     *nats.Msg
-	stream  string // that keeps the message; "" if none does
-	stored  bool   // it was seen there
-	seen    uint64 // messages of the stream up to here are others
+	stream  string   // that keeps the message; "" if none does
+	stored  bool     // it was seen there
+	seen    uint64   // messages of the stream up to here are others
+	blind   *refusal // why the stream cannot be looked at
 }
 
 // publish sends the message and waits for the answer. It looks for it in its stream meanwhile.
@@ -136,7 +157,7 @@ func (a *asking) publish(ctx context.Context) (*nats.Msg, error) {
 	if err := a.c.nc.PublishMsg(a.msg); err != nil {
 		return nil, err
 	}
-	for pause := askLook; a.stream != "" && !a.stored; pause = min(2*pause, askLookMax) {
+	for pause := askLook; a.stream != "" && !a.stored && a.blind == nil; pause = min(2*pause, askLookMax) {
 		wait, cancel := context.WithTimeout(ctx, pause)
 		answer, err := a.replies.NextMsgWithContext(wait)
 		cancel()
@@ -152,6 +173,14 @@ func (a *asking) publish(ctx context.Context) (*nats.Msg, error) {
 
 // look searches the stream for the message: at its end, where it is most often, then among the others of its subject, each once.
 func (a *asking) look(ctx context.Context) error {
+	ctx, done := a.c.refused.during(ctx, func(subject string) bool { return subject != a.msg.Subject })
+	defer done()
+	err := a.find(ctx)
+	a.blind = refusedIn(ctx)
+	return err
+}
+
+func (a *asking) find(ctx context.Context) error {
 	s, err := a.c.js.Stream(ctx, a.stream)
 	if err != nil {
 		return err

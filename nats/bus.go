@@ -67,6 +67,9 @@ func (b bus) Kept(ctx context.Context, topic string, limit int) (all []*message.
 	err := b.c.call(ctx, "list "+topic, func(ctx context.Context) error {
 		all = nil
 		s, err := b.c.js.Stream(ctx, stream.Name)
+		if b.c.opts.Guest && errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil // nobody has served yet
+		}
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,9 +36,10 @@ const (
 
 // Options says where the store is.
 type Options struct {
-	DataDir string // folder of the embedded server; DefaultDataDir if empty. Not used with URL.
-	URL     string // of external servers, comma-separated; "" runs or joins the embedded one
-	Creds   string // path of a credentials file for URL; "" if the URL says it all
+	DataDir string // folder of the embedded server; DefaultDataDir if empty. Not used with Access.
+	Access  Access // to external servers; without one, runs or joins the embedded one
+	// Guest is for who reads, or asks those who serve: on external servers nothing is made and no permission asked for before it is needed.
+	Guest bool
 	// Name is what operators see in `nats server report connections`; "fanmill" if empty.
 	Name string
 	// NoSync lets the embedded server acknowledge before its data is on disk. Only for tests that do not crash.
@@ -64,9 +64,8 @@ type Conn struct {
 	stores   pipeline.Stores
 	root     context.Context // ends with Close
 	stop     context.CancelFunc
-	work     sync.WaitGroup          // the goroutines of watches and subscribers
-	denied   context.CancelCauseFunc // ends Open, which a server that permits too little would leave without an answer
-	refused  atomic.Pointer[refusal] // the last thing that the server did not permit
+	work     sync.WaitGroup // the goroutines of watches and subscribers
+	refused  refusals
 
 	born map[string]time.Time // when the buckets were made that this connection found, or made: what the store is known by
 
@@ -113,22 +112,21 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 	if o.Name == "" {
 		o.Name = "fanmill"
 	}
-	opening, denied := context.WithCancelCause(ctx)
-	defer denied(nil)
-	c := &Conn{opts: o, log: o.Log, link: newLink(), replicas: 1, logs: map[string]*room{}, failures: map[string]failure{}, born: map[string]time.Time{}, denied: denied}
+	c := &Conn{opts: o, log: o.Log, link: newLink(), replicas: 1, logs: map[string]*room{}, failures: map[string]failure{}, born: map[string]time.Time{}}
 	c.root, c.stop = context.WithCancel(context.Background())
+	c.refused.alone.Store(true)
 	var err error
-	if o.URL != "" {
-		err = c.openExternal(opening)
+	if o.Access.External() {
+		err = c.openExternal(ctx)
 	} else {
-		err = c.openEmbedded(opening)
+		err = c.openEmbedded(ctx)
 	}
-	if err == nil {
-		err = c.ensureStreams(opening)
+	if err == nil && o.Guest && c.External() {
+		c.lookAt()
+	} else if err == nil {
+		err = c.ensureStreams(ctx)
 	}
-	if cause := context.Cause(opening); errors.Is(cause, nats.ErrPermissionViolation) {
-		err = pipeline.Permanent(&refusal{cause})
-	}
+	c.refused.alone.Store(o.Guest)
 	if err != nil {
 		if c.host != nil && c.nc != nil {
 			err = c.host.atStart(err)
@@ -166,12 +164,12 @@ func (c *Conn) clientOptions() []nats.Option {
 				return
 			}
 			c.log.Info("connected to NATS again", "server", nc.ConnectedServerName())
+			c.refused.forget()
 			c.link.up()
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) {
-				c.refused.Store(&refusal{err})
-				c.denied(err)
+			if errors.Is(err, nats.ErrPermissionViolation) && c.refused.tell(err) {
+				return // whoever waits for that says it
 			}
 			if s != nil {
 				c.log.Warn("NATS client", "subject", s.Subject, "error", err)
@@ -182,19 +180,16 @@ func (c *Conn) clientOptions() []nats.Option {
 	}
 }
 
-// refusal is a permission that the user lacks.
-type refusal struct{ cause error }
-
-func (r *refusal) Error() string {
-	return "the user of --nats lacks a permission that fanmill needs (docs/operations.md lists them): " + r.cause.Error()
-}
-
-func (r *refusal) Unwrap() error { return r.cause }
-
 // connected finishes what every kind of connection needs.
 func (c *Conn) connected(nc *nats.Conn) error {
 	c.nc = nc
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
+	var js jetstream.JetStream
+	var err error
+	if domain := c.opts.Access.Domain.Value; domain != "" {
+		js, err = jetstream.NewWithDomain(nc, domain, jetstream.WithDefaultTimeout(callTimeout))
+	} else {
+		js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
+	}
 	if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -212,17 +207,17 @@ func (c *Conn) External() bool { return c.host == nil }
 // Stores are the buckets fanmill keeps its state in.
 func (c *Conn) Stores() pipeline.Stores { return c.stores }
 
-// CLI is the command, ready to paste, that looks at this store with the nats CLI; append a subcommand like "stream ls".
-// It names a file or a server, never a password.
-func (c *Conn) CLI() string {
+// CLI is a command of the nats CLI, ready to paste, that looks at this store: args is a subcommand such as "stream ls". It never has a password
+// in it; where one is needed, a note behind it says where to put it.
+func (c *Conn) CLI(args string) string {
 	if c.host != nil {
-		return "nats --context " + shellQuote(c.host.contextFile())
+		return "nats --context " + shellQuote(c.host.contextFile()) + " " + args
 	}
-	cmd := "nats --server " + shellQuote(redact(c.opts.URL))
-	if c.opts.Creds != "" {
-		cmd += " --creds " + shellQuote(c.opts.Creds)
+	cmd, note := c.opts.Access.cli()
+	if note != "" {
+		note = " (" + note + ")"
 	}
-	return cmd
+	return cmd + " " + args + note
 }
 
 func shellQuote(s string) string {

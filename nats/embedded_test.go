@@ -265,10 +265,10 @@ func TestCredentialsArePrivate(t *testing.T) {
 	if err := json.Unmarshal(b, &ctx); err != nil || !strings.HasPrefix(ctx.URL, "nats://127.0.0.1:") || ctx.Password == "" {
 		t.Fatalf("context %s, %v", b, err)
 	}
-	if strings.Contains(c.CLI(), ctx.Password) || !strings.Contains(c.CLI(), filepath.Join(dir, "data", "context.json")) {
-		t.Errorf("the line to paste is %q", c.CLI())
+	if strings.Contains(c.CLI("stream ls"), ctx.Password) || !strings.Contains(c.CLI("stream ls"), filepath.Join(dir, "data", "context.json")) {
+		t.Errorf("the line to paste is %q", c.CLI("stream ls"))
 	}
-	if _, err := nats.Open(within(t), nats.Options{URL: ctx.URL}); err == nil {
+	if _, err := nats.Open(within(t), nats.Options{Access: at(ctx.URL)}); err == nil {
 		t.Error("the server lets in who has no password")
 	}
 	if d, err := nats.DefaultDataDir(); err != nil || !strings.Contains(filepath.ToSlash(d), "fanmill") {

@@ -2,9 +2,9 @@ package nats
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -21,18 +21,15 @@ const leastPayload = 128 << 10
 const oldestMajor, oldestMinor = 2, 10
 
 func (c *Conn) openExternal(ctx context.Context) error {
-	where := redact(c.opts.URL)
-	options := c.clientOptions()
-	if c.opts.Creds != "" {
-		options = append(options, nats.UserCredentials(c.opts.Creds))
-	}
-	nc, err := nats.Connect(c.opts.URL, options...)
-	if errors.Is(err, nats.ErrAuthorization) {
-		return pipeline.Permanent(fmt.Errorf("connect to NATS at %s: %w; the server runs, and lets in only whom it knows: check user and password, or the token, "+
-			"in --nats (nats://USER:PASSWORD@HOST:4222)", where, err))
-	}
+	a := &c.opts.Access
+	where := redact(a.URL.Value)
+	access, err := a.options()
 	if err != nil {
-		return pipeline.Transient(fmt.Errorf("connect to NATS at %s: %w; check --nats and that the server runs", where, err))
+		return pipeline.Permanent(err)
+	}
+	nc, err := nats.Connect(strings.Join(urls(a.URL.Value), ","), append(c.clientOptions(), access...)...)
+	if err != nil {
+		return a.unreachable(where, err)
 	}
 	if err := c.connected(nc); err != nil {
 		return err
@@ -42,6 +39,9 @@ func (c *Conn) openExternal(ctx context.Context) error {
 	}
 	if most := nc.MaxPayload(); most < leastPayload {
 		return pipeline.Permanent(fmt.Errorf("NATS at %s takes messages of at most %d bytes, and fanmill needs %d: raise its max_payload", where, most, leastPayload))
+	}
+	if c.opts.Guest {
+		return nil
 	}
 	var without error
 	if err := c.call(ctx, "ask NATS at "+where+" for JetStream", func(ctx context.Context) error {
@@ -82,19 +82,50 @@ func checkVersion(v string) error {
 	return nil
 }
 
-// redact takes the passwords out of a comma-separated list of URLs.
-func redact(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, s := range list {
-		u, err := url.Parse(strings.TrimSpace(s))
-		if err != nil {
-			list[i] = "(unreadable URL)"
-		} else {
-			if _, secret := u.User.Password(); !secret && u.User != nil {
-				u.User = url.User("xxxxx") // a token stands where a user would
-			}
-			list[i] = u.Redacted()
-		}
+// unreachable says why a connection was not made, and what to look at.
+func (a *Access) unreachable(where string, err error) error {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var expired x509.CertificateInvalidError
+	permanent := func(format string, args ...any) error {
+		return pipeline.Permanent(fmt.Errorf("connect to NATS at %s: %w", where, fmt.Errorf(format, args...)))
 	}
-	return strings.Join(list, ",")
+	text := err.Error()
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+		return permanent("the server does not let in %s: %w; who connects is said by --nats-creds, --nats-nkey, NATS_USER with NATS_PASSWORD, NATS_TOKEN, or --nats-context",
+			a.who(), err)
+	case errors.As(err, &authority):
+		return permanent("%w: name the file of the authority that signed the server's certificate with --nats-ca", err)
+	case errors.As(err, &host):
+		return permanent("%w: write a name that the server's certificate has in --nats", err)
+	case errors.As(err, &expired):
+		return permanent("the server's certificate is not valid: %w", err)
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return permanent("the server has no TLS, which %s asks for: %w", a.wantsTLS(), err)
+	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"), strings.Contains(text, "unknown certificate"):
+		return permanent("the server accepts no client without a certificate that it knows: %w; name yours with --nats-cert and --nats-key", err)
+	case strings.Contains(text, "first record does not look like a TLS handshake") && a.TLSFirst:
+		return permanent("the server does not begin with TLS, which tls_first of %s asks for: %w", a.Context.Value, err)
+	}
+	todo := "check " + a.URL.By + " and that the server runs"
+	if !a.TLSFirst && a.wantsTLS() != "" {
+		todo += "; a server that begins with TLS (handshake_first) needs a context with tls_first (--nats-context)"
+	}
+	return pipeline.Transient(fmt.Errorf("connect to NATS at %s: %w; %s", where, err, todo))
+}
+
+// wantsTLS names what makes TLS a must.
+func (a *Access) wantsTLS() string {
+	switch {
+	case a.CA.Value != "":
+		return a.CA.By
+	case a.Cert.Value != "":
+		return a.Cert.By
+	case a.TLSFirst:
+		return "tls_first of " + a.Context.Value
+	case strings.Contains(a.URL.Value, "tls://"):
+		return a.URL.By
+	}
+	return ""
 }

@@ -1,8 +1,6 @@
 package nats_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -11,12 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"fanmill/nats"
 	"fanmill/pipeline"
 )
+
+// at is a server by its URL alone.
+func at(url string) nats.Access { return nats.Access{URL: nats.Given{Value: url, By: "--nats"}} }
 
 // serve runs servers as an operator would; with more than one they form a cluster.
 func serve(t *testing.T, n int, jetstream bool) (url string) {
@@ -90,7 +90,7 @@ func clusterOf(t *testing.T, servers []*server.Server) {
 func TestExternal(t *testing.T) {
 	url := serve(t, 1, true)
 	openAt := func() *nats.Conn {
-		c, err := nats.Open(within(t), nats.Options{URL: url})
+		c, err := nats.Open(within(t), nats.Options{Access: at(url)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestExternal(t *testing.T) {
 
 // Where there are three nodes everything is stored three times.
 func TestClusterHasThreeReplicas(t *testing.T) {
-	c, err := nats.Open(within(t), nats.Options{URL: serve(t, 3, true)})
+	c, err := nats.Open(within(t), nats.Options{Access: at(serve(t, 3, true))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestCopiesAreMadeUpFor(t *testing.T) {
 	clusterOf(t, servers)
 	copies := func() map[string]int {
 		t.Helper()
-		c, err := nats.Open(within(t), nats.Options{URL: servers[0].ClientURL()})
+		c, err := nats.Open(within(t), nats.Options{Access: at(servers[0].ClientURL())})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestCopiesAreMadeUpFor(t *testing.T) {
 	servers = append(servers, serveMember(t, 2, routes, true))
 	clusterOf(t, servers)
 	eventually(t, "three copies of each", func() bool { return maps.Equal(copies(), all(3)) }) // where the new node is known
-	c, err := nats.Open(within(t), nats.Options{URL: servers[0].ClientURL()})
+	c, err := nats.Open(within(t), nats.Options{Access: at(servers[0].ClientURL())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,81 +184,13 @@ func TestCopiesAreMadeUpFor(t *testing.T) {
 	}
 }
 
-// A user without a permission is told at once which one it is; those that the documentation lists are enough for everything.
-func TestExternalPermissions(t *testing.T) {
-	enough := []string{"fanmill.>", "$JS.API.>", "$JS.ACK.>", "$KV.>", "_INBOX.>"}
-	users := []*server.User{{Username: "all", Permissions: &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: enough}, Subscribe: &server.SubjectPermission{Allow: []string{"fanmill.>", "_INBOX.>"}}}}}
-	for i, publish := range [][]string{{"fanmill.>", "_INBOX.>"}, {"fanmill.>", "_INBOX.>", "$JS.API.INFO"}, {"fanmill.>", "_INBOX.>", "$JS.API.>"}} {
-		users = append(users, &server.User{Username: fmt.Sprint("less", i), Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: enough}}})
-	}
-	for _, u := range users {
-		u.Password = "pw"
-	}
-	s := serveWith(t, func(o *server.Options) { o.Users = users })
-	as := func(user string) (*nats.Conn, error) {
-		return nats.Open(within(t), nats.Options{URL: strings.Replace(s.ClientURL(), "nats://", "nats://"+user+":pw@", 1)})
-	}
-	for user, lacking := range map[string]string{"less0": "$JS.API.INFO", "less1": "$JS.API.STREAM"} {
-		if _, err := as(user); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), lacking) {
-			t.Errorf("%s: %v", user, err)
-		}
-	}
-	c, err := as("all")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer shut(t, c)
-	if _, err := as("nobody"); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "check user and password") {
-		t.Errorf("a user whom the server does not know: %v", err)
-	}
-	looks, err := as("less2") // is enough to look around
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer shut(t, looks)
-	soon, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	if _, err := looks.Stores().Runs.Put(soon, "k", []byte("1")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lacks a permission") ||
-		!strings.Contains(err.Error(), "$KV.fanmill_runs.k") {
-		t.Errorf("a write that is not permitted: %v", err)
-	}
-	l := newLog(t, c, "r", 16<<20)
-	publish(t, l, rows("a", 1, 1000))
-	if f, err := l.LastFrame(within(t), "a"); err != nil || f == nil || f.Number != 1 {
-		t.Errorf("last frame %+v, %v", f, err)
-	}
-	read := make(chan *message.Message, 1)
-	messages, err := c.Bus().Subscriber("d", 1).Subscribe(within(t), pipeline.TopicTrigger("job"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		m := <-messages
-		m.Ack()
-		read <- m
-	}()
-	stop, err := c.Bus().Listen(pipeline.TopicTriggers, func(q pipeline.Inquiry) { _ = q.Answer([]byte("yes")) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	if answer, err := c.Bus().Ask(within(t), pipeline.TopicTrigger("job"), "", []byte("{}")); err != nil || string(answer) != "yes" {
-		t.Errorf("asked: %q, %v", answer, err)
-	}
-	if m := <-read; string(m.Payload) != "{}" {
-		t.Errorf("read %q", m.Payload)
-	}
-}
-
 // A server that cannot serve says why and what to do.
 func TestExternalRefusals(t *testing.T) {
-	_, err := nats.Open(within(t), nats.Options{URL: serve(t, 1, false)})
+	_, err := nats.Open(within(t), nats.Options{Access: at(serve(t, 1, false))})
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "-js") {
 		t.Errorf("without JetStream: %v", err)
 	}
-	_, err = nats.Open(within(t), nats.Options{URL: "nats://joe:secret@127.0.0.1:1"})
+	_, err = nats.Open(within(t), nats.Options{Access: at("nats://joe:secret@127.0.0.1:1")})
 	if err == nil || pipeline.IsPermanent(err) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("nobody there: %v", err)
 	}

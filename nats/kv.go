@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,7 +16,9 @@ import (
 type bucket struct {
 	c    *Conn
 	name string
-	kv   jetstream.KeyValue
+
+	mu sync.Mutex
+	kv jetstream.KeyValue // a guest's is nil until it is needed
 	// expires: the mark that a deletion leaves for watchers goes by itself (servers from 2.11).
 	expires bool
 }
@@ -25,14 +28,31 @@ const markerTTL = time.Hour
 
 var _ pipeline.KV = (*bucket)(nil)
 
+// opened is the bucket in the server. What a guest looks for may never have been made.
+func (b *bucket) opened(ctx context.Context) (jetstream.KeyValue, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.kv != nil {
+		return b.kv, nil
+	}
+	kv, err := b.c.js.KeyValue(ctx, b.name)
+	if err == nil {
+		b.kv = kv
+	}
+	return kv, err
+}
+
 // call maps what the server says about keys and revisions; the rest is classified as usual.
-func (b *bucket) call(ctx context.Context, op, key string, f func(context.Context) error) error {
+func (b *bucket) call(ctx context.Context, op, key string, f func(context.Context, jetstream.KeyValue) error) error {
 	what := op + " " + b.name + "/" + key
 	var kind error
 	err := b.c.call(ctx, what, func(ctx context.Context) error {
-		err := f(ctx)
+		kv, err := b.opened(ctx)
+		if err == nil {
+			err = f(ctx, kv)
+		}
 		switch {
-		case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted):
+		case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted), b.c.opts.Guest && errors.Is(err, jetstream.ErrBucketNotFound):
 			kind = pipeline.ErrNoKey
 			return nil
 		case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch), // 10071, both
@@ -49,7 +69,7 @@ func (b *bucket) call(ctx context.Context, op, key string, f func(context.Contex
 }
 
 // write is a call that changes the bucket.
-func (b *bucket) write(ctx context.Context, op, key string, f func(context.Context) error) error {
+func (b *bucket) write(ctx context.Context, op, key string, f func(context.Context, jetstream.KeyValue) error) error {
 	err := b.call(ctx, op, key, f)
 	b.c.noted("KV_"+b.name, err)
 	return err
@@ -57,8 +77,8 @@ func (b *bucket) write(ctx context.Context, op, key string, f func(context.Conte
 
 func (b *bucket) Get(ctx context.Context, key string) (pipeline.KVEntry, error) {
 	var out pipeline.KVEntry
-	err := b.call(ctx, "get", key, func(ctx context.Context) error {
-		e, err := b.kv.Get(ctx, key)
+	err := b.call(ctx, "get", key, func(ctx context.Context, kv jetstream.KeyValue) error {
+		e, err := kv.Get(ctx, key)
 		if err == nil {
 			out = entry(e)
 		}
@@ -68,38 +88,38 @@ func (b *bucket) Get(ctx context.Context, key string) (pipeline.KVEntry, error) 
 }
 
 func (b *bucket) Create(ctx context.Context, key string, value []byte) (rev uint64, err error) {
-	err = b.write(ctx, "create", key, func(ctx context.Context) (err error) {
-		rev, err = b.kv.Create(ctx, key, value)
+	err = b.write(ctx, "create", key, func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+		rev, err = kv.Create(ctx, key, value)
 		return err
 	})
 	return rev, err
 }
 
 func (b *bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (rev uint64, err error) {
-	err = b.write(ctx, "update", key, func(ctx context.Context) (err error) {
-		rev, err = b.kv.Update(ctx, key, value, revision)
+	err = b.write(ctx, "update", key, func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+		rev, err = kv.Update(ctx, key, value, revision)
 		return err
 	})
 	return rev, err
 }
 
 func (b *bucket) Put(ctx context.Context, key string, value []byte) (rev uint64, err error) {
-	err = b.write(ctx, "put", key, func(ctx context.Context) (err error) {
-		rev, err = b.kv.Put(ctx, key, value)
+	err = b.write(ctx, "put", key, func(ctx context.Context, kv jetstream.KeyValue) (err error) {
+		rev, err = kv.Put(ctx, key, value)
 		return err
 	})
 	return rev, err
 }
 
 func (b *bucket) Delete(ctx context.Context, key string) error {
-	err := b.call(ctx, "delete", key, func(ctx context.Context) error {
-		if _, err := b.kv.Get(ctx, key); err != nil { // no marker for what is not there
+	err := b.call(ctx, "delete", key, func(ctx context.Context, kv jetstream.KeyValue) error {
+		if _, err := kv.Get(ctx, key); err != nil { // no marker for what is not there
 			return err
 		}
 		if b.expires {
-			return b.kv.Purge(ctx, key, jetstream.PurgeTTL(markerTTL))
+			return kv.Purge(ctx, key, jetstream.PurgeTTL(markerTTL))
 		}
-		return b.kv.Delete(ctx, key)
+		return kv.Delete(ctx, key)
 	})
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return nil
@@ -124,9 +144,9 @@ func (b *bucket) RemoveAll(ctx context.Context, pattern string) error {
 
 func (b *bucket) Keys(ctx context.Context, pattern string) ([]string, error) {
 	var keys []string
-	err := b.call(ctx, "list", pattern, func(ctx context.Context) error {
+	err := b.call(ctx, "list", pattern, func(ctx context.Context, kv jetstream.KeyValue) error {
 		keys = nil
-		w, err := b.kv.Watch(ctx, pattern, jetstream.MetaOnly(), jetstream.IgnoreDeletes())
+		w, err := kv.Watch(ctx, pattern, jetstream.MetaOnly(), jetstream.IgnoreDeletes())
 		if err != nil {
 			return err
 		}
@@ -146,6 +166,9 @@ func (b *bucket) Keys(ctx context.Context, pattern string) ([]string, error) {
 			}
 		}
 	})
+	if errors.Is(err, pipeline.ErrNoKey) { // no bucket
+		err = nil
+	}
 	return keys, err
 }
 

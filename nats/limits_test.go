@@ -35,7 +35,7 @@ func serveWith(t *testing.T, set func(*server.Options)) *server.Server {
 // reach opens the store, makes a row log and writes a key of 100 KB; the first of these that fails is the error.
 func reach(t *testing.T, url string) error {
 	t.Helper()
-	c, err := nats.Open(within(t), nats.Options{URL: url})
+	c, err := nats.Open(within(t), nats.Options{Access: at(url)})
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func TestStreamsMadeByOthers(t *testing.T) {
 			if c.want != "" {
 				return
 			}
-			conn, err := nats.Open(within(t), nats.Options{URL: s.ClientURL()})
+			conn, err := nats.Open(within(t), nats.Options{Access: at(s.ClientURL())})
 			if err != nil {
 				t.Fatal(err)
 			}

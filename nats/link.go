@@ -101,21 +101,27 @@ func (c *Conn) call(ctx context.Context, what string, f func(context.Context) er
 		defer cancel()
 	}
 	var last error
-	refused := c.refused.Load()
+	began := time.Now()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		try, cancel := context.WithTimeout(ctx, callTry)
-		lost, err := c.within(try, f)
+		waiting, done := c.refused.during(try, func(subject string) bool { return c.refused.alone.Load() || concerns(what, subject) })
+		lost, err := c.within(waiting, f)
 		lost = lost || try.Err() != nil
+		refused := refusedIn(waiting)
+		done()
 		cancel()
 		if err == nil {
 			return nil
+		}
+		if refused != nil && ctx.Err() == nil {
+			return pipeline.Permanent(fmt.Errorf("%s: %w", what, refused))
 		}
 		if ctx.Err() != nil {
 			if last == nil || !errors.Is(err, ctx.Err()) {
 				last = err
 			}
-			// What is not permitted is not answered either. The server's word for it names a subject and no request; it came during this one.
-			if now := c.refused.Load(); now != refused && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			// What is not permitted is not answered either. Whether this was, the server's word for it does not tell; it came meanwhile.
+			if now := c.refused.since(began); now != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return pipeline.Transient(fmt.Errorf("%s: no answer from NATS in time (%w): %w", what, ctx.Err(), now))
 			}
 			return classify(ctx, what, last)

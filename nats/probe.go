@@ -92,7 +92,7 @@ func (c *Conn) Trouble() error {
 // place names the store for people.
 func (c *Conn) place() string {
 	if c.host == nil {
-		return "NATS at " + redact(c.opts.URL)
+		return "NATS at " + redact(c.opts.Access.URL.Value)
 	}
 	if c.host.srv.Load() != nil {
 		return "the embedded NATS server in " + string(c.host.dir)

@@ -141,6 +141,12 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 	return nil
 }
 
+// lookAt is for a guest, who needs no permission for what it does not read.
+func (c *Conn) lookAt() {
+	at := func(name string) *bucket { return &bucket{c: c, name: name} }
+	c.stores = pipeline.Stores{Jobs: at(bucketJobs), Runs: at(bucketRuns), Checkpoints: at(bucketCheckpoints)}
+}
+
 func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
 	return c.call(ctx, "make stream "+cfg.Name, func(ctx context.Context) error {
 		s, err := c.js.Stream(ctx, cfg.Name)

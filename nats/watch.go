@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,11 @@ func (b *bucket) Watch(ctx context.Context, pattern string) (<-chan pipeline.KVE
 	release := context.AfterFunc(b.c.root, cancel)
 	w := &watch{b: b, pattern: pattern, out: make(chan pipeline.KVEntry, 64)}
 	first, session, err := w.begin(ctx)
+	if errors.Is(err, pipeline.ErrNoKey) { // a guest's bucket that was never made: nothing is in it
+		w.out <- pipeline.KVEntry{}
+		context.AfterFunc(ctx, func() { release(); close(w.out) })
+		return w.out, nil
+	}
 	if err != nil {
 		release()
 		cancel()
@@ -45,13 +51,13 @@ type watch struct {
 
 // begin starts a watcher behind the last revision seen, and names the session it belongs to.
 func (w *watch) begin(ctx context.Context) (kw jetstream.KeyWatcher, session context.Context, err error) {
-	err = w.b.call(ctx, "watch", w.pattern, func(ctx context.Context) error {
+	err = w.b.call(ctx, "watch", w.pattern, func(ctx context.Context, kv jetstream.KeyValue) error {
 		if session, err = w.b.c.link.wait(ctx); err != nil {
 			return err
 		}
 		var opts []jetstream.WatchOpt
 		if w.last > 0 {
-			st, err := w.b.kv.Status(ctx)
+			st, err := kv.Status(ctx)
 			if err != nil {
 				return err
 			}
@@ -61,7 +67,7 @@ func (w *watch) begin(ctx context.Context) (kw jetstream.KeyWatcher, session con
 			}
 		}
 		// The watcher must outlive this call; it is stopped by run.
-		kw, err = w.b.kv.Watch(context.WithoutCancel(ctx), w.pattern, opts...)
+		kw, err = kv.Watch(context.WithoutCancel(ctx), w.pattern, opts...)
 		return err
 	})
 	return kw, session, err

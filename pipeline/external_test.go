@@ -98,7 +98,7 @@ func (c *cluster) url() string {
 func (c *cluster) ready() {
 	c.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := nats.Open(c.t.Context(), nats.Options{URL: c.url(), Replicas: len(c.servers)})
+		conn, err := nats.Open(c.t.Context(), nats.Options{Access: nats.Access{URL: nats.Given{Value: c.url()}}, Replicas: len(c.servers)})
 		if err == nil {
 			if err = conn.Close(context.Background()); err == nil {
 				return
@@ -119,7 +119,7 @@ func TestRunOutlivesItsServers(t *testing.T) {
 	for name, n := range servers {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, n)
-			w := newWorldAt(t, 8*mb, nats.Options{URL: c.url(), Replicas: n})
+			w := newWorldAt(t, 8*mb, nats.Options{Access: nats.Access{URL: nats.Given{Value: c.url()}}, Replicas: n})
 			reached, gone := make(chan struct{}), make(chan struct{})
 			reachedOnce := sync.OnceFunc(func() { close(reached) }) // however often it is asked
 			long := of(60, 64<<10)

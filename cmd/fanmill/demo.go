@@ -68,7 +68,7 @@ func demo(c *cobra.Command, f demoFlags, stdout, stderr io.Writer) error {
 	if err := writeDemoJob(path, dir, branches); err != nil {
 		return fmt.Errorf("write demo job: %w", err)
 	}
-	s.env.Data, s.env.NATSURL, s.workDir = filepath.Join(dir, "data"), "", dir
+	s.env.Data, s.env.NATSURL, s.env.NATSContext, s.workDir = filepath.Join(dir, "data"), "", "", dir
 	s.store = " --data " + shellQuote(s.env.Data)
 	file, err := s.loadJob(path, nil, log)
 	if err != nil {

@@ -23,6 +23,7 @@ type settings struct {
 	lease    time.Duration
 	workDir  string // of logs
 	id       string // of the run, if the command line gives one
+	nats     natsFlags
 	store    string // the flags that led to the store, for commands that are to find it again
 	quiet    bool
 	json     bool
@@ -46,12 +47,13 @@ const (
 
 // flags are what commands take. A command adds the groups that have an effect on it, and no others.
 type flags struct {
-	data, nats, logFormat, logLevel string
-	json, verbose, quiet, strict    bool
-	parallel, memoryMB              int
-	logMB                           int64
-	lease, queryTimeout, timeout    time.Duration
-	connections, params             []string
+	data, logFormat, logLevel    string
+	nats                         natsFlags
+	json, verbose, quiet, strict bool
+	parallel, memoryMB           int
+	logMB                        int64
+	lease, queryTimeout, timeout time.Duration
+	connections, params          []string
 }
 
 // add gives a command groups of flags.
@@ -70,12 +72,13 @@ func logFlags(f *flags, fl *pflag.FlagSet) {
 // storeFlags say where fanmill keeps its state.
 func storeFlags(f *flags, fl *pflag.FlagSet) {
 	fl.StringVar(&f.data, "data", "", "`folder` of the embedded server and fanmill's state (also FANMILL_DATA; default the user's application data)")
-	fl.StringVar(&f.nats, "nats", "", "`URL` of a NATS server to use instead of the embedded one (also NATS_URL)")
+	f.nats.add(fl)
 }
 
 // natsFlag is of commands that read a job file and do not run it.
 func natsFlag(f *flags, fl *pflag.FlagSet) {
-	fl.StringVar(&f.nats, "nats", "", "`URL` of the NATS server that the job is for, and that must find no password in it (also NATS_URL)")
+	fl.StringVar(&f.nats.url, "nats", "", "`URL` of the NATS server that the job is for, and that must find no password in it (also NATS_URL)")
+	fl.StringVar(&f.nats.context, "nats-context", "", "`name` or file of the nats CLI's context that the job is for, instead (also NATS_CONTEXT)")
 }
 
 // jsonFlag is of commands that print a result.
@@ -131,16 +134,14 @@ func (f *flags) settings(c *cobra.Command, path string) (settings, error) {
 	if err != nil {
 		return settings{}, &exitError{exitBadJob, err}
 	}
-	env.Data, env.NATSURL = cmp.Or(f.data, env.Data), cmp.Or(f.nats, env.NATSURL)
+	env.Data = cmp.Or(f.data, env.Data)
 	env.LogFormat, env.LogLevel = cmp.Or(f.logFormat, env.LogFormat), cmp.Or(f.logLevel, env.LogLevel)
-	s := settings{env: env, parallel: defaultParallel, logMB: defaultLogMB, timeout: defaultTimeout, lease: defaultLease, workDir: ".",
+	s := settings{env: env, nats: f.nats, parallel: defaultParallel, logMB: defaultLogMB, timeout: defaultTimeout, lease: defaultLease, workDir: ".",
 		json: f.json, verbose: f.verbose, quiet: f.quiet, strict: f.strict}
 	if f.data != "" {
 		s.store += " --data " + shellQuote(f.data)
 	}
-	if f.nats != "" {
-		s.store += " --nats " + shellQuote(config.Masked(f.nats))
-	}
+	s.store += f.nats.line()
 	// A flag that the command line does not have, or the command, leaves what there is.
 	fl := c.Flags()
 	for name, take := range map[string]func(){

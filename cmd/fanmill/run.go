@@ -138,7 +138,7 @@ func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Tri
 	started := time.Now()
 	err := s.with(ctx, log, func(sys *system) error {
 		if !s.quiet {
-			log.Info("look around with the nats CLI: " + sys.conn.CLI() + " stream ls")
+			log.Info("look around with the nats CLI: " + sys.conn.CLI("stream ls"))
 		}
 		bars := screen.PageFor(out.stderr).Width > 0 && !s.quiet && s.env.LogFormat == "text"
 		sys.node.Follow = s.follow(out, bars, sys.reading)

@@ -89,8 +89,9 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, ou
 		watching, stop := context.WithCancel(ctx)
 		defer stop()
 		sys.work.Go(func() { jobs.watch(watching) })
-		log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s req 'fanmill.jobs.run.<jobId>' '{}'", screen.Of(int64(jobs.count()), "job"), f.jobs, sys.conn.CLI()))
-		err := sys.node.Serve(ctx, pipeline.Service{MaxRuns: f.maxRuns, Find: func(id string, inline json.RawMessage) (*pipeline.Definition, error) {
+		err := sys.node.Serve(ctx, pipeline.Service{MaxRuns: f.maxRuns, Ready: func() {
+			log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s", screen.Of(int64(jobs.count()), "job"), f.jobs, sys.conn.CLI("req 'fanmill.jobs.run.<jobId>' '{}'")))
+		}, Find: func(id string, inline json.RawMessage) (*pipeline.Definition, error) {
 			if len(inline) > 0 {
 				return s.inlineJob(id, inline)
 			}

@@ -11,7 +11,11 @@ import (
 
 // bus opens the store for the length of f, in a process that carries out no runs.
 func (s *settings) bus(ctx context.Context, log *slog.Logger, f func(*nats.Conn) error) error {
-	conn, err := nats.Open(ctx, nats.Options{DataDir: s.env.Data, URL: s.env.NATSURL, Log: log})
+	access, err := s.access(log)
+	if err != nil {
+		return err
+	}
+	conn, err := nats.Open(ctx, nats.Options{DataDir: s.env.Data, Access: access, Guest: true, Log: log})
 	if err != nil {
 		return err
 	}
@@ -26,8 +30,8 @@ func (s *settings) bus(ctx context.Context, log *slog.Logger, f func(*nats.Conn)
 
 // place names the store for people.
 func (s *settings) place() string {
-	if s.env.NATSURL != "" {
-		return "the NATS server of --nats or NATS_URL"
+	if s.external() {
+		return "the NATS server that --nats, --nats-context, NATS_URL or NATS_CONTEXT names"
 	}
 	return s.env.Data
 }

@@ -53,7 +53,7 @@ func (s *settings) loadJob(path string, only []string, log *slog.Logger) (*confi
 
 // noLiterals refuses secrets in a job that goes to a NATS server which others use.
 func (s *settings) noLiterals(file *config.File) error {
-	if s.env.NATSURL == "" {
+	if !s.external() {
 		return nil
 	}
 	if ids := config.SecretLiterals(&file.Job); len(ids) > 0 {
@@ -94,11 +94,15 @@ type system struct {
 
 // open connects to the store and wires a node.
 func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) {
+	access, err := s.access(log)
+	if err != nil {
+		return nil, err
+	}
 	own, err := newOwner(s.env.Data, s.lease)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := nats.Open(ctx, nats.Options{DataDir: s.env.Data, URL: s.env.NATSURL, Log: log})
+	conn, err := nats.Open(ctx, nats.Options{DataDir: s.env.Data, Access: access, Log: log})
 	if err != nil {
 		own.close()
 		return nil, err

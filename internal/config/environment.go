@@ -21,7 +21,16 @@ type Env struct {
 	ResumeJobs        bool   `env:"RESUME_JOBS"`
 	MemoryThresholdMB int    `env:"MEMORY_THRESHOLD_MB"`
 	QueryTimeoutMS    int    `env:"QUERY_TIMEOUT_MS"` // 0 is no limit
-	NATSURL           string `env:"NATS_URL"`         // "" is the embedded server
+	NATSURL           string `env:"NATS_URL"`         // "", and no context: the embedded server
+	NATSContext       string `env:"NATS_CONTEXT"`
+	NATSUser          string `env:"NATS_USER"`
+	NATSPassword      string `env:"NATS_PASSWORD"`
+	NATSToken         string `env:"NATS_TOKEN"`
+	NATSCreds         string `env:"NATS_CREDS"`
+	NATSNKey          string `env:"NATS_NKEY"`
+	NATSCA            string `env:"NATS_CA"`
+	NATSCert          string `env:"NATS_CERT"`
+	NATSKey           string `env:"NATS_KEY"`
 	Data              string `env:"FANMILL_DATA"`
 	LogFormat         string `env:"LOG_FORMAT"` // text or json
 	LogLevel          string `env:"LOG_LEVEL"`  // debug, info, warn or error
@@ -55,6 +64,15 @@ var settings = []setting{
 		"a whole number of at least 100, or 0 for no limit", readNumber(100, true)}, // less is a slip of the unit
 	{"FANMILL_DATA", "", "folder of the embedded NATS server and of fanmill's own state", "", nil},
 	{"NATS_URL", "", "an external NATS server to use instead of the embedded one", "", nil},
+	{"NATS_CONTEXT", "", "a context of the nats CLI that says where NATS is and who connects", "", nil},
+	{"NATS_USER", "", "user of the NATS server; without NATS_PASSWORD a token", "", nil},
+	{"NATS_PASSWORD", "", "its password, or ${file:PATH}", "", nil},
+	{"NATS_TOKEN", "", "token for the NATS server, or ${file:PATH}", "", nil},
+	{"NATS_CREDS", "", "file of the credentials of the NATS user", "", nil},
+	{"NATS_NKEY", "", "file of the nkey seed of the NATS user", "", nil},
+	{"NATS_CA", "", "file of the authorities that sign the certificate of the NATS server", "", nil},
+	{"NATS_CERT", "", "file of the certificate to show to the NATS server", "", nil},
+	{"NATS_KEY", "", "file of that certificate's key", "", nil},
 	{"LOG_FORMAT", "text", "what log lines look like: text for people, json for machines", "text or json", readWord("text", "json")},
 	{"LOG_LEVEL", "info", "the least that is logged: debug, info, warn or error", "debug, info, warn or error", readWord("debug", "info", "warn", "error")},
 }

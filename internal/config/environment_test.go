@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,33 @@ func clearEnv(t *testing.T) {
 	t.Helper()
 	for _, v := range config.Variables(nil) {
 		t.Setenv(v.Name, "")
+	}
+}
+
+// unset takes variables out of the environment for the length of a test.
+func unset(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		t.Setenv(name, "") // puts back what was there
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A secret of fanmill's own may stand in a file; whatever else is in it is taken as it is.
+func TestSecret(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("p$$w\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{"": "", "p$$w${X}": "p$$w${X}", "${file:" + path + "}": "p$$w", "${file:" + path: "${file:" + path} {
+		if got, err := config.Secret(text); got != want || err != nil {
+			t.Errorf("%q is %q, %v", text, got, err)
+		}
+	}
+	if _, err := config.Secret("${file:" + path + "x}"); err == nil || !strings.Contains(err.Error(), "there is no such file") {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }
 
@@ -66,10 +94,18 @@ func TestVariables(t *testing.T) {
 	clearEnv(t)
 	t.Setenv("NATS_URL", "nats://user:hunter2@a:4222,nats://to@ken@b:4222,tls://c:4222")
 	t.Setenv("LOG_LEVEL", "debug")
+	t.Setenv("NATS_USER", "hunter2")
+	t.Setenv("NATS_CREDS", "/etc/u.creds")
+	unset(t, "NATS_PASSWORD", "NATS_TOKEN")
 	// LOG_FORMAT is in the environment, as empty as clearEnv left it, and so not the file's.
-	vars := config.Variables(map[string]string{"MEMORY_THRESHOLD_MB": "2048", "LOG_LEVEL": "warn", "LOG_FORMAT": "json"})
+	vars := config.Variables(map[string]string{"MEMORY_THRESHOLD_MB": "2048", "LOG_LEVEL": "warn", "LOG_FORMAT": "json",
+		"NATS_PASSWORD": "hunter2", "NATS_TOKEN": "${file:/run/secrets/nats}"})
 	want := []config.Variable{
 		{Name: "NATS_URL", Value: "nats://****@a:4222,nats://****@b:4222,tls://c:4222", Source: config.SourceEnvironment, Secret: true},
+		{Name: "NATS_USER", Value: "****", Source: config.SourceEnvironment, Secret: true}, // it may be a token
+		{Name: "NATS_PASSWORD", Value: "****", Source: config.SourceDotEnv, Secret: true},
+		{Name: "NATS_TOKEN", Value: "${file:/run/secrets/nats}", Source: config.SourceDotEnv},
+		{Name: "NATS_CREDS", Value: "/etc/u.creds", Source: config.SourceEnvironment},
 		{Name: "LOG_LEVEL", Default: "info", Value: "debug", Source: config.SourceEnvironment},
 		{Name: "LOG_FORMAT", Default: "text", Value: "text", Source: config.SourceDefault},
 		{Name: "QUERY_TIMEOUT_MS", Default: "300000", Value: "300000", Source: config.SourceDefault},

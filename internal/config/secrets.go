@@ -14,6 +14,16 @@ var (
 	anyReference = regexp.MustCompile(`\$\{[^}]*\}`)
 )
 
+// Secret is a secret of fanmill's own as the environment has it: itself, or ${file:PATH}. Anything else in it is taken as it is, since
+// a password may have any sign.
+func Secret(text string) (string, error) {
+	path, ok := strings.CutPrefix(text, "${"+filePrefix)
+	if !ok || !strings.HasSuffix(path, "}") {
+		return text, nil
+	}
+	return secretFile(strings.TrimSuffix(path, "}"), ".")
+}
+
 // SecretLiterals names the connections whose dsn holds a password as such, rather than a reference ${VAR}. It reads the
 // forms of all databases: URLs, key=value lists, user:password@tcp(host).
 func SecretLiterals(j *pipeline.Job) []string {

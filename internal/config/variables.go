@@ -43,12 +43,23 @@ func Variables(dotenv map[string]string) []Variable {
 			text, source = dotenv[s.name], SourceDotEnv
 		}
 		if strings.TrimSpace(text) != "" {
-			v.Value, v.Source = Masked(text), source
+			v.Value, v.Source = masked(s.name, text), source
 			v.Secret = v.Value != text
 		}
 		out = append(out, v)
 	}
 	return out
+}
+
+// masked is a variable's value as it may be shown. NATS_USER may be a token, and then nobody can tell it from a name.
+func masked(name, text string) string {
+	switch name {
+	case "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN":
+		if !strings.HasPrefix(text, "${"+filePrefix) {
+			return "****"
+		}
+	}
+	return Masked(text)
 }
 
 var credentials = regexp.MustCompile(`://[^/\s,]*@`)
