@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -103,7 +105,9 @@ func (a *Access) unreachable(where string, err error) error {
 		return permanent("the server's certificate is not valid: %w", err)
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return permanent("the server has no TLS, which %s asks for: %w", a.wantsTLS(), err)
-	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"), strings.Contains(text, "unknown certificate"):
+	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"), strings.Contains(text, "unknown certificate"),
+		// The server looks at it when the client takes the handshake for done, and may close before it has said why [RFC 8446 4.4.2.4].
+		a.wantsTLS() != "" && (strings.Contains(text, "after TLS handshake") || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return permanent("the server accepts no client without a certificate that it knows: %w; name yours with --nats-cert and --nats-key", err)
 	case strings.Contains(text, "first record does not look like a TLS handshake") && a.TLSFirst:
 		return permanent("the server does not begin with TLS, which tls_first of %s asks for: %w", a.Context.Value, err)
