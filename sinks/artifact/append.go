@@ -160,7 +160,7 @@ func (a *Artifact) finishSeparate(write func(w io.Writer, committed io.ReaderAt,
 	}
 	defer in.Close()
 	path := a.in("final")
-	if err := create(path, func(*os.File) error { return nil }); err != nil {
+	if err := a.create(path, a.access, func(*os.File) error { return nil }); err != nil {
 		return nil, a.trouble("create", path, err)
 	}
 	sum := newSum()

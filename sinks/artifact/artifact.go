@@ -17,6 +17,8 @@
 // Fencing: every path that a claim creates, links or renames from lies in its own folder, and that folder is made once.
 // A successor renames it away before it reads anything, so that a predecessor that wakes up in the middle of a
 // publication finds its next step failing with pipeline.ErrFenced. What it holds open are files the successor has copied.
+//
+// Access: the public file has mode, group and access list of the one that it replaces, what is private never more (access.go).
 package artifact
 
 import (
@@ -108,6 +110,9 @@ type Artifact struct {
 	orphans []string // folders of earlier claims, as found by this one
 	earlier *Print   // the final artifact of the state that was claimed
 
+	access    access // of the file that is replaced
+	saidGroup bool
+
 	lock     *os.File // nil while another process of the same store holds it
 	links    bool     // the file system has hard links
 	shown    *shown   // what this process last made or found public
@@ -174,17 +179,19 @@ func (a *Artifact) resolve(create bool) error {
 	a.path = path
 	root := filepath.Join(filepath.Dir(path), ".fanmill")
 	a.base = filepath.Join(root, filepath.Base(path))
+	a.firstAccess()
 	if !create {
 		return nil
 	}
-	err = os.MkdirAll(a.base, 0o777)
 	for range maxVanished {
-		if !errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(root, 0o777); err == nil {
+			err = a.makeFolder(a.base)
+		}
+		if !errors.Is(err, fs.ErrNotExist) { // else a neighbour's cleaning up removed the folder around all, which was empty, in between
 			break
 		}
-		err = os.MkdirAll(a.base, 0o777) // a neighbour's cleaning up removed the folder around all, which was empty, in between
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return a.trouble("create folder", a.base, err)
 	}
 	hide(root)

@@ -216,7 +216,7 @@ func (a *Artifact) keepBaseline(kept *baseline) error {
 	same := kept != nil && kept.Print == b.Print
 	if b.Print.Length > 0 && !(same && exists(file)) {
 		tmp := a.in("baseline")
-		if err := create(tmp, func(f *os.File) error { return copyPrefix(f, a.in("a"), b.Print.Length) }); err != nil {
+		if err := a.create(tmp, a.access, func(f *os.File) error { return copyPrefix(f, a.in("a"), b.Print.Length) }); err != nil {
 			return a.trouble("copy", tmp, err)
 		}
 		a.step("baseline written")
@@ -230,7 +230,7 @@ func (a *Artifact) keepBaseline(kept *baseline) error {
 		return pipeline.Permanent(err)
 	}
 	tmp := a.in("baseline.json")
-	if err := create(tmp, func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
+	if err := a.create(tmp, a.access, func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
 		return a.trouble("write", tmp, err)
 	}
 	if err := syncDir(a.base); err != nil {
@@ -265,7 +265,7 @@ func (a *Artifact) noteShown(next Print) {
 	}
 	text, err := json.Marshal(prints[:min(len(prints), 2*maxStale)])
 	if err == nil {
-		if err = os.WriteFile(a.in("shown"), text, 0o666); err == nil {
+		if err = a.note(a.in("shown"), text); err == nil {
 			err = a.move(a.in("shown"), a.shownMark())
 		}
 	}
@@ -316,7 +316,7 @@ func (a *Artifact) markAbandoned() error {
 	if err != nil || json.Unmarshal(text, &b) != nil || b.Run != a.spec.Run {
 		return nil
 	}
-	err = create(a.abandonedMark(), func(f *os.File) error { _, err := f.WriteString(a.spec.Run); return err })
+	err = a.create(a.abandonedMark(), a.access, func(f *os.File) error { _, err := f.WriteString(a.spec.Run); return err })
 	return a.trouble("create", a.abandonedMark(), err)
 }
 

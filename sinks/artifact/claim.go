@@ -53,7 +53,7 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 		return State{}, err
 	}
 	a.dir = filepath.Join(a.base, token)
-	if err := os.Mkdir(a.dir, 0o777); err != nil {
+	if err := a.makeFolder(a.dir); err != nil {
 		a.dir = ""
 		return State{}, a.trouble("create folder", filepath.Join(a.base, token), err)
 	}
@@ -153,7 +153,7 @@ func (a *Artifact) copyCommitted(ctx context.Context, st *State) (err error) {
 	var out [2]*os.File
 	for i, name := range []string{"a", "b"} {
 		a.files[i] = private{name: name}
-		f, err := os.OpenFile(a.in(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		f, err := a.open(a.in(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, a.access)
 		if err != nil {
 			return a.trouble("create", a.in(name), err)
 		}
@@ -259,7 +259,7 @@ func (w ctxWriter) Write(p []byte) (int, error) {
 func (a *Artifact) copyParts(ctx context.Context, st *State, parts []FileState) error {
 	for _, p := range parts {
 		from := filepath.Join(a.folderOf(st.Dir), p.Name)
-		err := create(a.in(p.Name), func(f *os.File) error { return copyPrefix(ctxWriter{ctx, f}, from, p.Length) })
+		err := a.create(a.in(p.Name), a.access, func(f *os.File) error { return copyPrefix(ctxWriter{ctx, f}, from, p.Length) })
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

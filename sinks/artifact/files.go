@@ -79,8 +79,8 @@ func copyPrefix(w io.Writer, path string, n int64) error {
 }
 
 // create makes a new file, lets fill write it, and fsyncs it. The file is removed again if that fails.
-func create(path string, fill func(f *os.File) error) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+func (a *Artifact) create(path string, who access, fill func(f *os.File) error) (err error) {
+	f, err := a.open(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, who)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func create(path string, fill func(f *os.File) error) (err error) {
 }
 
 // linkOrCopy gives the file at from another name in the claim's folder, replacing what a failed try left there.
-// Without hard links, and for files that this user may not link, it is a copy, fsynced.
+// Without hard links, and for files that this user may not link, it is a copy, fsynced, for those who may read the file itself.
 func (a *Artifact) linkOrCopy(from, to string, links bool) error {
 	if links {
 		err := a.ops.link(from, to)
@@ -112,13 +112,17 @@ func (a *Artifact) linkOrCopy(from, to string, links bool) error {
 			return err
 		}
 	}
-	return create(to, func(f *os.File) error {
-		in, err := os.Open(from)
-		if err != nil {
-			return err
-		}
-		defer in.Close()
-		_, err = io.Copy(f, in)
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	return a.create(to, accessOf(from, info), func(f *os.File) error {
+		_, err := io.Copy(f, in)
 		return err
 	})
 }
@@ -138,4 +142,14 @@ func (a *Artifact) move(from, to string) error {
 	}
 	_ = os.Remove(from)
 	return nil
+}
+
+// note writes a small file that need not be durable.
+func (a *Artifact) note(path string, text []byte) error {
+	f, err := a.open(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, a.access)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
 }

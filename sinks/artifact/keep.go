@@ -67,7 +67,7 @@ func (a *Artifact) keepPrevious(there os.FileInfo) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(a.keptMark(), []byte(a.spec.Run), 0o666); err != nil {
+	if err := a.note(a.keptMark(), []byte(a.spec.Run)); err != nil {
 		return a.trouble("create", a.keptMark(), err)
 	}
 	if err := a.move(held, a.previousName()); err != nil {
@@ -181,7 +181,7 @@ func (a *Artifact) nameNew(held, path string) (name string, isNew bool, err erro
 			return "", false, a.trouble("keep", name, err)
 		}
 		// No hard links: the name is taken by creating it, which never replaces anything, and then replaced by the copy.
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}

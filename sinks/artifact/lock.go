@@ -64,7 +64,7 @@ func (a *Artifact) acquire() error {
 // tryAcquire reports whether the lock is held elsewhere and, if so, whether other could be read.
 func (a *Artifact) tryAcquire(me holder, other *holder) (held, known bool, err error) {
 	path := filepath.Join(a.base, "lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := a.open(path, os.O_RDWR|os.O_CREATE, a.access)
 	if err != nil {
 		return false, false, err
 	}

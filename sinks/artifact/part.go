@@ -42,7 +42,7 @@ func (p *Part) hold(f *os.File) error {
 
 // CreatePart makes a new, empty part.
 func (a *Artifact) CreatePart(name string) (*Part, error) {
-	f, err := os.OpenFile(a.in(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := a.open(a.in(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, a.access)
 	if err != nil {
 		return nil, a.trouble("create part", a.in(name), err)
 	}

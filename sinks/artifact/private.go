@@ -68,6 +68,9 @@ func (a *Artifact) bring(i int) error {
 	if f.dirty {
 		return a.rebuild(i)
 	}
+	if !f.public && a.access.sealed() && !a.shared(f) {
+		a.reopen(a.in(f.name), a.access.whilePrivate())
+	}
 	edited, err := a.edited(f)
 	switch {
 	case err != nil:
@@ -153,7 +156,7 @@ func (a *Artifact) rebuild(i int) error {
 	}
 	tmp := a.in(f.name + ".tmp")
 	sum := sha256.New()
-	err := create(tmp, func(out *os.File) error {
+	err := a.create(tmp, a.access, func(out *os.File) error {
 		w := io.MultiWriter(out, sum)
 		if err := copyPrefix(w, a.in(from.name), have); err != nil {
 			return err

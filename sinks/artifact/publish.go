@@ -173,11 +173,13 @@ func (a *Artifact) showFile(from string, print Print, consume bool) error {
 		if done || err != nil {
 			return err
 		}
+		a.follow(there)
 		if !consume {
 			if err := a.linkOrCopy(from, tmp, a.links); err != nil {
 				return a.trouble("link", tmp, err)
 			}
 		}
+		a.settle(tmp)
 		a.step("linked")
 		if now, err := a.look(); err != nil {
 			return err
@@ -298,7 +300,7 @@ func (a *Artifact) begin() error {
 			return err
 		}
 	}
-	err := create(a.in("began"), func(f *os.File) error { _, err := f.WriteString(a.spec.Run); return err })
+	err := a.create(a.in("began"), a.access, func(f *os.File) error { _, err := f.WriteString(a.spec.Run); return err })
 	if err == nil {
 		err = syncDir(a.dir)
 	}

@@ -54,9 +54,12 @@ func (a *Artifact) writeOwed() error {
 	if err != nil {
 		return pipeline.Permanent(err)
 	}
-	tmp := a.in("report")
-	if err := create(tmp, func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
+	tmp, who := a.in("report"), a.reportAccess()
+	if err := a.create(tmp, who, func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
 		return a.trouble("write report", tmp, err)
+	}
+	if who.sealed() {
+		a.reopen(tmp, who)
 	}
 	a.step("report")
 	a.reports.last = a.clock()
