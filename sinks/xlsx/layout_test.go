@@ -22,7 +22,7 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := newEncoder(t, cols, xlsx.Options{Formats: wb.Formats(), Layout: []xlsx.Layout{
-		{Column: 2, Header: "Amount (INR)", Format: `"₹ "#,##0.00;[Red]-"₹ "#,##0.00`}, {Column: 1, Format: `#,##0.0`, Width: 33.5}, {Column: 0, Hidden: true},
+		{Column: 2, Header: "Amount (INR)", Format: `"₹ "#,##0.00;[Red]-"₹ "#,##0.00`}, {Column: 1, Format: `#,##0.0`, Width: 33.5}, {Column: 0, Hidden: true, Width: 255},
 		{Column: 3, Format: `dd-mmm-yyyy`}, {Column: 4, Format: `dd-mmm-yyyy`}}})
 	q := encode(t, e, batchOf(t, cols, func(b *columnar.Builder) {
 		for _, amount := range []string{"-1234567.50", "1234567890123456.78"} {
@@ -53,6 +53,9 @@ func TestLayout(t *testing.T) {
 	}
 	if width, err := f.GetColWidth("Rows", "B"); err != nil || width != 33.5+0.7109375 {
 		t.Errorf("the width is %v (%v)", width, err)
+	}
+	if width, err := f.GetColWidth("Rows", "C"); err != nil || width != 255 { // and no padding beyond what Office allows
+		t.Errorf("the greatest width is %v (%v)", width, err)
 	}
 	if width, err := f.GetColWidth("Rows", "A"); err != nil || width < 18 {
 		t.Errorf("an amount with a currency has the width %v (%v)", width, err)

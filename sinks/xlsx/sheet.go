@@ -66,10 +66,10 @@ func (w *cellWriter) appendColumn(k int, b *columnar.Batch, at int) {
 
 // appendCol appends a column that is so many characters wide.
 func appendCol(b []byte, k int, width float64, s style, hidden bool) []byte {
-	const padding = 0.7109375 // with the default font
+	const padding, most = 0.7109375, 255 // with the default font; the Open XML SDK takes no more for valid
 	b = strconv.AppendInt(append(b, `<col min="`...), int64(k+1), 10)
 	b = strconv.AppendInt(append(b, `" max="`...), int64(k+1), 10)
-	b = strconv.AppendFloat(append(b, `" width="`...), width+padding, 'f', -1, 64)
+	b = strconv.AppendFloat(append(b, `" width="`...), min(width+padding, most), 'f', -1, 64)
 	b = strconv.AppendInt(append(b, `" style="`...), int64(s), 10)
 	if hidden {
 		b = append(b, `" hidden="1`...)
