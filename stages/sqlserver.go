@@ -2,7 +2,6 @@ package stages
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -23,7 +22,7 @@ func init() { register(sqlserver{}, "sqlserver", "mssql") }
 // cancel was never confirmed, where the next query waits for ever.
 //
 // SQL Server has no read-only transaction. What there is: the login says ApplicationIntent=ReadOnly, a statement that returns no rows is
-// refused before it runs, and all queries run in a transaction that is never committed.
+// refused before it runs, and all queries run in a transaction that is never committed (sqlserver_transaction.go).
 type sqlserver struct{}
 
 // Time limits of what no result size or slow destination can stretch.
@@ -36,7 +35,7 @@ const (
 // asked again. All else (isolation, lock timeout, language, date format) is the server's: it decides what a query means.
 const sqlserverSettings = "SET NOCOUNT ON; SET DEADLOCK_PRIORITY LOW; "
 
-const sqlserverVersion = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)) AS version"
+const sqlserverVersion = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)) AS version, CAST(SERVERPROPERTY('Babelfish') AS nvarchar(128)) AS babelfish"
 
 // Open implements pipeline.Driver. dsn is a sqlserver:// URL, an ADO list (server=...;user id=...) or an ODBC list (odbc:server=...).
 func (sqlserver) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, error) {
@@ -44,11 +43,14 @@ func (sqlserver) Open(ctx context.Context, r pipeline.Request) (pipeline.Session
 	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("open sqlserver: %w", err))
 	}
-	s := &sqlserverSession{secrets: target.secrets, snapshot: r.Snapshot}
+	s := &sqlserverSession{target: target, secrets: target.secrets, snapshot: r.Snapshot}
 	for q := range r.Queries {
 		bound, err := sqlserverBind(&r.Queries[q], queryLabel(r.Queries, q))
 		if err != nil {
 			return nil, pipeline.Permanent(err)
+		}
+		if err := bound.refused(); err != nil {
+			return nil, err
 		}
 		s.queries = append(s.queries, bound)
 	}
@@ -64,25 +66,29 @@ func (sqlserver) Open(ctx context.Context, r pipeline.Request) (pipeline.Session
 
 // sqlserverSession is one connection, which no query uses any more after one has failed on it.
 type sqlserverSession struct {
-	conn     *mssql.Conn
-	link     *sqlserverLink
-	queries  []sqlserverQuery
-	secrets  []string
-	server   string
-	snapshot bool
-	began    bool          // the transaction
-	run      *sqlserverRun // what may still be running on the server
+	target    *sqlserverTarget
+	conn      *mssql.Conn
+	link      *sqlserverLink
+	queries   []sqlserverQuery
+	secrets   []string
+	server    string
+	babelfish bool // the server is PostgreSQL that speaks TDS
+	snapshot  bool
+	began     bool          // the transaction
+	levels    int64         // @@TRANCOUNT within it; 0 if the server does not say
+	run       *sqlserverRun // what may still be running on the server
 }
 
 // sqlserverQuery is a query with its parameters, and what it returns.
 type sqlserverQuery struct {
-	label    string
-	sql      string // with @name where the job has :name
-	args     []driver.NamedValue
-	declared string // the parameters, as sp_executesql has them declared
-	advice   string // what to say of an error, about names that no parameter has
-	columns  []columnar.Column
-	notes    []string
+	label     string
+	sql       string // with @name where the job has :name
+	args      []driver.NamedValue
+	declared  string // the parameters, as sp_executesql has them declared
+	advice    string // what to say of an error, about names that no parameter has
+	described bool
+	columns   []columnar.Column
+	notes     []string
 }
 
 // prepare sets up the session, describes every query and begins the transaction.
@@ -95,13 +101,8 @@ func (s *sqlserverSession) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	for q := range s.queries {
-		if err := s.describe(ctx, q); err != nil {
-			return err
-		}
-	}
-	if s.run != nil {
-		return nil
+	if err := s.describe(ctx); err != nil {
+		return err
 	}
 	return s.begin(ctx)
 }
@@ -111,16 +112,21 @@ func (s *sqlserverSession) prepare(ctx context.Context) error {
 func (s *sqlserverSession) settle(ctx context.Context) error {
 	s.server = "SQL Server"
 	_, rows, err := s.read(ctx, sqlserverSettings+sqlserverVersion, nil)
-	switch {
-	case err == nil && len(rows) == 1 && len(rows[0]) == 1:
-		version, _ := rows[0][0].(string)
-		s.server = sqlserverProduct(version)
-	case err != nil && !isSQLServerMessage(err):
-		return s.fail(ctx, "set up the session", err)
-	case err != nil:
-		if _, _, err := s.read(ctx, "SET NOCOUNT ON", nil); err != nil && !isSQLServerMessage(err) {
+	if isSQLServerMessage(err) {
+		if err := s.reads(ctx, "SET NOCOUNT ON"); err != nil && !isSQLServerMessage(err) {
 			return s.fail(ctx, "set up the session", err)
 		}
+		_, rows, err = s.read(ctx, sqlserverVersion, nil)
+	}
+	switch {
+	case err == nil && len(rows) == 1 && len(rows[0]) == 2:
+		version, _ := rows[0][0].(string)
+		s.server = sqlserverProduct(version)
+		if mark, _ := rows[0][1].(string); mark != "" && mark != "0" { // NULL on a SQL Server, which has no such property
+			s.server, s.babelfish = strings.TrimSpace("Babelfish, as SQL Server "+version), true
+		}
+	case err != nil && !isSQLServerMessage(err):
+		return s.fail(ctx, "set up the session", err)
 	}
 	return nil
 }
@@ -159,30 +165,6 @@ func sqlserverSnapshotAdvice(database string) string {
 	return "its administrator can allow it (ALTER DATABASE [" + database + "] SET ALLOW_SNAPSHOT_ISOLATION ON), or the job does without \"snapshot\""
 }
 
-// begin begins the transaction. Nothing commits it: it ends with the connection.
-func (s *sqlserverSession) begin(ctx context.Context) error {
-	if s.began {
-		return nil
-	}
-	defer context.AfterFunc(ctx, s.link.close)()
-	isolation := sql.LevelDefault
-	if s.snapshot {
-		isolation = sql.LevelSnapshot
-	}
-	if _, err := s.conn.BeginTx(ctx, driver.TxOptions{Isolation: driver.IsolationLevel(isolation)}); err != nil {
-		return s.fail(ctx, "begin a transaction", err)
-	}
-	s.began = true
-	return nil
-}
-
-// rollback ends the transaction that describing a query began.
-func (s *sqlserverSession) rollback(ctx context.Context) error {
-	defer context.AfterFunc(ctx, s.link.close)()
-	s.began = false
-	return s.conn.Rollback()
-}
-
 // Columns implements pipeline.Session.
 func (s *sqlserverSession) Columns(q int) []columnar.Column { return s.queries[q].columns }
 
@@ -211,6 +193,9 @@ func (s *sqlserverSession) Stream(ctx context.Context, q int, b *columnar.Builde
 		}
 	}
 	err := s.rows(run, query, b, due, emit)
+	if err == nil {
+		err = s.kept(ctx)
+	}
 	switch {
 	case err == nil:
 		s.run = nil
@@ -295,12 +280,13 @@ func (s *sqlserverSession) fail(ctx context.Context, op string, err error) error
 	return sqlserverError(op, err, s.secrets)
 }
 
-// Close implements pipeline.Session. It takes little more than sqlserverCancelWait at most.
+// Close implements pipeline.Session. It takes little more than twice sqlserverCancelWait at most.
 func (s *sqlserverSession) Close() error {
 	if s.run != nil {
 		_ = s.run.end()
 		s.run = nil
 	}
+	s.undo()
 	// The driver's own Close would hand its buffer to the next connection while a reader may still fill it.
 	s.link.close()
 	return nil

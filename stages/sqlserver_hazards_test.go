@@ -385,6 +385,57 @@ func TestSQLServerSnapshot(t *testing.T) {
 	}
 }
 
+// asked is the last query with parameters that a server was asked.
+func asked(t testing.TB, s *minitds.Server) minitds.Request {
+	t.Helper()
+	for _, q := range slices.Backward(s.Record().Requests) {
+		if q.Procedure == "sp_executesql" {
+			return q
+		}
+	}
+	t.Fatal("no query with parameters")
+	return minitds.Request{}
+}
+
+// A parameter has a type that fits whatever the query puts in its place or behind it, in describing as in running: a NULL and a text are not as long as
+// their value, a decimal is as in the text of a query.
+func TestSQLServerParamTypes(t *testing.T) {
+	long := strings.Repeat("x", 4001)
+	for _, c := range []struct {
+		arg                  pipeline.Arg
+		text, declared, wire string
+		value                any
+	}{
+		{pipeline.Arg{Type: pipeline.ArgNull}, "@p", "nvarchar(4000)", "nvarchar(4000)", nil},
+		{pipeline.Arg{Type: pipeline.ArgText, Text: "a"}, "@p", "nvarchar(4000)", "nvarchar(1)", "a"},
+		{pipeline.Arg{Type: pipeline.ArgText}, "@p", "nvarchar(4000)", "nvarchar(max)", ""},
+		{pipeline.Arg{Type: pipeline.ArgText, Text: long}, "@p", "nvarchar(max)", "nvarchar(max)", long},
+		{pipeline.Arg{Type: pipeline.ArgBool, Text: "true"}, "@p", "bit", "bit", true},
+		{pipeline.Arg{Type: pipeline.ArgInt, Text: "-1"}, "@p", "bigint", "bigint", int64(-1)},
+		{pipeline.Arg{Type: pipeline.ArgDecimal, Text: "-12.50"}, "CAST(@p AS decimal(4,2))", "nvarchar(40)", "nvarchar(6)", "-12.50"},
+		{pipeline.Arg{Type: pipeline.ArgDecimal, Text: "0.001"}, "CAST(@p AS decimal(3,3))", "nvarchar(40)", "nvarchar(5)", "0.001"},
+		{pipeline.Arg{Type: pipeline.ArgDecimal, Text: "0"}, "CAST(@p AS decimal(1,0))", "nvarchar(40)", "nvarchar(1)", "0"},
+		{pipeline.Arg{Type: pipeline.ArgDate, Text: "2024-02-29"}, "CAST(@p AS date)", "nvarchar(10)", "nvarchar(10)", "2024-02-29"},
+	} {
+		c.arg.Name = "p"
+		s, dsn := answered(t, minitds.Config{}, minitds.Script{"select isnull(" + c.text + ", N'all branches')": {Columns: anInt}})
+		query := pipeline.Query{SQL: "select isnull(:p, N'all branches')", Args: []pipeline.Arg{c.arg}}
+		if err := attempt(t, "sqlserver", pipeline.Request{DSN: dsn, Queries: []pipeline.Query{query}}); err != nil {
+			t.Errorf("%+v: %v", c.arg, err)
+			continue
+		}
+		q := asked(t, s)
+		if p := q.Param("@p"); q.Declared != "@p "+c.declared || p == nil || p.Type != c.wire || p.Value != c.value {
+			t.Errorf("%+v: declared %q, sent %+v", c.arg, q.Declared, p)
+		}
+		for _, r := range s.Record().Requests {
+			if r.Procedure == "sp_describe_first_result_set" && r.Params[1].Value != "@p "+c.declared {
+				t.Errorf("%+v: described as %v", c.arg, r.Params[1].Value)
+			}
+		}
+	}
+}
+
 // Parameters get names that the query does not use, and values that are none are refused before a server is asked.
 func TestSQLServerParams(t *testing.T) {
 	const text = "declare @From date = :from; select 1 where :FROM = 'x'"
@@ -393,8 +444,7 @@ func TestSQLServerParams(t *testing.T) {
 	if err := attempt(t, "sqlserver", pipeline.Request{DSN: dsn, Queries: []pipeline.Query{query}}); err != nil {
 		t.Error(err)
 	}
-	last := s.Record().Requests
-	if q := last[len(last)-1]; q.Procedure != "sp_executesql" || q.Declared != "@fanmill_1_from nvarchar(10),@fanmill_2_FROM nvarchar(1)" {
+	if q := asked(t, s); q.Declared != "@fanmill_1_from nvarchar(10),@fanmill_2_FROM nvarchar(4000)" {
 		t.Errorf("the server was asked %+v", q)
 	}
 	for _, bad := range []pipeline.Arg{{Type: pipeline.ArgInt, Text: "1.5"}, {Type: pipeline.ArgBool, Text: "maybe"}, {Type: pipeline.ArgDecimal, Text: "1e5"}, {Type: pipeline.ArgDate, Text: "29.02.2024"}} {

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"strconv"
@@ -11,14 +12,16 @@ import (
 )
 
 // sqlserverBind puts @name where a query has :name, with the values to go with them. They travel as parameters of sp_executesql. The driver
-// has no decimals and dates of its own: they travel as text and are cast to their type in the query, by the server.
+// has no decimals and dates of its own: they travel as text and are cast to their type in the query, by the server. A type is no narrower than
+// what an expression may make of the value: what stands in for it, or is put behind it, is not cut.
 func sqlserverBind(q *pipeline.Query, label string) (sqlserverQuery, error) {
 	out := sqlserverQuery{label: label, advice: strangeParams(q.SQL, q.Args, sqlserverDialect)}
 	text, args := bindArgs(q.SQL, q.Args, sqlserverDialect, func(n int, name string) string {
 		variable := "@" + sqlserverVariable(q, n, name)
 		switch arg := argNamed(q.Args, name); arg.Type {
 		case pipeline.ArgDecimal:
-			return fmt.Sprintf("CAST(%s AS decimal(38,%d))", variable, decimalsOf(arg.Text))
+			precision, scale := decimalOf(arg.Text)
+			return fmt.Sprintf("CAST(%s AS decimal(%d,%d))", variable, precision, scale)
 		case pipeline.ArgDate:
 			return "CAST(" + variable + " AS date)"
 		default:
@@ -59,8 +62,8 @@ const sqlserverMaxText = 4000
 // sqlserverValue is the value as the driver takes it, and its type on the server.
 func sqlserverValue(a *pipeline.Arg) (driver.Value, string, error) {
 	switch a.Type {
-	case pipeline.ArgNull:
-		return nil, "nvarchar(1)", nil
+	case pipeline.ArgNull: // of a type that takes whatever stands for it
+		return sql.NullString{}, fmt.Sprintf("nvarchar(%d)", sqlserverMaxText), nil
 	case pipeline.ArgBool:
 		v, err := strconv.ParseBool(a.Text)
 		return v, "bit", err
@@ -85,8 +88,11 @@ func sqlserverValue(a *pipeline.Arg) (driver.Value, string, error) {
 	}
 }
 
-// decimalsOf counts the digits behind the point.
-func decimalsOf(text string) int {
-	_, fraction, _ := strings.Cut(text, ".")
-	return min(len(fraction), 38)
+// decimalOf is the type of a decimal as SQL Server gives it to a number in the text of a query [Transact-SQL, "Constants"]: no wider, since the precision
+// of an operation is cut to 38 at the expense of its decimals.
+func decimalOf(text string) (precision, scale int) {
+	whole, fraction, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
+	whole = strings.TrimLeft(whole, "0")
+	scale = min(len(fraction), 38)
+	return min(max(len(whole)+scale, 1), 38), scale
 }

@@ -40,9 +40,15 @@ func (r *sqlserverRun) stop() {
 	r.cancel()
 }
 
-// start sends the query and waits for its columns, or for its end if it has none.
+// start sends the query and waits for its columns, or for its end if it has none. One with parameters is a call of sp_executesql, as the driver would
+// make it, but for their types: the driver declares a text as long as its value, so that ISNULL(@p, N'all branches') cuts what stands for it.
 func (r *sqlserverRun) start(q *sqlserverQuery) (err error) {
-	stmt, err := r.session.conn.PrepareContext(r.ctx, q.sql)
+	text, args := q.sql, q.args
+	if q.declared != "" {
+		text = "sp_executesql"
+		args = append([]driver.NamedValue{{Ordinal: 1, Value: q.sql}, {Ordinal: 2, Value: q.declared}}, q.args...)
+	}
+	stmt, err := r.session.conn.PrepareContext(r.ctx, text)
 	if err != nil {
 		return err
 	}
@@ -50,7 +56,7 @@ func (r *sqlserverRun) start(q *sqlserverQuery) (err error) {
 	if !ok {
 		return errors.New("the driver cannot run it as a query")
 	}
-	rows, err := query.QueryContext(r.ctx, q.args)
+	rows, err := query.QueryContext(r.ctx, args)
 	if err != nil {
 		return err
 	}

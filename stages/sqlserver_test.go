@@ -187,9 +187,9 @@ func scriptedAnswers() minitds.Script {
 	txt := minitds.Column{Name: "txt", Type: minitds.NVarChar(100)}
 	day := minitds.Column{Name: "day", Type: minitds.Date}
 	text := func(name string) minitds.Column { return minitds.Column{Name: name, Type: minitds.VarChar(5)} }
-	matched := strings.NewReplacer(":amount", "CAST(@amount AS decimal(38,2))", ":day", "CAST(@day AS date)", ":yes", "@yes", ":big", "@big", ":words", "@words", ":id", "@id").Replace(qMatch)
+	matched := strings.NewReplacer(":amount", "CAST(@amount AS decimal(4,2))", ":day", "CAST(@day AS date)", ":yes", "@yes", ":big", "@big", ":words", "@words", ":id", "@id").Replace(qMatch)
 	// The query's own ':i' and the comment stay.
-	shown := strings.NewReplacer("':i'", "':i'", "[:i] -- :i", "[:i] -- :i", ":i", "@i", ":day", "CAST(@day AS date)", ":d", "CAST(@d AS decimal(38,2))", ":txt", "@txt", ":b", "@b", ":none", "@none").Replace(sqlserverParams)
+	shown := strings.NewReplacer("':i'", "':i'", "[:i] -- :i", "[:i] -- :i", ":i", "@i", ":day", "CAST(@day AS date)", ":d", "CAST(@d AS decimal(4,2))", ":txt", "@txt", ":b", "@b", ":none", "@none").Replace(sqlserverParams)
 	is := func(q *minitds.Request, name string, value any) bool {
 		p := q.Param(name)
 		return p != nil && p.Value == value

@@ -147,16 +147,16 @@ func TestSQLServerUnnamedColumns(t *testing.T) {
 	}
 }
 
-// A sql_variant is refused before anything runs, with the words that convert it, by servers of every age.
+// A sql_variant is refused before the query runs, with the words that convert it, by servers of every age.
 func TestSQLServerVariant(t *testing.T) {
 	for _, major := range []int{15, 10} {
-		s, dsn := answered(t, minitds.Config{Major: major}, minitds.Script{"q": {Columns: []minitds.Column{{Name: "v", Type: minitds.Variant}}, Rows: [][]any{{minitds.VariantValue{Type: minitds.Decimal(5, 2), Value: "1.50"}}}}})
+		s, dsn := answered(t, minitds.Config{Major: major}, minitds.Script{"q": {Columns: []minitds.Column{{Name: "v", Type: minitds.Variant}}, Does: []string{"commit", "commit", "write"}}})
 		_, err := sqlserverOpen(t.Context(), dsn, "q")
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "CONVERT(nvarchar(4000), [v], 121) AS [v]") {
 			t.Errorf("the error is %v", err)
 		}
-		if r := s.Record(); len(r.Begun) != 0 {
-			t.Errorf("a transaction was begun")
+		if r := s.Record(); len(r.Kept)+r.Committed != 0 {
+			t.Errorf("it ran: %+v", r)
 		}
 	}
 }

@@ -35,6 +35,7 @@ type Config struct {
 	Encryption     Encryption
 	TLSMin, TLSMax uint16 // versions of crypto/tls; 0: 1.0 to 1.2
 	Major, Minor   int    // version; 0 is 15.0. Before 11 a query cannot be described by a procedure
+	Babelfish      bool   // PostgreSQL that speaks TDS: SET FMTONLY does nothing, no procedure describes a query
 	NoSnapshot     bool   // the database does not allow snapshot isolation
 	DeafToCancel   bool   // an attention is never confirmed, and ends nothing
 	CutTLS         bool   // the connection drops when TLS begins, as Windows does that does not like a client's version
@@ -70,6 +71,7 @@ type Record struct {
 	Begun      []int     // isolation levels of the transactions begun, by the numbers of [MS-TDS] 2.2.6.9
 	RolledBack int       // transactions that a client rolled back
 	Committed  int
+	Kept       []string // what was written and not undone
 }
 
 // Start listens on a free port of 127.0.0.1.
@@ -136,6 +138,7 @@ func (s *Server) copyRecord() Record {
 	r.Logins = append([]Login(nil), r.Logins...)
 	r.Requests = append([]Request(nil), r.Requests...)
 	r.Begun = append([]int(nil), r.Begun...)
+	r.Kept = append([]string(nil), r.Kept...)
 	return r
 }
 

@@ -22,6 +22,9 @@ type Answer struct {
 	Hang    bool                   // after the rows nothing comes, until a cancel
 	Then    *Answer                // another result
 	Opaque  bool                   // the server cannot say its columns without running it
+	Tricks  bool                   // it is Opaque, and says SET FMTONLY OFF: it runs also where only its columns are asked for
+	Does    []string               // when it runs, before its rows: begin, commit, rollback, or a write of this name
+	Late    []string               // the same, after its rows
 }
 
 // Script answers queries by their text, and calls by their procedure's name, and does for the rest what a server does: it describes them, accepts SET, tells its version.
@@ -45,15 +48,16 @@ func (s Script) handle(ctx context.Context, q *Request, w *Response) error {
 	}
 	text := strings.TrimSpace(q.SQL)
 	for {
-		set, rest, _ := strings.Cut(text, ";")
-		if _, known := s[text]; known || !strings.HasPrefix(strings.ToUpper(set), "SET ") {
+		first, rest, _ := strings.Cut(text, ";")
+		if _, known := s[text]; known {
 			break
 		}
-		switch strings.ToUpper(strings.Join(strings.Fields(set), " ")) {
-		case "SET FMTONLY ON":
-			w.session.describing = true
-		case "SET FMTONLY OFF":
-			w.session.describing = false
+		done, err := w.statement(first)
+		if err != nil {
+			return err
+		}
+		if !done {
+			break
 		}
 		text = strings.TrimSpace(rest)
 	}
@@ -71,10 +75,20 @@ func (s Script) handle(ctx context.Context, q *Request, w *Response) error {
 	}
 	if strings.Contains(text, "SERVERPROPERTY") {
 		major, minor := w.session.server.version()
-		if err := w.Columns(Column{Name: "version", Type: NVarChar(128)}); err != nil {
+		if err := w.Columns(Column{Name: "version", Type: NVarChar(128)}, Column{Name: "babelfish", Type: NVarChar(128)}); err != nil {
 			return err
 		}
-		return w.Row(fmt.Sprintf("%d.%d.4261.1", major, minor))
+		var babelfish any
+		if w.session.server.config.Babelfish {
+			babelfish = "1"
+		}
+		return w.Row(fmt.Sprintf("%d.%d.4261.1", major, minor), babelfish)
+	}
+	if own, known := map[string]int{"SELECT @@TRANCOUNT AS level": w.session.tran.level, "SELECT @@OPTIONS & 16384 AS xact_abort": 0}[text]; known {
+		if err := w.Columns(Column{Name: "n", Type: Int}); err != nil {
+			return err
+		}
+		return w.Row(own)
 	}
 	return notFound(text)
 }
@@ -98,7 +112,7 @@ func notFound(text string) *Error {
 }
 
 func (a *Answer) send(ctx context.Context, q *Request, w *Response) error {
-	if w.session.describing {
+	if w.session.describing && !a.Tricks {
 		switch {
 		case a.Opaque:
 			return &Error{Number: 208, State: 0, Message: "Invalid object name '#t'."}
@@ -110,6 +124,9 @@ func (a *Answer) send(ctx context.Context, q *Request, w *Response) error {
 		}
 		return w.Columns(a.Columns...)
 	}
+	if err := w.does(a.Does); err != nil {
+		return err
+	}
 	if a.Info != "" {
 		if err := w.Info(a.Info); err != nil {
 			return err
@@ -119,6 +136,9 @@ func (a *Answer) send(ctx context.Context, q *Request, w *Response) error {
 		if err := a.rows(q, w); err != nil {
 			return err
 		}
+	}
+	if err := w.does(a.Late); err != nil {
+		return err
 	}
 	if a.Hang {
 		if err := w.Flush(); err != nil {
@@ -179,7 +199,7 @@ var described = []Column{
 
 // describe answers sp_describe_first_result_set(@tsql, @params), which servers have since 2012.
 func (s Script) describe(q *Request, w *Response) error {
-	if major, _ := w.session.server.version(); major < 11 {
+	if major, _ := w.session.server.version(); major < 11 || w.session.server.config.Babelfish {
 		return noProcedure(q.Procedure)
 	}
 	text := ""
@@ -192,7 +212,7 @@ func (s Script) describe(q *Request, w *Response) error {
 	case !ok && text != "":
 		w.error(notFound(text))
 		return &Error{Number: 11501, State: 2, Message: "The batch could not be analyzed because of compile errors."}
-	case a.Opaque:
+	case a.Opaque, a.Tricks:
 		return &Error{Number: 11526, State: 1, Message: "The metadata could not be determined because statement '...' uses a temp table."}
 	case a.Columns == nil && a.Err != nil:
 		w.error(a.Err)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -19,8 +18,8 @@ type session struct {
 	r      io.Reader
 	w      *packetWriter
 
-	describing bool   // SET FMTONLY ON
-	tran       uint64 // number of the last transaction begun
+	describing bool // SET FMTONLY ON
+	tran       transaction
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // of the running request
@@ -136,6 +135,9 @@ func (s *session) request(m message, w *Response) error {
 		w.done(tokenDone, doneError, 0) // what was sent ends here; the answer to the attention follows
 		return nil
 	case errors.As(err, &failed):
+		if s.tran.abort && s.tran.level > 0 {
+			_ = w.rollback()
+		}
 		w.error(failed)
 		if failed.Class >= 20 {
 			w.done(tokenDone, doneServerError, 0)
@@ -147,32 +149,5 @@ func (s *session) request(m message, w *Response) error {
 		return err
 	}
 	w.end(0)
-	return nil
-}
-
-// transaction answers a transaction manager's request [MS-TDS] 2.2.6.9.
-func (w *Response) transaction(body []byte) error {
-	b, err := afterHeaders(body)
-	if err != nil || len(b) < 2 {
-		return errPacket
-	}
-	const begin, commit, rollback = 5, 7, 8
-	s := w.session
-	switch binary.LittleEndian.Uint16(b) {
-	case begin:
-		if len(b) < 3 {
-			return errPacket
-		}
-		s.tran++
-		s.server.note(func(r *Record) { r.Begun = append(r.Begun, int(b[2])) })
-		w.environment(8, append([]byte{8}, binary.LittleEndian.AppendUint64(nil, s.tran)...), []byte{0})
-	case commit:
-		s.server.note(func(r *Record) { r.Committed++ })
-		w.environment(9, []byte{0}, append([]byte{8}, binary.LittleEndian.AppendUint64(nil, s.tran)...))
-	case rollback:
-		s.server.note(func(r *Record) { r.RolledBack++ })
-		w.environment(10, []byte{0}, append([]byte{8}, binary.LittleEndian.AppendUint64(nil, s.tran)...))
-	}
-	w.done(tokenDone, 0, 0)
 	return nil
 }
