@@ -65,10 +65,15 @@ func (a *attempt) run(ctx context.Context) (err error) {
 	}()
 	if limit := time.Duration(a.maxDuration); limit > 0 {
 		defer time.AfterFunc(limit, func() {
-			stop(Permanent(fmt.Errorf("it took longer than maxDuration, %s; raise that in the job, or ask for less", limit)))
+			stop(errTooLong(limit))
 		}).Stop()
 	}
 	return a.stream(ctx)
+}
+
+// errTooLong ends an attempt that takes longer than the job gives it.
+func errTooLong(limit time.Duration) error {
+	return Permanent(fmt.Errorf("it took longer than maxDuration, %s; raise that in the job, or ask for less", limit))
 }
 
 // giveBack returns what the attempt took of the budget.

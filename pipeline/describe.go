@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,13 +42,19 @@ func (r *run) describe(ctx context.Context) error {
 	var g errgroup.Group
 	g.SetLimit(describeParallel)
 	hosts := NewHosts(r.job.ParallelPerHost)
+	// One connection has nobody to be compared with: a query that would run for this alone has its say when it is asked.
+	alone := len(r.m.Connections) == 1
+	news := newComparison(r.m.Connections)
+	defer news.tell(r.Log, cmp.Or(r.News, comparisonNews))()
 	for i, c := range r.m.Connections {
 		g.Go(func() error {
-			opening, _, err := r.probe(ctx, hosts, c.ID, nil)
+			opening, _, err := r.probe(ctx, hosts, c.ID, alone, func() { news.asks(i) }, nil)
+			news.done(i)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				silent = append(silent, c.Name)
+				r.Log.Debug("columns are not known yet", "connection", c.ID, "error", err)
 				return nil // it has its say when it is asked
 			}
 			for q := range opening.Queries {
@@ -130,8 +137,9 @@ func (r *run) oneSchema(d *ManifestDestination) bool {
 	return ok && one.OneSchema(d)
 }
 
-// probe is Node.Describe.
-func (r *run) probe(ctx context.Context, hosts *Hosts, id string, look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
+// probe is Node.Describe. asks is called once it has its place on the server. The time that the job gives an attempt, and that a database may be
+// silent, hold here too.
+func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, asks func(), look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
 	c, err := r.job.Connection(id)
 	if err != nil {
 		return nil, 0, err
@@ -149,26 +157,42 @@ func (r *run) probe(ctx context.Context, hosts *Hosts, id string, look func(cont
 		return nil, 0, err
 	}
 	defer release()
-	if r.QueryTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.QueryTimeout)
-		defer cancel()
-	}
+	asks()
+	within, cancel := Within(ctx, r.QueryTimeout, r.job.MaxDuration)
+	defer cancel()
+	defer func() {
+		if cause := context.Cause(within); err != nil && cause != nil {
+			err = cause // what came of it is no news
+		}
+	}()
 	queries := slices.Clone(c.Queries)
 	for i := range queries {
 		queries[i].Args = r.m.Params
 	}
 	started := time.Now()
-	session, err := driver.Open(ctx, Request{DSN: dsn, Queries: queries, Snapshot: r.job.Snapshot})
+	session, err := driver.Open(within, Request{DSN: dsn, Queries: queries, Snapshot: r.job.Snapshot, NoRun: noRun})
 	took = time.Since(started)
 	if err != nil {
 		return nil, took, err
 	}
 	opening := OpeningOf(session, queries)
 	if look != nil {
-		if err := look(ctx, session); err != nil {
+		if err := look(within, session); err != nil {
 			return nil, took, errors.Join(err, session.Close())
 		}
 	}
 	return &opening, took, session.Close()
+}
+
+// Within is ctx with an end: when a database that is asked for columns or first rows has said nothing for silence, or an attempt has
+// taken the job's maxDuration. 0 is no limit.
+func Within(ctx context.Context, silence time.Duration, maxDuration Duration) (context.Context, context.CancelFunc) {
+	limit, cause := silence, errSilent(silence)
+	if most := time.Duration(maxDuration); most > 0 && (limit <= 0 || most < limit) {
+		limit, cause = most, errTooLong(most)
+	}
+	if limit <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, limit, cause)
 }

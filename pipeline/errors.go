@@ -30,6 +30,8 @@ var (
 	ErrNoLog = errors.New("no such row log")
 	// ErrStore is a store that is not the one that this process opened: it was emptied, or another one answers in its place.
 	ErrStore = errors.New("the store is not the one that this process began with")
+	// ErrMustRun is a query whose columns its database tells only once it runs.
+	ErrMustRun = errors.New("it tells its columns only once it runs")
 	// ErrNoAnswer is a request that nobody answered.
 	ErrNoAnswer = errors.New("no answer")
 	// ErrGap is a row log that no longer has, or never had, what a reader must read next.

@@ -150,5 +150,5 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 // database needed to answer, also where it fails; that a place on its server was waited for is not part of it.
 func (n *Node) Describe(ctx context.Context, def *Definition, connection string, params []Arg, hosts *Hosts, look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
 	r := &run{Node: n, def: def, job: def.Job, m: &Manifest{Params: params}}
-	return r.probe(ctx, hosts, connection, look)
+	return r.probe(ctx, hosts, connection, false, func() {}, look)
 }

@@ -39,6 +39,7 @@ type Node struct {
 	// StorePatience is how long a run waits for a store that does not work; 0 is two minutes.
 	StorePatience time.Duration
 	QueryTimeout  time.Duration // a database may deliver nothing for so long; 0 is no limit
+	News          time.Duration // how often a long comparison of columns says how far it is; 0 is comparisonNews
 	Budget        *Budget       // of the rows in memory, of all runs of the process
 	Memory        *Memory       // watches the process; may be nil
 	Log           *slog.Logger

@@ -22,6 +22,8 @@ type Request struct {
 	DSN      string // expanded
 	Queries  []Query
 	Snapshot bool // all queries see one state of the database, where it can promise that; else Open fails, saying so (Permanent)
+	// NoRun describes alone: where a query would have to run for that, Open fails with ErrMustRun.
+	NoRun bool
 }
 
 // NotingSession is a Session that may have something to say of the values that it streamed.

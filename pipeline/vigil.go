@@ -58,10 +58,15 @@ func (v *vigil) keep(ctx context.Context, limit time.Duration, stop context.Canc
 				continue
 			}
 			if time.Since(last) > limit {
-				stop(Transient(fmt.Errorf("the database delivered nothing for %s (QUERY_TIMEOUT_MS=%d); if the query may take so long before its first row, raise QUERY_TIMEOUT_MS", limit, limit.Milliseconds())))
+				stop(errSilent(limit))
 				return
 			}
 		}
 	}()
 	return done
+}
+
+// errSilent ends an attempt whose database delivered nothing for too long.
+func errSilent(limit time.Duration) error {
+	return Transient(fmt.Errorf("the database delivered nothing for %s (QUERY_TIMEOUT_MS=%d); if the query may take so long before its first row, raise QUERY_TIMEOUT_MS", limit, limit.Milliseconds()))
 }

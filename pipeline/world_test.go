@@ -207,6 +207,7 @@ type script struct {
 	queries []rows
 	columns []string // "id", "body" if nil
 	open    func(attempt int) error
+	opens   func(context.Context, pipeline.Request) error // nothing else waits for it
 	// before is called before a row is handed over; an error ends the attempt there.
 	before func(ctx context.Context, attempt, query, row int) error
 	notes  map[int][]string // by query
@@ -264,8 +265,16 @@ func (d *fakeDB) Host(dsn string) string {
 	return d.host(dsn)
 }
 
-func (d *fakeDB) Open(_ context.Context, r pipeline.Request) (pipeline.Session, error) {
+func (d *fakeDB) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, error) {
 	dsn := r.DSN
+	d.mu.Lock()
+	opens := d.scripts[dsn].opens
+	d.mu.Unlock()
+	if opens != nil {
+		if err := opens(ctx, r); err != nil {
+			return nil, err
+		}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, dsn)

@@ -39,7 +39,7 @@ func (mysqlStage) Open(ctx context.Context, r pipeline.Request) (pipeline.Sessio
 	}
 	s := &mysqlSession{target: target, wire: w, server: server, queries: r.Queries}
 	stop := endWith(ctx, w.net)
-	op, err := s.setUp(r.Snapshot)
+	op, err := s.setUp(r)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -73,17 +73,17 @@ type mysqlResult struct {
 }
 
 // setUp makes a new connection ready to stream. op says what an error is about.
-func (s *mysqlSession) setUp(snapshot bool) (op string, err error) {
+func (s *mysqlSession) setUp(r pipeline.Request) (op string, err error) {
 	const begin = "begin a read-only transaction"
-	if err := s.begin(snapshot); err != nil {
+	if err := s.begin(r.Snapshot); err != nil {
 		return begin, err
 	}
 	for q := range s.queries {
-		if err := s.prepare(q, snapshot); err != nil {
+		if err := s.prepare(q, r); err != nil {
 			return "describe " + queryLabel(s.queries, q), err
 		}
 	}
-	if snapshot {
+	if r.Snapshot {
 		return "begin a snapshot", s.checkSnapshot()
 	}
 	return begin, nil
@@ -142,7 +142,7 @@ func (s *mysqlSession) ask(sql string) ([]string, error) {
 }
 
 // prepare describes query q without running it, unless it is a CALL.
-func (s *mysqlSession) prepare(q int, snapshot bool) error {
+func (s *mysqlSession) prepare(q int, request pipeline.Request) error {
 	query := &s.queries[q]
 	sql, bound := bindArgs(query.SQL, query.Args, s.quoting, func(int, string) string { return "?" })
 	var r mysqlResult
@@ -179,7 +179,7 @@ func (s *mysqlSession) prepare(q int, snapshot bool) error {
 	case params != len(bound):
 		return pipeline.Permanent(errors.New("it has parameters (?), and there are no values for them; name them, as :from, and give their values in params"))
 	case columns == 0 && s.isCall(sql):
-		if err := s.call(&r, snapshot); err != nil {
+		if err := s.call(&r, request); err != nil {
 			return err
 		}
 	case columns == 0:

@@ -15,11 +15,13 @@ func (s *mysqlSession) isCall(sql string) bool {
 }
 
 // call runs the only query of the session, a CALL, up to the columns of its result.
-func (s *mysqlSession) call(r *mysqlResult, snapshot bool) (err error) {
+func (s *mysqlSession) call(r *mysqlResult, request pipeline.Request) (err error) {
 	switch {
 	case len(s.queries) > 1:
 		return pipeline.Permanent(errors.New("a CALL tells its columns only once it runs, so it cannot be one of several queries; give it a job of its own"))
-	case snapshot:
+	case request.NoRun:
+		return pipeline.Permanent(pipeline.ErrMustRun)
+	case request.Snapshot:
 		return pipeline.Permanent(errors.New("which tables a CALL reads cannot be told, and so not whether they keep snapshots; turn \"snapshot\" off"))
 	}
 	if r.fields, err = s.execute(r); err == nil && len(r.fields) == 0 {

@@ -71,7 +71,7 @@ func FuzzMySQLServer(f *testing.F) {
 			return
 		}
 		s := &mysqlSession{target: target, wire: w, server: server, queries: []pipeline.Query{{SQL: "select n from t"}}}
-		if _, err := s.setUp(false); err != nil {
+		if _, err := s.setUp(pipeline.Request{}); err != nil {
 			return
 		}
 		_ = s.Server()

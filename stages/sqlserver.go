@@ -43,7 +43,7 @@ func (sqlserver) Open(ctx context.Context, r pipeline.Request) (pipeline.Session
 	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("open sqlserver: %w", err))
 	}
-	s := &sqlserverSession{target: target, secrets: target.secrets, snapshot: r.Snapshot}
+	s := &sqlserverSession{target: target, secrets: target.secrets, snapshot: r.Snapshot, noRun: r.NoRun}
 	for q := range r.Queries {
 		bound, err := sqlserverBind(&r.Queries[q], queryLabel(r.Queries, q))
 		if err != nil {
@@ -74,6 +74,7 @@ type sqlserverSession struct {
 	server    string
 	babelfish bool // the server is PostgreSQL that speaks TDS
 	snapshot  bool
+	noRun     bool          // describe alone, and run nothing for it
 	began     bool          // the transaction
 	levels    int64         // @@TRANCOUNT within it; 0 if the server does not say
 	run       *sqlserverRun // what may still be running on the server

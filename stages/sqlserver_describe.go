@@ -166,6 +166,9 @@ func (s *sqlserverSession) reads(ctx context.Context, text string) error {
 // describeByRunning runs the query up to its columns. The first query of a session is left running, for its rows; another is cancelled, and
 // runs again when its turn comes.
 func (s *sqlserverSession) describeByRunning(ctx context.Context, query *sqlserverQuery) (done bool, err error) {
+	if s.noRun {
+		return true, pipeline.Permanent(pipeline.ErrMustRun)
+	}
 	if err := s.begin(ctx); err != nil {
 		return false, err
 	}

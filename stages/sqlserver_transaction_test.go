@@ -1,6 +1,7 @@
 package stages_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"fanmill/internal/minitds"
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
+	"fanmill/stages"
 )
 
 // Nothing that a query writes is kept, however it is described and wherever it stands in a session: not by describing alone, as check does it, and not by
@@ -146,5 +148,17 @@ func TestSQLServerBabelfish(t *testing.T) {
 				t.Errorf("asked %+v", r)
 			}
 		}
+	}
+}
+
+// What has to run to be described does not, where it is to be described alone.
+func TestSQLServerMustRun(t *testing.T) {
+	s, dsn := answered(t, minitds.Config{}, minitds.Script{"opaque": {Columns: anInt, Opaque: true, Does: []string{"ran"}}})
+	_, err := stages.Drivers()["sqlserver"].Open(t.Context(), pipeline.Request{DSN: dsn, NoRun: true, Queries: asQueries([]string{"opaque"})})
+	if !errors.Is(err, pipeline.ErrMustRun) || !pipeline.IsPermanent(err) {
+		t.Errorf("the error is %v", err)
+	}
+	if n := ran(s, "opaque"); n != 1 { // with FMTONLY on
+		t.Errorf("it was asked for %d times", n)
 	}
 }

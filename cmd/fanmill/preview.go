@@ -75,14 +75,14 @@ func (s *settings) preview(ctx context.Context, file *config.File, connection, q
 	if err != nil {
 		return view, err
 	}
-	if limit := s.env.QueryTimeout(); limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("the first rows did not come in %s (QUERY_TIMEOUT_MS)", limit))
-		defer cancel()
-	}
+	ctx, cancel := pipeline.Within(ctx, s.env.QueryTimeout(), file.Job.MaxDuration)
+	defer cancel()
 	started := time.Now()
 	session, err := drivers()[c.Driver].Open(ctx, pipeline.Request{DSN: dsn, Queries: []pipeline.Query{q}})
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		return view, fmt.Errorf("connection %s: %w", c.Name, err)
 	}
 	defer session.Close()
