@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -74,8 +73,8 @@ func (postgres) Open(ctx context.Context, r pipeline.Request) (pipeline.Session,
 	}
 	s := &pgSession{conn: conn, queries: r.Queries, secrets: secrets}
 	err = s.begin(ctx, r.Snapshot)
-	for q := 0; q < len(r.Queries) && err == nil; q++ {
-		err = s.describe(ctx, q)
+	if err == nil {
+		err = s.describe(ctx, r.Snapshot)
 	}
 	if err == nil {
 		err = s.takeOver(ctx)
@@ -103,6 +102,7 @@ type pgSession struct {
 type pgResult struct {
 	sql     string
 	args    [][]byte // in their text form; nil is NULL
+	types   []uint32 // of the args; 0 is inferred
 	fields  []pgconn.FieldDescription
 	columns []columnar.Column
 	codings []pgCoding
@@ -124,45 +124,6 @@ func (s *pgSession) begin(ctx context.Context, snapshot bool) error {
 	if _, err := s.conn.Exec(ctx, how+";"+settings).ReadAll(); err != nil {
 		return pgError(ctx, "begin a read-only transaction", err, s.secrets)
 	}
-	return nil
-}
-
-// describe asks the server for the columns of a query, without running it. The server infers the types of the parameters from
-// where they stand, as psql's \bind and every driver's text form have it.
-func (s *pgSession) describe(ctx context.Context, q int) error {
-	query, label := &s.queries[q], queryLabel(s.queries, q)
-	sql, args := bindArgs(query.SQL, query.Args, postgresDialect, func(n int, _ string) string { return "$" + strconv.Itoa(n) })
-	if len(args) > 0 && pgNumbered(query.SQL) {
-		return pipeline.Permanent(fmt.Errorf("describe %s: it has parameters by number ($1, ...) beside those by name (:%s): name them all", label, args[0].Name))
-	}
-	// The unnamed statement: no name can collide behind a pooler.
-	d, err := s.conn.Prepare(ctx, "", sql, nil)
-	if err != nil {
-		var server *pgconn.PgError
-		if len(args) > 0 && errors.As(err, &server) {
-			server.Position = 0 // counts in the text with the placeholders, which nobody wrote
-		}
-		return pgError(ctx, "describe "+label, hinted{err, strangeParams(query.SQL, query.Args, postgresDialect)}, s.secrets)
-	}
-	switch {
-	case len(d.ParamOIDs) != len(args):
-		err = errors.New("it has parameters by number ($1, ...), and there are no values for them: name them (:from) and give the job params of these names")
-	case len(d.Fields) == 0:
-		err = errors.New("it returns no columns; only a query that returns rows can be delivered")
-	}
-	if err != nil {
-		return pipeline.Permanent(fmt.Errorf("describe %s: %w", label, err))
-	}
-	r := newPGResult(d.Fields, s.encoding)
-	r.sql = sql
-	for _, a := range args {
-		var text []byte
-		if a.Type != pipeline.ArgNull {
-			text = append([]byte{}, a.Text...) // "" is not NULL
-		}
-		r.args = append(r.args, text)
-	}
-	s.results = append(s.results, r)
 	return nil
 }
 
@@ -246,7 +207,7 @@ func (s *pgSession) send(q int, then ...pgproto3.FrontendMessage) error {
 	var buf []byte
 	var err error
 	for _, m := range slices.Concat([]pgproto3.FrontendMessage{
-		&pgproto3.Parse{Query: s.results[q].sql},
+		&pgproto3.Parse{Query: s.results[q].sql, ParameterOIDs: s.results[q].types},
 		&pgproto3.Bind{Parameters: s.results[q].args, ResultFormatCodes: s.results[q].formats},
 		&pgproto3.Describe{ObjectType: 'P'},
 	}, then, []pgproto3.FrontendMessage{&pgproto3.Sync{}}) {
