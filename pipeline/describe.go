@@ -42,7 +42,8 @@ func (r *run) describe(ctx context.Context) error {
 	var g errgroup.Group
 	g.SetLimit(describeParallel)
 	hosts := NewHosts(r.job.ParallelPerHost)
-	// One connection has nobody to be compared with: a query that would run for this alone has its say when it is asked.
+	// One connection has nobody to be compared with: a query that would run for this alone has its say when it is
+	// asked.
 	alone := len(r.m.Connections) == 1
 	news := newComparison(r.m.Connections)
 	defer news.tell(r.Log, cmp.Or(r.News, comparisonNews))()
@@ -137,8 +138,8 @@ func (r *run) oneSchema(d *ManifestDestination) bool {
 	return ok && one.OneSchema(d)
 }
 
-// probe is Node.Describe. asks is called once it has its place on the server. The time that the job gives an attempt, and that a database may be
-// silent, hold here too.
+// probe is Node.Describe. asks is called once it has its place on the server. The time that the job gives an attempt,
+// and that a database may be silent, hold here too.
 func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, asks func(), look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
 	c, err := r.job.Connection(id)
 	if err != nil {
@@ -184,8 +185,8 @@ func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, as
 	return &opening, took, session.Close()
 }
 
-// Within is ctx with an end: when a database that is asked for columns or first rows has said nothing for silence, or an attempt has
-// taken the job's maxDuration. 0 is no limit.
+// Within is ctx with an end: when a database that is asked for columns or first rows has said nothing for silence, or
+// an attempt has taken the job's maxDuration. 0 is no limit.
 func Within(ctx context.Context, silence time.Duration, maxDuration Duration) (context.Context, context.CancelFunc) {
 	limit, cause := silence, errSilent(silence)
 	if most := time.Duration(maxDuration); most > 0 && (limit <= 0 || most < limit) {

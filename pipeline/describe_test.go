@@ -17,8 +17,8 @@ func until(ctx context.Context, _ pipeline.Request) error {
 	return ctx.Err()
 }
 
-// The time that a job gives an attempt holds while columns are compared, too, as does that for a database that says nothing; and what is said of
-// it is the limit, not a context's words.
+// The time that a job gives an attempt holds while columns are compared, too, as does that for a database that says
+// nothing; and what is said of it is the limit, not a context's words.
 func TestLimitsHoldWhileColumnsAreCompared(t *testing.T) {
 	for name, c := range map[string]struct {
 		silence time.Duration
@@ -102,7 +102,8 @@ func TestComparisonIsNotSilent(t *testing.T) {
 	w.exact("x", "a", "b")
 }
 
-// A connection alone has nobody to be compared with: its query is not run only to be described. Where there are several, all are described.
+// A connection alone has nobody to be compared with: its query is not run only to be described. Where there are
+// several, all are described.
 func TestQueryOfOneConnectionRunsOnce(t *testing.T) {
 	for _, several := range []bool{false, true} {
 		w := newWorld(t, 8*mb)

@@ -184,6 +184,8 @@ func (s *mysqlSession) prepare(q int, request pipeline.Request) error {
 		}
 	case columns == 0:
 		return errMySQLNoColumns
+	case s.maintains(sql):
+		return errMySQLMaintains
 	}
 	for i := range r.fields {
 		c, _ := mysqlColumn(&r.fields[i], s.target.boolInts)
@@ -199,6 +201,7 @@ func (s *mysqlSession) prepare(q int, request pipeline.Request) error {
 
 var (
 	errMySQLNoColumns = pipeline.Permanent(errors.New("it returns no columns; only a query that returns rows can be delivered"))
+	errMySQLMaintains = pipeline.Permanent(errors.New("it is no query: it commits, and may write to the table that it looks after"))
 	errMySQLResults   = pipeline.Permanent(errors.New("it returns more than one result; give each a query of its own"))
 	errMySQLChanged   = errors.New("the columns changed between describing the query and running it")
 )

@@ -14,6 +14,23 @@ func (s *mysqlSession) isCall(sql string) bool {
 	return strings.EqualFold(sqlWord(s.quoting.firstWord(sql)), "call")
 }
 
+// maintains reports whether a statement is one of those that look after tables and tell in rows how that went. They
+// commit, and the server does not refuse all of them in a READ ONLY transaction.
+func (s *mysqlSession) maintains(sql string) bool {
+	rest := s.quoting.firstWord(sql)
+	word := sqlWord(rest)
+	switch strings.ToLower(word) {
+	case "check", "optimize", "repair", "cache", "load":
+		return true
+	case "analyze": // of a SELECT is MariaDB's EXPLAIN
+		switch strings.ToLower(sqlWord(s.quoting.firstWord(rest[len(word):]))) {
+		case "table", "tables", "local", "no_write_to_binlog":
+			return true
+		}
+	}
+	return false
+}
+
 // call runs the only query of the session, a CALL, up to the columns of its result.
 func (s *mysqlSession) call(r *mysqlResult, request pipeline.Request) (err error) {
 	switch {

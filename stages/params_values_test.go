@@ -9,17 +9,16 @@ import (
 	"fanmill/pipeline"
 )
 
-// A parameter is worth in an expression what its value would be in the text of the query, also where the expression takes its type from it: nothing is cut, and a NULL
-// and an empty text may stand anywhere. What SQL Server is told is TestSQLServerParamTypes'.
+// A parameter is worth in an expression what its value would be in the text of the query, also where the expression
+// takes its type from it: nothing is cut, and a NULL and an empty text may stand anywhere. What SQL Server is told is
+// TestSQLServerParamTypes'.
 func TestParamsInExpressions(t *testing.T) {
 	const setup = "create table t (id int, day date, at timestamp null, amount decimal(14,2), name varchar(20))"
 	pg := testdb.Postgres(t)
-	pg.MustExec(t, pg.DSN(), "drop table if exists t")
-	pg.MustExec(t, pg.DSN(), setup)
-	t.Cleanup(func() { pg.MustExec(t, pg.DSN(), "drop table t") })
+	dsn := pg.NewDatabase(t)
 	row := "insert into t values (1, '2024-02-29', '2024-02-29 12:00:00', 12.50, 'all')"
-	pg.MustExec(t, pg.DSN(), row)
-	dsns := map[string]string{"postgres": pg.DSN(), "mysql": createMySQL(t, setup, row), "sqlite": createSQLite(t, setup, row)}
+	pg.MustExec(t, dsn, setup+";"+row)
+	dsns := map[string]string{"postgres": dsn, "mysql": createMySQL(t, setup, row), "sqlite": createSQLite(t, setup, row)}
 	text := func(s string) pipeline.Arg { return pipeline.Arg{Type: pipeline.ArgText, Text: s} }
 	number := func(s string) pipeline.Arg { return pipeline.Arg{Type: pipeline.ArgInt, Text: s} }
 	decimal := func(s string) pipeline.Arg { return pipeline.Arg{Type: pipeline.ArgDecimal, Text: s} }
@@ -88,7 +87,8 @@ func TestParamsInExpressions(t *testing.T) {
 	}
 }
 
-// Several queries with parameters that PostgreSQL cannot type are described in one session, within one snapshot; what no type helps is the server's first error.
+// Several queries with parameters that PostgreSQL cannot type are described in one session, within one snapshot; what
+// no type helps is the server's first error.
 func TestPostgresParamsAgain(t *testing.T) {
 	pg := testdb.Postgres(t)
 	args := []pipeline.Arg{{Name: "p", Type: pipeline.ArgNull}, {Name: "d", Type: pipeline.ArgDecimal, Text: "0.5"}}

@@ -14,9 +14,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// describe asks the server for the columns of all queries, without running them. The server infers the types of the parameters from
-// where they stand, as psql's \bind and every driver's text form have it. Where it cannot, or infers a type that does not hold the value, the type is
-// the one that the value would have in the text of the query.
+// describe asks the server for the columns of all queries, without running them. The server infers the types of the
+// parameters from where they stand, as psql's \bind and every driver's text form have it. Where it cannot, or infers a
+// type that does not hold the value, the type is the one that the value would have in the text of the query.
 func (s *pgSession) describe(ctx context.Context, snapshot bool) error {
 	params := make([]pgParams, len(s.queries))
 	for q := 0; q < len(s.queries); {
@@ -139,8 +139,8 @@ func (p *pgParams) give(i int, args []pipeline.Arg) bool {
 	return true
 }
 
-// fits gives a type to every parameter whose inferred one does not hold its value: an expression such as $1 + 1 takes it for an integer. It reports whether
-// there is one.
+// fits gives a type to every parameter whose inferred one does not hold its value: an expression such as $1 + 1 takes
+// it for an integer. It reports whether there is one.
 func (p *pgParams) fits(inferred []uint32, args []pipeline.Arg) (changed bool) {
 	if p.final {
 		return false
@@ -187,7 +187,8 @@ func pgTypeOf(a *pipeline.Arg) uint32 {
 	}
 }
 
-// pgHolds reports whether an inferred type holds a value, where the value's own does. What is wrong with others the server says.
+// pgHolds reports whether an inferred type holds a value, where the value's own does. What is wrong with others the
+// server says.
 func pgHolds(oid uint32, a *pipeline.Arg) bool {
 	switch a.Type {
 	case pipeline.ArgInt:

@@ -105,6 +105,8 @@ func (s *sqliteSession) describe(ctx context.Context, q int) error {
 		err = pipeline.Permanent(errors.New("there is more than one statement; give each a query of its own"))
 	case s.conn.columns(stmt) == 0:
 		err = pipeline.Permanent(errors.New("it returns no columns; only a query that returns rows can be delivered"))
+	case !s.conn.readsOnly(stmt):
+		err = pipeline.Permanent(errors.New("it writes: databases are opened to be read only, and nothing can be written to them"))
 	default:
 		err = s.conn.bind(stmt, s.queries[q].Args)
 	}

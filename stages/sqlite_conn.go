@@ -138,6 +138,12 @@ func (c *sqliteConn) exec(ctx context.Context, sql string) error {
 	return err
 }
 
+// readsOnly reports whether a statement changes no database [SQLite, "sqlite3_stmt_readonly"]: some pragmas that do
+// would wait for locks first.
+func (c *sqliteConn) readsOnly(s sqliteStmt) bool {
+	return sqlite3.Xsqlite3_stmt_readonly(c.tls, uintptr(s)) != 0
+}
+
 func (c *sqliteConn) columns(s sqliteStmt) int {
 	return int(sqlite3.Xsqlite3_column_count(c.tls, uintptr(s)))
 }

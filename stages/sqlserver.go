@@ -21,8 +21,9 @@ func init() { register(sqlserver{}, "sqlserver", "mssql") }
 // own driver.Rows: database/sql would scan every cell once more, and would put a connection back into its pool on which a
 // cancel was never confirmed, where the next query waits for ever.
 //
-// SQL Server has no read-only transaction. What there is: the login says ApplicationIntent=ReadOnly, a statement that returns no rows is
-// refused before it runs, and all queries run in a transaction that is never committed (sqlserver_transaction.go).
+// SQL Server has no read-only transaction. What there is: the login says ApplicationIntent=ReadOnly, a statement that
+// returns no rows is refused before it runs, and all queries run in a transaction that is never committed
+// (sqlserver_transaction.go).
 type sqlserver struct{}
 
 // Time limits of what no result size or slow destination can stretch.

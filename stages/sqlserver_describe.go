@@ -20,8 +20,8 @@ var errSQLServerNoColumns = pipeline.Permanent(errors.New("it returns no columns
 //  2. SET FMTONLY ON, which runs nothing either, unless a procedure switches it off, and cannot see through them either.
 //  3. The query itself, up to its columns. Babelfish knows no other way: its SET FMTONLY does nothing.
 //
-// The last two are within a transaction that is rolled back. What is wrong with a query is what the last way says: the first two are not always
-// the server's plain words.
+// The last two are within a transaction that is rolled back. What is wrong with a query is what the last way says: the
+// first two are not always the server's plain words.
 func (s *sqlserverSession) describe(ctx context.Context) error {
 	ways := []func(context.Context, *sqlserverQuery) (done bool, err error){s.describeByProcedure, s.describeByFormat, s.describeByRunning}
 	if s.babelfish {
@@ -83,8 +83,8 @@ func (s *sqlserverSession) describeByProcedure(ctx context.Context, query *sqlse
 	return true, nil
 }
 
-// Settings while the server answers with columns only. They are the session's, and an error does not end them. What fails there rolls back at
-// once (XACT_ABORT), whatever the rest of the procedure would do.
+// Settings while the server answers with columns only. They are the session's, and an error does not end them. What
+// fails there rolls back at once (XACT_ABORT), whatever the rest of the procedure would do.
 const (
 	sqlserverAborts     = "SELECT @@OPTIONS & 16384 AS xact_abort"
 	sqlserverFormat     = "SET XACT_ABORT ON; SET FMTONLY ON"
@@ -163,8 +163,8 @@ func (s *sqlserverSession) reads(ctx context.Context, text string) error {
 	return err
 }
 
-// describeByRunning runs the query up to its columns. The first query of a session is left running, for its rows; another is cancelled, and
-// runs again when its turn comes.
+// describeByRunning runs the query up to its columns. The first query of a session is left running, for its rows;
+// another is cancelled, and runs again when its turn comes.
 func (s *sqlserverSession) describeByRunning(ctx context.Context, query *sqlserverQuery) (done bool, err error) {
 	if s.noRun {
 		return true, pipeline.Permanent(pipeline.ErrMustRun)

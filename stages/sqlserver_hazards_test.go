@@ -397,8 +397,8 @@ func asked(t testing.TB, s *minitds.Server) minitds.Request {
 	return minitds.Request{}
 }
 
-// A parameter has a type that fits whatever the query puts in its place or behind it, in describing as in running: a NULL and a text are not as long as
-// their value, a decimal is as in the text of a query.
+// A parameter has a type that fits whatever the query puts in its place or behind it, in describing as in running: a
+// NULL and a text are not as long as their value, a decimal is as in the text of a query.
 func TestSQLServerParamTypes(t *testing.T) {
 	long := strings.Repeat("x", 4001)
 	for _, c := range []struct {

@@ -11,9 +11,10 @@ import (
 	"fanmill/pipeline"
 )
 
-// sqlserverBind puts @name where a query has :name, with the values to go with them. They travel as parameters of sp_executesql. The driver
-// has no decimals and dates of its own: they travel as text and are cast to their type in the query, by the server. A type is no narrower than
-// what an expression may make of the value: what stands in for it, or is put behind it, is not cut.
+// sqlserverBind puts @name where a query has :name, with the values to go with them. They travel as parameters of
+// sp_executesql. The driver has no decimals and dates of its own: they travel as text and are cast to their type in the
+// query, by the server. A type is no narrower than what an expression may make of the value: what stands in for it, or
+// is put behind it, is not cut.
 func sqlserverBind(q *pipeline.Query, label string) (sqlserverQuery, error) {
 	out := sqlserverQuery{label: label, advice: strangeParams(q.SQL, q.Args, sqlserverDialect)}
 	text, args := bindArgs(q.SQL, q.Args, sqlserverDialect, func(n int, name string) string {
@@ -88,8 +89,8 @@ func sqlserverValue(a *pipeline.Arg) (driver.Value, string, error) {
 	}
 }
 
-// decimalOf is the type of a decimal as SQL Server gives it to a number in the text of a query [Transact-SQL, "Constants"]: no wider, since the precision
-// of an operation is cut to 38 at the expense of its decimals.
+// decimalOf is the type of a decimal as SQL Server gives it to a number in the text of a query [Transact-SQL,
+// "Constants"]: no wider, since the precision of an operation is cut to 38 at the expense of its decimals.
 func decimalOf(text string) (precision, scale int) {
 	whole, fraction, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
 	whole = strings.TrimLeft(whole, "0")

@@ -40,8 +40,9 @@ func (r *sqlserverRun) stop() {
 	r.cancel()
 }
 
-// start sends the query and waits for its columns, or for its end if it has none. One with parameters is a call of sp_executesql, as the driver would
-// make it, but for their types: the driver declares a text as long as its value, so that ISNULL(@p, N'all branches') cuts what stands for it.
+// start sends the query and waits for its columns, or for its end if it has none. One with parameters is a call of
+// sp_executesql, as the driver would make it, but for their types: the driver declares a text as long as its value, so
+// that ISNULL(@p, N'all branches') cuts what stands for it.
 func (r *sqlserverRun) start(q *sqlserverQuery) (err error) {
 	text, args := q.sql, q.args
 	if q.declared != "" {

@@ -14,12 +14,13 @@ import (
 	"fanmill/pipeline"
 )
 
-// SQL Server has no read-only transaction. What a query writes is undone instead: queries run, and are described where that runs them, in a
-// transaction that is never committed and rolled back at the end.
+// SQL Server has no read-only transaction. What a query writes is undone instead: queries run, and are described where
+// that runs them, in a transaction that is never committed and rolled back at the end.
 //
-// A query could end that transaction itself. A COMMIT or ROLLBACK in its text is refused. For those in procedures there are two precautions: the
-// transaction is begun twice, so that a COMMIT too many ends the inner one, which keeps nothing; and what is written after a ROLLBACK begins
-// another transaction (IMPLICIT_TRANSACTIONS), which nobody commits either. Afterwards @@TRANCOUNT tells.
+// A query could end that transaction itself. A COMMIT or ROLLBACK in its text is refused. For those in procedures there
+// are two precautions: the transaction is begun twice, so that a COMMIT too many ends the inner one, which keeps
+// nothing; and what is written after a ROLLBACK begins another transaction (IMPLICIT_TRANSACTIONS), which nobody
+// commits either. Afterwards @@TRANCOUNT tells.
 
 // sqlserverGuard begins the inner transaction and tells how many there are.
 const (
@@ -31,7 +32,8 @@ const (
 var errSQLServerEnds = pipeline.Permanent(errors.New("it ends the transaction that it runs in, which is there to keep nothing of what a query writes: " +
 	"leave COMMIT and ROLLBACK out, also of the procedures that it calls, or give it a procedure that begins what it ends"))
 
-// sqlserverEnds finds a COMMIT or ROLLBACK in the text of a query. Both are reserved words: unquoted they are nothing else.
+// sqlserverEnds finds a COMMIT or ROLLBACK in the text of a query. Both are reserved words: unquoted they are nothing
+// else.
 func sqlserverEnds(sql string) bool {
 	for i := 0; i < len(sql); {
 		if end := sqlserverDialect.skip(sql, i); end > i {
@@ -124,8 +126,8 @@ func (s *sqlserverSession) rollback(ctx context.Context) error {
 	return nil
 }
 
-// undo rolls back at the end, so that the locks are given up now: a server takes its time to notice that a connection is gone. One that does not
-// answer rolls back then.
+// undo rolls back at the end, so that the locks are given up now: a server takes its time to notice that a connection
+// is gone. One that does not answer rolls back then.
 func (s *sqlserverSession) undo() {
 	if !s.began {
 		return
@@ -136,8 +138,8 @@ func (s *sqlserverSession) undo() {
 	_ = s.conn.Rollback()
 }
 
-// redial replaces a connection on which a cancel was not confirmed in time, as over a slow line: what the server has sent already may take
-// longer to arrive. Nothing is lost with it: the transaction of the queries has not begun.
+// redial replaces a connection on which a cancel was not confirmed in time, as over a slow line: what the server has
+// sent already may take longer to arrive. Nothing is lost with it: the transaction of the queries has not begun.
 func (s *sqlserverSession) redial(ctx context.Context) (err error) {
 	s.link.close()
 	s.began, s.levels, s.run = false, 0, nil

@@ -12,8 +12,8 @@ import (
 	"fanmill/stages"
 )
 
-// Nothing that a query writes is kept, however it is described and wherever it stands in a session: not by describing alone, as check does it, and not by
-// running.
+// Nothing that a query writes is kept, however it is described and wherever it stands in a session: not by describing
+// alone, as check does it, and not by running.
 func TestSQLServerKeepsNothing(t *testing.T) {
 	write := []string{"a row"}
 	ends := "it ends the transaction that it runs in"
@@ -133,7 +133,8 @@ func TestSQLServerFirstQueryRunsOnce(t *testing.T) {
 	}
 }
 
-// Babelfish is known by its property, which SQL Server does not have. Nothing asks it for what it cannot answer, and all that it can run delivers.
+// Babelfish is known by its property, which SQL Server does not have. Nothing asks it for what it cannot answer, and
+// all that it can run delivers.
 func TestSQLServerBabelfish(t *testing.T) {
 	for _, sql := range []string{"declare @n int = 1; select @n as n", "with c as (select 1 as n) select n from c", "exec report", "select 1 as n into #t; select n from #t"} {
 		s, dsn := answered(t, minitds.Config{Babelfish: true, Major: 12}, minitds.Script{sql: {Columns: anInt, Rows: [][]any{{1}}}})

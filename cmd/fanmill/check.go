@@ -24,7 +24,7 @@ func newCheck(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check JOB.json",
 		Short: "Reach every branch before the night: login, queries, columns",
-		Long: `check connects to every branch of a job, in parallel, logs in and has each query described without running it. One table tells which
+		Long: `check connects to every branch of a job, in parallel, logs in and has each query described, without running it where the database can. One table tells which
 branches can be reached and how fast, the server's version, which columns are missing, extra or of another type than elsewhere, and
 what the job's onDrift makes of that. It warns of what means something else than it seems to. Where a setting would let a branch in (encryption, certificates), the error names it and its risk.
 

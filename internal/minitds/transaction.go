@@ -58,8 +58,8 @@ func (w *Response) rollback() error {
 	return nil
 }
 
-// does carries out what an answer says that its query does: begin, commit, rollback, a setting, or else a write of that name, which is kept at once
-// outside of a transaction, as an INSERT is.
+// does carries out what an answer says that its query does: begin, commit, rollback, a setting, or else a write of that
+// name, which is kept at once outside of a transaction, as an INSERT is.
 func (w *Response) does(statements []string) error {
 	for _, s := range statements {
 		if done, err := w.statement(s); done || err != nil {
