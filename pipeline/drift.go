@@ -16,20 +16,40 @@ type Described struct {
 	Columns    []OpeningColumn
 }
 
-// Union brings the columns of several connections together: in the order of first appearance, by name (see MatchNames), each with the widest
-// of its types. Drift says how each connection differs from the result.
+// Union brings the columns of several connections together: in the order of first appearance, by name (see
+// Schema.Place), each with the widest of its types. Drift says how each connection differs from the result.
 func Union(all []Described) Schema {
 	var s Schema
-	for _, d := range all {
-		at := s.match(d.Columns)
-		for i, c := range d.Columns {
-			if k := at[i]; k < 0 {
-				s.Columns = append(s.Columns, c)
-			} else {
-				s.Columns[k].Type = Widest(s.Columns[k].Type, c.Type)
+	for grown := true; grown; { // a name that came to be there twice, in two cases, leaves those in a third one without a place
+		grown = false
+		for _, d := range all {
+			at, times := s.Place(d.Columns), counts(namesOf(d.Columns))
+			for i, c := range d.Columns {
+				if at[i] < 0 {
+					if c.Times = 0; times[i] > 1 {
+						c.Times = times[i]
+					}
+					s.Columns, grown = append(s.Columns, c), true
+				}
 			}
 		}
 	}
+	seen := make([]bool, len(s.Columns))
+	for _, d := range all {
+		for i, k := range s.Place(d.Columns) {
+			if c := &s.Columns[k]; !seen[k] {
+				c.Type, seen[k] = d.Columns[i].Type, true
+			} else {
+				c.Type = Widest(c.Type, d.Columns[i].Type)
+			}
+		}
+	}
+	s.drifts(all)
+	return s
+}
+
+// drifts notes how connections differ from the schema.
+func (s *Schema) drifts(all []Described) {
 	for _, d := range all {
 		if differs := s.Differs(d.Columns); differs != "" {
 			if s.Drift == nil {
@@ -38,7 +58,6 @@ func Union(all []Described) Schema {
 			s.Drift[d.Connection] = differs
 		}
 	}
-	return s
 }
 
 // Common is the schema that most connections have, the first of them in order if several are as many, and how the others differ from it.
@@ -54,15 +73,13 @@ func Common(all []Described) Schema {
 	best := slices.MinFunc(slices.Collect(maps.Values(groups)), func(a, b []int) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a[0], b[0]))
 	})
-	s := Schema{Columns: all[best[0]].Columns}
-	for _, d := range all {
-		if differs := s.Differs(d.Columns); differs != "" {
-			if s.Drift == nil {
-				s.Drift = map[string]string{}
-			}
-			s.Drift[d.Connection] = differs
+	s := Schema{Columns: slices.Clone(all[best[0]].Columns)}
+	for i, n := range counts(namesOf(s.Columns)) {
+		if n > 1 {
+			s.Columns[i].Times = n
 		}
 	}
+	s.drifts(all)
 	return s
 }
 
@@ -76,9 +93,15 @@ func shapeOf(columns []OpeningColumn) string {
 	return strings.Join(names, "\x01")
 }
 
-// match finds the place of each column in the schema; -1 if it has none.
-func (s *Schema) match(columns []OpeningColumn) []int {
-	return MatchNames(namesOf(columns), namesOf(s.Columns))
+// Place finds the place of each column in the schema, as MatchNames does; -1 if it has none. Columns that stand more
+// than once in a connection are those of the connections that have them as often, so that a schema may have a name more
+// often than any connection.
+func (s *Schema) Place(columns []OpeningColumn) []int {
+	times := make([]int, len(s.Columns))
+	for k, c := range s.Columns {
+		times[k] = max(c.Times, 1)
+	}
+	return matchNames(namesOf(columns), times, namesOf(s.Columns))
 }
 
 func namesOf(columns []OpeningColumn) []string {
@@ -89,58 +112,24 @@ func namesOf(columns []OpeningColumn) []string {
 	return names
 }
 
-// MatchNames finds for each name its place among others; -1 if it has none. Equal names are matched by their order. What is left then is matched
-// by names that differ in case alone, where there is one on each side: databases spell id, ID and Id.
-func MatchNames(names, others []string) []int {
-	at := make([]int, len(names))
-	free := make(map[string][]int, len(others))
-	for k, name := range others {
-		free[name] = append(free[name], k)
-	}
-	rest := 0
-	for i, name := range names {
-		if places := free[name]; len(places) > 0 {
-			at[i], free[name] = places[0], places[1:]
-		} else {
-			at[i] = -1
-			rest++
-		}
-	}
-	if rest == 0 {
-		return at
-	}
-	folded := map[string][]int{}
-	for name, places := range free {
-		key := strings.ToLower(name)
-		folded[key] = append(folded[key], places...)
-	}
-	alone := map[string]int{}
-	for i, name := range names {
-		if at[i] < 0 {
-			alone[strings.ToLower(name)]++
-		}
-	}
-	for i, name := range names {
-		key := strings.ToLower(name)
-		if at[i] < 0 && alone[key] == 1 && len(folded[key]) == 1 {
-			at[i] = folded[key][0]
-		}
-	}
-	return at
-}
-
 // Difference is how a connection's columns differ from a schema.
 type Difference struct {
 	Missing, Extra []string
 	Retyped        []Retyped
+	// Unclear says of which columns it cannot be told whether they are the missing ones: their names look alike, or
+	// stand more often on one side.
+	Unclear []string
 }
 
 // Retyped is a column of another type than usual.
-type Retyped struct{ Column, Type, Usual string }
+type Retyped struct {
+	Column, Type, Usual string
+	At                  int // which of the connection's columns it is
+}
 
 // Compare finds how columns differ from the schema.
 func (s *Schema) Compare(columns []OpeningColumn) (d Difference) {
-	at := s.match(columns)
+	at := s.Place(columns)
 	have := make([]bool, len(s.Columns))
 	for i, c := range columns {
 		k := at[i]
@@ -150,7 +139,7 @@ func (s *Schema) Compare(columns []OpeningColumn) (d Difference) {
 		}
 		have[k] = true
 		if s.Columns[k].Type != c.Type {
-			d.Retyped = append(d.Retyped, Retyped{s.Columns[k].Name, c.Type, s.Columns[k].Type})
+			d.Retyped = append(d.Retyped, Retyped{s.Columns[k].Name, c.Type, s.Columns[k].Type, i})
 		}
 	}
 	for k, ok := range have {
@@ -158,15 +147,28 @@ func (s *Schema) Compare(columns []OpeningColumn) (d Difference) {
 			d.Missing = append(d.Missing, s.Columns[k].Name)
 		}
 	}
+	names := namesOf(columns)
+	for i, name := range names {
+		if slices.Contains(d.Missing, name) && !slices.Contains(names[:i], name) {
+			d.Unclear = append(d.Unclear, fmt.Sprintf("%s stands %s here, and not as often elsewhere: which is which cannot be told", ShowName(name), timesOf(name, names)))
+		}
+	}
+	d.Unclear = append(d.Unclear, Alike(names, d.Missing)...)
 	return d
 }
 
-// TypeOf is the type of the first column of this name; "" if there is none.
-func (s *Schema) TypeOf(name string) string {
-	if k := MatchNames([]string{name}, namesOf(s.Columns))[0]; k >= 0 {
-		return s.Columns[k].Type
+// timesOf is how often a name stands in a list, in words.
+func timesOf(name string, names []string) string {
+	n := 0
+	for _, other := range names {
+		if other == name {
+			n++
+		}
 	}
-	return ""
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // Differs says how columns differ from the schema: "lacks discount; has also note; amount is text, not decimal(14,2)". It is "" if they
@@ -175,14 +177,15 @@ func (s *Schema) Differs(columns []OpeningColumn) string {
 	d := s.Compare(columns)
 	var parts []string
 	if len(d.Missing) > 0 {
-		parts = append(parts, "lacks "+strings.Join(d.Missing, ", "))
+		parts = append(parts, "lacks "+ShowNames(d.Missing, d.Extra...))
 	}
 	if len(d.Extra) > 0 {
-		parts = append(parts, "has also "+strings.Join(d.Extra, ", "))
+		parts = append(parts, "has also "+ShowNames(d.Extra, d.Missing...))
 	}
 	for _, r := range d.Retyped {
-		parts = append(parts, fmt.Sprintf("%s is %s, not %s", r.Column, r.Type, r.Usual))
+		parts = append(parts, fmt.Sprintf("%s is %s, not %s", ShowName(r.Column), r.Type, r.Usual))
 	}
+	parts = append(parts, d.Unclear...)
 	return strings.Join(parts, "; ")
 }
 

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
+	_ "fanmill/internal/sameseed"
 	"fanmill/pipeline"
 )
 
@@ -24,20 +27,21 @@ func spelled(s pipeline.Schema) string {
 	return strings.TrimSpace(b.String())
 }
 
-// The union has every column once, in the order of first appearance, as wide as the widest, and says how each connection differs.
+// The union has every column once, and one that stands twice in some connections apart from that of those where it
+// stands once, in the order of first appearance, as wide as the widest, and says how each connection differs.
 func TestUnion(t *testing.T) {
 	u := pipeline.Union([]pipeline.Described{
 		{Connection: "a", Columns: columns("id:int amount:decimal(14,2) x:text")},
 		{Connection: "b", Columns: columns("amount:text id:int")},
 		{Connection: "c", Columns: columns("id:int amount:decimal(14,2) x:text note:text x:int")},
 	})
-	if got, want := spelled(u), "id:int amount:text x:text note:text x:int"; got != want {
+	if got, want := spelled(u), "id:int amount:text x:text x:text note:text x:int"; got != want {
 		t.Errorf("union is %q, want %q", got, want)
 	}
 	for id, want := range map[string]string{
-		"a": "lacks note, x; amount is decimal(14,2), not text",
-		"b": "lacks x, note, x",
-		"c": "amount is decimal(14,2), not text",
+		"a": "lacks x, note, x; amount is decimal(14,2), not text; x stands once here, and not as often elsewhere: which is which cannot be told",
+		"b": "lacks x, x, note, x",
+		"c": "lacks x; amount is decimal(14,2), not text; x stands 2 times here, and not as often elsewhere: which is which cannot be told",
 	} {
 		if u.Drift[id] != want {
 			t.Errorf("%s: %q, want %q", id, u.Drift[id], want)
@@ -45,7 +49,6 @@ func TestUnion(t *testing.T) {
 	}
 }
 
-// What most connections have is common; of as many, what comes first in the job.
 // Databases spell names in different cases. Where it is clear which one is meant they are the same.
 func TestMatchNames(t *testing.T) {
 	for _, c := range []struct {
@@ -60,7 +63,13 @@ func TestMatchNames(t *testing.T) {
 		{"a", "A A", []int{-1}}, // which one?
 		{"a A", "aa AA b", []int{-1, -1}},
 		{"b B", "c Bb", []int{-1, -1}},
-		{"x x", "x X", []int{0, 1}},
+		{"x x", "x X", []int{-1, -1}}, // which of them is X?
+		{"x X", "x x", []int{-1, -1}},
+		{"x", "x x", []int{-1}},
+		{"x x", "x", []int{-1, -1}},
+		{"x y x", "x x y", []int{0, 2, 1}},
+		{"x x x", "x x", []int{-1, -1, -1}},
+		{"Id id", "id ID", []int{-1, 0}}, // Id may be another than ID
 		{"a a", "a a", []int{0, 1}},
 		{"Straße", "STRASSE", []int{-1}}, // letters are counted as they are
 		{"ÄMNE", "ämne", []int{0}},
@@ -72,6 +81,7 @@ func TestMatchNames(t *testing.T) {
 	}
 }
 
+// What most connections have is common; of as many, what comes first in the job.
 func TestCommon(t *testing.T) {
 	odd, even := columns("id:int"), columns("no:int")
 	c := pipeline.Common([]pipeline.Described{{"a", odd}, {"b", even}, {"c", even}})
@@ -80,6 +90,97 @@ func TestCommon(t *testing.T) {
 	}
 	if c := pipeline.Common([]pipeline.Described{{"a", odd}, {"b", even}}); spelled(c) != "id:int" {
 		t.Errorf("of as many, %q is common", spelled(c))
+	}
+}
+
+// Whatever connections have, in whatever order they stand: each of their columns has a place of its own in the union,
+// of its own name, and none is paired with one of a connection that has the name another number of times.
+func TestUnionPlaces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var all []pipeline.Described
+		for c := range rapid.IntRange(1, 5).Draw(t, "connections") {
+			names := rapid.SliceOfN(rapid.SampledFrom([]string{"x", "X", "y", "x ", "é", "e\u0301"}), 0, 5).Draw(t, "names")
+			d := pipeline.Described{Connection: string(rune('a' + c))}
+			for _, name := range names {
+				d.Columns = append(d.Columns, pipeline.OpeningColumn{Name: name, Type: "int"})
+			}
+			all = append(all, d)
+		}
+		u := pipeline.Union(all)
+		users := make([]map[int]bool, len(u.Columns)) // how often the name stands where the column is used
+		for _, d := range all {
+			seen := map[int]bool{}
+			for i, k := range u.Place(d.Columns) {
+				if k < 0 || seen[k] || !strings.EqualFold(u.Columns[k].Name, d.Columns[i].Name) {
+					t.Fatalf("%q of %v is at %d of %v", d.Columns[i].Name, d.Columns, k, u.Columns)
+				}
+				seen[k] = true
+				if users[k] == nil {
+					users[k] = map[int]bool{}
+				}
+				n := 0
+				for _, c := range d.Columns {
+					if c.Name == d.Columns[i].Name {
+						n++
+					}
+				}
+				users[k][n] = true
+			}
+		}
+		for k, n := range users {
+			if len(n) != 1 {
+				t.Fatalf("column %d of %v is used by connections that have it %v times", k, u.Columns, n)
+			}
+		}
+	})
+}
+
+// What looks alike and is not the same is shown between quotes, with what cannot be seen spelled out, and said to be
+// so.
+func TestDriftOfLookalikes(t *testing.T) {
+	of := func(names ...string) (out []pipeline.OpeningColumn) {
+		for _, name := range names {
+			out = append(out, pipeline.OpeningColumn{Name: name, Type: "int"})
+		}
+		return out
+	}
+	usual := pipeline.Schema{Columns: of("amount", "net total", "caf\u00e9", "शाखा", "id")}
+	for _, c := range []struct {
+		columns []pipeline.OpeningColumn
+		want    string
+	}{
+		{of("amount ", "net total", "caf\u00e9", "शाखा", "id"), `lacks "amount"; has also "amount "; "amount " and "amount" look alike and are not the same`},
+		{of("amount", "net\u00a0total", "caf\u00e9", "शाखा", "id"), `lacks "net total"; has also "net\u00a0total"; "net\u00a0total" and "net total" look alike and are not the same`},
+		{of("amount", "nettotal", "caf\u00e9", "शाखा", "id"), `lacks "net total"; has also "nettotal"; "nettotal" and "net total" look alike and are not the same`},
+		{of("amount", "net total", "cafe\u0301", "शाखा", "id"), `lacks "caf\u00e9"; has also "cafe\u0301"; "cafe\u0301" and "caf\u00e9" look alike and are not the same`},
+		{of("amount", "net total", "caf\u00e9", "शा\u200bखा", "id"), `lacks "शाखा"; has also "शा\u200bखा"; "शा\u200bखा" and "शाखा" look alike and are not the same`},
+		{of("\ufeffamount", "net total", "caf\u00e9", "शाखा", "id"), `lacks "amount"; has also "\ufeffamount"; "\ufeffamount" and "amount" look alike and are not the same`},
+		{of("amount", "net total", "caf\u00e9", "शाखा", "no\t"), `lacks id; has also "no\t"`},
+		{of("Amount", "NET total", "caf\u00c9", "शाखा", "ID"), ""},
+		{of("amount", "amount", "net total", "caf\u00e9", "शाखा", "id"), "lacks amount; has also amount, amount; amount stands 2 times here, and not as often elsewhere: which is which cannot be told"},
+	} {
+		if got := usual.Differs(c.columns); got != c.want {
+			t.Errorf("%v:\n got %s\nwant %s", c.columns, got, c.want)
+		}
+	}
+}
+
+// Names of one list that can be taken for one are named.
+func TestTwins(t *testing.T) {
+	for names, want := range map[string]string{
+		"id|amount|note":     "",
+		"id|id|x|id":         "id stands 3 times",
+		"Id|id|ID":           "Id, id and ID differ by case alone",
+		"id|id|ID":           "id stands 2 times; id and ID differ by case alone",
+		"a b|ab|a\u00a0b":    `"a b", "ab" and "a\u00a0b" look alike and are not the same`,
+		"\u00e9|e\u0301":     `"\u00e9" and "e\u0301" look alike and are not the same`,
+		" | ":                `" " stands 2 times`,
+		"शाखा|क्\u200dष|क्ष": `"क्\u200dष" and "क्ष" look alike and are not the same`,
+		"x|x|y|y":            "x stands 2 times; y stands 2 times",
+	} {
+		if got := strings.Join(pipeline.Twins(strings.Split(names, "|")), "; "); got != want {
+			t.Errorf("%q: %s, want %s", names, got, want)
+		}
 	}
 }
 

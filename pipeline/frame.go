@@ -51,6 +51,8 @@ type OpeningQuery struct {
 type OpeningColumn struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
+	// Times is, in a schema, how often the connections whose column it is have its name; 0 is once.
+	Times int `json:"times,omitempty"`
 }
 
 // NewOpening spells the columns of an attempt's queries for the open frame.

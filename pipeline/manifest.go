@@ -28,8 +28,8 @@ type Manifest struct {
 	Destinations []ManifestDestination `json:"destinations"`
 }
 
-// Schema is the set of columns that connections with different ones are brought to. Columns are matched by name, equal names by their
-// order; a connection that lacks one has NULL there. A column that none of the described connections had is not in it.
+// Schema is the set of columns that connections with different ones are brought to. Columns are matched by name, see
+// Place; a connection that lacks one has NULL there. A column that none of the described connections had is not in it.
 type Schema struct {
 	Columns []OpeningColumn `json:"columns"` // the union, in the order of first appearance in the job's order; a type is the widest
 	// Drift says in words how connections differ from it: `Branch_007 lacks discount`, by connection id.

@@ -18,6 +18,15 @@ type SinkType interface {
 	New(spec SinkSpec) (Sink, error)
 }
 
+// Headed is a SinkType whose artifacts have headers. In one a name may stand that a reader takes for another, see
+// Twins.
+type Headed interface {
+	// OptionTwins reports those that the options make by themselves, as Check reports problems.
+	OptionTwins(d *Destination) error
+	// HeaderTwins are those of an artifact, or a connection's share of one, with these columns by query.
+	HeaderTwins(d *ManifestDestination, queries []OpeningQuery) []string
+}
+
 // SinkSpec is what a sink is made from.
 type SinkSpec struct {
 	Manifest    *Manifest

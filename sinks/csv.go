@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -22,9 +23,10 @@ func init() { types["csv"] = csvType{} }
 // quoted, and so is one that equals nullText: so they differ. In a file of one column an empty line would be a row that most
 // readers skip: there NULL is written as "" too, and counted as a loss.
 //
-// Columns are matched by name, equal names by their order. Where the run has a schema, a connection that lacks a column of it has
-// NULL there, and the report says so; where it has none, the first connection that is spliced fixes the header. A connection that does not fit
-// it is turned away, with the names that differ. In mode "append" the file's own header decides, see csvSink.inspect.
+// Columns are matched by name, see pipeline.MatchNames. Where the run has a schema, a connection that lacks a column of
+// it has NULL there, and the report says so; where it has none, the first connection that is spliced fixes the header.
+// A connection that does not fit it is turned away, with the names that differ. In mode "append" the file's own header
+// decides, see csvSink.inspect.
 type csvType struct{}
 
 // Keys are the options beside id, type, filePath and mode.
@@ -71,6 +73,9 @@ func (csvType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 		}
 	}
 	s.header = newCSVHeader(&s.options, spec.Manifest, s.query)
+	if o.connection != "" {
+		s.namesakes = namesakesOf(spec.Manifest)
+	}
 	kept := artifactSpec(spec)
 	kept.Inspect = s.inspect
 	s.artifact = artifact.New(kept)
@@ -92,12 +97,16 @@ type csvSink struct {
 	query    int // the query whose rows it takes
 	header   csvHeader
 	unended  bool // what rows are appended to does not end with a line end
+	// namesakes are, where the file has the connections' names, the connections that have the same one or a similar
+	// one, by index.
+	namesakes [][]int
 }
 
 // csvState is the artifact's part of the commit record.
 type csvState struct {
 	Artifact artifact.State `json:"artifact"`
 	Header   []string       `json:"header,omitempty"`
+	From     []string       `json:"from,omitempty"` // the databases' names, where the header's are not enough
 	Width    int            `json:"width,omitempty"`
 	Unended  bool           `json:"unended,omitempty"`
 }
@@ -114,7 +123,7 @@ func (s *csvSink) Claim(ctx context.Context, token string, state json.RawMessage
 		}
 		old, s.header.width, s.unended = &st.Artifact, st.Width, st.Unended
 		if st.Header != nil {
-			s.header.names = st.Header
+			s.header.csvNames = csvNames{st.Header, st.From}
 		}
 	}
 	files := make([]artifact.FileState, len(parts))
@@ -133,7 +142,11 @@ func (s *csvSink) Claim(ctx context.Context, token string, state json.RawMessage
 }
 
 func (s *csvSink) state(st artifact.State) (json.RawMessage, error) {
-	return json.Marshal(csvState{Artifact: st, Header: s.header.names, Width: s.header.width, Unended: s.unended})
+	record := csvState{Artifact: st, Header: s.header.names, Width: s.header.width, Unended: s.unended}
+	if !slices.Equal(keysOf(s.header.csvNames), s.header.names) {
+		record.From = s.header.from
+	}
+	return json.Marshal(record)
 }
 
 func (s *csvSink) partName(p pipeline.PartID) string {
@@ -147,7 +160,7 @@ func (s *csvSink) Open(id pipeline.PartID, o *pipeline.Opening) (pipeline.Part, 
 		return nil, &pipeline.RejectError{Reason: fmt.Sprintf("the connection has %d queries, and the file takes the rows of query %d", len(o.Queries), s.query+1)}
 	}
 	columns := o.Queries[s.query].Columns
-	order, names, err := s.header.place(columns)
+	order, under, err := s.header.place(columns)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +168,7 @@ func (s *csvSink) Open(id pipeline.PartID, o *pipeline.Opening) (pipeline.Part, 
 	if err != nil {
 		return nil, err
 	}
-	return s.newPart(id, file, o, names, csvPartState{Order: order}), nil
+	return s.newPart(id, file, o, under, csvPartState{Order: order}), nil
 }
 
 func (s *csvSink) Reopen(p pipeline.PartState) (pipeline.Part, error) {
@@ -210,7 +223,7 @@ func (s *csvSink) head() (head []byte) {
 			head = append(head, byteOrderMark...)
 		}
 		if s.options.headers {
-			head = s.format.appendHeader(head, s.header.line())
+			head = s.format.appendHeader(head, s.header.line(s.header.names))
 		}
 	case st.Commits == 0 && s.unended:
 		head = append(head, s.format.lineEnd...)

@@ -62,8 +62,8 @@ func (s *csvSink) inspect(r io.ReaderAt, size int64) error {
 			problem("%s", differs)
 		}
 	case other != "": // the right number of fields was a sign of it
-	case s.header.names != nil && len(fields) != len(s.header.line()):
-		problem("its lines have %d fields, and those of this run %d", len(fields), len(s.header.line()))
+	case s.header.names != nil && len(fields) != len(s.header.line(s.header.names)):
+		problem("its lines have %d fields, and those of this run %d", len(fields), len(s.header.line(s.header.names)))
 	default:
 		s.header.width = len(fields)
 	}
@@ -140,7 +140,7 @@ func firstRecord(text []byte, delimiter string) (fields []string, end string, ok
 // otherDelimiter finds out whether the first line makes sense with another delimiter only, and its fields with that; "" if not.
 func (s *csvSink) otherDelimiter(body []byte, fields []string) (delimiter string, separated []string) {
 	want := s.header.names
-	if s.options.headers && want != nil && slices.Equal(fields, s.fileNames(s.header.line())) {
+	if s.options.headers && want != nil && slices.Equal(fields, s.fileNames(s.header.line(s.header.names))) {
 		return "", nil
 	}
 	for _, d := range []string{",", ";", "\t", "|"} {
@@ -150,9 +150,9 @@ func (s *csvSink) otherDelimiter(body []byte, fields []string) (delimiter string
 		other, _, _ := firstRecord(body, d)
 		switch {
 		case len(other) < 2:
-		case want != nil && s.options.headers && slices.Equal(other, s.fileNames(s.header.line())):
+		case want != nil && s.options.headers && slices.Equal(other, s.fileNames(s.header.line(s.header.names))):
 			return d, other
-		case len(fields) == 1 && (want == nil || len(other) == len(s.header.line()) || s.options.headers && s.knowsAny(other)):
+		case len(fields) == 1 && (want == nil || len(other) == len(s.header.line(s.header.names)) || s.options.headers && s.knowsAny(other)):
 			return d, other
 		}
 	}
@@ -161,7 +161,7 @@ func (s *csvSink) otherDelimiter(body []byte, fields []string) (delimiter string
 
 // knowsAny reports whether one of the names is a column's of this run.
 func (s *csvSink) knowsAny(names []string) bool {
-	mine := s.fileNames(s.header.line())
+	mine := s.fileNames(s.header.line(s.header.names))
 	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(mine, name) })
 }
 
@@ -190,12 +190,15 @@ func (s *csvSink) compareHeader(fields []string) string {
 		s.header.names = names
 		return ""
 	}
-	want := s.fileNames(s.header.line())
+	want := s.fileNames(s.header.line(s.header.names))
 	if slices.EqualFunc(want, fields, strings.EqualFold) {
+		if name, unclear := s.header.unclear(); unclear {
+			return fmt.Sprintf("%s stands more than once in its header, for different columns: which is which cannot be told", pipeline.ShowName(name))
+		}
 		return ""
 	}
 	if setOf(want) == setOf(fields) {
-		return fmt.Sprintf("its columns stand in another order, %s, than this run's, %s (\"columns\": {\"...\": {\"order\": 1}})", strings.Join(fields, ", "), strings.Join(want, ", "))
+		return fmt.Sprintf("its columns stand in another order, %s, than this run's, %s (\"columns\": {\"...\": {\"order\": 1}})", pipeline.ShowNames(fields), pipeline.ShowNames(want))
 	}
 	var only []string
 	for _, c := range []struct {
@@ -210,7 +213,7 @@ func (s *csvSink) compareHeader(fields []string) string {
 			}
 		}
 		if len(names) > 0 {
-			only = append(only, c.label+strings.Join(names, ", "))
+			only = append(only, c.label+pipeline.ShowNames(names, c.but...))
 		}
 	}
 	if len(only) == 0 { // the same names, one of them more often

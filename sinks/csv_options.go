@@ -176,7 +176,8 @@ func (o *csvOptions) find(name string) *csvColumn {
 // csvOutput is a column of the database as the file has it.
 type csvOutput struct {
 	name string
-	at   int // index among the database's columns
+	from string // the name that the database gives it
+	at   int    // index among the database's columns
 }
 
 // arrange names and orders a query's columns as the job asks: those with an order first, the others after them as the query
@@ -199,7 +200,7 @@ func (o *csvOptions) arrange(columns []pipeline.OpeningColumn) []csvOutput {
 		for at > 0 && order[at-1] > place {
 			at--
 		}
-		order, out = slices.Insert(order, at, place), slices.Insert(out, at, csvOutput{name, i})
+		order, out = slices.Insert(order, at, place), slices.Insert(out, at, csvOutput{name, col.Name, i})
 	}
 	return out
 }

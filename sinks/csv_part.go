@@ -12,18 +12,19 @@ import (
 
 // csvPart is a connection's lines.
 type csvPart struct {
-	sink    *csvSink
-	file    *artifact.Part
-	columns []pipeline.OpeningColumn
-	others  []pipeline.OpeningColumn // of the connection's other queries, which have files of their own
-	names   []string                 // of the fields, without the connection's column
-	order   []int                    // of the fields: which of columns each is, -1 for none; nil if they are as the columns are
-	prefix  []byte                   // of every line: the connection's name
-	marked  bool                     // which got a ' in front
-	instant []bool                   // of columns: which hold moments
-	nulls   int64
-	guarded []int64 // by field
-	sylk    int     // length of the first row's first field, if it is to be quoted where it begins a file
+	sink     *csvSink
+	file     *artifact.Part
+	columns  []pipeline.OpeningColumn
+	others   []pipeline.OpeningColumn // of the connection's other queries, which have files of their own
+	csvNames                          // of the fields, without the connection's column
+	id       pipeline.PartID
+	order    []int  // of the fields: which of columns each is, -1 for none; nil if they are as the columns are
+	prefix   []byte // of every line: the connection's name
+	marked   bool   // which got a ' in front
+	instant  []bool // of columns: which hold moments
+	nulls    int64
+	guarded  []int64 // by field
+	sylk     int     // length of the first row's first field, if it is to be quoted where it begins a file
 }
 
 // csvPartState describes a part file.
@@ -35,9 +36,9 @@ type csvPartState struct {
 	SYLK    int     `json:"sylk,omitempty"`    // length of the first row's first field, if it is to be quoted where it begins a file
 }
 
-func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.Opening, names []string, st csvPartState) *csvPart {
+func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.Opening, names csvNames, st csvPartState) *csvPart {
 	columns := o.Queries[s.query].Columns
-	p := &csvPart{sink: s, file: file, columns: columns, names: names, order: st.Order, nulls: st.Nulls, guarded: st.Guarded, sylk: st.SYLK, instant: make([]bool, len(columns))}
+	p := &csvPart{sink: s, file: file, columns: columns, csvNames: names, id: id, order: st.Order, nulls: st.Nulls, guarded: st.Guarded, sylk: st.SYLK, instant: make([]bool, len(columns))}
 	for q := range o.Queries {
 		if q != s.query {
 			p.others = append(p.others, o.Queries[q].Columns...)
@@ -48,7 +49,7 @@ func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.O
 	}
 	if s.options.connection != "" {
 		p.prefix, p.marked = s.format.appendText(nil, []byte(s.manifest.Connections[id.Connection].Name), false)
-		if len(names) > 0 {
+		if len(names.names) > 0 {
 			p.prefix = append(p.prefix, s.options.delimiter...)
 		}
 	}
@@ -115,7 +116,7 @@ func (p *csvPart) Sync() (json.RawMessage, error) {
 // Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned away. It gives up
 // the file handle: a thousand connections may be spliced at once.
 func (p *csvPart) Finish() error {
-	if err := p.sink.header.fix(p.names); err != nil {
+	if err := p.sink.header.fix(p.csvNames); err != nil {
 		return err
 	}
 	return p.file.Close()
@@ -133,7 +134,10 @@ func (p *csvPart) Losses() []pipeline.Loss {
 
 // Notes says how the connection differs from what the file or the job expects, and which texts were changed.
 func (p *csvPart) Notes() []string {
-	notes := p.sink.header.notes(p.columns, p.others)
+	notes := p.sink.header.notes(p.columns, p.others, p.names)
+	if p.sink.namesakes != nil {
+		notes = append(notes, namesakeNotes(p.sink.manifest, p.id.Connection, p.sink.namesakes[p.id.Connection], "the file does not tell them apart")...)
+	}
 	if p.marked {
 		notes = append(notes, fmt.Sprintf("%s: the name got a ' in front, so that no program takes it for a formula", p.sink.options.connection))
 	}

@@ -240,8 +240,9 @@ func TestCSVRejectsOtherColumns(t *testing.T) {
 	for want, names := range map[string][]string{
 		"columns differ from the header: missing hsn_code; extra hsn": {"hsn", "id", "qty"},
 		"columns differ from the header: missing qty":                 {"id", "hsn_code"},
-		"columns differ from the header: extra id":                    {"id", "hsn_code", "qty", "id"},
-		"the query returns no columns":                                {},
+		"columns differ from the header: missing id; extra id, id; id stands more than once, and which column belongs under which cannot be told": {"id", "hsn_code", "qty", "id"},
+		`columns differ from the header: missing "qty"; extra "qty\u00a0"; "qty\u00a0" and "qty" look alike and are not the same`:                 {"id", "hsn_code", "qty\u00a0"},
+		"the query returns no columns": {},
 	} {
 		o := opening(textColumns(names...))
 		_, err := s.Open(pipeline.PartID{Connection: 1, Attempt: 1}, &o)

@@ -64,6 +64,8 @@ func (excelType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 		options:  o,
 		location: loc,
 		log:      spec.Log,
+
+		namesakes: namesakesOf(spec.Manifest),
 	}
 	as := artifactSpec(spec)
 	as.Inspect = s.inspect
@@ -85,6 +87,8 @@ type excelSink struct {
 	known    excelLore          // of the sheets committed, for the Summary
 	bands    []summaryBand      // of the last Summary
 	report   *pipeline.Report   // the last one published; nil before
+	// namesakes are the connections that have the same name or a similar one, by index; see pipeline.Namesakes.
+	namesakes [][]int
 }
 
 // excelState is the artifact's part of the commit record.

@@ -17,6 +17,7 @@ import (
 type excelPart struct {
 	sink    *excelSink
 	id      pipeline.PartID
+	opening *pipeline.Opening
 	queries []excelQuery
 	unknown []string // columns that the options name and no query returns
 }
@@ -64,7 +65,7 @@ func (s *excelSink) newPart(id pipeline.PartID, o *pipeline.Opening) (*excelPart
 	if want := len(s.manifest.Connections[id.Connection].Queries); len(o.Queries) != want {
 		return nil, &pipeline.RejectError{Reason: fmt.Sprintf("the connection sent %d results, the job has %d queries", len(o.Queries), want)}
 	}
-	p := &excelPart{sink: s, id: id, queries: make([]excelQuery, len(o.Queries)), unknown: s.options.columns.unknown(o)}
+	p := &excelPart{sink: s, id: id, queries: make([]excelQuery, len(o.Queries)), opening: o, unknown: s.options.columns.unknown(o)}
 	for q := range o.Queries {
 		if !s.takes(q) {
 			continue
@@ -242,12 +243,40 @@ func (p *excelPart) Losses() []pipeline.Loss {
 	return out
 }
 
-// Notes names what of the options did nothing.
-func (p *excelPart) Notes() []string {
-	if len(p.unknown) == 0 {
-		return nil
+// Notes names what of the options did nothing, and what can be taken for something else: columns of one header, sheets
+// of connections of one name.
+func (p *excelPart) Notes() (notes []string) {
+	if len(p.unknown) > 0 {
+		notes = append(notes, fmt.Sprintf("the options name columns that it does not return: %s", pipeline.ShowNames(p.unknown, p.columns()...)))
+		notes = append(notes, pipeline.Alike(p.unknown, p.columns())...)
 	}
-	return []string{fmt.Sprintf("the options name columns that it does not return: %s", strings.Join(p.unknown, ", "))}
+	for q := range p.queries {
+		if p.queries[q].encoder != nil {
+			notes = append(notes, p.sink.options.columns.twins(p.opening.Queries, q)...)
+		}
+	}
+	if others := p.sink.namesakes[p.id.Connection]; others != nil {
+		notes = append(notes, namesakeNotes(p.sink.manifest, p.id.Connection, others, "this one's rows are in "+strings.Join(p.sheetNames(), ", "))...)
+	}
+	return notes
+}
+
+// columns are the names of all that the connection returns.
+func (p *excelPart) columns() (names []string) {
+	for q := range p.opening.Queries {
+		names = append(names, columnNames(p.opening.Queries[q].Columns)...)
+	}
+	return names
+}
+
+// sheetNames are the names of the connection's first sheets.
+func (p *excelPart) sheetNames() (names []string) {
+	for q := range p.queries {
+		if p.queries[q].encoder != nil {
+			names = append(names, p.sink.sheetName(p.id.Connection, q, 0))
+		}
+	}
+	return names
 }
 
 // rows counts the rows of a query.

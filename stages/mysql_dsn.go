@@ -188,12 +188,12 @@ func (t *mysqlTarget) tlsFrom(version string) error {
 // mysqlZone reads a time zone by its offset, as +05:30, with or without SQL's quotes.
 func mysqlZone(value string) (time.Duration, error) {
 	value = strings.Trim(value, "'\"")
-	if strings.EqualFold(value, "UTC") {
+	if strings.EqualFold(value, "UTC") || value == "Z" {
 		return 0, nil
 	}
 	p := isoText{b: []byte(value)}
-	east, ok := p.zone()
-	if !ok || !p.done() {
+	east, _, ok := p.offset()
+	if !ok || !p.done() || east%60_000_000 != 0 {
 		return 0, errors.New("must be an offset such as '+05:30': with the name of a zone, an hour a year would have two meanings")
 	}
 	return time.Duration(east) * time.Microsecond, nil

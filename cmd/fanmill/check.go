@@ -136,7 +136,7 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 		})
 	}
 	_ = g.Wait()
-	compare(&view, openings)
+	warnOfHeaders(&view, destinations, compare(&view, openings), openings)
 	view.Millis = time.Since(started).Milliseconds()
 	return view, nil
 }
@@ -192,18 +192,19 @@ func good(view *screen.CheckView) bool {
 	})
 }
 
-// compare says how the columns of connections differ from what most of them have.
-func compare(view *screen.CheckView, openings map[string]*pipeline.Opening) {
+// compare says how the columns of connections differ from what most of them have. It returns those of a file of all
+// connections, by query.
+func compare(view *screen.CheckView, openings map[string]*pipeline.Opening) (all []pipeline.OpeningQuery) {
 	queries := 0
 	for _, o := range openings {
 		queries = max(queries, len(o.Queries))
 	}
 	for q := range queries {
-		var all []pipeline.Described
+		var known []pipeline.Described
 		var label string
 		for _, line := range view.Connections {
 			if o := openings[line.ID]; o != nil && q < len(o.Queries) {
-				all = append(all, pipeline.Described{Connection: line.ID, Columns: o.Queries[q].Columns})
+				known = append(known, pipeline.Described{Connection: line.ID, Columns: o.Queries[q].Columns})
 				label = o.Queries[q].Name
 			}
 		}
@@ -211,7 +212,12 @@ func compare(view *screen.CheckView, openings map[string]*pipeline.Opening) {
 		if queries > 1 {
 			prefix = strings.TrimPrefix(label+".", ".")
 		}
-		usual, union := pipeline.Common(all), pipeline.Union(all)
+		usual, union := pipeline.Common(known), pipeline.Union(known)
+		of := union
+		if view.OnDrift == pipeline.DriftSkip {
+			of = usual
+		}
+		all = append(all, pipeline.OpeningQuery{Name: label, Columns: of.Columns})
 		for i := range view.Connections {
 			line := &view.Connections[i]
 			o := openings[line.ID]
@@ -225,9 +231,49 @@ func compare(view *screen.CheckView, openings map[string]*pipeline.Opening) {
 			for _, name := range d.Extra {
 				line.Extra = append(line.Extra, prefix+name)
 			}
+			place := union.Place(o.Queries[q].Columns)
 			for _, r := range d.Retyped {
-				line.Retyped = append(line.Retyped, screen.RetypedView{Column: prefix + r.Column, Type: r.Type, Usual: r.Usual, Becomes: union.TypeOf(r.Column)})
+				line.Retyped = append(line.Retyped, screen.RetypedView{Column: prefix + r.Column, Type: r.Type, Usual: r.Usual, Becomes: union.Columns[place[r.At]].Type})
+			}
+			for _, unclear := range d.Unclear {
+				line.Warnings = append(line.Warnings, inQuery(label, queries)+unclear)
 			}
 		}
 	}
+	return all
+}
+
+// warnOfHeaders names what stands twice in a header: of a file that all connections share, or of a connection's own.
+func warnOfHeaders(view *screen.CheckView, destinations []pipeline.ManifestDestination, all []pipeline.OpeningQuery, openings map[string]*pipeline.Opening) {
+	types := sinkTypes()
+	for i := range destinations {
+		d := &destinations[i]
+		headed, ok := types[d.Type].(pipeline.Headed)
+		if !ok {
+			continue
+		}
+		twins := func(queries []pipeline.OpeningQuery) (out []string) {
+			for _, twin := range headed.HeaderTwins(d, queries) {
+				out = append(out, "destination "+d.ID+": "+twin)
+			}
+			return out
+		}
+		if one, ok := headed.(pipeline.OneSchema); ok && one.OneSchema(d) {
+			view.Warnings = append(view.Warnings, twins(all)...)
+			continue
+		}
+		for k := range view.Connections {
+			if o := openings[view.Connections[k].ID]; o != nil {
+				view.Connections[k].Warnings = append(view.Connections[k].Warnings, twins(o.Queries)...)
+			}
+		}
+	}
+}
+
+// inQuery names the query that a warning is about, where there are several.
+func inQuery(name string, queries int) string {
+	if queries < 2 || name == "" {
+		return ""
+	}
+	return "query " + name + ": "
 }

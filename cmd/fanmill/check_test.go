@@ -85,6 +85,7 @@ type checked struct {
 	Reachable   int
 	Failing     int
 	Differing   int
+	Warnings    []string
 	Connections []struct {
 		ID             string
 		Reachable      bool

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,4 +60,87 @@ func TestCheckWarnsOfDoubleQuotes(t *testing.T) {
 	if _, out, _ = call("check", "--verbose", job); !strings.Contains(strings.Join(strings.Fields(out), " "), "(a, b, c, d, e)") {
 		t.Errorf("with --verbose it says\n%s", out)
 	}
+}
+
+// manifestNotes are what an artifact's manifest says of a connection.
+func manifestNotes(t *testing.T, artifact, id string) string {
+	t.Helper()
+	raw, err := os.ReadFile(artifact + ".manifest.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		Connections []struct {
+			ID    string
+			Notes []string
+		}
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range m.Connections {
+		if c.ID == id {
+			return strings.Join(c.Notes, "\n")
+		}
+	}
+	t.Fatalf("the manifest has no connection %s", id)
+	return ""
+}
+
+// A header that stands twice is named by validate where the options make it so, by check where the columns do, and in
+// the manifests; no value stands under another column than its own.
+func TestTwinsAreNamed(t *testing.T) {
+	both := sqliteDB(t, "create table sale (id int, net int, gross int); insert into sale values (1, 10, 11)")
+	one := sqliteDB(t, "create table sale (id int, gross int); insert into sale values (2, 22)")
+	w := &world{t: t, dir: t.TempDir()}
+	w.args = []string{"--data", filepath.Join(w.dir, "data"), "--log-max-mb", "4", "--parallel", "1"}
+	columns := object{"net": object{"rename": "Amount"}, "gross": object{"rename": "Amount"}}
+	job := object{"id": "gst", "connections": []object{
+		{"id": "a", "name": "Pune", "driver": "sqlite", "dsn": both, "query": "select id, net, gross, net as id from sale"},
+		{"id": "b", "name": "Pune\u00a0", "driver": "sqlite", "dsn": one, "query": "select id, gross from sale"}},
+		"destinations": []object{csvTo(w.dir, "gst.csv", object{"columns": columns, "connectionColumn": "id"}),
+			{"type": "excel", "filePath": filepath.ToSlash(filepath.Join(w.dir, "gst.xlsx")), "columns": columns}}}
+	writeJob(t, w.job(), job)
+
+	code, _, problems := call("validate", w.job())
+	for _, want := range []string{"destinations[0].columns: in the header Amount stands 2 times", "destinations[1].columns: in the header Amount stands 2 times",
+		`connections[1].name: "Pune\u00a0" is easily taken for "Pune", the name of connections[0]`} {
+		if code != exitComplete || !strings.Contains(unquotedLog(problems), want) {
+			t.Errorf("validate ends with %d and does not say %s:\n%s", code, want, problems)
+		}
+	}
+	if code, _, problems := call("validate", "--strict", w.job()); code != exitBadJob || !strings.Contains(problems, "Amount stands 2 times") {
+		t.Errorf("validate --strict ends with %d: %s", code, problems)
+	}
+	v := checkJSON(t, exitComplete, w.job())
+	if got := strings.Join(v.Warnings, "\n"); got != "destination csv: in the header id stands 4 times\ndestination csv: in the header Amount stands 2 times" {
+		t.Errorf("of the CSV it warns %s", got)
+	}
+	for i, want := range []string{"destination excel: in the header id stands 2 times\ndestination excel: in the header Amount stands 2 times",
+		"id stands once here, and not as often elsewhere: which is which cannot be told"} {
+		if got := strings.Join(v.Connections[i].Warnings, "\n"); got != want {
+			t.Errorf("of connection %d it warns %s", i, got)
+		}
+	}
+
+	w.mustRun(exitComplete, nil)
+	text, err := os.ReadFile(filepath.Join(w.dir, "gst.csv"))
+	if want := "id,id,Amount,Amount,id,id\r\nPune,1,10,11,10,\r\nPune\u00a0,,,22,,2\r\n"; err != nil || string(text) != want {
+		t.Errorf("the file is %q, %v, want %q", text, err, want)
+	}
+	for _, want := range []string{"in the header id stands 4 times", "in the header Amount stands 2 times", `connection b is called "Pune\u00a0", and this one "Pune"`} {
+		if got := manifestNotes(t, filepath.Join(w.dir, "gst.csv"), "a"); !strings.Contains(got, want) {
+			t.Errorf("the manifest does not say %s: %s", want, got)
+		}
+	}
+	for _, want := range []string{"in the header id stands 2 times", "in the header Amount stands 2 times"} {
+		if got := manifestNotes(t, filepath.Join(w.dir, "gst.xlsx"), "a"); !strings.Contains(got, want) {
+			t.Errorf("the manifest does not say %s: %s", want, got)
+		}
+	}
+}
+
+// unquotedLog undoes what a log line does to the quotes in it.
+func unquotedLog(text string) string {
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(text)
 }

@@ -31,7 +31,11 @@ func jobOptions(strict bool, only []string) config.Options {
 		o.Drivers[name] = config.Driver{Check: func(c *pipeline.Connection) error { return stages.CheckDSN(name, c.DSN) }}
 	}
 	for name, t := range sinkTypes() {
-		o.Destinations[name] = config.Destination{Keys: t.Keys(), Check: t.Check}
+		d := config.Destination{Keys: t.Keys(), Check: t.Check}
+		if headed, ok := t.(pipeline.Headed); ok {
+			d.Warn = headed.OptionTwins
+		}
+		o.Destinations[name] = d
 	}
 	return o
 }

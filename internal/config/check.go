@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"fanmill/pipeline"
@@ -19,16 +20,12 @@ func (d *decoder) check() {
 		d.errorf("id", "is too long; at most %d letters and digits fit, fewer of other characters", maxTokenBytes)
 	}
 	ids := map[string]string{}
-	names := map[string]string{}
 	for i := range j.Connections {
 		c, path := &j.Connections[i], connectionPath(i)
 		d.id(ids, path, c.ID)
-		if first, twice := names[c.Name]; twice && c.Name != c.ID {
-			d.warnf(path+".name", "%q is the name of %s as well; logs and sheets will be hard to tell apart", c.Name, first)
-		}
-		names[c.Name] = path
 		d.driver(path, c)
 	}
+	d.namesakes()
 	ids = map[string]string{}
 	for i := range j.Destinations {
 		out, path := &j.Destinations[i], fmt.Sprintf("destinations[%d]", i)
@@ -37,6 +34,34 @@ func (d *decoder) check() {
 	}
 	d.params()
 	d.artifacts()
+}
+
+// namesakes warns of connections that readers take for each other by their names, at the second one.
+func (d *decoder) namesakes() {
+	names := make([]string, len(d.out.Connections))
+	for i := range d.out.Connections {
+		names[i] = d.out.Connections[i].Name
+	}
+	for i, group := range pipeline.Namesakes(names) {
+		if len(group) == 0 || group[0] == i || names[i] == "" {
+			continue
+		}
+		name, first := names[i], group[0]
+		for _, k := range group { // better the one with the very same name
+			if k < i && names[k] == name {
+				first = k
+				break
+			}
+		}
+		other, ids := names[first], name == d.out.Connections[i].ID && names[first] == d.out.Connections[first].ID
+		switch at := connectionPath(i) + ".name"; {
+		case ids && strings.EqualFold(name, other): // reported as ids
+		case name == other:
+			d.warnf(at, "%s is the name of %s as well; logs, sheets and a connectionColumn will be hard to tell apart", strconv.Quote(name), connectionPath(first))
+		default:
+			d.warnf(at, "%s is easily taken for %s, the name of %s", pipeline.ShowName(name, other), pipeline.ShowName(other, name), connectionPath(first))
+		}
+	}
 }
 
 // id reports ids that name the same thing. They become keys and file names, and some systems tell no a from A.
@@ -56,8 +81,8 @@ func (d *decoder) id(seen map[string]string, path, id string) {
 	seen[key] = path
 }
 
-// pluginErrors reports what a driver or a destination found, at the key it names, else at the one given.
-func (d *decoder) pluginErrors(path, key string, err error) {
+// plugin reports what a driver or a destination found, at the key it names, else at the one given.
+func (d *decoder) plugin(report func(path, format string, args ...any), path, key string, err error) {
 	for _, e := range split(err) {
 		at := path
 		var keyed interface{ Key() string }
@@ -66,6 +91,6 @@ func (d *decoder) pluginErrors(path, key string, err error) {
 		} else if key != "" {
 			at = path + "." + key
 		}
-		d.errorf(at, "%s", e)
+		report(at, "%s", e)
 	}
 }

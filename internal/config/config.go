@@ -54,6 +54,8 @@ type Destination struct {
 	// Check reports what is wrong with a destination without touching anything, as Driver.Check does. An error with a
 	// method Key() string is shown at that key's line. nil checks nothing.
 	Check func(*pipeline.Destination) error
+	// Warn reports what may be meant otherwise, in the same way. nil warns of nothing.
+	Warn func(*pipeline.Destination) error
 }
 
 // File is a job file that was read and found good.

@@ -86,5 +86,5 @@ func (d *decoder) driver(path string, c *pipeline.Connection) {
 		d.errorf(path+".dsn", "is empty once its variables have their values; look at what %s is set to", c.DSN)
 		return
 	}
-	d.pluginErrors(path, "dsn", driver.Check(&expanded))
+	d.plugin(d.errorf, path, "dsn", driver.Check(&expanded))
 }

@@ -88,10 +88,13 @@ func (d *decoder) destinationType(path string, i int) {
 		d.errorf(path+".type", "%s", unknown(typ, "destination", slices.Collect(maps.Keys(d.o.Destinations))))
 		return
 	}
+	checkable := d.checkable[i]
+	checkable.ID = d.out.Destinations[i].ID
 	if t.Check != nil {
-		checkable := d.checkable[i]
-		checkable.ID = d.out.Destinations[i].ID
-		d.pluginErrors(path, "", t.Check(&checkable))
+		d.plugin(d.errorf, path, "", t.Check(&checkable))
+	}
+	if t.Warn != nil {
+		d.plugin(d.warnf, path, "", t.Warn(&checkable))
 	}
 }
 

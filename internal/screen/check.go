@@ -12,8 +12,9 @@ import (
 // and "differing", numbers of connections, and for each connection "effect": what onDrift would do.
 type CheckView struct {
 	JobID       string      `json:"jobId"`
-	OnDrift     string      `json:"onDrift,omitempty"` // union, fail or skip; "" where each connection keeps its own columns
-	Millis      int64       `json:"durationMs"`        // of the whole check
+	OnDrift     string      `json:"onDrift,omitempty"`  // union, fail or skip; "" where each connection keeps its own columns
+	Millis      int64       `json:"durationMs"`         // of the whole check
+	Warnings    []string    `json:"warnings,omitempty"` // of the files, where one has the columns of all connections
 	Connections []CheckLine `json:"connections"`
 }
 
@@ -68,13 +69,13 @@ func (c *CheckLine) verdict() cell {
 func (c *CheckLine) difference() string {
 	var parts []string
 	if len(c.Missing) > 0 {
-		parts = append(parts, "lacks "+names(c.Missing))
+		parts = append(parts, "lacks "+names(c.Missing, c.Extra...))
 	}
 	if len(c.Extra) > 0 {
-		parts = append(parts, "has "+names(c.Extra)+" besides")
+		parts = append(parts, "has "+names(c.Extra, c.Missing...)+" besides")
 	}
 	for _, r := range c.Retyped {
-		parts = append(parts, fmt.Sprintf("%s is %s, elsewhere %s", clean(r.Column), clean(r.Type), clean(r.Usual)))
+		parts = append(parts, fmt.Sprintf("%s is %s, elsewhere %s", names([]string{r.Column}), clean(r.Type), clean(r.Usual)))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -95,22 +96,23 @@ func (c *CheckLine) effect(onDrift string) string {
 	}
 	var parts []string
 	if len(c.Missing) > 0 {
-		parts = append(parts, names(c.Missing)+" would be NULL here")
+		parts = append(parts, names(c.Missing, c.Extra...)+" would be NULL here")
 	}
 	if len(c.Extra) > 0 {
-		parts = append(parts, names(c.Extra)+" would be added, NULL elsewhere")
+		parts = append(parts, names(c.Extra, c.Missing...)+" would be added, NULL elsewhere")
 	}
 	for _, r := range c.Retyped {
 		if r.Becomes == "" {
-			parts = append(parts, fmt.Sprintf("%s has no type that holds both: the connection would fail", clean(r.Column)))
+			parts = append(parts, fmt.Sprintf("%s has no type that holds both: the connection would fail", names([]string{r.Column})))
 		} else {
-			parts = append(parts, fmt.Sprintf("%s would be %s for all", clean(r.Column), clean(r.Becomes)))
+			parts = append(parts, fmt.Sprintf("%s would be %s for all", names([]string{r.Column}), clean(r.Becomes)))
 		}
 	}
 	return strings.Join(parts, "; ")
 }
 
-func names(columns []string) string { return clean(strings.Join(columns, ", ")) }
+// names shows names beside others, so that what looks alike and is not the same can be told apart.
+func names(list []string, others ...string) string { return clean(pipeline.ShowNames(list, others...)) }
 
 // counts are of connections: reachable, with an error, with other columns.
 func (v *CheckView) counts() (reachable, failing, differing int) {
@@ -164,8 +166,11 @@ func (v *CheckView) warn(s *sheet) {
 			about[w] = append(about[w], v.Connections[i].Name)
 		}
 	}
-	if len(order) > 0 {
+	if len(order)+len(v.Warnings) > 0 {
 		s.blank()
+	}
+	for _, w := range v.Warnings {
+		s.line(0, yellow, "warning: "+oneLine(w))
 	}
 	for _, w := range order {
 		who := about[w]
