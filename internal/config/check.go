@@ -53,9 +53,10 @@ func (d *decoder) namesakes() {
 				break
 			}
 		}
-		other, ids := names[first], name == d.out.Connections[i].ID && names[first] == d.out.Connections[first].ID
+		other := names[first]
 		switch at := connectionPath(i) + ".name"; {
-		case ids && strings.EqualFold(name, other): // reported as ids
+		case name != other && strings.EqualFold(d.out.Connections[i].ID, d.out.Connections[first].ID): // reported as ids
+		case name == other && name == d.out.Connections[i].ID: // the same
 		case name == other:
 			d.warnf(at, "%s is the name of %s as well; logs, sheets and a connectionColumn will be hard to tell apart", strconv.Quote(name), connectionPath(first))
 		default:
