@@ -144,6 +144,9 @@ func (s *mysqlSession) ask(sql string) ([]string, error) {
 // prepare describes query q without running it, unless it is a CALL.
 func (s *mysqlSession) prepare(q int, request pipeline.Request) error {
 	query := &s.queries[q]
+	if s.quoting.several(query.SQL) {
+		return errSeveral
+	}
 	sql, bound := bindArgs(query.SQL, query.Args, s.quoting, func(int, string) string { return "?" })
 	var r mysqlResult
 	var err error
@@ -202,7 +205,6 @@ func (s *mysqlSession) prepare(q int, request pipeline.Request) error {
 var (
 	errMySQLNoColumns = pipeline.Permanent(errors.New("it returns no columns; only a query that returns rows can be delivered"))
 	errMySQLMaintains = pipeline.Permanent(errors.New("it is no query: it commits, and may write to the table that it looks after"))
-	errMySQLResults   = pipeline.Permanent(errors.New("it returns more than one result; give each a query of its own"))
 	errMySQLChanged   = errors.New("the columns changed between describing the query and running it")
 )
 

@@ -57,7 +57,7 @@ func (s *mysqlSession) endCall() error {
 	}
 	s.between = false
 	if body[0] != packetOK {
-		return errMySQLResults
+		return errSeveralResults
 	}
 	return nil
 }

@@ -53,6 +53,10 @@ func (s *pgSession) prepare(ctx context.Context, q int, p *pgParams) error {
 	d, err := s.conn.Prepare(ctx, "", sql, p.types)
 	if err != nil {
 		var server *pgconn.PgError
+		// "cannot insert multiple commands into a prepared statement", in any language
+		if errors.As(err, &server) && server.Code == "42601" && (server.Routine == "exec_parse_message" || postgresDialect.several(query.SQL)) {
+			return fmt.Errorf("describe %s: %w", label, errSeveral)
+		}
 		if len(args) > 0 && errors.As(err, &server) {
 			if p.helps(server, args) {
 				return errPGAgain

@@ -102,7 +102,7 @@ func (s *sqliteSession) describe(ctx context.Context, q int) error {
 	s.results = append(s.results, r) // Close finalizes it from now on
 	switch {
 	case more:
-		err = pipeline.Permanent(errors.New("there is more than one statement; give each a query of its own"))
+		err = errSeveral
 	case s.conn.columns(stmt) == 0:
 		err = pipeline.Permanent(errors.New("it returns no columns; only a query that returns rows can be delivered"))
 	case !s.conn.readsOnly(stmt):

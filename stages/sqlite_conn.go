@@ -271,6 +271,8 @@ func sqliteCode(rc int32) (transient bool, advice string) {
 		return true, ""
 	case sqlite3.SQLITE_NOTADB:
 		return false, ": it is another kind of file, or encrypted"
+	case sqlite3.SQLITE_CORRUPT:
+		return false, ": the file is damaged, or cut short, as by a copy that was made while a program wrote to it; copy it anew, and look at it with pragma integrity_check"
 	case sqlite3.SQLITE_CANTOPEN:
 		return false, ": the file must be readable; " + walFolder
 	case sqlite3.SQLITE_READONLY:

@@ -48,8 +48,21 @@ func sqliteParseDSN(dsn string) (sqliteTarget, error) {
 		return t, pipeline.Transient(fmt.Errorf("open sqlite database: %w", err))
 	case st.IsDir():
 		return t, pipeline.Permanent(fmt.Errorf("open sqlite database %s: this is a folder, not a database file", t.path))
+	case st.Mode().IsRegular() && st.Size() == 0 && !t.hasJournal():
+		return t, pipeline.Permanent(fmt.Errorf("open sqlite database %s: the file is empty, 0 bytes: a copy that failed, or a file that a program made when it looked for the database here; "+
+			"put the branch's database there, or correct the path", t.path))
 	}
 	return t, nil
+}
+
+// hasJournal reports whether the rows of a database whose own file is still empty may be in a journal beside it.
+func (t *sqliteTarget) hasJournal() bool {
+	for _, suffix := range []string{"-wal", "-journal"} {
+		if st, err := os.Stat(t.path + suffix); err == nil && st.Size() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // sqliteURI reads file:PATH?PARAMETERS. The mode is replaced: a more permissive one would be refused. busy_timeout, in milliseconds,

@@ -235,7 +235,7 @@ func (s *sqlserverSession) rows(run *sqlserverRun, query *sqlserverQuery, b *col
 		}
 	}
 	if run.rows.HasNextResultSet() {
-		return pipeline.Permanent(errors.New("it returns more than one result; give each a query of its own"))
+		return errSeveralResults
 	}
 	if err := run.rows.Close(); err != nil {
 		return err

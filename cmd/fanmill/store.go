@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"fanmill/checkpoint"
@@ -11,6 +12,11 @@ import (
 
 // bus opens the store for the length of f, in a process that carries out no runs.
 func (s *settings) bus(ctx context.Context, log *slog.Logger, f func(*nats.Conn) error) error {
+	if !s.external() {
+		if err := s.needData(); err != nil {
+			return err
+		}
+	}
 	access, err := s.access(log)
 	if err != nil {
 		return err
@@ -26,6 +32,14 @@ func (s *settings) bus(ctx context.Context, log *slog.Logger, f func(*nats.Conn)
 		log.Warn("the store was not closed in order", "error", cerr)
 	}
 	return err
+}
+
+// needData refuses to work without a data folder, where the user has none and nobody named one: a service may have no home.
+func (s *settings) needData() error {
+	if s.env.Data != "" {
+		return nil
+	}
+	return &exitError{exitBadJob, errors.New("this user has no folder for application data; name a folder for fanmill's state with --data or FANMILL_DATA")}
 }
 
 // place names the store for people.

@@ -28,7 +28,8 @@ var (
 func jobOptions(strict bool, only []string) config.Options {
 	o := config.Options{Strict: strict, Only: only, Drivers: map[string]config.Driver{}, Destinations: map[string]config.Destination{}}
 	for name := range drivers() {
-		o.Drivers[name] = config.Driver{Check: func(c *pipeline.Connection) error { return stages.CheckDSN(name, c.DSN) }}
+		o.Drivers[name] = config.Driver{Check: func(c *pipeline.Connection) error { return stages.CheckDSN(name, c.DSN) },
+			CheckQuery: func(sql string) error { return stages.CheckQuery(name, sql) }}
 	}
 	for name, t := range sinkTypes() {
 		d := config.Destination{Keys: t.Keys(), Check: t.Check}
@@ -98,6 +99,9 @@ type system struct {
 
 // open connects to the store and wires a node.
 func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) {
+	if err := s.needData(); err != nil {
+		return nil, err
+	}
 	access, err := s.access(log)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ func (d *decoder) check() {
 		c, path := &j.Connections[i], connectionPath(i)
 		d.id(ids, path, c.ID)
 		d.driver(path, c)
+		d.queries(i)
 	}
 	d.namesakes()
 	ids = map[string]string{}
@@ -80,6 +81,33 @@ func (d *decoder) id(seen map[string]string, path, id string) {
 		return
 	}
 	seen[key] = path
+}
+
+// queries has the driver of a connection look at its queries. What is wrong with one that all share is said where it stands.
+func (d *decoder) queries(i int) {
+	c, p := &d.out.Connections[i], d.asked[i]
+	check := d.o.Drivers[c.Driver].CheckQuery
+	if check == nil {
+		return
+	}
+	own := p.n.kind == objectNode && (d.has(p, "query") || d.has(p, "queries"))
+	for q := range c.Queries {
+		err := check(c.Queries[q].SQL)
+		if err == nil {
+			continue
+		}
+		at := fmt.Sprintf("queries[%d].sql", q)
+		if _, several := d.pos["queries"]; own && p.n.member("queries") == nil || !own && !several {
+			at = "query"
+		}
+		if own {
+			at = p.key(at)
+		}
+		if !d.slips[at] {
+			d.errorf(at, "%s", err)
+			d.slips[at] = true
+		}
+	}
 }
 
 // plugin reports what a driver or a destination found, at the key it names, else at the one given.

@@ -43,6 +43,8 @@ type Driver struct {
 	// Check reports what is wrong with a connection, its dsn expanded, without touching anything. Several problems are
 	// joined (errors.Join). nil checks nothing.
 	Check func(*pipeline.Connection) error
+	// CheckQuery reports what is wrong with a query, as far as its text tells that. nil checks nothing.
+	CheckQuery func(sql string) error
 }
 
 // Destination is what a job file must know of a destination.

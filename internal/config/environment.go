@@ -31,9 +31,9 @@ type Env struct {
 	NATSCA            string `env:"NATS_CA"`
 	NATSCert          string `env:"NATS_CERT"`
 	NATSKey           string `env:"NATS_KEY"`
-	Data              string `env:"FANMILL_DATA"`
-	LogFormat         string `env:"LOG_FORMAT"` // text or json
-	LogLevel          string `env:"LOG_LEVEL"`  // debug, info, warn or error
+	Data              string `env:"FANMILL_DATA"` // "" where this user has no folder for it
+	LogFormat         string `env:"LOG_FORMAT"`   // text or json
+	LogLevel          string `env:"LOG_LEVEL"`    // debug, info, warn or error
 }
 
 // Level is LogLevel for slog.
@@ -129,26 +129,24 @@ func Environment(dotenv map[string]string) (Env, error) {
 		return Env{}, fmt.Errorf("environment: %w", err)
 	}
 	if e.Data == "" {
-		var err error
-		if e.Data, err = defaultData(runtime.GOOS, vars); err != nil {
-			problems = append(problems, err)
-		}
+		e.Data = defaultData(runtime.GOOS, vars)
 	}
 	return e, errors.Join(problems...)
 }
 
-// defaultData is the user's own folder for the data of applications that stays on this machine.
-func defaultData(goos string, vars map[string]string) (string, error) {
+// defaultData is the user's own folder for the data of applications that stays on this machine; "" if there is none, as for a service
+// without a home: who needs one says so then.
+func defaultData(goos string, vars map[string]string) string {
 	home := vars["HOME"]
 	switch {
 	case goos == "windows" && vars["LOCALAPPDATA"] != "":
-		return filepath.Join(vars["LOCALAPPDATA"], "fanmill"), nil
+		return filepath.Join(vars["LOCALAPPDATA"], "fanmill")
 	case goos == "darwin" && home != "":
-		return filepath.Join(home, "Library", "Application Support", "fanmill"), nil
+		return filepath.Join(home, "Library", "Application Support", "fanmill")
 	case goos != "windows" && filepath.IsAbs(vars["XDG_DATA_HOME"]): // [XDG Base Directory]: relative ones are ignored
-		return filepath.Join(vars["XDG_DATA_HOME"], "fanmill"), nil
+		return filepath.Join(vars["XDG_DATA_HOME"], "fanmill")
 	case goos != "windows" && home != "":
-		return filepath.Join(home, ".local", "share", "fanmill"), nil
+		return filepath.Join(home, ".local", "share", "fanmill")
 	}
-	return "", errors.New("environment: this user has no folder for application data; set FANMILL_DATA to a folder")
+	return ""
 }

@@ -34,7 +34,7 @@ func Variables(dotenv map[string]string) []Variable {
 	for _, s := range settings {
 		v := Variable{Name: s.name, Default: s.byDefault, Description: s.description, Source: SourceDefault}
 		if s.name == "FANMILL_DATA" {
-			v.Default, _ = defaultData(runtime.GOOS, environment) // "": Environment says what to do
+			v.Default = defaultData(runtime.GOOS, environment)
 		}
 		v.Value = v.Default
 		text, set := environment[s.name]
