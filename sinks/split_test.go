@@ -94,11 +94,17 @@ func TestSplitDeathAtEveryStep(t *testing.T) {
 		}
 		w.exact()
 		for i := range w.branches {
-			if text, err := os.ReadFile(w.path(i) + ".previous"); err != nil || string(text) != old(i) {
-				t.Fatalf("after step %d: the earlier file of %d: %q, %v", n, i, text, err)
+			aside := strings.TrimSuffix(w.path(i), ".csv") + " (not from fanmill).csv"
+			if text, err := os.ReadFile(aside); err != nil || string(text) != old(i) {
+				t.Fatalf("after step %d: the file of %d that was there: %q, %v", n, i, text, err)
 			}
 		}
 		w.clean(false)
+		for i := range w.branches { // which stays
+			if err := os.Remove(strings.TrimSuffix(w.path(i), ".csv") + " (not from fanmill).csv"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		w.onlyFiles()
 	}
 }

@@ -140,7 +140,7 @@ func TestAccessFollowsTheFile(t *testing.T) {
 			t.Errorf("%+v: the report has %+v, want %+v", c, got, want)
 		}
 		if !c.appends {
-			if got := lookAt(t, w.path+".previous"); got.mode&^0o600 != want.mode&^0o600 || got.gid != want.gid || got.acl != want.acl && want.mode&0o600 == 0o600 {
+			if got := lookAt(t, filepath.Join(w.dir, "sales (not from fanmill).csv")); got.mode&^0o600 != want.mode&^0o600 || got.gid != want.gid || got.acl != want.acl && want.mode&0o600 == 0o600 {
 				t.Errorf("%+v: the earlier file has %+v, want %+v", c, got, want)
 			}
 		}

@@ -4,7 +4,7 @@
 // Nobody ever writes to the public file. Everything happens in a folder beside it, on the same file system:
 //
 //	Reports/sales.csv                    the public name: a hard link to a private file, replaced by rename
-//	Reports/sales.csv.previous           what stood there before the run's first commit
+//	Reports/sales.csv.previous           what stood there before the run's first commit, if fanmill made it
 //	Reports/sales.csv.manifest.json      the report
 //	Reports/.fanmill/sales.csv/lock      keeps a second data folder off the file
 //	Reports/.fanmill/sales.csv/<token>/  what one claim owns: the private files a and b, part files, temporary files
@@ -65,6 +65,8 @@ type State struct {
 	// Stale is what unfinished runs may have left at the public name: this run does not build on it, nor does it take the place of the
 	// last whole file.
 	Stale []Print `json:"stale,omitempty"`
+	// Made is, in mode "replace", what fanmill had put at the public name when this run began, as far as is known (made.go).
+	Made []Print `json:"made,omitempty"`
 	// Shown is what the public file can be, besides the committed bytes, while it is still as this run left it: an
 	// earlier commit whose successor was not published yet.
 	Shown []Print `json:"shown,omitempty"`

@@ -68,6 +68,9 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 	if st == nil && !began { // now, while the earlier run's report still stands beside its file
 		a.state.Partial = exists(a.previousName()) && exists(a.keptMark()) && a.partial(a.path)
 		a.state.Stale = a.leftovers()
+		if !a.appends() {
+			a.state.Made = a.made()
+		}
 	}
 	if st != nil {
 		a.state = *st

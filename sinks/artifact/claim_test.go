@@ -196,7 +196,7 @@ func TestClaimFromThePublicFile(t *testing.T) {
 // as edited, not in place of the previous one.
 func TestPreviousIsKeptOncePerRun(t *testing.T) {
 	w := newWorld(t)
-	w.put("last month's file")
+	w.earlier("last month's file")
 	a, _ := claimed(t, w)
 	a.Die()
 	w.put("the user's")
@@ -245,7 +245,7 @@ func TestNothingPublicBeforeTheFirstCommit(t *testing.T) {
 // Afterwards the public file has one name: nothing private is left that a later write could reach it through.
 func TestCleanLeavesOneFile(t *testing.T) {
 	w := newWorld(t)
-	w.put("last month's file")
+	w.earlier("last month's file")
 	a, _ := claimed(t, w)
 	if _, err := a.Finish(nil); err != nil {
 		t.Fatal(err)
@@ -253,12 +253,12 @@ func TestCleanLeavesOneFile(t *testing.T) {
 	if err := a.PublishFinal(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}
-	w.wantNames(".fanmill", "sales.csv", "sales.csv.previous")
+	w.wantNames(".fanmill", "sales.csv", "sales.csv.manifest.json", "sales.csv.previous")
 	for range 2 { // it can be repeated
 		if err := a.Clean(false); err != nil {
 			t.Fatal(err)
 		}
-		w.wantNames("sales.csv")
+		w.wantNames("sales.csv", "sales.csv.manifest.json")
 	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
@@ -286,7 +286,7 @@ func TestSymbolicLink(t *testing.T) {
 	}
 	claimed(t, w)
 	w.wantFile(filepath.Join(target, "real.csv"), "one\r\n")
-	w.wantFile(filepath.Join(target, "real.csv.previous"), "old")
+	w.wantFile(filepath.Join(target, "real (not from fanmill).csv"), "old")
 	if info, err := os.Lstat(w.path); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v, %v", info, err)
 	}

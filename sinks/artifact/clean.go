@@ -42,6 +42,11 @@ func (a *Artifact) Clean(keepPrevious bool) error {
 			return err
 		}
 	}
+	if !claimed || exists(a.dir) {
+		if err := a.forgetMade(!keepPrevious); err != nil {
+			return err
+		}
+	}
 	if !keepPrevious && (!claimed || exists(a.dir)) { // not where a successor has taken over
 		if err := a.dropBaseline(!a.appends()); err != nil {
 			return err
@@ -83,6 +88,9 @@ func (a *Artifact) Retire() error {
 		return err
 	}
 	if err := a.leave(); err != nil {
+		return err
+	}
+	if err := a.forgetMade(false); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(a.dir); err != nil {

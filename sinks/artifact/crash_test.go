@@ -58,7 +58,7 @@ func TestDeathAtEveryStep(t *testing.T) {
 
 func deathAt(w *world, n int, act func(*world) string, untouched, inPlace bool, lost *int) bool {
 	const earlier = "last month's file"
-	w.put(earlier)
+	w.earlier(earlier)
 	step, dead, err := w.dieAt(n)
 	if err != nil {
 		w.t.Fatalf("before step %d: %v", n, err)

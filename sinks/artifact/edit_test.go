@@ -23,7 +23,7 @@ func TestUserActsAtEveryStep(t *testing.T) {
 			for n, last := 1, false; !last; n++ {
 				w := newWorld(t)
 				w.noLinks = noLinks
-				w.put("last month's file")
+				w.earlier("last month's file")
 				var users, step string
 				a, at, parts := w.open(), 0, 0
 				err := w.run(a, w.claim(), func(s string) {

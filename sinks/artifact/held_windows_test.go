@@ -74,7 +74,7 @@ func TestHeldByAProgram(t *testing.T) {
 // is removed by a later try, and the file is none the worse.
 func TestHeldWhileCleaning(t *testing.T) {
 	w := newWorld(t)
-	w.put("last month's file")
+	w.earlier("last month's file")
 	w.finish()
 	release := w.hold()
 	first := w.open()

@@ -1,15 +1,12 @@
 package artifact
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"fanmill/pipeline"
 )
 
 // The functions of this file give files that are not ours names of their own. They never take a name away: the public one goes on
@@ -19,13 +16,16 @@ import (
 // previousName is where the file that a run replaces is kept until the run's complete success.
 func (a *Artifact) previousName() string { return a.path + ".previous" }
 
-// editedName is the n-th name for what a user has at path: "sales (edited).csv", "sales (edited 2).csv".
-func editedName(path string, n int) string {
+// edited is what the name says of a file that a user has changed.
+const edited = "edited"
+
+// asideName is the n-th name for what a user has at path: "sales (edited).csv", "sales (edited 2).csv".
+func asideName(path, word string, n int) string {
 	ext := filepath.Ext(path)
 	if n == 1 {
-		return strings.TrimSuffix(path, ext) + " (edited)" + ext
+		return fmt.Sprintf("%s (%s)%s", strings.TrimSuffix(path, ext), word, ext)
 	}
-	return fmt.Sprintf("%s (edited %d)%s", strings.TrimSuffix(path, ext), n, ext)
+	return fmt.Sprintf("%s (%s %d)%s", strings.TrimSuffix(path, ext), word, n, ext)
 }
 
 // hold gives the file at path a second name in the claim's folder, or a copy of it where that cannot be; "" if there is no file.
@@ -80,7 +80,7 @@ func (a *Artifact) keepPrevious(there os.FileInfo) error {
 
 // keepOther keeps a file of the user's own that has the name of the kept one.
 func (a *Artifact) keepOther() error {
-	name, isNew, err := a.keepAs(a.previousName(), "other", func(held string) (string, bool, error) { return a.nameNew(held, a.previousName()) })
+	name, isNew, err := a.keepAs(a.previousName(), "other", func(held string) (string, bool, error) { return a.nameNew(held, a.previousName(), edited) })
 	if err != nil {
 		return err
 	}
@@ -108,13 +108,12 @@ func (a *Artifact) keepAs(path, as string, give func(held string) (name string, 
 
 // partial reports whether a file is what a run delivered that lacked a connection: the report beside it says so of these bytes.
 func (a *Artifact) partial(path string) bool {
-	var r pipeline.Report
-	text, err := os.ReadFile(a.reportName())
-	if err != nil || json.Unmarshal(text, &r) != nil {
+	r := a.readReport()
+	if r == nil || whole(r) {
 		return false
 	}
 	sum, err := sumFile(path)
-	return err == nil && sum == r.SHA256 && !whole(&r)
+	return err == nil && sum == r.SHA256
 }
 
 // keepEdited keeps a file that a user changed or put in place of ours, under a name that nothing has.
@@ -158,16 +157,31 @@ func (a *Artifact) nameEdited(held string) (name string, isNew bool, err error) 
 	if !a.appends() && a.same(held, a.previousName()) { // what a run appends to is kept elsewhere, so that this name may go
 		return a.previousName(), false, nil
 	}
-	return a.nameNew(held, a.path)
+	return a.nameAside(held, edited)
+}
+
+// nameAside gives a file from the public name one beside it. A run that died there may have called it by another word.
+func (a *Artifact) nameAside(held, word string) (name string, isNew bool, err error) {
+	for _, said := range []string{notOurs, edited} {
+		for n := 1; exists(asideName(a.path, said, n)); n++ {
+			if name := asideName(a.path, said, n); a.same(held, name) {
+				return name, false, nil
+			}
+		}
+	}
+	return a.nameNew(held, a.path, word)
 }
 
 // nameNew gives a held file the first free name after that of path.
-func (a *Artifact) nameNew(held, path string) (name string, isNew bool, err error) {
+func (a *Artifact) nameNew(held, path, word string) (name string, isNew bool, err error) {
 	for n := 1; ; n++ {
-		name = editedName(path, n)
+		name = asideName(path, word, n)
 		if exists(name) {
 			if a.same(held, name) {
 				return name, false, nil
+			}
+			if info, err := stat(name); !a.links && err == nil && info.Mode().IsRegular() && info.Size() == 0 { // a try that died has taken it
+				return name, true, a.move(held, name)
 			}
 			continue
 		}

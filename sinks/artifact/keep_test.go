@@ -44,7 +44,7 @@ func TestPreviousOutlivesKilledRuns(t *testing.T) {
 		for _, cleaned := range []bool{false, true} {
 			w := newWorld(t)
 			w.noLinks = noLinks
-			w.put("the last whole file")
+			w.earlier("the last whole file")
 			for n := range 4 {
 				w.unfinished(fmt.Sprintf("killed%d", n), 1+n)
 				w.wantFile(w.path+".previous", "the last whole file")
@@ -66,7 +66,7 @@ func TestPreviousOutlivesKilledRuns(t *testing.T) {
 func TestPreviousOutlivesDeathAtEveryStep(t *testing.T) {
 	for n := 1; ; n++ {
 		w := newWorld(t)
-		w.put("the last whole file")
+		w.earlier("the last whole file")
 		w.unfinished("killed", 3)
 		w.runID = "run2"
 		step, dead, err := w.dieAt(n)
@@ -94,19 +94,22 @@ func TestPreviousOutlivesDeathAtEveryStep(t *testing.T) {
 // What a user puts in the place of a killed run's file is theirs, and kept.
 func TestPreviousAfterAUsersOwn(t *testing.T) {
 	w := newWorld(t)
-	w.put("the last whole file")
+	w.earlier("the last whole file")
 	w.unfinished("killed", 2)
 	w.put("the user's")
 	w.runID = "run2"
 	w.finish()
-	w.wantFile(w.path+".previous", "the user's")
+	w.wantFile(filepath.Join(w.dir, "sales (edited).csv"), "the user's")
+	w.wantFile(w.path+".previous", "the last whole file")
 	w.wantFile(w.path, w.whole())
+	w.clean(false)
+	w.wantNames("sales (edited).csv", "sales.csv", "sales.csv.manifest.json")
 }
 
 // A complete run that nobody cleaned up after is whole: the next one keeps its file, not the one before.
 func TestPreviousAfterCompleteRunThatWasNotCleaned(t *testing.T) {
 	w := newWorld(t)
-	w.put("the month before")
+	w.earlier("the month before")
 	w.finish()
 	last := w.whole()
 	w.unfinished("run2", 1)
@@ -119,7 +122,7 @@ func TestUsersOwnPrevious(t *testing.T) {
 		for n := 1; ; n++ {
 			w := newWorld(t)
 			w.noLinks = noLinks
-			w.put("last month's file")
+			w.earlier("last month's file")
 			if err := os.WriteFile(w.path+".previous", []byte("the user's own"), 0o666); err != nil {
 				t.Fatal(err)
 			}

@@ -37,6 +37,8 @@ func (a *Artifact) Publish(ctx context.Context, r *pipeline.Report) error {
 		} else if err != nil {
 			return err
 		}
+	} else if r != nil && !a.state.Began {
+		a.noteMade() // the report that vouches for the file of the run before is about to go
 	}
 	return a.report(r, Print{a.state.Length, a.state.SHA256})
 }
@@ -196,6 +198,7 @@ func (a *Artifact) showFile(from string, print Print, consume bool) error {
 	}
 	failpoint.Hit("before-publish")
 	a.noteShown(print)
+	a.noteMade(print)
 	if err := a.move(tmp, a.path); err != nil {
 		if !consume {
 			_ = os.Remove(tmp) // a second name would keep the private file from being appended to
@@ -237,6 +240,8 @@ func (a *Artifact) makeWay(from string, print Print) (there os.FileInfo, done bo
 	case a.state.Began && a.kept(there):
 	case a.state.Began, a.foreign(there):
 		err = a.keepEdited(a.path)
+	case !a.appends() && !a.isMade(there):
+		err = a.keepForeign()
 	default:
 		err = a.keepPrevious(there)
 	}

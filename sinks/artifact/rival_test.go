@@ -39,7 +39,7 @@ func TestPausedOwnerAtEveryStep(t *testing.T) {
 }
 
 func pausedAt(w *world, n int) bool {
-	w.put("last month's file")
+	w.earlier("last month's file")
 	paused, resume, ended := make(chan string, 1), make(chan struct{}), make(chan error, 1)
 	old := w.open()
 	defer old.Die()
@@ -108,7 +108,7 @@ func TestPausedOwnerWakesDuringClaim(t *testing.T) {
 	for _, stop := range []string{"before cas", "after cas", "linked", "published", "mid-splice", "appended"} {
 		for at := 1; at <= 14; at++ {
 			w := newWorld(t)
-			w.put("last month's file")
+			w.earlier("last month's file")
 			paused, resume, ended := make(chan bool, 1), make(chan struct{}), make(chan error, 1)
 			old := w.open()
 			count := 0
