@@ -154,19 +154,46 @@ func TestCredentialsAreReadAnew(t *testing.T) {
 	if err := enters(t, nats.Access{URL: by(s.ClientURL(), "--nats"), Creds: by(path, "--nats-creds")}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := nats.Open(within(t), nats.Options{Access: nats.Access{URL: by(s.ClientURL(), "--nats"), Creds: by(path, "--nats-creds")}})
+	turned := &counted{of: []byte("NATS does not let in the user of --nats-creds " + path + " any more"), first: make(chan struct{})}
+	c, err := nats.Open(within(t), nats.Options{Access: nats.Access{URL: by(s.ClientURL(), "--nats"), Creds: by(path, "--nats-creds")}, Log: slog.New(slog.NewTextHandler(turned, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer shut(t, c)
 	o.revoke(t, s, first) // and the connection ends
-	eventually(t, "the connection is lost", func() bool { return !c.Connected() })
+	<-turned.first
+	tries := func() uint64 {
+		v, err := s.Varz(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.TotalConnections
+	}
+	before := tries()
+	eventually(t, "it is tried again", func() bool { return tries() > before+3 })
+	if n := turned.n.Load(); n != 1 {
+		t.Errorf("that the user is turned away is said %d times", n)
+	}
 	o.user(t, path)
 	if _, err := c.Stores().Runs.Put(within(t), "k", []byte("1")); err != nil {
 		t.Errorf("with other credentials in the file: %v", err)
 	}
 	old := file(t, "old.creds", o.creds[first])
 	said(t, "does not let in the user of NATS_CREDS "+old, enters(t, nats.Access{URL: by(s.ClientURL(), "--nats")}, nats.Access{Creds: by(old, "NATS_CREDS")}))
+}
+
+// counted counts the lines with a text.
+type counted struct {
+	of    []byte
+	n     atomic.Int32
+	first chan struct{}
+}
+
+func (c *counted) Write(line []byte) (int, error) {
+	if bytes.Contains(line, c.of) && c.n.Add(1) == 1 {
+		close(c.first)
+	}
+	return len(line), nil
 }
 
 // A context's proxy is used.

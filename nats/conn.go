@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -66,6 +67,7 @@ type Conn struct {
 	stop     context.CancelFunc
 	work     sync.WaitGroup // the goroutines of watches and subscribers
 	refused  refusals
+	said     atomic.Pointer[string] // the last error of the connection that was logged since it came up
 
 	born map[string]time.Time // when the buckets were made that this connection found, or made: what the store is known by
 
@@ -115,6 +117,7 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 	c := &Conn{opts: o, log: o.Log, link: newLink(), replicas: 1, logs: map[string]*room{}, failures: map[string]failure{}, born: map[string]time.Time{}}
 	c.root, c.stop = context.WithCancel(context.Background())
 	c.refused.alone.Store(true)
+	c.said.Store(new(string))
 	var err error
 	if o.Access.External() {
 		err = c.openExternal(ctx)
@@ -165,15 +168,24 @@ func (c *Conn) clientOptions() []nats.Option {
 			}
 			c.log.Info("connected to NATS again", "server", nc.ConnectedServerName())
 			c.refused.forget()
+			c.said.Store(new(string))
 			c.link.up()
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) && c.refused.tell(err) {
-				return // whoever waits for that says it
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				if !c.refused.tell(err) { // whoever waits for it says it
+					c.log.Warn(newRefusal(err).Error())
+				}
+				return
 			}
-			if s != nil {
+			text := err.Error()
+			switch {
+			case s != nil:
 				c.log.Warn("NATS client", "subject", s.Subject, "error", err)
-			} else {
+			case *c.said.Swap(&text) == text: // at every try to connect
+			case notLetIn(err):
+				c.log.Error("NATS does not let in "+c.opts.Access.who()+" any more; trying again until it does, with what its files hold then", "error", err)
+			default:
 				c.log.Warn("NATS client", "error", err)
 			}
 		}),

@@ -236,9 +236,6 @@ func (c *Conn) MakeBucket(ctx context.Context, name string) error {
 // Note tells how a write to a stream went.
 func (c *Conn) Note(stream string, err error) { c.noted(stream, err) }
 
-// Connected reports whether the connection stands.
-func (c *Conn) Connected() bool { alive, _ := c.link.state(); return alive }
-
 // Says is all that is known of an access, secrets included, and the line for the nats CLI.
 func (a Access) Says() string {
 	text := a.URL.Value

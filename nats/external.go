@@ -94,7 +94,7 @@ func (a *Access) unreachable(where string, err error) error {
 	}
 	text := err.Error()
 	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+	case notLetIn(err):
 		return permanent("the server does not let in %s: %w; who connects is said by --nats-creds, --nats-nkey, NATS_USER with NATS_PASSWORD, NATS_TOKEN, or --nats-context",
 			a.who(), err)
 	case errors.As(err, &authority):
@@ -117,6 +117,11 @@ func (a *Access) unreachable(where string, err error) error {
 		todo += "; a server that begins with TLS (handshake_first) needs a context with tls_first (--nats-context)"
 	}
 	return pipeline.Transient(fmt.Errorf("connect to NATS at %s: %w; %s", where, err, todo))
+}
+
+// notLetIn reports an error by which a server turns a user away.
+func notLetIn(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
 }
 
 // wantsTLS names what makes TLS a must.

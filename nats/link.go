@@ -183,6 +183,7 @@ func apiCode(err error) jetstream.ErrorCode {
 // classify says what failed and whether another try may help.
 func classify(ctx context.Context, what string, err error) error {
 	var api jetstream.JetStreamError
+	var refused *refusal
 	code := apiCode(err)
 	if todo := advice[code]; todo != "" {
 		err = fmt.Errorf("%s: %w", todo, err)
@@ -192,6 +193,8 @@ func classify(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
 	case ctx.Err() != nil:
 		return pipeline.Transient(fmt.Errorf("%s: no answer from NATS in time: %w", what, errors.Join(ctx.Err(), ignore(err, ctx.Err()))))
+	case errors.As(err, &refused):
+		return pipeline.Permanent(fmt.Errorf("%s: %w", what, err))
 	case errors.Is(err, nats.ErrMaxPayload):
 		return pipeline.Permanent(fmt.Errorf("%s: larger than the server's max_payload: %w", what, err))
 	case code == codeNoStorage, code == codeNoAccountStorage:

@@ -107,10 +107,15 @@ func (l *rowLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 func (l *rowLog) store(ctx context.Context, m *nats.Msg) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
+	ctx, done := l.c.refused.during(ctx, func(subject string) bool { return subject == m.Subject })
+	defer done()
 	_, err := l.c.within(ctx, func(ctx context.Context) error {
 		_, err := l.c.js.PublishMsg(ctx, m)
 		return err
 	})
+	if refused := refusedIn(ctx); err != nil && refused != nil {
+		return refused
+	}
 	return err
 }
 

@@ -45,8 +45,9 @@ type watch struct {
 	b       *bucket
 	pattern string
 	out     chan pipeline.KVEntry
-	last    uint64 // revision
-	primed  bool   // the marker behind the present entries was sent
+	last    uint64             // revision
+	primed  bool               // the marker behind the present entries was sent
+	end     context.CancelFunc // of the watcher that begin has made
 }
 
 // begin starts a watcher behind the last revision seen, and names the session it belongs to.
@@ -66,8 +67,17 @@ func (w *watch) begin(ctx context.Context) (kw jetstream.KeyWatcher, session con
 				opts = append(opts, jetstream.ResumeFromRevision(w.last+1))
 			}
 		}
-		// The watcher must outlive this call; it is stopped by run.
-		kw, err = kv.Watch(context.WithoutCancel(ctx), w.pattern, opts...)
+		// The watcher must outlive this call, but for one that does not come about; it is stopped by run.
+		var life context.Context
+		life, w.end = context.WithCancel(context.WithoutCancel(ctx))
+		made := context.AfterFunc(ctx, w.end)
+		if kw, err = kv.Watch(life, w.pattern, opts...); err == nil && !made() {
+			stopWatch(kw)
+			err = ctx.Err()
+		}
+		if err != nil {
+			w.end()
+		}
 		return err
 	})
 	return kw, session, err
@@ -77,6 +87,7 @@ func (w *watch) run(ctx context.Context, kw jetstream.KeyWatcher, session contex
 	for {
 		again := w.forward(ctx, kw, session)
 		stopWatch(kw)
+		w.end()
 		kw = nil
 		for pause := time.Second; again && kw == nil; pause = min(2*pause, watchAgain) {
 			var err error
