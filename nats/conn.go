@@ -179,6 +179,9 @@ func (c *Conn) clientOptions() []nats.Option {
 				return
 			}
 			text := err.Error()
+			if notLetIn(err) {
+				text = "not let in" // whichever of the reasons
+			}
 			switch {
 			case s != nil:
 				c.log.Warn("NATS client", "subject", s.Subject, "error", err)
