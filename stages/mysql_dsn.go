@@ -22,6 +22,8 @@ import (
 var errMySQLDSN = errors.New(`the DSN is neither a URL (mysql://user:password@host:3306/database?tls=true) nor user:password@tcp(host:3306)/database?tls=true; ` +
 	`in a URL, write the special characters of a password as %XX: @ as %40, / as %2F, % as %25`)
 
+var errMySQLUser = errors.New("there is no user: add user and password (mysql://user:password@host/database, user:password@tcp(host)/database)")
+
 // mysqlTarget is what a DSN asks for: the driver's configuration (github.com/go-sql-driver/mysql, whose DSNs are read with all
 // their parameters) and what is read from parameters of our own.
 type mysqlTarget struct {
@@ -45,6 +47,9 @@ func mysqlParseDSN(dsn string) (*mysqlTarget, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if c.User == "" {
+		return nil, errMySQLUser
 	}
 	t := &mysqlTarget{Config: c}
 	if t.Timeout == 0 {

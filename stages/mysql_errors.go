@@ -52,9 +52,11 @@ func mysqlError(op string, err error, secrets []string) error {
 	case errors.As(err, &server):
 		permanent, hint = !server.transient(), server.hint()
 	case errors.As(err, &cert), errors.As(err, &host), errors.As(err, &authority):
-		hint = "; tlsca=FILE names the authority (or the server's own certificate) to trust; tls=skip-verify trusts any, also that of somebody in between who reads and changes everything"
+		hint = "; " + certificateAdvice(err, "write the host as one of these", "tlsca=FILE names the authority (or the server's own certificate) to trust; "+
+			"tls=skip-verify trusts any, also that of somebody in between who reads and changes everything")
 	case tlsRefused(err):
-		hint = "; if the server is old, tlsmin=1.0 permits its TLS, which is not safe against somebody who listens in"
+		hint = "; tlsmin in the DSN names the oldest TLS that is accepted (1.2 without it): a lower one lets the server in; " +
+			"that before 1.2, such as tlsmin=1.0, is not safe against somebody who listens in"
 	case errors.Is(err, errNoMySQLTLS), errors.As(err, &auth), errors.As(err, &large):
 	case errors.As(err, &record):
 		hint = "; is there a MySQL server on this port?"
@@ -111,12 +113,14 @@ func (e *mysqlServerError) limit() bool { return e.number == 1969 || e.number ==
 // Codes"]. Logins, missing databases, tables and columns, syntax, missing rights and whatever else a server says stay.
 func (e *mysqlServerError) transient() bool {
 	switch e.number {
-	case 1021, // disk full
-		1030,             // the storage engine's own error
-		1037, 1038, 1041, // out of memory
+	case 1021, 1114, // disk full, or a temporary table
+		1030,                   // the storage engine's own error
+		1037, 1038, 1041, 1135, // out of memory, no thread
 		1203, 1226, // too many connections of this user
-		1205, 1213, // lock wait, deadlock
-		1317,       // somebody killed the query
+		1205, 1206, 1213, // lock wait, too many locks, deadlock
+		1317, 1927, 3169, // somebody killed the query, or the session
+		3032, 3168, // the server is in offline mode, or not available yet
+		2002, 2003, 2006, 2013, 9001, // a proxy has lost its server, or does not reach it
 		1412, 1615, // a table was altered meanwhile
 		1637,       // too many transactions
 		1969, 3024, // limits

@@ -103,7 +103,7 @@ func TestPostgresTLSAdvice(t *testing.T) {
 		want         string
 	}{
 		{"no encryption", "", nil, true, "sslmode=disable connects without encryption"},
-		{"old", "", old, true, "ssl_min_protocol_version=TLSv1 accepts"},
+		{"old", "", old, true, "a lower one lets the server in; that before TLSv1.2, such as ssl_min_protocol_version=TLSv1,"},
 		{"old and accepted", "&ssl_min_protocol_version=TLSv1", old, false, ""},
 	} {
 		dsn, greeted := postgresGreeter(t, c.server)

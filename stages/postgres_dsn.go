@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 
@@ -39,6 +40,9 @@ func pgParseDSN(dsn string) (*pgconn.Config, error) {
 	if err := pgOwnSettings(config); err != nil {
 		return nil, err
 	}
+	if err := pgUser(dsn, config); err != nil {
+		return nil, err
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = pgConnectTimeout
 	}
@@ -48,6 +52,32 @@ func pgParseDSN(dsn string) (*pgconn.Config, error) {
 		config.RuntimeParams["application_name"] = "fanmill"
 	}
 	return config, nil
+}
+
+// pgUser finds out whether the user is somebody's wish. libpq takes the account that the process runs under, which over a network is nearly
+// always a mistake; through a Unix socket it is how one logs in.
+func pgUser(dsn string, config *pgconn.Config) error {
+	for _, name := range []string{"PGUSER", "PGSERVICE"} {
+		if os.Getenv(name) != "" {
+			return nil
+		}
+	}
+	given := false
+	if isPGURL(dsn) {
+		if u, err := url.Parse(dsn); err == nil {
+			given = u.User.Username() != "" || u.Query().Has("user") || u.Query().Has("service")
+		}
+	} else {
+		for _, name := range []string{"user", "service"} {
+			for _, field := range strings.Fields(strings.ReplaceAll(dsn, "=", " = ")) {
+				given = given || field == name
+			}
+		}
+	}
+	if given || strings.HasPrefix(config.Host, "/") {
+		return nil
+	}
+	return errors.New("there is no user: add user and password (postgres://user:password@host/database, user=... password=...)")
 }
 
 // pgOwnSettings takes those keys out of a DSN that are not the server's, which would refuse them: libpq's lowest TLS version, which

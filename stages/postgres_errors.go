@@ -39,12 +39,14 @@ func pgError(ctx context.Context, op string, err error, secrets []string) error 
 		}
 		return pipeline.Permanent(err)
 	case errors.As(err, &cert), errors.As(err, &host):
-		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; sslrootcert=FILE names the authority to trust; sslmode=require trusts whoever answers, also one who pretends "+
-			"to be the server and reads along", op, err), secrets))
+		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; %s", op, err, certificateAdvice(err,
+			"write the host as one of these; sslmode=verify-ca accepts any name, so that any server with a certificate of that authority may pretend to be this one",
+			"sslrootcert=FILE names the authority to trust; sslmode=require trusts whoever answers, also one who pretends to be the server and reads along")), secrets))
 	case strings.Contains(err.Error(), "server refused TLS"): // pgconn has no type for it
 		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; sslmode=disable connects without encryption: whoever is on the way can read and change the rows", op, err), secrets))
 	case strings.Contains(err.Error(), "protocol version"): // nor crypto/tls for this
-		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; ssl_min_protocol_version=TLSv1 accepts old servers, whose encryption a determined listener can break", op, err), secrets))
+		return pipeline.Permanent(redacted(fmt.Errorf("%s: %w; ssl_min_protocol_version in the DSN names the oldest TLS that is accepted (TLSv1.2 without it): "+
+			"a lower one lets the server in; that before TLSv1.2, such as ssl_min_protocol_version=TLSv1, a determined listener can break", op, err), secrets))
 	case errors.As(err, &large):
 		return pipeline.Permanent(fmt.Errorf("%s: %w", op, err))
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -127,6 +129,8 @@ var poolerRefusals = []string{"authentication failed", "no such database", "no s
 func pgTransient(e *pgconn.PgError) bool {
 	code := e.Code
 	switch code {
+	case "57P04": // somebody has dropped the database
+		return false
 	case "08P01": // the protocol was broken, or a pooler speaks
 		for _, words := range poolerRefusals {
 			if strings.Contains(e.Message, words) {
@@ -138,6 +142,8 @@ func pgTransient(e *pgconn.PgError) bool {
 		"55P03", "55006", // somebody holds a lock
 		"25P03",          // idle too long in the transaction
 		"58000", "58030", // system and disk errors
+		"72000", // the snapshot was too old
+		"HV00N", // a foreign server could not be reached
 		"XX000": // an internal error, such as a table that went away between two looks
 		return true
 	}

@@ -104,7 +104,7 @@ func sqlserverTLS(c *tls.Config, link *sqlserverLink) *tls.Config {
 	if pinned := c.VerifyPeerCertificate; pinned != nil {
 		c.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
 			err := pinned(raw, chains)
-			link.refused.Store(err != nil)
+			link.refuse(err)
 			return err
 		}
 	}
@@ -124,7 +124,7 @@ func sqlserverTLS(c *tls.Config, link *sqlserverLink) *tls.Config {
 		if err == nil && pinned != nil {
 			err = pinned(nil, chains)
 		}
-		link.refused.Store(err != nil)
+		link.refuse(err)
 		return err
 	}
 	return c
@@ -135,11 +135,23 @@ func sqlserverTLS(c *tls.Config, link *sqlserverLink) *tls.Config {
 type sqlserverLink struct {
 	everywhere bool        // try all addresses of a name at once
 	broken     atomic.Bool // a read or write has failed
-	refused    atomic.Bool // the server's certificate
+	refused    atomic.Pointer[certificateError]
 
 	mu    sync.Mutex
 	conn  net.Conn // the last one dialled: a login may be sent on to another server
 	ended bool
+}
+
+// certificateError is why the server's certificate was refused.
+type certificateError struct{ error }
+
+// refuse remembers that the server's certificate was refused, or was not.
+func (l *sqlserverLink) refuse(err error) {
+	if err == nil {
+		l.refused.Store(nil)
+		return
+	}
+	l.refused.Store(&certificateError{err})
 }
 
 var errLinkClosed = errors.New("the connection has been given up")

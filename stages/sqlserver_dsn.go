@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,7 @@ func sqlserverParseDSN(dsn string) (*sqlserverTarget, error) {
 			return nil, errSQLServerDSN
 		}
 	}
+	dsn = sqlserverFromODBC(dsn)
 	config, err := msdsn.Parse(dsn)
 	if err == nil && config.Parameters[msdsn.Encrypt] == "" && sqlserverPins(config.Parameters) {
 		// Without it the driver encrypts the login alone, and looks at no certificate.
@@ -74,6 +76,9 @@ func sqlserverParseDSN(dsn string) (*sqlserverTarget, error) {
 	c := &t.config
 	if isURL && c.Instance != "" && c.Port != 0 && c.Database == "" {
 		return nil, fmt.Errorf("the DSN has a port and /%s: if that is the database, write ?database=%s instead; an instance's name needs no port", c.Instance, url.QueryEscape(c.Instance))
+	}
+	if err := sqlserverUser(c); err != nil {
+		return nil, err
 	}
 	if c.ChangePassword != "" {
 		return nil, errors.New("the DSN has \"change password\": fanmill changes nothing on a server")
@@ -113,6 +118,20 @@ func sqlserverSlips(p map[string]string) error {
 		return errors.New("the DSN: tlsmin must be 1.0, 1.1, 1.2 or 1.3")
 	}
 	return nil
+}
+
+// sqlserverUser finds out whether somebody can log in. Without a user it is the account that the process runs under, which only Windows can say.
+func sqlserverUser(c *msdsn.Config) error {
+	switch {
+	case c.User != "":
+		return nil
+	case c.Password != "":
+		return errors.New("there is a password and no user: add the user (user id=... in a list, sqlserver://user:password@host in a URL)")
+	case runtime.GOOS == "windows" || c.Parameters["authenticator"] != "":
+		return nil
+	}
+	return errors.New("there is no user: add user and password (user id=...;password=... in a list, sqlserver://user:password@host in a URL); " +
+		"only on Windows does fanmill log in without, as the account that it runs under")
 }
 
 // sqlserverPins reports whether a DSN says which certificate to accept.
