@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -60,37 +59,95 @@ func (s *Schema) drifts(all []Described) {
 	}
 }
 
-// Common is the schema that most connections have, the first of them in order if several are as many, and how the others differ from it.
+// Common is the schema that most connections have, the first of them in order if several are as many, and how the others differ from it. A
+// column whose type is unknown somewhere has the type that most of those say which fit.
 func Common(all []Described) Schema {
-	groups := map[string][]int{}
-	for i, d := range all {
-		key := shapeOf(d.Columns)
-		groups[key] = append(groups[key], i)
-	}
-	if len(groups) == 0 {
+	shapes := shapesOf(all)
+	if len(shapes) == 0 {
 		return Schema{}
 	}
-	best := slices.MinFunc(slices.Collect(maps.Values(groups)), func(a, b []int) int {
-		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a[0], b[0]))
-	})
-	s := Schema{Columns: slices.Clone(all[best[0]].Columns)}
+	best, most := 0, 0
+	for i := range shapes {
+		n := 0
+		for k := range shapes {
+			if shapes[i].fits(&shapes[k]) {
+				n += len(shapes[k].of)
+			}
+		}
+		if n > most {
+			best, most = i, n
+		}
+	}
+	s := Schema{Columns: slices.Clone(all[shapes[best].of[0]].Columns)}
 	for i, n := range counts(namesOf(s.Columns)) {
 		if n > 1 {
 			s.Columns[i].Times = n
+		}
+	}
+	for c := range s.Columns {
+		if s.Columns[c].Type != unknownType {
+			continue
+		}
+		votes := map[string]int{}
+		for k := range shapes {
+			columns := all[shapes[k].of[0]].Columns
+			at := slices.Index(s.Place(columns), c)
+			if at < 0 || columns[at].Type == unknownType || !shapes[best].fits(&shapes[k]) {
+				continue
+			}
+			typ := columns[at].Type
+			votes[typ] += len(shapes[k].of)
+			if won := s.Columns[c].Type; won == unknownType || votes[typ] > votes[won] {
+				s.Columns[c].Type = typ
+			}
 		}
 	}
 	s.drifts(all)
 	return s
 }
 
-// shapeOf is the same for the same columns in whatever order and case.
-func shapeOf(columns []OpeningColumn) string {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = strings.ToLower(c.Name) + "\x00" + c.Type
+// unknownType is that of a column whose database does not say: it is at odds with none.
+var unknownType = columnar.Unknown.String()
+
+// SameType reports whether two types are not at odds.
+func SameType(a, b string) bool { return a == b || a == unknownType || b == unknownType }
+
+// shape is the columns of some connections, in whatever order and case.
+type shape struct {
+	names []string // in lower case, sorted
+	types []string
+	of    []int
+}
+
+// shapesOf are the different ones, in order of first appearance.
+func shapesOf(all []Described) []shape {
+	var out []shape
+	at := map[string]int{}
+	for i, d := range all {
+		columns := slices.Clone(d.Columns)
+		for c := range columns {
+			columns[c].Name = strings.ToLower(columns[c].Name)
+		}
+		slices.SortFunc(columns, func(a, b OpeningColumn) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type)) })
+		var s shape
+		for _, c := range columns {
+			s.names, s.types = append(s.names, c.Name), append(s.types, c.Type)
+		}
+		key := strings.Join(s.names, "\x00") + "\x01" + strings.Join(s.types, "\x00")
+		k, known := at[key]
+		if !known {
+			k = len(out)
+			at[key] = k
+			out = append(out, s)
+		}
+		out[k].of = append(out[k].of, i)
 	}
-	slices.Sort(names)
-	return strings.Join(names, "\x01")
+	return out
+}
+
+// fits reports whether two shapes differ in nothing but what is unknown.
+func (s *shape) fits(o *shape) bool {
+	return slices.Equal(s.names, o.names) && slices.EqualFunc(s.types, o.types, SameType)
 }
 
 // Place finds the place of each column in the schema, as MatchNames does; -1 if it has none. Columns that stand more
@@ -138,7 +195,7 @@ func (s *Schema) Compare(columns []OpeningColumn) (d Difference) {
 			continue
 		}
 		have[k] = true
-		if s.Columns[k].Type != c.Type {
+		if !SameType(s.Columns[k].Type, c.Type) {
 			d.Retyped = append(d.Retyped, Retyped{s.Columns[k].Name, c.Type, s.Columns[k].Type, i})
 		}
 	}
@@ -189,10 +246,14 @@ func (s *Schema) Differs(columns []OpeningColumn) string {
 	return strings.Join(parts, "; ")
 }
 
-// Widest is the narrowest type that holds the values of both exactly; text holds every value as it is written.
+// Widest is the narrowest type that holds the values of both exactly; text holds every value as it is written. What is unknown is taken for
+// the other.
 func Widest(a, b string) string {
-	if a == b {
+	switch {
+	case a == b || b == unknownType:
 		return a
+	case a == unknownType:
+		return b
 	}
 	x, errX := columnar.ParseType("", a)
 	y, errY := columnar.ParseType("", b)
@@ -220,7 +281,7 @@ func Widest(a, b string) string {
 			return columnar.Column{Kind: columnar.Decimal, Precision: p, Scale: scale}.Type()
 		}
 		return columnar.Numeric.String()
-	case number(x) && number(y):
+	case x.Kind.Number() && y.Kind.Number():
 		if x.Kind == columnar.Float32 && y.Kind == columnar.Float || x.Kind == columnar.Float && y.Kind == columnar.Float32 {
 			return columnar.Float.String()
 		}
@@ -230,8 +291,6 @@ func Widest(a, b string) string {
 	}
 	return columnar.Text.String()
 }
-
-func number(c columnar.Column) bool { return c.Kind >= columnar.Int && c.Kind <= columnar.Numeric }
 
 // digits orders the exact numbers by what they hold.
 func digits(c columnar.Column) int32 {

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -184,12 +185,39 @@ func TestTwins(t *testing.T) {
 	}
 }
 
+// A type that a database does not say is at odds with none, and never the one that others are compared with.
+func TestUnknownType(t *testing.T) {
+	unknown, text, whole := columns("x:unknown id:int"), columns("id:int X:text"), columns("x:int id:int")
+	for _, c := range []struct {
+		all           []pipeline.Described
+		common, union string
+		drift         map[string]string
+	}{
+		{[]pipeline.Described{{"a", unknown}, {"b", text}}, "x:text id:int", "x:text id:int", nil},
+		{[]pipeline.Described{{"a", text}, {"b", unknown}, {"c", unknown}}, "id:int x:text", "id:int x:text", nil},
+		{[]pipeline.Described{{"a", unknown}, {"b", unknown}}, "x:unknown id:int", "x:unknown id:int", nil},
+		{[]pipeline.Described{{"a", unknown}, {"b", whole}, {"c", text}, {"d", text}}, "x:text id:int", "x:text id:int", map[string]string{"b": "x is int, not text"}},
+		{[]pipeline.Described{{"a", whole}, {"b", unknown}, {"c", text}}, "x:int id:int", "x:text id:int", map[string]string{"c": "x is text, not int"}},
+		{[]pipeline.Described{{"a", columns("x:unknown y:int")}, {"b", columns("x:text y:unknown")}}, "x:text y:int", "x:text y:int", nil},
+		{[]pipeline.Described{{"a", columns("x:unknown")}, {"b", text}, {"c", text}}, "id:int x:text", "x:text id:int", map[string]string{"a": "lacks id"}},
+	} {
+		common, union := pipeline.Common(c.all), pipeline.Union(c.all)
+		if got := strings.ToLower(spelled(common)); got != c.common || !maps.Equal(common.Drift, c.drift) {
+			t.Errorf("%v: common is %q, drift %v", c.all, got, common.Drift)
+		}
+		if got := strings.ToLower(spelled(union)); got != c.union {
+			t.Errorf("%v: union is %q", c.all, got)
+		}
+	}
+}
+
 func TestWidest(t *testing.T) {
 	for _, c := range [][3]string{
 		{"int", "int", "int"}, {"int", "uint", "decimal(20,0)"}, {"int", "decimal(14,2)", "decimal(21,2)"},
 		{"decimal(14,2)", "decimal(10,4)", "decimal(16,4)"}, {"decimal(38,0)", "decimal(38,10)", "numeric"}, {"float", "int", "numeric"},
 		{"float32", "float", "float"}, {"date", "timestamp", "timestamp"}, {"date", "int", "text"}, {"numeric", "int", "numeric"},
 		{"text", "int", "text"}, {"binary", "text", "text"}, {"timestamp", "timestamptz", "text"}, {"strange", "int", "text"},
+		{"unknown", "text", "text"}, {"unknown", "decimal(14,2)", "decimal(14,2)"}, {"unknown", "unknown", "unknown"},
 	} {
 		if got := pipeline.Widest(c[0], c[1]); got != c[2] {
 			t.Errorf("%s and %s: %s, want %s", c[0], c[1], got, c[2])

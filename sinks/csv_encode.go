@@ -11,7 +11,7 @@ import (
 
 // Encode turns a batch into lines. What depends on a column alone is decided once per batch, so that a cell costs its text and
 // little else.
-func (p *csvPart) Encode(query int, _ int64, b *columnar.Batch) (pipeline.Chunk, error) {
+func (p *csvPart) Encode(query int, firstRow int64, b *columnar.Batch) (pipeline.Chunk, error) {
 	if query != p.sink.query {
 		return nil, nil
 	}
@@ -19,6 +19,7 @@ func (p *csvPart) Encode(query int, _ int64, b *columnar.Batch) (pipeline.Chunk,
 	e.use(p.sink.format)
 	c := &csvChunk{encoder: e}
 	c.lines, c.nulls = e.encode(e.buf[:0], b, p.order, p.instant, p.prefix)
+	c.tally = e.tally(firstRow, b.Rows)
 	for i := range e.fields {
 		if n := e.fields[i].guarded; n > 0 {
 			if c.guarded == nil {
@@ -65,6 +66,7 @@ type csvField struct {
 	// For texts in the form csvAsked, and values in the form csvGuarded.
 	number  bool  // numbers, which are neither guarded nor, by some options, quoted
 	quoted  bool  // whatever they hold
+	instant bool  // moments, which are shown in the file's time zone
 	guarded int64 // texts that got a ' in front
 
 	// Of texts: where in the column's bytes each byte that asks for quotes comes next, and the first of these places.
@@ -86,7 +88,7 @@ const (
 	csvGuarded                  // columnar's text, which may hold the delimiter or is to be quoted
 	csvText                     // text, quoted where it must be
 	csvAsked                    // text, with more asked for
-	csvMoments                  // moments as texts, because one of them is none
+	csvMixed                    // values as texts, because one of them is none of the column's kind
 	csvInt                      // 64-bit integers
 	csvDecimal                  // decimals
 	csvDate                     // days
@@ -118,12 +120,12 @@ func (e *csvEncoder) plan(b *columnar.Batch, order []int, instant []bool) {
 		f.places, f.next = [4]int{-1, -1, -1, -1}, -1
 		f.dayText, f.offsetEnd = f.dayText[:0], f.offsetEnd[:0]
 		kind := f.view.Kind
-		f.number = kind >= columnar.Int && kind <= columnar.Numeric
+		f.number = kind.Number()
 		f.quoted = e.format.quoting == quoteAll || e.format.quoting == quoteNonNumeric && !f.number
 		switch {
-		case kind == columnar.Text && k >= 0 && instant[k]:
-			f.form = csvMoments
-		case kind == columnar.Text, kind == columnar.Numeric: // an odd text can stand among the numbers
+		case kind == columnar.Mixed:
+			f.form, f.instant = csvMixed, instant[k]
+		case kind == columnar.Text, kind == columnar.Numeric:
 			if f.form = csvText; !e.format.plain() {
 				f.form = csvAsked
 			}
@@ -235,28 +237,73 @@ func (e *csvEncoder) moment(text []byte) []byte {
 // appendOther appends what is rare, or what options ask more of. It is kept out of the loop, whose choice of a branch is
 // the faster the fewer there are.
 func (f *csvField) appendOther(dst []byte, row int, e *csvEncoder) []byte {
-	if f.form == csvAsked || f.form == csvMoments {
-		text := f.view.Bytes(row)
-		if f.form == csvMoments {
-			text = e.moment(text)
-		}
-		dst, guarded := e.format.appendText(dst, text, f.number && isNumber(text))
-		if guarded {
-			f.guarded++
-		}
-		return dst
+	switch f.form {
+	case csvAsked:
+		return f.appendText(dst, f.view.Bytes(row), f.number, e)
+	case csvMixed:
+		return f.appendMixed(dst, row, e)
 	}
 	from := len(dst)
-	dst = f.view.AppendText(dst, row, &e.clock) // never with a quote in it
-	if f.form == csvOther {
+	if dst = f.view.AppendText(dst, row, &e.clock); f.form == csvOther {
 		return dst
 	}
-	if f.quoted || needsQuotes(dst[from:], e.format.delimiter) || e.format.isNull(dst[from:]) {
-		dst = append(dst, `""`...)
-		copy(dst[from+1:], dst[from:len(dst)-2])
-		dst[from], dst[len(dst)-1] = '"', '"'
+	return e.quote(dst, from, f.quoted)
+}
+
+// appendText appends a text, or a number that is kept as one.
+func (f *csvField) appendText(dst, text []byte, number bool, e *csvEncoder) []byte {
+	dst, guarded := e.format.appendText(dst, text, number)
+	if guarded {
+		f.guarded++
 	}
 	return dst
+}
+
+// appendMixed appends a value as it is written in a batch of its column's kind.
+func (f *csvField) appendMixed(dst []byte, row int, e *csvEncoder) []byte {
+	from := len(dst)
+	text := f.view.Bytes(row)
+	switch f.view.Classes[row] {
+	case columnar.ClassStray, columnar.ClassText:
+		return f.appendText(dst, text, false, e)
+	case columnar.ClassNumber, columnar.ClassFloat:
+		return e.quote(append(dst, text...), from, e.format.quoting == quoteAll)
+	case columnar.ClassMoment:
+		if f.instant {
+			text = e.moment(text)
+		}
+	}
+	return e.quote(append(dst, text...), from, e.format.quoting != quoteMinimal)
+}
+
+// quote puts what stands from there on in quotes if it is to be, or if it must. There is never a quote in it.
+func (e *csvEncoder) quote(dst []byte, from int, asked bool) []byte {
+	if !asked && !needsQuotes(dst[from:], e.format.delimiter) && !e.format.isNull(dst[from:]) {
+		return dst
+	}
+	dst = append(dst, `""`...)
+	copy(dst[from+1:], dst[from:len(dst)-2])
+	dst[from], dst[len(dst)-1] = '"', '"'
+	return dst
+}
+
+// tally counts what the fields of a batch hold.
+func (e *csvEncoder) tally(firstRow int64, rows int) []columnar.Tally {
+	out := make([]columnar.Tally, len(e.fields))
+	for i := range e.fields {
+		v := e.fields[i].view
+		if v == &e.absent {
+			continue
+		}
+		out[i].Filled = int64(rows - v.Nulls)
+		if n, first := v.Strays(rows); n > 0 {
+			out[i].Strays, out[i].First, out[i].Of = n, firstRow+int64(first)+1, v.Kind
+			if v.Kind == columnar.Mixed {
+				out[i].Of = v.Of
+			}
+		}
+	}
+	return out
 }
 
 // asks reports whether the bytes of a cell may need quotes. Cells come in order: each of the four searches goes through the column's

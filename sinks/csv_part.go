@@ -23,22 +23,24 @@ type csvPart struct {
 	marked   bool   // which got a ' in front
 	instant  []bool // of columns: which hold moments
 	nulls    int64
-	guarded  []int64 // by field
-	sylk     int     // length of the first row's first field, if it is to be quoted where it begins a file
+	guarded  []int64          // by field
+	sylk     int              // length of the first row's first field, if it is to be quoted where it begins a file
+	tally    []columnar.Tally // by field
 }
 
 // csvPartState describes a part file.
 type csvPartState struct {
-	Length  int64   `json:"length"`
-	Order   []int   `json:"order,omitzero"`    // nil and none are not the same
-	Nulls   int64   `json:"nulls,omitempty"`   // NULLs written as "", in a file of one column
-	Guarded []int64 `json:"guarded,omitempty"` // texts that got a ' in front, by field
-	SYLK    int     `json:"sylk,omitempty"`    // length of the first row's first field, if it is to be quoted where it begins a file
+	Length  int64            `json:"length"`
+	Order   []int            `json:"order,omitzero"`    // nil and none are not the same
+	Nulls   int64            `json:"nulls,omitempty"`   // NULLs written as "", in a file of one column
+	Guarded []int64          `json:"guarded,omitempty"` // texts that got a ' in front, by field
+	Tally   []columnar.Tally `json:"tally,omitempty"`   // by field
+	SYLK    int              `json:"sylk,omitempty"`    // length of the first row's first field, if it is to be quoted where it begins a file
 }
 
 func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.Opening, names csvNames, st csvPartState) *csvPart {
 	columns := o.Queries[s.query].Columns
-	p := &csvPart{sink: s, file: file, columns: columns, csvNames: names, id: id, order: st.Order, nulls: st.Nulls, guarded: st.Guarded, sylk: st.SYLK, instant: make([]bool, len(columns))}
+	p := &csvPart{sink: s, file: file, columns: columns, csvNames: names, id: id, order: st.Order, nulls: st.Nulls, guarded: st.Guarded, sylk: st.SYLK, tally: st.Tally, instant: make([]bool, len(columns))}
 	for q := range o.Queries {
 		if q != s.query {
 			p.others = append(p.others, o.Queries[q].Columns...)
@@ -69,7 +71,8 @@ type csvChunk struct {
 	encoder *csvEncoder
 	lines   []byte
 	nulls   int64
-	guarded []int64 // by field; nil if none
+	guarded []int64          // by field; nil if none
+	tally   []columnar.Tally // by field
 }
 
 // release gives the chunk's memory back.
@@ -101,6 +104,7 @@ func (p *csvPart) Append(query int, c pipeline.Chunk) error {
 			p.guarded[i] += n
 		}
 	}
+	p.tally = addTallies(p.tally, chunk.tally)
 	chunk.release()
 	return err
 }
@@ -110,7 +114,7 @@ func (p *csvPart) Sync() (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(csvPartState{Length: f.Length, Order: p.order, Nulls: p.nulls, Guarded: p.guarded, SYLK: p.sylk})
+	return json.Marshal(csvPartState{Length: f.Length, Order: p.order, Nulls: p.nulls, Guarded: p.guarded, Tally: p.tally, SYLK: p.sylk})
 }
 
 // Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned away. It gives up
@@ -132,7 +136,8 @@ func (p *csvPart) Losses() []pipeline.Loss {
 	return []pipeline.Loss{{Column: p.names[0], What: "NULL written like an empty text, because an empty line is no row", Cells: p.nulls}}
 }
 
-// Notes says how the connection differs from what the file or the job expects, and which texts were changed.
+// Notes says how the connection differs from what the file or the job expects, which texts were changed, and which columns hold values that
+// are none of their kind.
 func (p *csvPart) Notes() []string {
 	notes := p.sink.header.notes(p.columns, p.others, p.names)
 	if p.sink.namesakes != nil {
@@ -146,5 +151,5 @@ func (p *csvPart) Notes() []string {
 			notes = append(notes, fmt.Sprintf("%s: %d texts got a ' in front, so that no program takes them for formulas", p.names[i], n))
 		}
 	}
-	return notes
+	return append(notes, strayNotes("", p.tally, func(i int) string { return p.names[i] }, strayValues)...)
 }

@@ -51,37 +51,6 @@ func formulaStart(c byte) bool {
 	return c == '=' || c == '+' || c == '-' || c == '@' || c == '\t' || c == '\r'
 }
 
-// isNumber reports whether a text is a number as databases and this program write them: digits, a sign, a point, an exponent.
-func isNumber(text []byte) bool {
-	if len(text) > 0 && (text[0] == '-' || text[0] == '+') {
-		text = text[1:]
-	}
-	if string(text) == "Infinity" || string(text) == "NaN" {
-		return true
-	}
-	digits, point := 0, false
-	for i, c := range text {
-		switch {
-		case c >= '0' && c <= '9':
-			digits++
-		case c == '.' && !point:
-			point = true
-		case (c == 'e' || c == 'E') && digits > 0:
-			return isInteger(text[i+1:])
-		default:
-			return false
-		}
-	}
-	return digits > 0
-}
-
-func isInteger(text []byte) bool {
-	if len(text) > 0 && (text[0] == '-' || text[0] == '+') {
-		text = text[1:]
-	}
-	return len(text) > 0 && len(bytes.Trim(text, "0123456789")) == 0
-}
-
 // appendCSVText appends a text that is not NULL, with quotes if it needs them.
 func appendCSVText(dst, text []byte, delimiter string) []byte {
 	switch {

@@ -37,15 +37,21 @@ func (t *excelTotal) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// facts are those of a finished query.
+// facts are those of a finished query. A column that nobody declared has a total if each of its values was a number.
 func (q *excelQuery) facts() excelFacts {
 	f := excelFacts{Rows: q.rows()}
 	for i, at := range q.encoder.TotalColumns() {
-		if i == maxSummaryTotals {
-			f.More = len(q.totals) - i
-			break
-		}
 		c, l := q.encoder.Column(at)
+		if c.Kind == columnar.Unknown {
+			if q.totals[i].Others() > 0 || at >= len(q.tally) || q.tally[at].Filled == 0 {
+				continue
+			}
+			c.Kind = columnar.Numeric
+		}
+		if len(f.Totals) == maxSummaryTotals {
+			f.More++
+			continue
+		}
 		f.Totals = append(f.Totals, excelTotal{l.Header, c.Type(), l.Format, q.totals[i], c})
 	}
 	return f

@@ -30,6 +30,7 @@ type excelColumn struct {
 	hide   bool    // there, out of sight
 	rename string  // header; "" is the name
 	order  int     // place, from 1; 0 is after all that have one
+	digits bool    // numbers are texts that have all their digits
 }
 
 type excelColumns []excelColumn // by name
@@ -52,7 +53,7 @@ func readExcelOptions(raw json.RawMessage) (excelOptions, error) {
 	}
 	var onLoss string
 	if r.value(keys, "", "onLoss", &onLoss, `"count" or "fail"`); onLoss != "" && onLoss != "count" && onLoss != "fail" {
-		r.problem("onLoss", "onLoss %q: use \"count\" to cut what a cell cannot hold and report it, or \"fail\" to leave such a connection out", onLoss)
+		r.problem("onLoss", "onLoss %q: use \"count\" to cut or round what a cell cannot hold and report it, or \"fail\" to leave such a connection out", onLoss)
 	}
 	o.failOnLoss = onLoss == "fail"
 	r.value(keys, "", "summary", &o.summary, "true or false")
@@ -74,7 +75,7 @@ func (r *excelReader) column(name string, raw json.RawMessage) (c excelColumn, o
 		r.problem(at, `%s is not what can be asked for a column: give an object such as {"width": 14}`, raw)
 		return c, false
 	}
-	known := []string{"format", "width", "hide", "rename", "order"}
+	known := []string{"format", "width", "digits", "hide", "rename", "order"}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if !slices.Contains(known, key) {
 			r.problem(at+"."+key, "%q is nothing that can be asked for a column: use %s", key, strings.Join(known, ", "))
@@ -90,6 +91,11 @@ func (r *excelReader) column(name string, raw json.RawMessage) (c excelColumn, o
 	if r.value(keys, at, "width", &c.width, "a number of characters"); keys["width"] != nil && !(c.width > 0 && c.width <= maxExcelWidth) {
 		r.problem(at+"width", "width %v: Excel's columns are up to %d characters wide; to hide one, say \"hide\": true", c.width, maxExcelWidth)
 	}
+	var digits string
+	if r.value(keys, at, "digits", &digits, `"number" or "text"`) && digits != "number" && digits != "text" {
+		r.problem(at+"digits", `digits %q: use "number" to round numbers with a fraction to the 15 digits that Excel keeps, or "text" to write every number of the column as a text with all its digits`, digits)
+	}
+	c.digits = digits == "text"
 	r.value(keys, at, "hide", &c.hide, "true or false")
 	if r.value(keys, at, "rename", &c.rename, "a text"); keys["rename"] != nil && (strings.TrimSpace(c.rename) == "" || utf8.RuneCountInString(c.rename) > xlsx.MaxCellUnits/2) {
 		r.problem(at+"rename", "rename: give the column a header of up to %d characters", xlsx.MaxCellUnits/2)
@@ -156,7 +162,7 @@ func (cs excelColumns) layout(cols []columnar.Column) []xlsx.Layout {
 	for i, col := range cols {
 		out[i].Column, order[i] = i, math.MaxInt
 		if c := cs.find(col.Name); c != nil {
-			out[i].Header, out[i].Format, out[i].Width, out[i].Hidden = c.rename, c.format, c.width, c.hide
+			out[i].Header, out[i].Format, out[i].Width, out[i].Hidden, out[i].Digits = c.rename, c.format, c.width, c.hide, c.digits
 			if c.order > 0 {
 				order[i] = c.order
 			}

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,8 @@ type excelQuery struct {
 	file     *artifact.Part
 	segments xlsx.Segments
 	losses   []pipeline.Loss
-	totals   []xlsx.Total // see xlsx.Encoder.TotalColumns
+	totals   []xlsx.Total     // see xlsx.Encoder.TotalColumns
+	tally    []columnar.Tally // by column of the sheet
 }
 
 // excelPartState describes a part's files.
@@ -43,6 +45,7 @@ type excelQueryState struct {
 	Segments xlsx.Segments      `json:"segments,omitempty"`
 	Losses   []pipeline.Loss    `json:"losses,omitempty"`
 	Totals   []xlsx.Total       `json:"totals,omitempty"`
+	Tally    []columnar.Tally   `json:"tally,omitempty"`
 }
 
 func readExcelPart(p pipeline.PartState) (excelPartState, error) {
@@ -113,10 +116,10 @@ func (s *excelSink) Reopen(state pipeline.PartState) (pipeline.Part, error) {
 	for i := range ps.Queries {
 		from := &ps.Queries[i]
 		to := &p.queries[from.Query]
-		if to.encoder == nil || len(from.Totals) != len(to.totals) {
+		if to.encoder == nil || len(from.Totals) != len(to.totals) || from.Tally != nil && len(from.Tally) != to.encoder.Columns() {
 			return nil, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d does not fit the options of its destination: start the run anew, without --resume", state.Connection))
 		}
-		to.segments, to.losses, to.totals = from.Segments, from.Losses, from.Totals
+		to.segments, to.losses, to.totals, to.tally = from.Segments, from.Losses, from.Totals, from.Tally
 		if to.file, err = s.artifact.ReopenPart(from.File); err != nil {
 			return nil, err
 		}
@@ -174,6 +177,7 @@ func (q *excelQuery) append(c *xlsx.Chunk) error {
 	for i := range c.Totals {
 		q.totals[i].Add(&c.Totals[i])
 	}
+	q.tally = addTallies(q.tally, c.Tally)
 	c.Release()
 	return nil
 }
@@ -200,7 +204,7 @@ func (p *excelPart) Sync() (json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		ps.Queries = append(ps.Queries, excelQueryState{Query: i, File: f, Segments: q.segments, Losses: q.losses, Totals: q.totals})
+		ps.Queries = append(ps.Queries, excelQueryState{Query: i, File: f, Segments: q.segments, Losses: q.losses, Totals: q.totals, Tally: q.tally})
 	}
 	return json.Marshal(ps)
 }
@@ -243,8 +247,8 @@ func (p *excelPart) Losses() []pipeline.Loss {
 	return out
 }
 
-// Notes names what of the options did nothing, and what can be taken for something else: columns of one header, sheets
-// of connections of one name.
+// Notes names what of the options did nothing, what can be taken for something else (columns of one header, sheets of
+// connections of one name), and the columns with texts among other cells.
 func (p *excelPart) Notes() (notes []string) {
 	if len(p.unknown) > 0 {
 		notes = append(notes, fmt.Sprintf("the options name columns that it does not return: %s", pipeline.ShowNames(p.unknown, p.columns()...)))
@@ -257,6 +261,22 @@ func (p *excelPart) Notes() (notes []string) {
 	}
 	if others := p.sink.namesakes[p.id.Connection]; others != nil {
 		notes = append(notes, namesakeNotes(p.sink.manifest, p.id.Connection, others, "this one's rows are in "+strings.Join(p.sheetNames(), ", "))...)
+	}
+	return append(notes, p.strays()...)
+}
+
+// strays names the columns with texts among other cells.
+func (p *excelPart) strays() (notes []string) {
+	for i := range p.queries {
+		q := &p.queries[i]
+		if q.encoder == nil {
+			continue
+		}
+		prefix := ""
+		if len(p.queries) > 1 && p.sink.only == nil {
+			prefix = fmt.Sprintf("query %s, ", cmp.Or(p.sink.manifest.Connections[p.id.Connection].Queries[i].Name, fmt.Sprint(i+1)))
+		}
+		notes = append(notes, strayNotes(prefix, q.tally, func(k int) string { c, _ := q.encoder.Column(k); return c.Name }, strayCells)...)
 	}
 	return notes
 }

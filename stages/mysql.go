@@ -70,6 +70,7 @@ type mysqlResult struct {
 	fields    []mysqlField
 	columns   []columnar.Column
 	args      []byte // as they are sent
+	notes     []string
 }
 
 // setUp makes a new connection ready to stream. op says what an error is about.
@@ -191,7 +192,7 @@ func (s *mysqlSession) prepare(q int, request pipeline.Request) error {
 		return errMySQLMaintains
 	}
 	for i := range r.fields {
-		c, _ := mysqlColumn(&r.fields[i], s.target.boolInts)
+		c, _ := mysqlColumn(&r.fields[i], s.target.tinyBools)
 		c.Name = columnName(c.Name, i)
 		if r.fields[i].bitsOfExpression() {
 			return pipeline.Permanent(fmt.Errorf("column %q: the server does not tell how it sends a bit(%d) that the query calculates; write CAST(... AS UNSIGNED), which is its number", c.Name, r.fields[i].length))
@@ -249,7 +250,9 @@ func (s *mysqlSession) Stream(ctx context.Context, q int, b *columnar.Builder, d
 	defer endWith(ctx, s.wire.net)()
 	fields, err := s.result(&s.results[q])
 	if err == nil {
-		err = s.rows(newMySQLRows(fields, s.target, b), b, due, emit)
+		rows := newMySQLRows(fields, s.target, b)
+		err = s.rows(rows, b, due, emit)
+		s.results[q].notes = rows.notes(s.results[q].columns)
 	}
 	switch {
 	case err == nil:
@@ -262,6 +265,9 @@ func (s *mysqlSession) Stream(ctx context.Context, q int, b *columnar.Builder, d
 		return mysqlError(label, err, s.target.secrets())
 	}
 }
+
+// Notes implements pipeline.NotingSession.
+func (s *mysqlSession) Notes(q int) []string { return s.results[q].notes }
 
 // result begins the result of a described query.
 func (s *mysqlSession) result(r *mysqlResult) ([]mysqlField, error) {

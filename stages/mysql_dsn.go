@@ -28,8 +28,8 @@ var errMySQLUser = errors.New("there is no user: add user and password (mysql://
 // their parameters) and what is read from parameters of our own.
 type mysqlTarget struct {
 	*mysql.Config
-	zone     time.Duration // of the session, east of UTC
-	boolInts bool          // tinyint(1) is a number, not a boolean
+	zone      time.Duration // of the session, east of UTC
+	tinyBools bool          // tinyint(1) is a boolean, not a number
 }
 
 const mysqlConnectTimeout = 15 * time.Second // to dial and log in; timeout in the DSN overrides it
@@ -125,7 +125,7 @@ func (t *mysqlTarget) ownParams() error {
 		case "tinyInt1isBit": // as MySQL's connectors call it
 			var bit bool
 			bit, err = strconv.ParseBool(value)
-			t.boolInts = !bit
+			t.tinyBools = bit
 		default:
 			if !mysqlVariable(name) {
 				err = errMySQLDSN

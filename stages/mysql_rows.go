@@ -22,6 +22,7 @@ type mysqlCell struct {
 	zone   int64         // microseconds east of UTC in which instants come
 	to     *columnar.ColumnBuilder
 	buf    []byte
+	strays int64 // in a column of booleans
 
 	// The last day that was counted: rows often repeat it.
 	day  uint32
@@ -31,10 +32,23 @@ type mysqlCell struct {
 func newMySQLRows(fields []mysqlField, t *mysqlTarget, b *columnar.Builder) *mysqlRows {
 	r := &mysqlRows{cols: make([]mysqlCell, len(fields))}
 	for i := range fields {
-		c, coding := mysqlColumn(&fields[i], t.boolInts)
-		r.cols[i] = mysqlCell{coding: coding, size: int(mysqlSizes[coding]), kind: c.Kind, width: int(fields[i].length), zone: t.zone.Microseconds(), to: b.Column(i)}
+		c, coding := mysqlColumn(&fields[i], t.tinyBools)
+		to := b.Column(i)
+		if to.Declared().Kind == columnar.Unknown && c.Kind != columnar.Unknown { // what the rows have is known by now
+			to.Found(c)
+		}
+		r.cols[i] = mysqlCell{coding: coding, size: int(mysqlSizes[coding]), kind: c.Kind, width: int(fields[i].length), zone: t.zone.Microseconds(), to: to, buf: make([]byte, 0, 64)}
 	}
 	return r
+}
+
+// notes names the columns of booleans that hold something else, and what makes numbers of them.
+func (r *mysqlRows) notes(columns []columnar.Column) []string {
+	var odd []oddBool
+	for i := range r.cols {
+		odd = append(odd, oddBool{columns[i].Name, r.cols[i].strays})
+	}
+	return oddBools(odd, func(string) string { return "to have numbers, take tinyInt1isBit=true out of the DSN" })
 }
 
 // row appends one row [MySQL Internals, "Binary Protocol Resultset Row"]: a zero byte, a bit for each NULL, from the third bit on, and
@@ -102,14 +116,14 @@ func (c *mysqlCell) value(v []byte) bool {
 	case myDecimal:
 		d, ok := mysqlParseDecimal(v, c.to.Precision, c.to.Scale)
 		if !ok {
-			return c.widen(columnar.Numeric, v)
+			return c.widened(v)
 		}
 		c.to.Decimal(d)
 	case myInt1, myInt1U, myInt2, myInt2U, myInt4, myInt4U, myInt8, myInt8U:
 		c.to.Long(c.integer(v))
 	case myBool:
 		if v[0] > 1 {
-			return c.widen(columnar.Text, v)
+			return c.widened(v)
 		}
 		c.to.Bool(v[0] == 1)
 	case myFloat4:
@@ -122,7 +136,7 @@ func (c *mysqlCell) value(v []byte) bool {
 		case !ok:
 			return false
 		case !real:
-			return c.widen(columnar.Text, v)
+			return c.widened(v)
 		case c.coding == myDate:
 			c.to.Days(int32(days))
 		case c.coding == myInstant:
@@ -136,7 +150,7 @@ func (c *mysqlCell) value(v []byte) bool {
 			return false
 		}
 		if micros < 0 || micros >= columnar.MicrosPerDay {
-			return c.widen(columnar.Text, v)
+			return c.widened(v)
 		}
 		c.to.Long(micros)
 	case myFlag:

@@ -55,7 +55,7 @@ func init() {
 
 var mysqlKinds = []string{
 	`create table t (a int)`,
-	`create table kinds (id int, b boolean, i bigint, f double, d decimal(14,2), day date, clock time(6), ts datetime(6), moment timestamp(6) null, txt text, bin varbinary(20))`,
+	`create table kinds (id int, b bit(1), i bigint, f double, d decimal(14,2), day date, clock time(6), ts datetime(6), moment timestamp(6) null, txt text, bin varbinary(20))`,
 	`insert into kinds values
 		(1, true, 9007199254740993, 0.1, 12.3, '2024-02-29', '23:59:59.5', '2024-02-29 12:00:00.123456', '2024-02-29 06:30:00', 'नमस्ते, "x"', x'00ff'),
 		(2, false, -9223372036854775808, -1e300, -999999999999.99, '0001-01-01', '00:00', '1900-01-01 00:00:00', '1999-12-31 23:59:59', '', ''),

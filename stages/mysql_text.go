@@ -7,27 +7,57 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// widen makes room for a value that the declared type cannot hold, for the rest of this batch.
-func (c *mysqlCell) widen(to columnar.Kind, v []byte) bool {
-	return c.to.Retype(to) && c.widened(v)
+// widened appends the text of a value to a column that has no room for it as it is, or is mixed since another had none, or is announced as
+// another type than the rows now have, as that of a parameter in a select list, which is known only when there is a value.
+func (c *mysqlCell) widened(v []byte) bool {
+	text, ok := c.text(c.buf[:0], v)
+	if c.buf = text; !ok {
+		return false
+	}
+	announced := c.to.Declared().Kind
+	if announced == columnar.Text {
+		c.to.Bytes(text)
+		return true
+	}
+	c.to.Retype(columnar.Mixed)
+	class := c.class(v)
+	if announced != columnar.Unknown && announced != c.kind && !(announced.Number() && c.kind.Number()) {
+		class = columnar.ClassStray
+	}
+	if class == columnar.ClassStray && c.coding == myBool {
+		c.strays++
+	}
+	c.to.Mixed(class, text)
+	return true
 }
 
-// widened appends the text of a value to a column that holds texts: it was widened, or is announced as another type than the rows now
-// have, as that of a parameter in a select list, which is known only when there is a value.
-func (c *mysqlCell) widened(v []byte) bool {
-	if c.to.Kind != columnar.Text && c.to.Kind != columnar.Numeric && c.to.Kind != columnar.Binary {
-		numbers := c.kind >= columnar.Int && c.kind <= columnar.Numeric
-		if !numbers || !c.to.Retype(columnar.Numeric) {
-			c.to.Retype(columnar.Text)
+// class says what a value of the rows' type is in a mixed column of it.
+func (c *mysqlCell) class(v []byte) columnar.Class {
+	switch c.coding {
+	case myText, myBits, myBinary:
+		return columnar.ClassText
+	case myBool:
+		if v[0] > 1 {
+			return columnar.ClassStray
 		}
-	} else if c.to.Kind == columnar.Binary || c.to.Kind == columnar.Numeric && (c.kind < columnar.Int || c.kind > columnar.Numeric) {
-		c.to.Retype(columnar.Text)
+		return columnar.ClassBool
+	case myFlag:
+		return columnar.ClassBool
+	case myFloat4, myFloat8:
+		return columnar.ClassFloat
+	case myDate, myDateTime, myInstant:
+		if _, _, real, _ := c.moment(v); !real {
+			return columnar.ClassStray
+		}
+		return columnar.ClassMoment
+	case myTime:
+		if micros, _ := mysqlClock(v); micros < 0 || micros >= columnar.MicrosPerDay {
+			return columnar.ClassStray
+		}
+		return columnar.ClassMoment
+	default:
+		return columnar.ClassNumber
 	}
-	text, ok := c.text(c.buf[:0], v)
-	if c.buf = text; ok {
-		c.to.Bytes(text)
-	}
-	return ok
 }
 
 // text appends the text that a value has in a CSV, whatever its neighbours are.

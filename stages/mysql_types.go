@@ -68,7 +68,7 @@ type mysqlCoding uint8
 const (
 	myText mysqlCoding = iota // copied
 	myBinary
-	myBool  // tinyint(1)
+	myBool  // tinyint(1), where the DSN says so
 	myInt1  // signed; the unsigned ones have the U
 	myInt1U // one byte
 	myInt2
@@ -89,8 +89,9 @@ const (
 	myBits // bit(n)
 )
 
-// mysqlColumn maps a result column.
-func mysqlColumn(f *mysqlField, boolInts bool) (columnar.Column, mysqlCoding) {
+// mysqlColumn maps a result column. What tinyint(1) is, booleans or numbers that may well be 2 and 3, nobody but the DSN says: it is numbers
+// unless tinyBools, so that a column has one spelling before its first row.
+func mysqlColumn(f *mysqlField, tinyBools bool) (columnar.Column, mysqlCoding) {
 	c := columnar.Column{Name: f.name}
 	unsigned := f.flags&mysqlUnsigned != 0
 	integer := func(signed mysqlCoding) mysqlCoding {
@@ -103,7 +104,7 @@ func mysqlColumn(f *mysqlField, boolInts bool) (columnar.Column, mysqlCoding) {
 	coding := myText
 	switch f.kind {
 	case mysqlTiny:
-		if f.length == 1 && !unsigned && !boolInts {
+		if f.length == 1 && !unsigned && tinyBools {
 			c.Kind, coding = columnar.Bool, myBool
 		} else {
 			coding = integer(myInt1)
@@ -139,7 +140,9 @@ func mysqlColumn(f *mysqlField, boolInts bool) (columnar.Column, mysqlCoding) {
 		} else {
 			c.Kind, coding = columnar.Text, myBits
 		}
-	case mysqlJSON, mysqlNull:
+	case mysqlNull:
+		c.Kind = columnar.Unknown
+	case mysqlJSON:
 		c.Kind = columnar.Text
 	default: // char, varchar, text, enum, set, and their forms for bytes; what MariaDB's plugins bring (uuid, inet6)
 		c.Kind = columnar.Text

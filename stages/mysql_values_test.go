@@ -14,8 +14,8 @@ import (
 // Every type of a column arrives with its exact value, whatever MySQL can store in it. The text is the CSV field.
 func TestMySQLValues(t *testing.T) {
 	cases := []struct{ column, value, typ, text string }{
-		{"boolean", "0", "bool", "false"},
-		{"tinyint(1)", "-7", "text", "-7"},
+		{"boolean", "0", "int", "0"},
+		{"tinyint(1)", "-7", "int", "-7"},
 		{"tinyint(1) unsigned", "1", "int", "1"},
 		{"tinyint", "-128", "int", "-128"},
 		{"tinyint unsigned", "255", "int", "255"},
@@ -48,23 +48,23 @@ func TestMySQLValues(t *testing.T) {
 		{"decimal(65,2) zerofill", "0.5", "numeric", "0.50"},
 		{"date", "'9999-12-31'", "date", "9999-12-31"},
 		{"date", "'0001-01-01'", "date", "0001-01-01"},
-		{"date", "'0000-00-00'", "text", "0000-00-00"},
-		{"date", "'2024-00-00'", "text", "2024-00-00"},
-		{"date", "'2024-02-00'", "text", "2024-02-00"},
-		{"date", "'2023-02-29'", "text", "2023-02-29"}, // with ALLOW_INVALID_DATES
-		{"datetime", "'0000-00-00'", "text", "0000-00-00 00:00:00"},
-		{"datetime(3)", "'2024-00-10 12:13:14.5'", "text", "2024-00-10 12:13:14.5"},
+		{"date", "'0000-00-00'", "mixed", "0000-00-00"},
+		{"date", "'2024-00-00'", "mixed", "2024-00-00"},
+		{"date", "'2024-02-00'", "mixed", "2024-02-00"},
+		{"date", "'2023-02-29'", "mixed", "2023-02-29"}, // with ALLOW_INVALID_DATES
+		{"datetime", "'0000-00-00'", "mixed", "0000-00-00 00:00:00"},
+		{"datetime(3)", "'2024-00-10 12:13:14.5'", "mixed", "2024-00-10 12:13:14.5"},
 		{"datetime", "'2024-02-29 00:00:00'", "timestamp", "2024-02-29 00:00:00"},
 		{"datetime(6)", "'1899-12-31 23:59:59.999999'", "timestamp", "1899-12-31 23:59:59.999999"},
-		{"timestamp null", "'0000-00-00'", "text", "0000-00-00 00:00:00"},
+		{"timestamp null", "'0000-00-00'", "mixed", "0000-00-00 00:00:00"},
 		{"timestamp(6) null", "'2038-01-19 03:14:07.999999'", "timestamptz", "2038-01-19 03:14:07.999999+00:00"},
 		{"time", "'00:00:00'", "time", "00:00:00"},
 		{"time(6)", "'23:59:59.999999'", "time", "23:59:59.999999"},
-		{"time", "'24:00:00'", "text", "24:00:00"},
-		{"time(6)", "'838:59:58.000001'", "text", "838:59:58.000001"},
-		{"time(6)", "'-838:59:59.999999'", "text", "-838:59:59.999999"},
-		{"time(1)", "'-00:00:00.5'", "text", "-00:00:00.5"},
-		{"time", "'-838:59:59'", "text", "-838:59:59"},
+		{"time", "'24:00:00'", "mixed", "24:00:00"},
+		{"time(6)", "'838:59:58.000001'", "mixed", "838:59:58.000001"},
+		{"time(6)", "'-838:59:59.999999'", "mixed", "-838:59:59.999999"},
+		{"time(1)", "'-00:00:00.5'", "mixed", "-00:00:00.5"},
+		{"time", "'-838:59:59'", "mixed", "-838:59:59"},
 		{"bit(1)", "b'1'", "bool", "true"},
 		{"bit(9)", "b'101'", "text", "000000101"},
 		{"bit(64)", "18446744073709551615", "text", strings.Repeat("1", 64)},
@@ -131,13 +131,16 @@ func TestMySQLWidening(t *testing.T) {
 	dsn := createMySQL(t, "create table w (id int, flag tinyint(1), day date, at datetime(6), moment timestamp(6) null, span time(6))",
 		"set sql_mode = ''", `insert into w values (1, 1, '2024-01-01', '2024-01-01 12:00', '2024-01-01 12:00', '12:00:00.5'),
 		(2, 2, '0000-00-00', '2024-00-00 01:02:03', '0000-00-00', '25:00'), (3, 0, '2024-01-03', '2024-01-03', '2024-01-03', '00:00'), (4, 0, '2024-01-04', '2024-01-04', '2024-01-04', '04:00')`)
-	rows, types := texts(t, open(t, "mysql", dsn, "select * from w order by id"), 0, 3)
+	session := open(t, "mysql", dsn+"?tinyInt1isBit=true", "select * from w order by id")
+	rows, types := texts(t, session, 0, 3)
 	same(t, "rows", rows, []string{
 		"1|true|2024-01-01|2024-01-01 12:00:00|2024-01-01 12:00:00+00:00|12:00:00.5",
 		"2|2|0000-00-00|2024-00-00 01:02:03|0000-00-00 00:00:00|25:00:00",
 		"3|false|2024-01-03|2024-01-03 00:00:00|2024-01-03 00:00:00+00:00|00:00:00",
 		"4|false|2024-01-04|2024-01-04 00:00:00|2024-01-04 00:00:00+00:00|04:00:00"})
 	same(t, "types of the last batch", types, []string{"int", "bool", "date", "timestamp", "timestamptz", "time"})
+	same(t, "notes", session.(pipeline.NotingSession).Notes(0), []string{
+		"flag is declared as a boolean, and 1 of its values are neither 0 nor 1: to have numbers, take tinyInt1isBit=true out of the DSN"})
 }
 
 // A TIMESTAMP is one moment whatever the session's zone; what the query asks of the clock and calendar is that zone's.
@@ -152,11 +155,15 @@ func TestMySQLTimeZone(t *testing.T) {
 	}
 }
 
-// tinyInt1isBit=false leaves tinyint(1) a number, and other variables are the session's.
+// tinyint(1) is a number before its first row is seen, or with tinyInt1isBit=true a boolean; other variables are the session's.
 func TestMySQLParams(t *testing.T) {
 	dsn := createMySQL(t, "create table b (flag boolean)", "insert into b values (true), (2)")
+	rows, types := textsAll(t, open(t, "mysql", dsn, "select flag from b order by flag"))
+	same(t, "numbers", append(rows, types...), []string{"1", "2", "int"})
+	rows, types = textsAll(t, open(t, "mysql", dsn+"?tinyInt1isBit=true", "select flag from b where flag < 2"))
+	same(t, "booleans", append(rows, types...), []string{"true", "bool"})
 	s := open(t, "mysql", dsn+"?tinyInt1isBit=false&group_concat_max_len=17", "select flag, @@group_concat_max_len as n from b order by flag")
-	rows, types := textsAll(t, s)
+	rows, types = textsAll(t, s)
 	same(t, "rows", append(rows, types...), []string{"1|17", "2|17", "int", "uint"})
 }
 

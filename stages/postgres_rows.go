@@ -83,7 +83,7 @@ func (c *rowColumn) value(v []byte) bool {
 	case pgDecimal:
 		d, ok := numericDecimal(v, c.precision, c.scale)
 		if !ok {
-			return c.widen(columnar.Numeric, v)
+			return c.widen(v)
 		}
 		c.to.Decimal(d)
 	case pgDate:
@@ -92,7 +92,7 @@ func (c *rowColumn) value(v []byte) bool {
 		}
 		days := int32(binary.BigEndian.Uint32(v))
 		if days == math.MaxInt32 || days == math.MinInt32 {
-			return c.widen(columnar.Text, v)
+			return c.widen(v)
 		}
 		c.to.Days(days + pgEpochDays)
 	case pgTimestamp, pgInstant:
@@ -101,7 +101,7 @@ func (c *rowColumn) value(v []byte) bool {
 		}
 		micros := int64(binary.BigEndian.Uint64(v))
 		if micros > pgLastMicros || micros == math.MinInt64 {
-			return c.widen(columnar.Text, v) // infinite, or in the last 29 years of what PostgreSQL knows
+			return c.widen(v) // infinite, or in the last 29 years of what PostgreSQL knows
 		}
 		c.to.Long(micros + pgEpochMicros)
 	case pgBool:
@@ -143,36 +143,40 @@ func (c *rowColumn) value(v []byte) bool {
 	case pgNumeric:
 		return c.number(v)
 	case pgRaw:
-		if utf8.Valid(v) {
-			c.to.Bytes(v)
-			return true
+		if !utf8.Valid(v) {
+			return c.widen(v)
 		}
-		c.to.AppendInPlace(func(dst []byte) []byte { return appendHex(dst, v) })
+		c.to.Bytes(v)
 	default:
 		return false
 	}
 	return true
 }
 
-// number appends a numeric as its text.
+// number appends a numeric as its text. NaN and the infinities are no numbers to anybody else.
 func (c *rowColumn) number(v []byte) bool {
 	var small [64]byte
 	text, ok := appendNumeric(small[:0], v) // leaves the stack for the rare longer number only
-	if ok {
+	switch {
+	case !ok:
+	case text[len(text)-1] > '9':
+		c.to.Retype(columnar.Mixed)
+		c.to.Mixed(columnar.ClassStray, text)
+	case c.to.Kind == columnar.Mixed:
+		c.to.Mixed(columnar.ClassNumber, text)
+	default:
 		c.to.Bytes(text)
 	}
 	return ok
 }
 
 // widen makes room for a value that the declared type cannot hold, for the rest of this batch.
-func (c *rowColumn) widen(to columnar.Kind, v []byte) bool {
-	return c.to.Retype(to) && c.widened(v)
-}
+func (c *rowColumn) widen(v []byte) bool { return c.to.Retype(columnar.Mixed) && c.widened(v) }
 
-// widened appends a value to a column that was widened to text or a number's text.
+// widened appends a value to a mixed column.
 func (c *rowColumn) widened(v []byte) bool {
 	switch c.coding {
-	case pgDecimal:
+	case pgDecimal, pgNumeric:
 		return c.number(v)
 	case pgDate:
 		if len(v) != 4 {
@@ -181,7 +185,7 @@ func (c *rowColumn) widened(v []byte) bool {
 		days := int32(binary.BigEndian.Uint32(v))
 		if !c.infinite(days == math.MaxInt32, days == math.MinInt32) {
 			var text [24]byte
-			c.to.Bytes(columnar.AppendDate(text[:0], int64(days)+pgEpochDays))
+			c.to.Mixed(columnar.ClassMoment, columnar.AppendDate(text[:0], int64(days)+pgEpochDays))
 		}
 	case pgTimestamp, pgInstant:
 		if len(v) != 8 {
@@ -199,7 +203,13 @@ func (c *rowColumn) widened(v []byte) bool {
 			if c.declared == columnar.Instant {
 				text = append(text, "+00:00"...)
 			}
-			c.to.Bytes(text)
+			c.to.Mixed(columnar.ClassMoment, text)
+		}
+	case pgRaw:
+		if utf8.Valid(v) {
+			c.to.Mixed(columnar.ClassText, v)
+		} else {
+			c.to.Mixed(columnar.ClassStray, appendHex(nil, v))
 		}
 	default:
 		return false
@@ -211,9 +221,9 @@ func (c *rowColumn) widened(v []byte) bool {
 func (c *rowColumn) infinite(plus, minus bool) bool {
 	switch {
 	case plus:
-		c.to.String("infinity")
+		c.to.Mixed(columnar.ClassStray, []byte("infinity"))
 	case minus:
-		c.to.String("-infinity")
+		c.to.Mixed(columnar.ClassStray, []byte("-infinity"))
 	}
 	return plus || minus
 }

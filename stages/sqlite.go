@@ -73,6 +73,7 @@ type sqliteResult struct {
 	names   []string
 	types   []string // as declared; "" for an expression
 	columns []columnar.Column
+	notes   []string
 }
 
 // snapshot begins a transaction that lasts until Close. In WAL mode its state is that of the first read, and writers go on. In the
@@ -121,8 +122,7 @@ func (s *sqliteSession) describe(ctx context.Context, q int) error {
 	return nil
 }
 
-// Columns implements pipeline.Session. An expression has no declared type: it is announced as an int, the narrowest type,
-// and every batch that holds something else widens it.
+// Columns implements pipeline.Session. An expression has no declared type: it is announced as unknown, and its first values say what it is.
 func (s *sqliteSession) Columns(q int) []columnar.Column { return s.results[q].columns }
 
 // Server implements pipeline.Session: the library's version, since a file has none.
@@ -138,8 +138,16 @@ func (s *sqliteSession) Stream(ctx context.Context, q int, b *columnar.Builder, 
 	defer s.conn.reset(r.stmt) // gives up the lock on the file
 	cols := make([]sqliteCells, len(r.columns))
 	for i, c := range r.columns {
-		number := r.types[i] != "" && c.Kind >= columnar.Int && c.Kind <= columnar.Numeric
-		cols[i] = sqliteCells{declared: c, number: number, to: b.Column(i)}
+		cols[i] = newSQLiteCells(c, b.Column(i))
+	}
+	send := func() error {
+		for i := range cols {
+			cols[i].found()
+		}
+		if err := emit(b); err != nil {
+			return fmt.Errorf("%s: %w", queryLabel(s.queries, q), err)
+		}
+		return nil
 	}
 	row, err := false, s.conn.strict(!r.lenient) // SQLite prepares it again by itself where the database has changed
 	if err == nil {
@@ -154,8 +162,8 @@ func (s *sqliteSession) Stream(ctx context.Context, q int, b *columnar.Builder, 
 		}
 		b.EndRow()
 		if due(b) {
-			if err := emit(b); err != nil {
-				return fmt.Errorf("%s: %w", queryLabel(s.queries, q), err)
+			if err := send(); err != nil {
+				return err
 			}
 		}
 		row, err = s.conn.step(r.stmt)
@@ -163,10 +171,23 @@ func (s *sqliteSession) Stream(ctx context.Context, q int, b *columnar.Builder, 
 	if err != nil {
 		return s.wrap(ctx, queryLabel(s.queries, q), err)
 	}
-	if err := emit(b); err != nil {
-		return fmt.Errorf("%s: %w", queryLabel(s.queries, q), err)
+	if err := send(); err != nil {
+		return err
 	}
+	r.notes = sqliteNotes(cols)
 	return nil
+}
+
+// Notes implements pipeline.NotingSession.
+func (s *sqliteSession) Notes(q int) []string { return s.results[q].notes }
+
+// sqliteNotes names the columns of booleans that hold something else, and what the query can say for it.
+func sqliteNotes(cols []sqliteCells) []string {
+	var odd []oddBool
+	for i := range cols {
+		odd = append(odd, oddBool{cols[i].declared.Name, cols[i].strays})
+	}
+	return oddBools(odd, func(name string) string { return "to have numbers, write cast(" + name + " as integer) in the query" })
 }
 
 // unchanged finds a table that was altered after it was described: SQLite then prepares the query again by itself.

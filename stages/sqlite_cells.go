@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"bytes"
 	"math"
 	"math/bits"
 	"strconv"
@@ -11,27 +12,46 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// sqliteCells appends SQLite's values, each of which has a type of its own, to one column. A value that fits the declared
-// type is appended as it; one that does not widens the column for the rest of the batch, and what fits is then appended as
-// the text it would have had. So the text of a value never depends on its neighbours.
+// sqliteCells appends SQLite's values, each of which has a type of its own, to one column. A value that fits the column's
+// kind is appended as it; one that does not mixes the rest of the batch, where each value has its text and its class. So the text
+// of a value never depends on its neighbours.
 type sqliteCells struct {
 	declared columnar.Column
-	number   bool // declared as a type of numbers, in words: not an expression
-	to       *columnar.ColumnBuilder
-	buf      []byte
-	one      [1]int64
+	// kind is what the column's values are: what was declared. Of a column that nobody declared it is found: it is Unknown while
+	// there are none, or only numbers, and the first batch that is not all NULL decides.
+	kind    columnar.Kind
+	decided bool // of a column that nobody declared
+	to      *columnar.ColumnBuilder
+	buf     []byte
+	strays  int64 // in a column of booleans
 }
 
-// exactFloat is the largest magnitude up to which every integer is a float64.
-const exactFloat = 1 << 53
+// exactDigits is 10 to the number of digits up to which a decimal and the double nearest to it are one number to every reader.
+const exactDigits = 1_000_000_000_000_000
+
+func newSQLiteCells(c columnar.Column, to *columnar.ColumnBuilder) sqliteCells {
+	return sqliteCells{declared: c, kind: c.Kind, to: to, buf: make([]byte, 0, 64)} // as long as numbers are
+}
+
+// found fixes the kind of a column that nobody declared, before its batch is sent: the first one that is not all NULL decides.
+func (c *sqliteCells) found() {
+	if c.declared.Kind != columnar.Unknown || c.decided || c.to.Filled() == 0 {
+		return
+	}
+	if c.decided = true; c.kind == columnar.Unknown {
+		c.kind = columnar.Int // and every other number
+	}
+	c.to.Found(columnar.Column{Kind: c.kind})
+}
 
 func (c *sqliteCells) integer(v int64) {
+	small := v > -exactDigits && v < exactDigits
 	switch c.to.Kind {
 	case columnar.Int:
 		c.to.Long(v)
 		return
 	case columnar.Float:
-		if v >= -exactFloat && v <= exactFloat {
+		if small {
 			c.to.Float(float64(v))
 			return
 		}
@@ -45,25 +65,35 @@ func (c *sqliteCells) integer(v int64) {
 			c.to.Decimal(d)
 			return
 		}
+	case columnar.Numeric, columnar.Text:
+		c.buf = strconv.AppendInt(c.buf[:0], v, 10)
+		c.to.Bytes(c.buf)
+		return
 	}
-	switch c.declared.Kind {
+	class := columnar.ClassNumber
+	switch c.kind {
+	case columnar.Int, columnar.Numeric, columnar.Unknown:
+	case columnar.Float:
+		if small {
+			class = columnar.ClassFloat
+		}
 	case columnar.Bool:
-		c.widen(columnar.Text)
-		if v == 0 || v == 1 {
-			c.to.Bytes(strconv.AppendBool(c.buf[:0], v == 1))
+		if class = columnar.ClassBool; v == 0 || v == 1 {
+			c.mixed(class, strconv.AppendBool(c.buf[:0], v == 1))
 			return
 		}
+		class = columnar.ClassStray
 	case columnar.Decimal:
-		c.widen(columnar.Numeric)
 		if d, ok := decimalOfInt(v, c.declared.Precision, c.declared.Scale); ok {
-			c.decimalText(d)
+			c.mixed(class, columnar.AppendDecimal(c.buf[:0], d, int(c.declared.Scale)))
 			return
 		}
+	case columnar.Text:
+		class = columnar.ClassText
 	default:
-		c.widenNumber()
+		class = columnar.ClassStray
 	}
-	c.buf = strconv.AppendInt(c.buf[:0], v, 10)
-	c.to.Bytes(c.buf)
+	c.mixed(class, strconv.AppendInt(c.buf[:0], v, 10))
 }
 
 func (c *sqliteCells) real(v float64) {
@@ -72,37 +102,69 @@ func (c *sqliteCells) real(v float64) {
 		c.to.Float(v)
 		return
 	case columnar.Int:
-		if c.to.Retype(columnar.Float) {
+		if c.declared.Kind == columnar.Unknown && c.to.Retype(columnar.Float) {
 			c.to.Float(v)
 			return
 		}
 	case columnar.Decimal:
-		if d, ok := c.decimalOfFloat(v); ok {
+		if d, ok := decimalOfFloat(v, c.declared.Precision, c.declared.Scale); ok {
 			c.to.Decimal(d)
 			return
 		}
-	}
-	if c.declared.Kind == columnar.Decimal {
-		c.widen(columnar.Numeric)
-		if d, ok := c.decimalOfFloat(v); ok {
-			c.decimalText(d)
+	case columnar.Numeric:
+		if text, ok := c.shortNumber(v); ok {
+			c.to.Bytes(text)
 			return
 		}
+	case columnar.Text:
+		c.buf = columnar.AppendFloat(c.buf[:0], v)
+		c.to.Bytes(c.buf)
+		return
 	}
-	c.widenNumber()
-	c.floatText(v)
+	class := columnar.ClassFloat
+	switch c.kind {
+	case columnar.Float, columnar.Unknown:
+	case columnar.Int, columnar.Decimal, columnar.Numeric:
+		if d, ok := decimalOfFloat(v, c.declared.Precision, c.declared.Scale); ok && c.kind == columnar.Decimal {
+			c.mixed(columnar.ClassNumber, columnar.AppendDecimal(c.buf[:0], d, int(c.declared.Scale)))
+			return
+		}
+		if text, ok := c.shortNumber(v); ok && c.declared.Kind != columnar.Unknown {
+			c.mixed(columnar.ClassNumber, text)
+			return
+		}
+	case columnar.Text:
+		class = columnar.ClassText
+	default:
+		class = columnar.ClassStray
+	}
+	c.mixed(class, columnar.AppendFloat(c.buf[:0], v))
 }
 
 func (c *sqliteCells) text(v []byte) {
-	switch c.declared.Kind {
+	if c.declared.Kind == columnar.Unknown && !c.decided && c.kind != columnar.Text { // any text makes it a column of texts
+		c.kind = columnar.Text
+		c.to.Retype(columnar.Text)
+	}
+	if !utf8.Valid(v) {
+		c.hex(v) // SQLite does not look; what encoding it is would be a guess
+		return
+	}
+	switch c.kind {
 	case columnar.Text:
+		if c.to.Kind == columnar.Text {
+			c.to.Bytes(v)
+		} else {
+			c.mixed(columnar.ClassText, v)
+		}
+		return
 	case columnar.Date:
 		if days, _, ok := parseISO(v, columnar.Date); ok {
 			c.date(days)
 			return
 		}
 	case columnar.Time, columnar.Timestamp, columnar.Instant:
-		if micros, nanos, ok := parseISO(v, c.declared.Kind); ok {
+		if micros, nanos, ok := parseISO(v, c.kind); ok {
 			c.to.Moment(micros, nanos)
 			return
 		}
@@ -111,39 +173,38 @@ func (c *sqliteCells) text(v []byte) {
 			if c.to.Kind == columnar.Decimal {
 				c.to.Decimal(d)
 			} else {
-				c.decimalText(d)
+				c.mixed(columnar.ClassNumber, columnar.AppendDecimal(c.buf[:0], d, int(c.declared.Scale)))
 			}
 			return
 		}
 		if plainNumber(v) {
-			c.widen(columnar.Numeric)
-			c.to.Bytes(v)
+			c.mixed(columnar.ClassNumber, trimNumber(c.buf[:0], v))
 			return
 		}
 	case columnar.Numeric:
 		if plainNumber(v) {
-			c.to.Bytes(v)
+			if c.buf = trimNumber(c.buf[:0], v); c.to.Kind == columnar.Numeric {
+				c.to.Bytes(c.buf)
+			} else {
+				c.mixed(columnar.ClassNumber, c.buf)
+			}
 			return
 		}
 	}
-	if c.number && utf8.Valid(v) {
-		c.widen(columnar.Numeric) // one "n/a" leaves its neighbours numbers
-	} else {
-		c.widen(columnar.Text)
-	}
-	if !utf8.Valid(v) {
-		c.hex(v) // SQLite does not look; what encoding it is would be a guess
-		return
-	}
-	c.to.Bytes(v)
+	c.mixed(columnar.ClassStray, v)
 }
 
 func (c *sqliteCells) blob(v []byte) {
+	if c.kind == columnar.Unknown {
+		if c.kind = columnar.Text; c.to.Filled() == 0 {
+			c.kind = columnar.Binary
+		}
+		c.to.Retype(c.kind)
+	}
 	if c.to.Kind == columnar.Binary {
 		c.to.Bytes(v)
 		return
 	}
-	c.widen(columnar.Text)
 	c.hex(v)
 }
 
@@ -153,37 +214,48 @@ func (c *sqliteCells) date(days int64) {
 		c.to.Days(int32(days))
 		return
 	}
-	c.buf = columnar.AppendDate(c.buf[:0], days)
-	c.to.Bytes(c.buf)
+	c.mixed(columnar.ClassMoment, columnar.AppendDate(c.buf[:0], days))
 }
 
-// floatText appends a real as the text that a Float column has.
-func (c *sqliteCells) floatText(v float64) {
-	c.one[0] = int64(math.Float64bits(v))
-	view := columnar.View{Column: columnar.Column{Kind: columnar.Float}, Longs: c.one[:]}
-	c.buf = view.AppendText(c.buf[:0], 0, nil)
-	c.to.Bytes(c.buf)
-}
-
-func (c *sqliteCells) decimalText(d decimal128.Num) {
-	c.buf = columnar.AppendDecimal(c.buf[:0], d, int(c.declared.Scale))
-	c.to.Bytes(c.buf)
-}
-
-// hex appends bytes as the text that a Binary column has.
+// hex appends bytes as the text that a Binary column has: a stray unless that is the column's kind.
 func (c *sqliteCells) hex(v []byte) {
+	class := columnar.ClassStray
+	if c.kind == columnar.Binary {
+		class = columnar.ClassText
+	}
 	c.buf = appendHex(c.buf[:0], v)
-	c.to.Bytes(c.buf)
+	c.mixed(class, c.buf)
 }
 
-// widenNumber makes room for a number of any size.
-func (c *sqliteCells) widenNumber() { c.widen(columnar.Numeric) }
-
-// widen makes room for a kind of value; text has room for everything.
-func (c *sqliteCells) widen(to columnar.Kind) {
-	if c.to.Kind != columnar.Text && !c.to.Retype(to) {
-		c.to.Retype(columnar.Text)
+// shortNumber is the text of a real that has up to 15 digits: it is the decimal that people wrote down. One with more before the point may be
+// anything.
+func (c *sqliteCells) shortNumber(v float64) (text []byte, ok bool) {
+	if math.Abs(v) >= exactDigits {
+		return nil, false
 	}
+	c.buf = columnar.AppendFloat(c.buf[:0], v)
+	return c.buf, plainNumber(c.buf) && significantDigits(string(c.buf)) <= sqliteExactDigits
+}
+
+// mixed appends a value that the batch has no room for, or that stands beside one, as its text and its class.
+func (c *sqliteCells) mixed(class columnar.Class, text []byte) {
+	c.to.Retype(columnar.Mixed)
+	c.to.Mixed(class, text)
+	if class == columnar.ClassStray && c.kind == columnar.Bool {
+		c.strays++
+	}
+}
+
+// trimNumber appends a plain number without a plus and without zeros before it.
+func trimNumber(dst, v []byte) []byte {
+	if v[0] == '-' {
+		dst = append(dst, '-')
+	}
+	v = bytes.TrimLeft(v, "+-")
+	for len(v) > 1 && v[0] == '0' && v[1] != '.' {
+		v = v[1:]
+	}
+	return append(dst, v...)
 }
 
 // decimalOfInt is v * 10^scale, if it has at most precision digits.
@@ -206,21 +278,25 @@ func decimalOfInt(v int64, precision, scale int32) (decimal128.Num, bool) {
 	return signed(hi, lo, v < 0, precision)
 }
 
-// decimalOfFloat is the decimal that v stands for: the shortest text that reads back as v, if it has no more digits than the
-// column declares.
-func (c *sqliteCells) decimalOfFloat(v float64) (decimal128.Num, bool) {
-	// With up to 15 digits there is one decimal that reads back as v, and it is found by rounding: 10^scale and the rounded
-	// product are integers that a float64 holds exactly, so that their quotient is v or another number, never almost v.
-	if s := c.declared.Scale; s <= 15 {
-		unit := float64(pow10[s])
-		if r := math.RoundToEven(v * unit); math.Abs(r) < 1e15 && r/unit == v {
-			u := uint64(math.Abs(r))
-			return signed(0, u, r < 0, c.declared.Precision)
+// decimalOfFloat is the decimal that v stands for: the only one of up to 15 digits that reads back as v. A double with more, or with as many
+// before the point, is no decimal that anybody wrote down.
+func decimalOfFloat(v float64, precision, scale int32) (decimal128.Num, bool) {
+	if scale <= 15 {
+		// 10^scale and the rounded product are integers that a float64 holds exactly, so that their quotient is v or another number,
+		// never almost v.
+		unit := float64(pow10[scale])
+		r := math.RoundToEven(v * unit)
+		if math.Abs(r) < exactDigits && r/unit == v {
+			return signed(0, uint64(math.Abs(r)), r < 0, precision)
 		}
 	}
-	if math.IsInf(v, 0) || math.Abs(v) >= 1e38 {
+	if !(math.Abs(v) < exactDigits) {
 		return decimal128.Num{}, false
 	}
-	c.buf = strconv.AppendFloat(c.buf[:0], v, 'f', -1, 64)
-	return parseDecimal(c.buf, c.declared.Precision, c.declared.Scale)
+	var buf [400]byte
+	text := strconv.AppendFloat(buf[:0], v, 'f', -1, 64)
+	if significantDigits(string(text)) > sqliteExactDigits {
+		return decimal128.Num{}, false
+	}
+	return parseDecimal(text, precision, scale)
 }

@@ -9,9 +9,9 @@ import (
 
 // sqliteColumn maps a column by the words of its declared type, much as SQLite derives an affinity from them [SQLite,
 // "Datatypes In SQLite" 3.1], but finer. SQLite binds a column's values to none of this: what does not fit widens its
-// batch. What has no declared type (expressions) or an unknown one starts at int, the narrowest.
+// batch. What has no declared type, or one of other words, is Unknown.
 func sqliteColumn(name, declared string) columnar.Column {
-	c := columnar.Column{Name: name, Kind: columnar.Int}
+	c := columnar.Column{Name: name, Kind: columnar.Unknown}
 	base, args, _ := strings.Cut(strings.ToUpper(declared), "(")
 	words := strings.Fields(base)
 	if len(words) == 0 {
@@ -48,6 +48,8 @@ func sqliteColumn(name, declared string) columnar.Column {
 		c.Kind = columnar.Binary
 	case has("REAL", "FLOA", "DOUB"):
 		c.Kind = columnar.Float
+	case has("INT"):
+		c.Kind = columnar.Int
 	}
 	return c
 }

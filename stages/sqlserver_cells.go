@@ -84,18 +84,36 @@ func (c *sqlserverCells) append(v driver.Value) error {
 	return c.strange(v)
 }
 
-// text appends a text. One that is not UTF-8 comes from a collation without a code page; it is shown as the bytes that it consists of.
-// The driver replaces half a surrogate pair and a byte that its code page does not have without a word, so texts that look like it are counted.
+// text appends a text to a column of texts. One that is not UTF-8 comes from a collation without a code page; it is shown as the bytes that
+// it consists of, which are strays.
 func (c *sqlserverCells) text(v string) {
+	if valid := utf8.ValidString(v); valid && c.to.Kind == columnar.Text {
+		c.mark(v)
+		c.to.String(v)
+		return
+	} else if c.buf = c.textOf(c.buf[:0], v); valid {
+		c.to.Mixed(columnar.ClassText, c.buf)
+	} else {
+		c.to.Retype(columnar.Mixed)
+		c.to.Mixed(columnar.ClassStray, c.buf)
+	}
+}
+
+// textOf appends a text, or the bytes of one that is not UTF-8.
+func (c *sqlserverCells) textOf(b []byte, v string) []byte {
+	c.mark(v)
+	if utf8.ValidString(v) {
+		return append(b, v...)
+	}
+	return appendHex(b, []byte(v))
+}
+
+// mark counts texts with a replacement character: the driver puts one for half a surrogate pair and for a byte that its code page does not
+// have, without a word.
+func (c *sqlserverCells) mark(v string) {
 	if strings.Contains(v, "\ufffd") {
 		c.marked++
 	}
-	if utf8.ValidString(v) {
-		c.to.String(v)
-		return
-	}
-	c.buf = appendHex(c.buf[:0], []byte(v))
-	c.to.Bytes(c.buf)
 }
 
 // sqlserverDayOne is 0001-01-01 in Unix seconds: the day that the driver puts a time of day on.
@@ -119,27 +137,24 @@ func (c *sqlserverCells) moment(t time.Time) error {
 	return nil
 }
 
-// widened appends a value of another type than the described one as its text, to a column of numbers if both types are.
+// widened appends a value of another type than the described one as its text: one of the column's kind if both are numbers, else a stray.
 func (c *sqlserverCells) widened(v driver.Value) error {
-	number := func(k columnar.Kind) bool { return k >= columnar.Int && k <= columnar.Numeric }
-	wide := columnar.Text
-	if number(c.wire.Kind) && number(c.to.Kind) {
-		wide = columnar.Numeric
-	}
-	if c.to.Kind != columnar.Text && !c.to.Retype(wide) {
-		c.to.Retype(columnar.Text)
+	class := columnar.ClassStray
+	if c.wire.Kind.Number() && c.to.Declared().Kind.Number() {
+		class = columnar.ClassNumber
 	}
 	b := c.buf[:0]
 	switch v := v.(type) {
 	case int64:
 		b = strconv.AppendInt(b, v, 10)
 	case string:
-		c.text(v)
-		return nil
+		b = c.textOf(b, v)
 	case bool:
 		b = strconv.AppendBool(b, v)
 	case float64:
-		b = c.float(b, v)
+		if b = c.float(b, v); class == columnar.ClassNumber {
+			class = columnar.ClassFloat
+		}
 	case []byte:
 		switch {
 		case c.coding == sqlserverDecimal:
@@ -163,8 +178,12 @@ func (c *sqlserverCells) widened(v driver.Value) error {
 	default:
 		return c.strange(v)
 	}
-	c.to.Bytes(b)
-	c.buf = b
+	if c.buf = b; c.to.Kind == columnar.Text {
+		c.to.Bytes(b)
+		return nil
+	}
+	c.to.Retype(columnar.Mixed)
+	c.to.Mixed(class, b)
 	return nil
 }
 

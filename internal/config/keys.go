@@ -43,7 +43,7 @@ var destinationTypes = map[string]destinationType{
 		example:     "D:/Reports/{jobName} {date}.xlsx",
 		keys: []Key{
 			{Name: "onLoss", Types: []string{"string"}, Enum: []string{"count", "fail"}, Default: "count",
-				Description: "What happens to a value that a cell cannot hold in full: count cuts it, counts it and names the column; fail leaves its connection out."},
+				Description: "What happens to a value that a cell cannot hold in full: count cuts or rounds it, counts it and names the column; fail leaves its connection out."},
 			{Name: "summary", Types: []string{"boolean"}, Default: true,
 				Description: "Whether the workbook ends with a sheet Summary: state, rows, attempts, errors and control totals of every connection."},
 			{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the query.",
@@ -51,6 +51,8 @@ var destinationTypes = map[string]destinationType{
 				Each: append([]Key{
 					{Name: "format", Types: []string{"string"}, Description: "A number format of Excel's.", Example: "#,##0.00"},
 					{Name: "width", Types: []string{"number"}, Min: 1, Max: 255, Description: "The column's width in characters.", Example: 16},
+					{Name: "digits", Types: []string{"string"}, Enum: []string{"number", "text"}, Default: "number",
+						Description: "What numbers are that have more than the 15 digits of Excel: number rounds those with a fraction, and counts them; text writes every number of the column as a text with all its digits."},
 				}, columnKeys...)},
 		},
 	},

@@ -21,7 +21,11 @@ func (c *Column) canonical(dst, text []byte) []byte {
 	case Integer:
 		return appendDecimal(dst, text, 0)
 	case Decimal:
-		return appendDecimal(dst, text, c.Scale)
+		start := len(dst)
+		if dst = appendDecimal(dst, text, c.Scale); c.Rounded {
+			return c.round(dst[:start], dst[start:])
+		}
+		return dst
 	case Float:
 		if f, err := strconv.ParseFloat(string(text), 64); err == nil {
 			return appendFloat(dst, f)
@@ -30,6 +34,33 @@ func (c *Column) canonical(dst, text []byte) []byte {
 		return appendTimestampText(dst, text)
 	}
 	return append(dst, text...)
+}
+
+// round appends a decimal rounded to 15 significant digits. What is no number stays as it is.
+func (c *Column) round(dst, text []byte) []byte {
+	exact, ok := new(big.Rat).SetString(string(text))
+	if _, significant := digitCount(text); !ok || significant <= 15 {
+		return append(dst, text...)
+	}
+	unit := big.NewRat(1, 1) // of the last digit kept
+	ten := big.NewRat(10, 1)
+	limit := big.NewRat(1_000_000_000_000_000, 1)
+	size := new(big.Rat).Abs(exact)
+	for new(big.Rat).Quo(size, unit).Cmp(limit) >= 0 {
+		unit.Mul(unit, ten)
+	}
+	for new(big.Rat).Mul(new(big.Rat).Quo(size, unit), ten).Cmp(limit) < 0 {
+		unit.Quo(unit, ten)
+	}
+	units := new(big.Rat).Quo(size, unit)
+	half := new(big.Int).Add(new(big.Int).Mul(units.Num(), big.NewInt(2)), units.Denom())
+	whole := half.Quo(half, new(big.Int).Mul(units.Denom(), big.NewInt(2)))
+	rounded := new(big.Rat).Mul(new(big.Rat).SetInt(whole), unit)
+	if exact.Sign() < 0 {
+		rounded.Neg(rounded)
+	}
+	places, _ := rounded.FloatPrec()
+	return appendDecimal(dst, []byte(rounded.FloatString(places)), c.Scale)
 }
 
 // appendFloat writes the shortest text that reads back as the same double.

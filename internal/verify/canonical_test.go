@@ -104,6 +104,35 @@ func TestUnescape(t *testing.T) {
 	}
 }
 
+// A workbook has decimals of more than 15 digits rounded to these, as numbers; whole numbers of more digits, and they alone, are texts.
+func TestDecimalsOfAWorkbook(t *testing.T) {
+	money, rounded, id := &verify.Column{Kind: verify.Decimal, Scale: 2}, &verify.Column{Kind: verify.Decimal, Scale: 2, Rounded: true}, &verify.Column{Kind: verify.Integer}
+	for _, c := range []struct {
+		column      *verify.Column
+		value, cell string
+		isText      bool
+		right       bool
+	}{
+		{money, "1234567.5", "1234567.50", false, true},
+		{money, "1234567.5", "1234567.50", true, false},
+		{money, "1234567890123456.78", "1234567890123456.78", true, false},
+		{money, "1234567890123456.78", "1234567890123456.78", false, false},
+		{money, "NaN", "NaN", true, true},
+		{rounded, "1234567890123456.78", "1234567890123460", false, true},
+		{rounded, "-1234567890123465", "-1234567890123470.00", false, true},
+		{rounded, "9999999999999999.99", "10000000000000000", false, true},
+		{rounded, "0.000012345678901234549999", "0.0000123456789012345", false, true},
+		{rounded, "1234567890123456.78", "1234567890123456.78", true, false},
+		{id, "1234567890123456", "1234567890123456", true, true},
+		{id, "1234567890123456", "1234567890123456", false, false},
+		{id, "123456789012345", "123456789012345", true, false},
+	} {
+		if want, got := c.column.Canonical(c.value), c.column.Cell(c.cell, c.isText); (want == got) != c.right {
+			t.Errorf("%s is %q, and the cell %s, a text: %v, is %q", c.value, want, c.cell, c.isText, got)
+		}
+	}
+}
+
 // The scanner reads what encoding/xml reads, of everything that both accept.
 func FuzzXMLScanner(f *testing.F) {
 	for _, s := range []string{"<a>x</a>", "<a b='>'/>", "<?xml version=\"1.0\"?><a><!-- - --><b>1&lt;2&#10;&#x41;</b></a>\n", "<a>\r\n\r</a>", "<a></b>", "<a", "&", "<a>&amp", "<a>\x00</a>"} {

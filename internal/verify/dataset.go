@@ -38,6 +38,7 @@ type Column struct {
 	Name     string
 	Kind     Kind
 	Scale    int            // of Decimal
+	Rounded  bool           // of Decimal: to 15 significant digits, half away from zero, which is what a workbook holds of more
 	Location *time.Location // of Instant; nil is UTC
 }
 

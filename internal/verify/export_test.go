@@ -37,3 +37,11 @@ func ScanText(doc []byte) (string, error) {
 
 // ReadCSV is CSV without a file.
 func ReadCSV(r io.Reader, o CSVOptions) (Dataset, error) { return readCSV(r, o) }
+
+// Cell is the canonical text of a workbook's cell.
+func (c *Column) Cell(text string, isText bool) string {
+	return string(c.excel(nil, []byte(text), isText, false))
+}
+
+// Canonical is the canonical text of a value that is written as text.
+func (c *Column) Canonical(text string) string { return string(c.canonical(nil, []byte(text))) }

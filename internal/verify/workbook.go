@@ -15,8 +15,8 @@ import (
 
 // Workbook reads every sheet of a workbook but those skipped (such as a summary): the first row has the columns, the others
 // are the rows. Values are read by what the truth's columns are, and a value of another type equals nothing: text must be
-// stored as text, decimals and dates as numbers, except where a number could not hold them (past 15 digits, outside the
-// calendar). No cell is NULL, a cell of empty text the empty text. A workbook of one sheet without any cell, which stands for
+// stored as text, decimals and dates as numbers, except where a number could not hold them (whole numbers past 15 digits, dates outside
+// the calendar). A decimal of more digits is a number, see Column.Rounded. No cell is NULL, a cell of empty text the empty text. A workbook of one sheet without any cell, which stands for
 // no sheets since a workbook cannot be without, gives no tables. Sheets are read on all cores.
 func Workbook(file string, truth []Column, skip ...string) (out Dataset, err error) {
 	p, err := openPackage(file)
@@ -258,7 +258,7 @@ func (c *Column) excel(dst, text []byte, isText, isBool bool) []byte {
 		}
 		return c.canonical(dst, text)
 	default:
-		if whole, exact := digitCount(text); isText && whole <= 15 {
+		if whole, exact := digitCount(text); isText && whole > 0 && (whole <= 15 || c.Kind == Decimal && c.Scale > 0) {
 			dst = append(dst, asText...)
 		} else if !isText && exact > 15 {
 			dst = append(dst, asNumber...) // a double, and so Excel, does not keep it

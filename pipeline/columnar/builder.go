@@ -22,7 +22,10 @@ type Builder struct {
 func NewBuilder(cols []Column) *Builder {
 	b := &Builder{cols: make([]ColumnBuilder, len(cols))}
 	for i, c := range cols {
-		b.cols[i] = ColumnBuilder{declared: c, Column: c, size: &b.varBytes}
+		b.cols[i] = ColumnBuilder{declared: c, start: c, size: &b.varBytes}
+		if c.Kind == Unknown {
+			b.cols[i].start.Kind = Int // the narrowest
+		}
 		b.cols[i].reset()
 		b.rowWidth += c.Kind.fixedWidth()
 	}
@@ -55,8 +58,12 @@ func (b *Builder) Reset() {
 // Check reports a column that did not get exactly one value for every row: a mistake in a stage, found before it is data.
 func (b *Builder) Check() error {
 	for i := range b.cols {
-		if c := &b.cols[i]; c.n != b.rows {
+		c := &b.cols[i]
+		if c.n != b.rows {
 			return fmt.Errorf("column %q has %d values in a batch of %d rows", c.Name, c.n, b.rows)
+		}
+		if c.Kind == Mixed && len(c.classes) != c.n {
+			return fmt.Errorf("column %q has %d classes for %d values", c.Name, len(c.classes), c.n)
 		}
 	}
 	return nil
@@ -65,8 +72,9 @@ func (b *Builder) Check() error {
 // ColumnBuilder collects one column of a batch. Each method appends one value; which of them fits the column is said
 // by its Kind: appending through another one corrupts nothing but fails Check.
 type ColumnBuilder struct {
-	Column            // the type within this batch: Retype may have widened it
-	declared   Column // the type a batch starts with
+	Column     // the type within this batch: Retype may have widened it
+	declared   Column
+	start      Column // the type a batch starts with: the declared one, or what was found for one that nobody declared
 	size       *int
 	n, nulls   int
 	valid      []byte // a bit per value, least significant first
@@ -76,15 +84,31 @@ type ColumnBuilder struct {
 	decs       []decimal128.Num
 	offs       []int32
 	data       []byte
-	textBuffer []byte // of the last widening, to be used again
+	classes    []Class // Mixed
+	textBuffer []byte  // of the last widening, to be used again
 	offsBuffer []int32
 }
 
 func (c *ColumnBuilder) reset() {
-	c.Column = c.declared
+	c.Column = c.start
 	c.n, c.nulls = 0, 0
 	c.valid, c.bits, c.longs, c.ints, c.decs = c.valid[:0], c.bits[:0], c.longs[:0], c.ints[:0], c.decs[:0]
-	c.offs, c.data = append(c.offs[:0], 0), c.data[:0]
+	c.offs, c.data, c.classes = append(c.offs[:0], 0), c.data[:0], c.classes[:0]
+}
+
+// Declared is the column as its database declares it.
+func (c *ColumnBuilder) Declared() Column { return c.declared }
+
+// Filled counts the values of the batch that are not NULL.
+func (c *ColumnBuilder) Filled() int { return c.n - c.nulls }
+
+// Found fixes the type that batches of a column begin with which nobody declared: from the next batch on, and in this one if it has no
+// value yet.
+func (c *ColumnBuilder) Found(t Column) {
+	t.Name = c.declared.Name
+	if c.start = t; c.n == 0 {
+		c.Column = t
+	}
 }
 
 func (c *ColumnBuilder) mark(valid bool) {
@@ -113,6 +137,9 @@ func (c *ColumnBuilder) Null() {
 		c.decs = append(c.decs, decimal128.Num{})
 	case Text, Binary, Numeric:
 		c.offs = append(c.offs, int32(len(c.data)))
+	case Mixed:
+		c.offs = append(c.offs, int32(len(c.data)))
+		c.classes = append(c.classes, ClassNull)
 	default:
 		c.longs = append(c.longs, 0)
 	}
@@ -173,9 +200,15 @@ func (c *ColumnBuilder) String(v string) {
 	c.mark(true)
 }
 
+// Mixed appends the text of a value and its class to a Mixed column.
+func (c *ColumnBuilder) Mixed(class Class, text []byte) {
+	c.classes = append(c.classes, class)
+	c.Bytes(text)
+}
+
 // Moment appends a time of micros microseconds and nanos (0 to 999) nanoseconds to a column that is declared as Time, Timestamp
 // or Instant. Where that is more than the column holds, it widens the column for the rest of the batch: to nanoseconds, or to
-// text if a value of the batch is out of their years. Instants are then written in UTC: the text names its zone.
+// texts if a value of the batch is out of their years. Instants are then written in UTC: the text names its zone.
 func (c *ColumnBuilder) Moment(micros, nanos int64) {
 	if c.Kind == c.declared.Kind {
 		if nanos == 0 {
@@ -183,7 +216,7 @@ func (c *ColumnBuilder) Moment(micros, nanos int64) {
 			return
 		}
 		if !fitsNano(micros) || !c.Retype(c.declared.Kind.Nano()) {
-			c.Retype(Text)
+			c.Retype(Mixed)
 		}
 	}
 	if c.Kind == c.declared.Kind.Nano() {
@@ -191,31 +224,25 @@ func (c *ColumnBuilder) Moment(micros, nanos int64) {
 			c.Long(micros*1000 + nanos)
 			return
 		}
-		c.Retype(Text)
+		c.Retype(Mixed)
 	}
-	c.AppendInPlace(func(dst []byte) []byte { return AppendMoment(dst, c.declared.Kind, micros, nanos, 0) })
-}
-
-// AppendInPlace lets f append the bytes of one value of a Text, Binary or Numeric column, without a copy in between.
-func (c *ColumnBuilder) AppendInPlace(f func(dst []byte) []byte) {
-	before := len(c.data)
-	c.data = f(c.data)
-	c.offs = append(c.offs, int32(len(c.data)))
-	*c.size += len(c.data) - before
-	c.mark(true)
+	c.textBuffer = AppendMoment(c.textBuffer[:0], c.declared.Kind, micros, nanos, 0)
+	c.Mixed(ClassMoment, c.textBuffer)
 }
 
 // Retype widens the column for the rest of this batch because the next value does not fit its type. The values already
-// in the batch are converted exactly: to Float where every integer is below 2^53, to Numeric from numbers, from
-// microseconds to nanoseconds where they reach, to Text from anything, as the text they have in a CSV. It reports whether that was possible; nothing changes if not.
+// in the batch are converted exactly: to Float where every integer is one and has up to 15 digits, from microseconds to nanoseconds
+// where they reach, to Mixed or Text from anything, as the text they have in a CSV, from nothing but NULLs to Binary, too. It
+// reports whether that was possible; nothing changes if not.
 func (c *ColumnBuilder) Retype(to Kind) bool {
 	if to == c.Kind {
 		return true
 	}
+	out := Column{Name: c.Name, Kind: to}
 	switch {
 	case to == Float && c.Kind == Int:
 		for _, v := range c.longs {
-			if v > 1<<53 || v < -1<<53 {
+			if v >= fitsFloat || v <= -fitsFloat {
 				return false
 			}
 		}
@@ -231,15 +258,33 @@ func (c *ColumnBuilder) Retype(to Kind) bool {
 		for i := range c.longs {
 			c.longs[i] *= 1000
 		}
-	case to == Text, to == Numeric && c.Kind >= Int && c.Kind <= Decimal:
-		if c.Kind != Numeric {
-			c.toText()
+	case to == Mixed && c.Kind != Unknown:
+		if out.Of = c.Kind; c.declared.Kind != Unknown {
+			out.Of = c.declared.Kind
 		}
+		c.classify()
+		c.toText()
+	case to == Text, to == Binary && c.nulls == c.n:
+		c.toText()
 	default:
 		return false
 	}
-	c.Column = Column{Name: c.Name, Kind: to}
+	c.Column = out
 	return true
+}
+
+// classify notes the class of every value, all of which are of the column's kind.
+func (c *ColumnBuilder) classify() {
+	class := classOf(c.Kind)
+	view := c.view()
+	c.classes = c.classes[:0]
+	for i := range c.n {
+		if view.Null(i) {
+			c.classes = append(c.classes, ClassNull)
+		} else {
+			c.classes = append(c.classes, class)
+		}
+	}
 }
 
 // fitsNano reports whether a whole microsecond fits 64 bits of nanoseconds.
@@ -267,7 +312,7 @@ func (c *ColumnBuilder) toText() {
 }
 
 func (c *ColumnBuilder) view() View {
-	v := View{Column: c.Column, Bits: c.bits, Longs: c.longs, Ints: c.ints, Decimals: c.decs, Offsets: c.offs, Data: c.data}
+	v := View{Column: c.Column, Nulls: c.nulls, Bits: c.bits, Longs: c.longs, Ints: c.ints, Decimals: c.decs, Offsets: c.offs, Data: c.data, Classes: c.classes}
 	if c.nulls > 0 {
 		v.Valid = c.valid
 	}

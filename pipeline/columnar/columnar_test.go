@@ -303,10 +303,10 @@ func TestRetype(t *testing.T) {
 	}
 	row(decimal128.FromI64(12345), 1)
 	row(nil, 2)
-	if !b.Column(0).Retype(columnar.Text) || !b.Column(1).Retype(columnar.Float) {
+	if !b.Column(0).Retype(columnar.Mixed) || !b.Column(1).Retype(columnar.Float) {
 		t.Fatal("not widened")
 	}
-	put(b.Column(0), "n/a")
+	b.Column(0).Mixed(columnar.ClassStray, []byte("n/a"))
 	put(b.Column(1), 0.5)
 	b.EndRow()
 	body, err := b.Encode()
@@ -335,9 +335,9 @@ func TestRetype(t *testing.T) {
 	if b.Column(0).Column != dec {
 		t.Errorf("after Reset the column is %s", b.Column(0).Type())
 	}
-	row(decimal128.FromI64(1), 1<<53+1)
+	row(decimal128.FromI64(1), 1_000_000_000_000_000)
 	if b.Column(1).Retype(columnar.Float) {
-		t.Error("2^53+1 became a float")
+		t.Error("an integer of 16 digits became a float")
 	}
 	if b.Column(0).Retype(columnar.Int) {
 		t.Error("a decimal became an int")
@@ -360,6 +360,9 @@ func TestTypeSpelling(t *testing.T) {
 		if err != nil || got != c {
 			t.Errorf("%s: got %+v, %v", c.Type(), got, err)
 		}
+	}
+	if c, err := columnar.ParseType("x", "unknown"); err != nil || c.Kind != columnar.Unknown {
+		t.Errorf("unknown is %+v, %v", c, err)
 	}
 	for _, bad := range []string{"", "money", "decimal", "decimal(x)"} {
 		if _, err := columnar.ParseType("c", bad); err == nil {

@@ -16,7 +16,14 @@ import (
 // compressed with LZ4 [Arrow Columnar Format, "IPC Streaming Format"]. Any Arrow library reads it.
 const ContentType = "application/vnd.apache.arrow.stream"
 
-const kindKey = "fanmill.kind"
+// What the metadata of a field say where its Arrow type does not.
+const (
+	kindKey = "fanmill.kind"
+	ofKey   = "fanmill.of" // Column.Of
+)
+
+// mixedType is that of a Mixed column: a value's text, and its class.
+var mixedType = arrow.StructOf(arrow.Field{Name: "text", Type: arrow.BinaryTypes.String}, arrow.Field{Name: "class", Type: arrow.PrimitiveTypes.Uint8})
 
 // encoder keeps what can be reused between two batches of the same columns.
 type encoder struct {
@@ -34,7 +41,7 @@ func (b *Builder) Encode() ([]byte, error) {
 	arrays := make([]arrow.Array, len(b.cols))
 	for i := range b.cols {
 		c := &b.cols[i]
-		data := array.NewData(schema.Field(i).Type, b.rows, c.buffers(), nil, c.nulls, 0)
+		data := array.NewData(schema.Field(i).Type, b.rows, c.buffers(), c.children(), c.nulls, 0)
 		arrays[i] = array.MakeFromData(data)
 	}
 	rec := array.NewRecordBatch(schema, arrays, int64(b.rows))
@@ -100,6 +107,9 @@ func (c Column) arrowField() arrow.Field {
 		f.Type = &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"}
 	case Binary:
 		f.Type = arrow.BinaryTypes.Binary
+	case Mixed:
+		f.Type = mixedType
+		f.Metadata = arrow.NewMetadata([]string{ofKey}, []string{c.Of.String()})
 	case Numeric:
 		f.Type = arrow.BinaryTypes.String
 		f.Metadata = arrow.NewMetadata([]string{kindKey}, []string{Numeric.String()})
@@ -135,6 +145,10 @@ func columnOf(f arrow.Field) (Column, error) {
 		}
 	case *arrow.BinaryType:
 		c.Kind = Binary
+	case *arrow.StructType:
+		if of, ok := f.Metadata.GetValue(ofKey); ok && arrow.TypeEqual(t, mixedType) {
+			c.Kind, c.Of = Mixed, kindNamed(of)
+		}
 	case *arrow.StringType:
 		if c.Kind = Text; f.HasMetadata() {
 			if v, ok := f.Metadata.GetValue(kindKey); ok && v == Numeric.String() {
@@ -167,11 +181,23 @@ func (c *ColumnBuilder) buffers() []*memory.Buffer {
 		return []*memory.Buffer{valid, memory.NewBufferBytes(raw(c.ints))}
 	case Decimal:
 		return []*memory.Buffer{valid, memory.NewBufferBytes(raw(c.decs))}
+	case Mixed:
+		return []*memory.Buffer{valid}
 	case Text, Binary, Numeric:
 		return []*memory.Buffer{valid, memory.NewBufferBytes(raw(c.offs)), memory.NewBufferBytes(c.data)}
 	default:
 		return []*memory.Buffer{valid, memory.NewBufferBytes(raw(c.longs))}
 	}
+}
+
+// children are the two parts of a Mixed column.
+func (c *ColumnBuilder) children() []arrow.ArrayData {
+	if c.Kind != Mixed {
+		return nil
+	}
+	text := []*memory.Buffer{nil, memory.NewBufferBytes(raw(c.offs)), memory.NewBufferBytes(c.data)}
+	return []arrow.ArrayData{array.NewData(arrow.BinaryTypes.String, c.n, text, nil, 0, 0),
+		array.NewData(arrow.PrimitiveTypes.Uint8, c.n, []*memory.Buffer{nil, memory.NewBufferBytes(classBytes(c.classes))}, nil, 0, 0)}
 }
 
 // raw is the memory of s as bytes. Arrow's layout is little-endian, as is every platform fanmill is built for.
@@ -182,7 +208,7 @@ func raw[T int32 | int64 | decimal128.Num](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(s[0])))
 }
 
-func cast[T int32 | int64 | decimal128.Num](b *memory.Buffer, n int) []T {
+func cast[T Class | int32 | int64 | decimal128.Num](b *memory.Buffer, n int) []T {
 	if b == nil || b.Len() == 0 || n == 0 {
 		return nil
 	}
@@ -218,7 +244,7 @@ func viewOf(f arrow.Field, d arrow.ArrayData) (View, error) {
 		return View{}, fmt.Errorf("column %q: sliced arrays are not ones that fanmill sends", c.Name)
 	}
 	v, bufs, n := View{Column: c}, d.Buffers(), d.Len()
-	if d.NullN() > 0 {
+	if v.Nulls = d.NullN(); v.Nulls > 0 {
 		v.Valid = bufs[0].Bytes()
 	}
 	switch c.Kind {
@@ -229,11 +255,22 @@ func viewOf(f arrow.Field, d arrow.ArrayData) (View, error) {
 	case Decimal:
 		v.Decimals = cast[decimal128.Num](bufs[1], n)
 	case Text, Binary, Numeric:
-		if v.Offsets = cast[int32](bufs[1], n+1); bufs[2] != nil {
-			v.Data = bufs[2].Bytes()
-		}
+		v.Offsets, v.Data = textsOf(d)
+	case Mixed:
+		parts := d.Children()
+		v.Offsets, v.Data = textsOf(parts[0])
+		v.Classes = cast[Class](parts[1].Buffers()[1], n)
 	default:
 		v.Longs = cast[int64](bufs[1], n)
 	}
 	return v, nil
+}
+
+// textsOf are the offsets and bytes of values of any length.
+func textsOf(d arrow.ArrayData) (offsets []int32, data []byte) {
+	bufs := d.Buffers()
+	if bufs[2] != nil {
+		data = bufs[2].Bytes()
+	}
+	return cast[int32](bufs[1], d.Len()+1), data
 }

@@ -4,8 +4,6 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
-
 	"fanmill/pipeline/columnar"
 )
 
@@ -30,7 +28,8 @@ const (
 	numberEnd        = `</v></c>`
 )
 
-// Excel keeps 15 significant digits of a number [ECMA-376 18.17.5]: a longer one is written as text.
+// Excel keeps 15 significant digits of a number [ECMA-376 18.17.5]: a longer whole one, which may be an identifier, is written as text,
+// and one with a fraction is rounded to them.
 const (
 	maxDigits  = 15
 	pastDigits = 1_000_000_000_000_000 // 10^maxDigits
@@ -57,35 +56,33 @@ func (w *cellWriter) appendRows(from, to int, number int64) error {
 			}
 			buf = append(buf, c.open...)
 			buf = append(buf, row...)
-			switch c.Kind {
+			switch c.form {
 			case columnar.Text:
-				if c.moment != 0 {
-					buf, err = w.appendMoment(buf, c, k, i)
-				} else {
-					buf, err = w.appendText(buf, c.Bytes(i), k, i, textStart, textKeep)
-				}
-				if err != nil {
+				if buf, err = w.appendText(buf, c.Bytes(i), k, i, textStart, textKeep); err != nil {
 					return err
 				}
 			case columnar.Decimal:
-				buf = w.appendDecimal(buf, c, i)
+				if buf, err = w.appendDecimal(buf, c, k, i); err != nil {
+					return err
+				}
 			case columnar.Int:
 				if v := c.Longs[i]; v < pastDigits && v > -pastDigits {
 					buf = append(strconv.AppendInt(append(buf, c.start...), v, 10), numberEnd...)
 				} else {
+					w.long(k, i)
 					buf = append(strconv.AppendInt(append(buf, exactStart...), v, 10), textEnd...)
 				}
 			case columnar.Date:
-				buf = appendDate(buf, c.start, int64(c.Ints[i]))
+				buf = w.appendDate(buf, c, k, i, int64(c.Ints[i]))
 			case columnar.Timestamp:
-				buf = w.appendStamp(buf, c, i, c.Longs[i])
+				buf = w.appendStamp(buf, c, k, i, c.Longs[i])
 			case columnar.Instant:
 				v := c.Longs[i]
-				buf = w.appendStamp(buf, c, i, v+w.clock.Offset(v)*1_000_000)
+				buf = w.appendStamp(buf, c, k, i, v+w.clock.Offset(v)*1_000_000)
 			case columnar.Float:
-				buf = appendFloat(buf, c, i, math.Float64frombits(uint64(c.Longs[i])))
+				buf = w.appendFloat(buf, c, k, i, math.Float64frombits(uint64(c.Longs[i])))
 			case columnar.Float32:
-				buf = appendFloat(buf, c, i, float64(math.Float32frombits(uint32(c.Ints[i]))))
+				buf = w.appendFloat(buf, c, k, i, float64(math.Float32frombits(uint32(c.Ints[i]))))
 			case columnar.Bool:
 				if c.Bool(i) {
 					buf = append(buf, trueCell...)
@@ -93,17 +90,24 @@ func (w *cellWriter) appendRows(from, to int, number int64) error {
 					buf = append(buf, falseCell...)
 				}
 			case columnar.Time:
-				buf = appendTime(buf, c, c.Longs[i])
+				buf = w.appendTime(buf, c, k, i, c.Longs[i])
 			case columnar.Uint:
 				if v := uint64(c.Longs[i]); v < pastDigits {
 					buf = append(strconv.AppendUint(append(buf, c.start...), v, 10), numberEnd...)
 				} else {
+					w.long(k, i)
 					buf = append(strconv.AppendUint(append(buf, exactStart...), v, 10), textEnd...)
 				}
 			case columnar.Numeric:
-				if buf, err = w.appendNumeric(buf, c, k, i); err != nil {
+				if buf, err = w.appendNumber(buf, c, k, i, c.Bytes(i)); err != nil {
 					return err
 				}
+			case columnar.Mixed:
+				if buf, err = w.appendMixed(buf, c, k, i); err != nil {
+					return err
+				}
+			case formDigits:
+				buf = w.appendDigits(buf, c, k, i)
 			case columnar.TimestampNano:
 				if buf, err = w.appendStampNano(buf, c, k, i, 0); err != nil {
 					return err
@@ -153,32 +157,14 @@ func (w *cellWriter) appendText(buf, s []byte, k, i int, start, keep string) ([]
 	return append(buf, textEnd...), nil
 }
 
-func (w *cellWriter) appendDecimal(buf []byte, c *cellColumn, i int) []byte {
+func (w *cellWriter) appendDecimal(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
 	v := c.Decimals[i]
 	if hi, lo := v.HighBits(), v.LowBits(); hi == 0 && lo < pastDigits || hi == -1 && -lo-1 < pastDigits-1 {
 		buf = columnar.AppendDecimal(append(buf, c.start...), v, int(c.Scale))
-		return append(buf, numberEnd...)
+		return append(buf, numberEnd...), nil
 	}
-	return w.appendLongDecimal(buf, c, v)
-}
-
-// appendLongDecimal writes a decimal whose unscaled value has more digits than Excel keeps; zeros after the point need
-// not count.
-func (w *cellWriter) appendLongDecimal(buf []byte, c *cellColumn, v decimal128.Num) []byte {
 	w.scratch = columnar.AppendDecimal(w.scratch[:0], v, int(c.Scale))
-	if exactNumber(w.scratch) {
-		return append(append(append(buf, c.start...), w.scratch...), numberEnd...)
-	}
-	return append(append(append(buf, exactStart...), w.scratch...), textEnd...)
-}
-
-// appendNumeric writes a number of any size.
-func (w *cellWriter) appendNumeric(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
-	s := c.Bytes(i)
-	if exactNumber(s) {
-		return append(append(append(buf, c.start...), s...), numberEnd...), nil
-	}
-	return w.appendText(buf, s, k, i, exactStart, textKeep)
+	return w.appendNumber(buf, c, k, i, w.scratch)
 }
 
 // exactNumber reports whether s is a plain decimal number that Excel keeps digit for digit: at most 15 of them, not counting
@@ -221,11 +207,12 @@ func exactNumber(s []byte) bool {
 }
 
 // appendFloat writes the shortest digits that read back as the same value.
-func appendFloat(buf []byte, c *cellColumn, i int, f float64) []byte {
+func (w *cellWriter) appendFloat(buf []byte, c *cellColumn, k, i int, f float64) []byte {
 	if keepsFloat(f) {
 		return append(c.AppendText(append(buf, c.start...), i, nil), numberEnd...)
 	}
-	return append(c.AppendText(append(buf, exactStart...), i, nil), textEnd...)
+	w.stray(k, i)
+	return append(c.AppendText(append(buf, textStart...), i, nil), textEnd...)
 }
 
 // keepsFloat reports whether a cell holds a double as a number: none but a number may stand there, or Excel takes the workbook for damaged.

@@ -25,6 +25,7 @@ type Layout struct {
 	Format string  // of numbers, dates and times, see CheckFormat; "" is that of their type
 	Width  float64 // in characters; 0 suits the content
 	Hidden bool    // the column is there, out of sight
+	Digits bool    // numbers are texts that have all their digits
 }
 
 // Loss counts the cells of one column that the workbook does not hold in full.
@@ -39,6 +40,8 @@ const (
 	LossCut   = "cut to 32767 characters"
 	LossUTF8  = "bytes that are not UTF-8 replaced"
 	LossNanos = "rounded to microseconds"
+	// A number with a fraction and more digits than Excel keeps.
+	LossDigits = "rounded to 15 digits"
 )
 
 // LossError is the first cell that the workbook cannot hold in full, when Options.FailOnLoss asks for an error.
@@ -55,6 +58,8 @@ func (e *LossError) Error() string {
 		return fmt.Sprintf("column %q, row %d: a text of %d characters does not fit a cell, which holds %d", e.Column, e.Row, e.Length, MaxCellUnits)
 	case LossNanos:
 		return fmt.Sprintf("column %q, row %d: the time is finer than microseconds, which is what a cell holds", e.Column, e.Row)
+	case LossDigits:
+		return fmt.Sprintf("column %q, row %d: the number has more than the %d digits that a cell holds; with \"digits\": \"text\" the column has all of them, as texts", e.Column, e.Row, maxDigits)
 	default:
 		return fmt.Sprintf("column %q, row %d: the text has bytes that are not UTF-8", e.Column, e.Row)
 	}
@@ -119,6 +124,9 @@ func (e *Encoder) place(i int, c columnar.Column, l Layout) error {
 		l.Header = c.Name
 	}
 	col := encoderColumn{Column: c, layout: l, open: `<c r="` + columnName(i), style: styleOf(c), total: e.opt.Totals && totalled(c.Kind) && !l.Hidden}
+	if l.Digits && totalled(c.Kind) {
+		col.style = styleExact
+	}
 	if l.Format != "" && formatted(c.Kind) {
 		at := slices.Index(e.opt.Formats, l.Format)
 		if at < 0 {
@@ -189,7 +197,8 @@ func columnName(i int) string {
 type Chunk struct {
 	Pieces []Piece
 	Losses []Loss
-	Totals []Total // of the rows that it adds, see Encoder.TotalColumns; nil at the end of a query
+	Totals []Total          // of the rows that it adds, see Encoder.TotalColumns; nil at the end of a query
+	Tally  []columnar.Tally // of the same rows, by the column's place in the sheet: strays are texts in a column of something else
 }
 
 // Piece is a part of one worksheet's compressed XML: whole deflate blocks that refer to nothing before them, the last
@@ -252,6 +261,7 @@ func (e *Encoder) Encode(firstRow int64, b *columnar.Batch) (*Chunk, error) {
 	}
 	out.Losses = w.losses()
 	out.Totals = e.sum(b)
+	out.Tally = w.tallies(b.Rows)
 	return out, nil
 }
 

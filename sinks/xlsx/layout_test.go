@@ -44,7 +44,7 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][]string{{"Amount (INR)", "party", "id", "day", "at"}, {"-₹ 1,234,567.50", "A & B", "7", "01-Apr-2025", "01-Apr-2025"},
-		{"1234567890123456.78", "A & B", "7", "01-Apr-2025", "01-Apr-2025"}}
+		{"₹ 1,234,567,890,123,460.00", "A & B", "7", "01-Apr-2025", "01-Apr-2025"}}
 	if fmt.Sprint(rows) != fmt.Sprint(want) {
 		t.Errorf("rows are %q, want %q", rows, want)
 	}

@@ -23,18 +23,20 @@ const (
 )
 
 // appendDate writes a day counted from 1970-01-01.
-func appendDate(buf []byte, start string, days int64) []byte {
+func (w *cellWriter) appendDate(buf []byte, c *cellColumn, k, i int, days int64) []byte {
 	if serial := days + serialOfEpoch; serial >= firstSerial && serial <= lastSerial {
-		return append(strconv.AppendInt(append(buf, start...), serial, 10), numberEnd...)
+		return append(strconv.AppendInt(append(buf, c.start...), serial, 10), numberEnd...)
 	}
-	return append(columnar.AppendDate(append(buf, exactStart...), days), textEnd...)
+	w.stray(k, i)
+	return append(columnar.AppendDate(append(buf, textStart...), days), textEnd...)
 }
 
 // appendStamp writes row i of a Timestamp or Instant column, which a wall clock shows as micros since 1970.
-func (w *cellWriter) appendStamp(buf []byte, c *cellColumn, i int, micros int64) []byte {
+func (w *cellWriter) appendStamp(buf []byte, c *cellColumn, k, i int, micros int64) []byte {
 	serial, part := serialOf(micros)
 	if !holds(serial, part) {
-		return append(c.AppendText(append(buf, exactStart...), i, &w.clock), textEnd...)
+		w.stray(k, i)
+		return append(c.AppendText(append(buf, textStart...), i, &w.clock), textEnd...)
 	}
 	start := c.start
 	if part%1_000_000 != 0 {
@@ -64,7 +66,8 @@ func (w *cellWriter) appendStampNano(buf []byte, c *cellColumn, k, i int, offset
 	micros += offset * 1_000_000 // in microseconds: the wall clock may be past what 64 bits of nanoseconds reach
 	buf, ok, err := w.appendFine(buf, c, k, i, micros, finer)
 	if err == nil && !ok {
-		buf = append(c.AppendText(append(buf, exactStart...), i, &w.clock), textEnd...)
+		w.stray(k, i)
+		buf = append(c.AppendText(append(buf, textStart...), i, &w.clock), textEnd...)
 	}
 	return buf, err
 }
@@ -89,16 +92,17 @@ func (w *cellWriter) appendFine(buf []byte, c *cellColumn, k, i int, micros, fin
 	return append(appendSerial(append(buf, start...), serial, part), numberEnd...), true, nil
 }
 
-// appendMoment writes row i of a column of dates or times whose batch became text because a value of it, such as infinity, is none: the
-// others are the cells that they are in any batch.
+// appendMoment writes row i of a column of dates or times whose batch has its values as texts because one of them, such as infinity, is
+// none.
 func (w *cellWriter) appendMoment(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
 	s := c.Bytes(i)
 	micros, nanos, ok := columnar.ParseMoment(s, c.moment)
 	switch {
-	case !ok:
+	case !ok: // past the years that 64 bits of microseconds reach
+		w.stray(k, i)
 		return w.appendText(buf, s, k, i, textStart, textKeep)
 	case c.moment == columnar.Date:
-		return appendDate(buf, c.start, micros/columnar.MicrosPerDay), nil // a whole number of days
+		return w.appendDate(buf, c, k, i, micros/columnar.MicrosPerDay), nil // a whole number of days
 	case c.moment == columnar.Time:
 		return w.appendFineTime(buf, c, k, i, micros, nanos)
 	}
@@ -108,7 +112,8 @@ func (w *cellWriter) appendMoment(buf []byte, c *cellColumn, k, i int) ([]byte, 
 	}
 	buf, ok, err := w.appendFine(buf, c, k, i, micros+offset*1_000_000, nanos)
 	if err == nil && !ok {
-		buf = append(columnar.AppendMoment(append(buf, exactStart...), c.moment, micros, nanos, offset), textEnd...)
+		w.stray(k, i)
+		buf = append(columnar.AppendMoment(append(buf, textStart...), c.moment, micros, nanos, offset), textEnd...)
 	}
 	return buf, err
 }
@@ -141,9 +146,10 @@ func appendSerial(buf []byte, serial, part int64) []byte {
 }
 
 // appendTime writes microseconds since midnight. What is not a time of day (a duration, 24:00:00) is text.
-func appendTime(buf []byte, c *cellColumn, micros int64) []byte {
+func (w *cellWriter) appendTime(buf []byte, c *cellColumn, k, i int, micros int64) []byte {
 	if micros < 0 || micros >= columnar.MicrosPerDay {
-		return append(columnar.AppendTime(append(buf, exactStart...), micros), textEnd...)
+		w.stray(k, i)
+		return append(columnar.AppendTime(append(buf, textStart...), micros), textEnd...)
 	}
 	start := c.start
 	if micros%1_000_000 != 0 {
@@ -162,13 +168,14 @@ func (w *cellWriter) appendTimeNano(buf []byte, c *cellColumn, k, i int) ([]byte
 // unless the cell is a text, which has it all. The last instant of a day is not rounded to the next.
 func (w *cellWriter) appendFineTime(buf []byte, c *cellColumn, k, i int, micros, finer int64) ([]byte, error) {
 	if finer == 0 {
-		return appendTime(buf, c, micros), nil
+		return w.appendTime(buf, c, k, i, micros), nil
 	}
 	if micros < 0 || micros >= columnar.MicrosPerDay {
-		return append(columnar.AppendMoment(append(buf, exactStart...), columnar.Time, micros, finer, 0), textEnd...), nil
+		w.stray(k, i)
+		return append(columnar.AppendMoment(append(buf, textStart...), columnar.Time, micros, finer, 0), textEnd...), nil
 	}
 	if err := w.lose(k, i, LossNanos, 0); err != nil {
 		return buf, err
 	}
-	return appendTime(buf, c, min(micros+finer/500, columnar.MicrosPerDay-1)), nil
+	return w.appendTime(buf, c, k, i, min(micros+finer/500, columnar.MicrosPerDay-1)), nil
 }

@@ -117,7 +117,7 @@ func (w *cellWriter) width(c *encoderColumn, v *columnar.View, at, rows int) int
 		words = more + len("September") - len("mmmm")
 	}
 	switch c.Kind {
-	case columnar.Int, columnar.Uint, columnar.Numeric, columnar.Float, columnar.Float32:
+	case columnar.Int, columnar.Uint, columnar.Numeric, columnar.Float, columnar.Float32, columnar.Unknown:
 		width = max(width, numberRoom)
 	case columnar.Decimal:
 		integer := int(c.Precision - c.Scale)
@@ -129,7 +129,7 @@ func (w *cellWriter) width(c *encoderColumn, v *columnar.View, at, rows int) int
 			continue
 		}
 		switch v.Kind {
-		case columnar.Text:
+		case columnar.Text, columnar.Mixed:
 			s := v.Bytes(i)
 			n := textWidth(s[:min(len(s), 4*widest)])
 			width = max(width, n+n/10+1) // capitals are wider than digits
@@ -183,12 +183,45 @@ func (w *cellWriter) appendTail(rows int64) {
 	if n := len(w.e.cols); n > 0 {
 		w.buf = append(w.buf, `<autoFilter ref="`...)
 		w.buf = appendArea(w.buf, n, rows+1, "")
-		// Without this, Excel marks every identifier in a text cell with a green corner.
-		w.buf = append(w.buf, `"/><ignoredErrors><ignoredError sqref="`...)
-		w.buf = appendArea(w.buf, n, rows+1, "")
-		w.buf = append(w.buf, `" numberStoredAsText="1"/></ignoredErrors>`...)
+		w.buf = append(w.buf, `"/>`...)
+		w.appendIgnored(rows + 1)
 	}
 	w.buf = append(w.buf, `</worksheet>`...)
+}
+
+// appendIgnored keeps Excel from marking every identifier in a text cell with a green corner. In columns of amounts, dates and the like a
+// number in a text cell is a stray, and is marked.
+func (w *cellWriter) appendIgnored(rows int64) {
+	var areas []byte
+	for from := 0; from < len(w.e.cols); from++ {
+		if !w.e.cols[from].identifiers() {
+			continue
+		}
+		to := from
+		for to+1 < len(w.e.cols) && w.e.cols[to+1].identifiers() {
+			to++
+		}
+		areas = append(append(append(areas, ' '), columnName(from)...), "1:"...)
+		areas = strconv.AppendInt(append(areas, columnName(to)...), rows, 10)
+		from = to
+	}
+	if len(areas) > 0 {
+		w.buf = append(append(w.buf, `<ignoredErrors><ignoredError sqref="`...), areas[1:]...)
+		w.buf = append(w.buf, `" numberStoredAsText="1"/></ignoredErrors>`...)
+	}
+}
+
+// identifiers reports whether a column may hold numbers in text cells that are right as they are: texts, and whole numbers of more digits
+// than Excel keeps.
+func (c *encoderColumn) identifiers() bool {
+	switch c.Kind {
+	case columnar.Text, columnar.Binary, columnar.Int, columnar.Uint, columnar.Numeric, columnar.Unknown:
+		return true
+	case columnar.Decimal:
+		return c.Scale == 0 || c.layout.Digits
+	default:
+		return c.layout.Digits
+	}
 }
 
 // appendArea spells the range from A1 to the last cell; mark is "$" for an absolute one.

@@ -155,6 +155,31 @@ func (t *Total) addTexts(v *columnar.View, rows int) {
 	}
 }
 
+// addMixed adds the numbers of a batch that has other values, too.
+func (t *Total) addMixed(v *columnar.View, rows int) {
+	var b bins
+	for i, class := range v.Classes[:rows] {
+		s := v.Bytes(i)
+		switch class {
+		case columnar.ClassNull:
+		case columnar.ClassNumber:
+			if !t.addLong(s) {
+				t.others++
+			}
+		case columnar.ClassFloat:
+			t.float = true
+			if f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(s), len(s)), 64); err != nil || f-f != 0 {
+				t.others++
+			} else {
+				b.add(f)
+			}
+		default:
+			t.others++
+		}
+	}
+	t.binary.Add(&t.binary, b.sum())
+}
+
 // parseDecimal reads a plain decimal number of at most fastDigits digits: its unscaled value in 128 bits, two's complement.
 func parseDecimal(s []byte) (lo, hi uint64, scale int, ok bool) {
 	negative := len(s) > 0 && s[0] == '-'

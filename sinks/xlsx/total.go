@@ -27,8 +27,9 @@ type Total struct {
 // binaryScale makes an integer of every double: the smallest is 2^-1074.
 const binaryScale = 1074
 
-// totalled reports whether a column is one of numbers.
-func totalled(k columnar.Kind) bool { return k >= columnar.Int && k <= columnar.Numeric }
+// totalled reports whether a column is one of numbers, or may turn out to be: that of one that nobody declared counts if Others is 0 and
+// it has a value.
+func totalled(k columnar.Kind) bool { return k.Number() || k == columnar.Unknown }
 
 // newTotal is the sum of nothing in a column of this type.
 func newTotal(c columnar.Column) (t Total) {
@@ -157,14 +158,12 @@ func (t *Total) addColumn(v *columnar.View, rows int) {
 		t.addWide(sumDecimals(v, rows), int(v.Scale))
 	case columnar.Float, columnar.Float32:
 		t.addFloats(v, rows)
-	case columnar.Numeric, columnar.Text:
+	case columnar.Numeric:
 		t.addTexts(v, rows)
-	default: // a batch that some value widened beyond numbers
-		for i := range rows {
-			if !v.Null(i) {
-				t.others++
-			}
-		}
+	case columnar.Mixed:
+		t.addMixed(v, rows)
+	default: // no numbers, whatever they look like
+		t.others += int64(rows - v.Nulls)
 	}
 }
 

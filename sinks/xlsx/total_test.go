@@ -134,14 +134,39 @@ func TestTotalOfWidenedColumn(t *testing.T) {
 		b.Column(0).Decimal(decimal("10.50", 2))
 		b.EndRow()
 	})
-	odd := batchOf(t, []columnar.Column{{Name: "amount", Kind: columnar.Text}}, func(b *columnar.Builder) {
-		for _, s := range []string{"n/a", "1.125", "2"} {
-			b.Column(0).String(s)
+	odd := batchOf(t, []columnar.Column{declared}, func(b *columnar.Builder) {
+		b.Column(0).Retype(columnar.Mixed)
+		for _, v := range []struct {
+			class columnar.Class
+			text  string
+		}{{columnar.ClassStray, "n/a"}, {columnar.ClassNumber, "1.125"}, {columnar.ClassStray, "42"}, {columnar.ClassNumber, "2"}} {
+			b.Column(0).Mixed(v.class, []byte(v.text))
+			b.EndRow()
+		}
+		b.Column(0).Null()
+		b.EndRow()
+	})
+	if got := totalOf(t, declared, amounts, odd, amounts); got.Text() != "24.125" || got.Others() != 2 || got.Approximate() {
+		t.Errorf("the total is %s, %d values are not numbers", got.Text(), got.Others())
+	}
+	texts := batchOf(t, []columnar.Column{{Name: "amount", Kind: columnar.Text}}, func(b *columnar.Builder) {
+		b.Column(0).String("00042") // of a column that nobody declared
+		b.EndRow()
+	})
+	if got := totalOf(t, columnar.Column{Name: "code", Kind: columnar.Unknown}, texts, texts); got.Text() != "0" || got.Others() != 2 {
+		t.Errorf("the total of texts is %s, %d values are not numbers", got.Text(), got.Others())
+	}
+	doubles := batchOf(t, []columnar.Column{declared}, func(b *columnar.Builder) {
+		b.Column(0).Decimal(decimal("0.10", 2))
+		b.EndRow()
+		b.Column(0).Retype(columnar.Mixed)
+		for _, s := range []string{"0.30000000000000004", "NaN", "-Infinity", "1e-320"} {
+			b.Column(0).Mixed(columnar.ClassFloat, []byte(s))
 			b.EndRow()
 		}
 	})
-	if got := totalOf(t, declared, amounts, odd, amounts); got.Text() != "24.125" || got.Others() != 1 || got.Approximate() {
-		t.Errorf("the total is %s, %d values are not numbers", got.Text(), got.Others())
+	if got := totalOf(t, declared, doubles); got.Text() != "0.4" || got.Others() != 2 || !got.Approximate() {
+		t.Errorf("the total with doubles is %s, %d values are not numbers", got.Text(), got.Others())
 	}
 	if got := totalOf(t, declared); got.Text() != "0.00" {
 		t.Errorf("the total of no rows is %s", got.Text())

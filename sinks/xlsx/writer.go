@@ -2,6 +2,7 @@ package xlsx
 
 import (
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -34,6 +35,7 @@ type cellWriter struct {
 	clock    columnar.Clock
 	scratch  []byte
 	lost     []lostCells // per column; empty until the first loss
+	tally    []columnar.Tally
 }
 
 // cellColumn is a column of a batch with what its cells have in common.
@@ -43,10 +45,13 @@ type cellColumn struct {
 	start string // what follows the row number of a number, date or time
 	fine  string // the same for a time with a fraction of a second
 
-	moment columnar.Kind // which dates or times were declared, where the batch has texts; else 0
+	form     columnar.Kind // how its cells are written: the batch's kind, or formDigits
+	of       columnar.Kind // the column's kind
+	moment   columnar.Kind // of a mixed batch: which dates or times were declared
+	fraction bool          // declared with decimals: every number of it is rounded to what a cell holds, also a whole one
 }
 
-type lostCells struct{ cut, utf8, nanos int64 }
+type lostCells struct{ cut, utf8, nanos, digits int64 }
 
 var (
 	writers = sync.Pool{New: func() any {
@@ -69,21 +74,12 @@ var decimalStarts = func() (s [maxScale + 1]string) {
 
 func newCellWriter(e *Encoder, b *columnar.Batch, firstRow int64) *cellWriter {
 	w := writers.Get().(*cellWriter)
-	w.cols = w.cols[:0]
+	w.cols, w.tally = w.cols[:0], w.tally[:0]
 	if len(b.Cols) > 0 {
+		w.tally = append(w.tally, make([]columnar.Tally, len(e.cols))...)
 		for i := range e.cols {
 			c := &e.cols[i]
-			view := &b.Cols[c.layout.Column]
-			moment := momentOf(c.Kind, view.Kind)
-			kind := view.Kind
-			if moment != 0 {
-				kind = moment
-			}
-			start, fine := starts(kind, view.Scale)
-			if c.custom != "" {
-				start, fine = c.custom, c.custom
-			}
-			w.cols = append(w.cols, cellColumn{view, c.open, start, fine, moment})
+			w.cols = append(w.cols, c.cells(&b.Cols[c.layout.Column]))
 		}
 	}
 	w.e, w.firstRow, w.clock = e, firstRow, columnar.NewClock(e.opt.Location)
@@ -92,12 +88,30 @@ func newCellWriter(e *Encoder, b *columnar.Batch, firstRow int64) *cellWriter {
 	return w
 }
 
-// momentOf is the kind of the dates or times that stand as texts in a batch, beside values that are none; 0 if there are no such.
-func momentOf(declared, batch columnar.Kind) columnar.Kind {
-	if batch == columnar.Text && (declared == columnar.Date || declared.Nano() != 0) {
-		return declared
+// cells says how a batch's values become cells.
+func (c *encoderColumn) cells(v *columnar.View) cellColumn {
+	out := cellColumn{View: v, open: c.open, form: v.Kind, of: v.Kind}
+	kind, scale := v.Kind, v.Scale
+	if c.Kind == columnar.Decimal && (kind == columnar.Decimal || kind == columnar.Mixed) {
+		scale = c.Scale
 	}
-	return 0
+	if v.Kind == columnar.Mixed {
+		kind, out.of = v.Of, v.Of
+		if c.Kind.Nano() != 0 || c.Kind == columnar.Date {
+			out.moment = c.Kind
+		}
+	}
+	if c.Kind == columnar.Unknown && kind.Number() {
+		kind = columnar.Numeric // one look for all numbers, whatever batch they are in
+	}
+	out.fraction = kind == columnar.Decimal && scale > 0
+	if out.start, out.fine = starts(kind, scale); c.custom != "" {
+		out.start, out.fine = c.custom, c.custom
+	}
+	if c.layout.Digits && (kind.Number()) {
+		out.form = formDigits
+	}
+	return out
 }
 
 // starts is how numbers, dates and times of a column begin, by the type that it has in this batch.
@@ -186,6 +200,8 @@ func (w *cellWriter) lose(k, i int, what string, length int) error {
 		w.lost[k].cut++
 	case LossNanos:
 		w.lost[k].nanos++
+	case LossDigits:
+		w.lost[k].digits++
 	default:
 		w.lost[k].utf8++
 	}
@@ -204,6 +220,18 @@ func (w *cellWriter) losses() (out []Loss) {
 		if l.nanos > 0 {
 			out = append(out, Loss{w.e.cols[k].Name, LossNanos, l.nanos})
 		}
+		if l.digits > 0 {
+			out = append(out, Loss{w.e.cols[k].Name, LossDigits, l.digits})
+		}
+	}
+	return out
+}
+
+// tallies are what the batch's columns hold, by their place in the sheet.
+func (w *cellWriter) tallies(rows int) []columnar.Tally {
+	out := slices.Clone(w.tally)
+	for k := range out {
+		out[k].Filled = int64(rows - w.cols[k].Nulls)
 	}
 	return out
 }
