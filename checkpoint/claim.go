@@ -49,6 +49,9 @@ func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) 
 	next := clone(c.cell.Value())
 	change(&next)
 	err := c.cell.Write(ctx, next)
+	if errors.Is(err, pipeline.ErrForeign) {
+		return fmt.Errorf("commit: %w", err)
+	}
 	if errors.Is(err, pipeline.ErrConflict) {
 		return pipeline.Permanent(fmt.Errorf("commit: %w", pipeline.ErrFenced))
 	}

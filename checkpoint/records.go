@@ -52,6 +52,18 @@ func (s *Records) Reset(ctx context.Context, run, destination string, change fun
 	}
 }
 
+// Replace implements pipeline.Records.
+func (s *Records) Replace(ctx context.Context, run, destination string, rec pipeline.CommitRecord) error {
+	c, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, pipeline.RecordKey(run, destination))
+	switch {
+	case err == nil:
+		return fmt.Errorf("replace %s: %w", pipeline.RecordKey(run, destination), pipeline.ErrConflict)
+	case errors.Is(err, pipeline.ErrForeign), errors.Is(err, pipeline.ErrNoKey):
+		return c.Overwrite(ctx, rec)
+	}
+	return err
+}
+
 // SetError implements pipeline.Records.
 func (s *Records) SetError(ctx context.Context, run, destination, connection, text string) error {
 	data, err := json.Marshal(connectionError{Connection: connection, Error: text})
@@ -69,7 +81,8 @@ type connectionError struct {
 
 // Errors implements pipeline.Records.
 func (s *Records) Errors(ctx context.Context, run, destination string) (map[string]string, error) {
-	keys, err := s.kv.Keys(ctx, pipeline.RecordKey(run, destination)+".error.*")
+	prefix := pipeline.RecordKey(run, destination) + ".error."
+	keys, err := s.kv.Keys(ctx, prefix+"*")
 	if err != nil {
 		return nil, err
 	}
@@ -83,8 +96,9 @@ func (s *Records) Errors(ctx context.Context, run, destination string) (map[stri
 			return nil, err
 		}
 		var ce connectionError
-		if err := json.Unmarshal(e.Value, &ce); err != nil {
-			return nil, fmt.Errorf("read %s: %w", k, err)
+		if json.Unmarshal(e.Value, &ce) != nil || ce.Connection == "" {
+			id, _ := strings.CutPrefix(k, prefix)
+			ce = connectionError{pipeline.Untoken(id), "the reason is no longer known: another program has written over the record " + k}
 		}
 		out[ce.Connection] = ce.Error
 	}
@@ -108,13 +122,11 @@ func (s *Records) Watch(ctx context.Context, run string) (<-chan pipeline.Record
 	go func() {
 		defer close(out)
 		for e := range entries {
-			if e.Key == "" || e.Deleted {
+			if e.Key == "" {
 				continue
 			}
 			u := pipeline.RecordUpdate{Destination: strings.TrimPrefix(e.Key, prefix)}
-			if json.Unmarshal(e.Value, &u.Record) != nil {
-				continue // not a record; nothing but records is written under this key
-			}
+			u.Record, u.Err = pipeline.ReadCommitRecord(e)
 			select {
 			case out <- u:
 			case <-ctx.Done():
@@ -145,7 +157,7 @@ func (s *Records) Claim(ctx context.Context, run, destination string, owner pipe
 	next := clone(cell.Value())
 	next.Token, next.Host, next.PID, next.LeaseMS = owner.Token, owner.Host, owner.PID, owner.LeaseMS
 	if err := cell.Write(ctx, next); err != nil {
-		if errors.Is(err, pipeline.ErrConflict) {
+		if errors.Is(err, pipeline.ErrConflict) && !errors.Is(err, pipeline.ErrForeign) {
 			return nil, fmt.Errorf("claim %s of run %s: %w", destination, run, pipeline.ErrHeld)
 		}
 		return nil, err

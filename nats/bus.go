@@ -115,6 +115,11 @@ func (p publisher) Publish(topic string, messages ...*message.Message) error {
 		msg := &nats.Msg{Subject: topic, Header: headers(stream.Name, m), Data: m.Payload}
 		err := p.c.call(m.Context(), "publish to "+topic, func(ctx context.Context) error {
 			_, err := p.c.js.PublishMsg(ctx, msg)
+			if errors.Is(err, jetstream.ErrNoStreamResponse) {
+				if made := p.c.remake(ctx, stream.Name); made == nil {
+					_, err = p.c.js.PublishMsg(ctx, msg)
+				}
+			}
 			return err
 		})
 		p.c.noted(stream.Name, err)

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -33,13 +32,12 @@ func (l *rowLog) message(f *pipeline.Frame) *nats.Msg {
 	subject := pipeline.TopicRows(l.run, f.Connection)
 	attempt, number := strconv.Itoa(f.Attempt), strconv.FormatUint(f.Number, 10)
 	h := nats.Header{
-		headKind:       {string(f.Kind)},
-		headAttempt:    {attempt},
-		headFrame:      {number},
-		headConnection: {f.Connection},
-		headType:       {typeJSON},
-		// What a retry stores is dropped while the server remembers the first, and answered as a success.
-		jetstream.MsgIDHeader: {subject[len(rowsPrefix):] + "/" + attempt + "/" + number},
+		headKind:              {string(f.Kind)},
+		headAttempt:           {attempt},
+		headFrame:             {number},
+		headConnection:        {f.Connection},
+		headType:              {typeJSON},
+		jetstream.MsgIDHeader: {messageID(subject, attempt, number)},
 		// A publisher that outlived its generation must not write into the next one, which has the same subjects.
 		jetstream.ExpectedStreamHeader: {l.id.Stream},
 	}
@@ -65,51 +63,67 @@ func storedSize(m *nats.Msg) int64 {
 	return int64(n)
 }
 
-// frame reads a message of the row log.
-func frame(seq uint64, subject string, h nats.Header, body []byte) (*pipeline.Frame, error) {
+// frame reads a message of the row log. What was not written by fanmill into this very log is pipeline.FrameForeign: without the headers, with those of another run,
+// or in another place than it was written for.
+func (l *rowLog) frame(seq uint64, subject string, h nats.Header, body []byte) *pipeline.Frame {
 	f := &pipeline.Frame{Kind: pipeline.FrameKind(first(h, headKind)), Fragments: 1, Body: body, Seq: seq}
-	fail := func(what string) (*pipeline.Frame, error) {
-		return nil, pipeline.Permanent(fmt.Errorf("frame %d on %s: %s is not what fanmill writes", seq, subject, what))
+	if !l.readFrame(f, subject, h) {
+		return &pipeline.Frame{Kind: pipeline.FrameForeign, Connection: lastToken(subject), Body: body, Seq: seq}
 	}
-	var ok bool
-	if f.Connection, ok = untoken(subject[strings.LastIndexByte(subject, '.')+1:]); !ok {
-		return fail("the subject")
+	return f
+}
+
+func lastToken(subject string) string {
+	token := subject[strings.LastIndexByte(subject, '.')+1:]
+	if id, ok := untoken(token); ok {
+		return id
 	}
-	var err error
-	if f.Attempt, err = strconv.Atoi(first(h, headAttempt)); err != nil {
-		return fail(headAttempt)
+	return token
+}
+
+// readFrame reads the headers of a frame, and reports whether they are what message writes.
+func (l *rowLog) readFrame(f *pipeline.Frame, subject string, h nats.Header) (ok bool) {
+	f.Connection = lastToken(subject)
+	if pipeline.TopicRows(l.run, f.Connection) != subject || first(h, jetstream.ExpectedStreamHeader) != l.id.Stream || first(h, headEncoding) != "" {
+		return false
 	}
-	if f.Number, err = strconv.ParseUint(first(h, headFrame), 10, 64); err != nil {
-		return fail(headFrame)
+	attempt, number := first(h, headAttempt), first(h, headFrame)
+	if id := first(h, jetstream.MsgIDHeader); len(id) != len(subject)-len(rowsPrefix)+len(attempt)+len(number)+2 || id != messageID(subject, attempt, number) {
+		return false
 	}
-	if first(h, headEncoding) != "" {
-		return fail(headEncoding)
+	var err1, err2, err3, err4 error
+	f.Attempt, err1 = strconv.Atoi(attempt)
+	f.Number, err2 = strconv.ParseUint(number, 10, 64)
+	if err1 != nil || err2 != nil || f.Attempt < 1 {
+		return false
 	}
 	switch f.Kind {
 	case pipeline.FrameRows:
 	case pipeline.FrameOpen, pipeline.FrameEOF, pipeline.FrameFailed:
-		return f, nil
+		return true
 	default:
-		return fail(headKind)
+		return false
 	}
-	if first(h, headType) != columnar.ContentType {
-		return fail(headType)
-	}
-	if f.Rows, err = strconv.Atoi(first(h, headRows)); err != nil || f.Rows < 0 {
-		return fail(headRows)
-	}
-	if f.Query, err = strconv.Atoi(first(h, headQuery)); err != nil || f.Query < 0 {
-		return fail(headQuery)
+	f.Rows, err3 = strconv.Atoi(first(h, headRows))
+	f.Query, err4 = strconv.Atoi(first(h, headQuery))
+	if first(h, headType) != columnar.ContentType || err3 != nil || err4 != nil || f.Rows < 0 || f.Query < 0 {
+		return false
 	}
 	if v := first(h, headFragment); v != "" {
 		i, n, _ := strings.Cut(v, "/")
 		k, err1 := strconv.Atoi(i)
+		var err error
 		if f.Fragments, err = strconv.Atoi(n); err != nil || err1 != nil || k < 1 || k > f.Fragments {
-			return fail(headFragment)
+			return false
 		}
 		f.Fragment = k - 1
 	}
-	return f, nil
+	return true
+}
+
+// messageID is the Nats-Msg-Id of a frame: what a retry stores is dropped while the server remembers the first, and answered as a success.
+func messageID(subject, attempt, number string) string {
+	return subject[len(rowsPrefix):] + "/" + attempt + "/" + number
 }
 
 // first is Header.Get without its search for other spellings.

@@ -53,6 +53,17 @@ func (c *Conn) Probe(ctx context.Context) error {
 	if err := c.Trouble(); err != nil {
 		return err
 	}
+	if err := c.same(ctx); err != nil {
+		return err
+	}
+	if err := c.failed(); err != nil {
+		return pipeline.Transient(fmt.Errorf("%s answers, and does not store: its disk may be full, or a limit is reached. Free space there; a nats-server whose disk was full stores again once it is restarted: %w", c.place(), err))
+	}
+	return nil
+}
+
+// same reports whether this is the store that was opened.
+func (c *Conn) same(ctx context.Context) error {
 	for _, bucket := range slices.Sorted(maps.Keys(c.born)) {
 		var found error
 		err := c.call(ctx, "look for bucket "+bucket, func(ctx context.Context) error {
@@ -72,9 +83,6 @@ func (c *Conn) Probe(ctx context.Context) error {
 		if err != nil {
 			return pipeline.Transient(fmt.Errorf("%s does not answer; look whether it runs and can be reached: %w", c.place(), err))
 		}
-	}
-	if err := c.failed(); err != nil {
-		return pipeline.Transient(fmt.Errorf("%s answers, and does not store: its disk may be full, or a limit is reached. Free space there; a nats-server whose disk was full stores again once it is restarted: %w", c.place(), err))
 	}
 	return nil
 }

@@ -262,12 +262,8 @@ func (r *reader) take(frames *[]*pipeline.Frame, m jetstream.Msg) error {
 	case seq > r.next:
 		return fmt.Errorf("read row log %s: %d follows %d: %w", r.l.id.Stream, seq, r.next-1, errMissed)
 	}
-	f, err := frame(seq, m.Subject(), m.Headers(), m.Data())
-	if err != nil {
-		return err
-	}
 	r.next++
-	*frames = append(*frames, f)
+	*frames = append(*frames, r.l.frame(seq, m.Subject(), m.Headers(), m.Data()))
 	return nil
 }
 

@@ -186,19 +186,54 @@ func (l *rowLog) LastFrame(ctx context.Context, connection string) (*pipeline.Fr
 	if err != nil {
 		return nil, err
 	}
+	subject := pipeline.TopicRows(l.run, connection)
 	var f *pipeline.Frame
 	err = l.c.call(ctx, "last frame of "+connection, func(ctx context.Context) error {
-		m, err := s.GetLastMsgForSubject(ctx, pipeline.TopicRows(l.run, connection))
+		f = nil
+		m, err := s.GetLastMsgForSubject(ctx, subject)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
 		}
 		if err == nil {
-			f, err = frame(m.Sequence, m.Subject, m.Header, m.Data)
+			f = l.frame(m.Sequence, m.Subject, m.Header, nil)
 		}
 		return err
 	})
-	if f != nil && f.Kind == pipeline.FrameRows {
-		f.Body = nil
+	if err == nil && f != nil && f.Kind == pipeline.FrameForeign { // the newest of ours stands before it
+		f = nil
+		err = l.each(ctx, s, subject, func(g *pipeline.Frame) { f = g })
 	}
 	return f, err
+}
+
+// each shows all frames on a subject, without their bodies.
+func (l *rowLog) each(ctx context.Context, s jetstream.Stream, subject string, show func(*pipeline.Frame)) error {
+	return l.c.call(ctx, "look through "+subject, func(ctx context.Context) error {
+		consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{FilterSubject: subject, HeadersOnly: true, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
+			Replicas: 1, InactiveThreshold: time.Minute})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.DeleteConsumer(ctx, consumer.CachedInfo().Name) }() // else it goes by itself
+		for left := consumer.CachedInfo().NumPending; left > 0; {
+			pull, err := consumer.Fetch(int(min(left, fetchMessages)), jetstream.FetchContext(ctx))
+			if err != nil {
+				return err
+			}
+			got := uint64(0)
+			for m := range pull.Messages() {
+				got++
+				if seq, _, ok := ackPosition(m.Reply()); ok {
+					if f := l.frame(seq, m.Subject(), m.Headers(), nil); f.Kind != pipeline.FrameForeign {
+						show(f)
+					}
+				}
+			}
+			if err := pull.Error(); err != nil {
+				return err
+			}
+			left -= min(got, left)
+		}
+		return nil
+	})
 }

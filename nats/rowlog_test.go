@@ -39,7 +39,7 @@ func TestFramesRoundTrip(t *testing.T) {
 		}
 	}
 	f, err := l.LastFrame(within(t), odd)
-	if err != nil || f == nil || f.Kind != pipeline.FrameEOF || f.Attempt != 3 || f.Number != 3 || f.Seq != 5 || string(f.Body) != `{"rows":[1]}` {
+	if err != nil || f == nil || f.Kind != pipeline.FrameEOF || f.Attempt != 3 || f.Number != 3 || f.Seq != 5 || f.Body != nil {
 		t.Errorf("last frame is %+v, %v", f, err)
 	}
 	if f, err = l.LastFrame(within(t), ""); err != nil || f == nil || f.Rows != 77 || f.Body != nil {

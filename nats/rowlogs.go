@@ -143,6 +143,15 @@ func (r rowLogs) Open(ctx context.Context, run string, generation int) (pipeline
 	return l, nil
 }
 
+// Newest finds the generation that there is.
+func (r rowLogs) Newest(ctx context.Context, run string) (generation int, err error) {
+	err = r.c.call(ctx, "look for row logs of run "+run, func(ctx context.Context) (err error) {
+		_, generation, err = r.present(ctx, run)
+		return err
+	})
+	return generation, err
+}
+
 // Delete removes a row log, or that of an earlier generation which should have been.
 func (r rowLogs) Delete(ctx context.Context, run string, generation int) error {
 	name := logStream(run, generation)

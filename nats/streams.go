@@ -192,6 +192,29 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 	})
 }
 
+// remake makes a stream of messages anew that somebody has deleted, in a store that is the one that was opened. nil means that it is there.
+func (c *Conn) remake(ctx context.Context, name string) error {
+	if _, err := c.js.Stream(ctx, name); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	if err := c.same(ctx); err != nil {
+		return err
+	}
+	for _, cfg := range fixedStreams() {
+		if cfg.Name != name {
+			continue
+		}
+		c.log.Warn(fmt.Sprintf("stream %s is gone, another program has deleted it: it is made anew, without what it held", name))
+		if err := c.ensureStream(ctx, cfg); err != nil {
+			return err
+		}
+		if name == streamTriggers {
+			return c.adoptTriggers(ctx)
+		}
+	}
+	return nil
+}
+
 // overlap names the stream that keeps somebody else's subjects.
 func (c *Conn) overlap(ctx context.Context, subjects []string, err error) error {
 	for _, subject := range subjects {

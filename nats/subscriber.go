@@ -125,7 +125,11 @@ func (s *subscription) findConsumer(ctx context.Context) (jetstream.Consumer, er
 			}
 			return nil
 		}
-		if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			if err = s.c.remake(ctx, s.stream); err != nil {
+				return err
+			}
+		} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return err
 		}
 		wait := ackWait

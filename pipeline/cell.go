@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,6 +23,7 @@ type Cell[T any] struct {
 	// unsure are the stamps of writes that were given up before it was known whether they happened. The last few are enough: who gives up
 	// writes no more than a sign of life every few seconds.
 	unsure []string
+	extra  map[string]json.RawMessage // members that a later version wrote, and this one does not know: they stay
 }
 
 // maxUnsure bounds Cell.unsure.
@@ -29,7 +33,7 @@ const maxUnsure = 32
 // taken as gone; what had been written is found by whoever reads the record next.
 const cellPatience = 30 * time.Second
 
-// LoadCell reads the document; ErrNoKey if there is none.
+// LoadCell reads the document; ErrNoKey if there is none, ErrForeign if it is none of ours: Overwrite then takes its place.
 func LoadCell[T any](ctx context.Context, kv KV, key string) (*Cell[T], error) {
 	c := &Cell[T]{kv: kv, key: key}
 	return c, c.Reload(ctx)
@@ -54,31 +58,66 @@ func (c *Cell[T]) Reload(ctx context.Context) error {
 		return fmt.Errorf("read %s: %w", c.key, err)
 	}
 	if err := c.adopt(e); err != nil {
-		return Permanent(fmt.Errorf("read %s: %w", c.key, err))
-	}
-	return nil
-}
-
-// adopt takes an entry that was read or watched as the document's present state.
-func (c *Cell[T]) adopt(e KVEntry) error {
-	var v T
-	var s struct {
-		Stamp string `json:"stamp"`
-	}
-	if err := errors.Join(json.Unmarshal(e.Value, &v), json.Unmarshal(e.Value, &s)); err != nil {
 		return err
 	}
-	c.rev, c.value, c.stamp = e.Revision, v, s.Stamp
 	return nil
 }
 
-// stamped is v as JSON with a stamp as its first member. v is a struct with at least one member.
-func stamped(v any, stamp string) ([]byte, error) {
+// adopt takes an entry that was read or watched as the document's present state. The error is ErrForeign.
+func (c *Cell[T]) adopt(e KVEntry) error {
+	var v T
+	var members map[string]json.RawMessage
+	var stamp string
+	c.rev = e.Revision
+	if err := decode(e.Value, &v); err != nil {
+		return foreign(c.key, err)
+	}
+	if err := json.Unmarshal(e.Value, &members); err != nil {
+		return foreign(c.key, err)
+	}
+	_ = json.Unmarshal(members["stamp"], &stamp) // of a foreign hand, which has none
+	delete(members, "stamp")
+	for i := range reflect.TypeFor[T]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[T]().Field(i).Tag.Get("json"), ",")
+		delete(members, name)
+	}
+	c.value, c.stamp, c.extra = v, stamp, members
+	return nil
+}
+
+// stamped is v as JSON with a stamp as its first member, and what a later version knows as its last ones. v is a struct with at least one member.
+func stamped(v any, stamp string, extra map[string]json.RawMessage) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	return append([]byte(`{"stamp":"`+stamp+`",`), data[1:]...), nil
+	data = append([]byte(`{"stamp":"`+stamp+`",`), data[1:]...)
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		data = slices.Concat(data[:len(data)-1], []byte(","), key, []byte(":"), extra[name], []byte("}"))
+	}
+	return data, nil
+}
+
+// Overwrite writes next in place of what cannot be read, or is gone. A document of somebody else's is ErrConflict.
+func (c *Cell[T]) Overwrite(ctx context.Context, next T) error {
+	found := &Cell[T]{kv: c.kv, key: c.key}
+	switch err := found.Reload(ctx); {
+	case errors.Is(err, ErrForeign):
+		c.rev = found.rev
+	case errors.Is(err, ErrNoKey):
+		c.rev = 0
+	case err != nil:
+		return err
+	case found.stamp != c.stamp && !slices.Contains(c.unsure, found.stamp):
+		return fmt.Errorf("write %s: %w", c.key, ErrConflict)
+	default:
+		c.rev = found.rev
+	}
+	return c.Write(ctx, next)
 }
 
 // Write replaces the document if it is still at the revision last read or written; otherwise it fails with ErrConflict.
@@ -86,7 +125,7 @@ func stamped(v any, stamp string) ([]byte, error) {
 // the stored document has our stamp, it was ours. next is durable when Write returns nil.
 func (c *Cell[T]) Write(ctx context.Context, next T) error {
 	stamp := NewToken()
-	data, err := stamped(next, stamp)
+	data, err := stamped(next, stamp, c.extra)
 	if err != nil {
 		return Permanent(fmt.Errorf("write %s: %w", c.key, err))
 	}
@@ -111,8 +150,10 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 			continue
 		case lookErr == nil && found.rev > c.rev && errors.Is(err, ErrConflict):
 			return fmt.Errorf("write %s: %w", c.key, ErrConflict)
+		case errors.Is(lookErr, ErrForeign) && found.rev != c.rev:
+			return lookErr
 		case errors.Is(lookErr, ErrNoKey) && c.rev != 0 && errors.Is(err, ErrConflict):
-			return Permanent(fmt.Errorf("write %s: %w: somebody deleted it", c.key, ErrConflict))
+			return deleted(c.key)
 		}
 		// The write did not happen, or a lagging replica answered: ask again.
 		if time.Now().After(deadline) {

@@ -80,16 +80,16 @@ func TestCellLostAnswer(t *testing.T) {
 			ctx := t.Context()
 			kv := &memKV{}
 			kv.lose = once(happens)
-			c, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a"})
+			c, err := CreateCell(ctx, kv, "k", CommitRecord{State: RecordOpen, Token: "a"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			kv.lose = once(happens)
-			if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 7}); err != nil {
+			if err := c.Write(ctx, CommitRecord{State: RecordOpen, Token: "a", Seq: 7}); err != nil {
 				t.Fatal(err)
 			}
 			kv.lose = nil
-			if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 9}); err != nil {
+			if err := c.Write(ctx, CommitRecord{State: RecordOpen, Token: "a", Seq: 9}); err != nil {
 				t.Fatalf("the next write, at the revision found: %v", err)
 			}
 			got, err := LoadCell[CommitRecord](ctx, kv, "k")
@@ -105,23 +105,23 @@ func TestCellLostAnswer(t *testing.T) {
 func TestCellLaggingReplica(t *testing.T) {
 	ctx := t.Context()
 	kv := &memKV{}
-	c, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a"})
+	c, err := CreateCell(ctx, kv, "k", CommitRecord{State: RecordOpen, Token: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	first := kv.entries["k"]
-	if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 7}); err != nil {
+	if err := c.Write(ctx, CommitRecord{State: RecordOpen, Token: "a", Seq: 7}); err != nil {
 		t.Fatal(err)
 	}
 	kv.lag = []KVEntry{first}
 	kv.lose = func() (bool, bool) { kv.lose = nil; return true, true }
 	c.kv = &repeatingKV{kv}
-	if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 9}); err != nil {
+	if err := c.Write(ctx, CommitRecord{State: RecordOpen, Token: "a", Seq: 9}); err != nil {
 		t.Fatalf("one's own write: %v", err)
 	}
 	c.kv, kv.lag = kv, []KVEntry{{}}
 	kv.lose = once(false)
-	if err := c.Write(ctx, CommitRecord{Token: "a", Seq: 11}); err != nil {
+	if err := c.Write(ctx, CommitRecord{State: RecordOpen, Token: "a", Seq: 11}); err != nil {
 		t.Fatalf("the next: %v", err)
 	}
 }
@@ -141,7 +141,7 @@ func (k *repeatingKV) Update(ctx context.Context, key string, value []byte, revi
 func TestCellConflict(t *testing.T) {
 	ctx := t.Context()
 	kv := &memKV{}
-	old, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a"})
+	old, err := CreateCell(ctx, kv, "k", CommitRecord{State: RecordOpen, Token: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,17 +149,17 @@ func TestCellConflict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := successor.Write(ctx, CommitRecord{Token: "b", Seq: 5}); err != nil {
+	if err := successor.Write(ctx, CommitRecord{State: RecordOpen, Token: "b", Seq: 5}); err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Write(ctx, CommitRecord{Token: "a", Seq: 99}); !errors.Is(err, ErrConflict) {
+	if err := old.Write(ctx, CommitRecord{State: RecordOpen, Token: "a", Seq: 99}); !errors.Is(err, ErrConflict) {
 		t.Errorf("the fenced owner's write: %v, want a conflict", err)
 	}
 	kv.lose = once(false)
-	if err := old.Write(ctx, CommitRecord{Token: "a", Seq: 99}); !errors.Is(err, ErrConflict) {
+	if err := old.Write(ctx, CommitRecord{State: RecordOpen, Token: "a", Seq: 99}); !errors.Is(err, ErrConflict) {
 		t.Errorf("the fenced owner's write with a lost answer: %v, want a conflict", err)
 	}
-	if _, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "c"}); !errors.Is(err, ErrConflict) {
+	if _, err := CreateCell(ctx, kv, "k", CommitRecord{State: RecordOpen, Token: "c"}); !errors.Is(err, ErrConflict) {
 		t.Errorf("creating what exists: %v, want a conflict", err)
 	}
 	if err := successor.Reload(ctx); err != nil || successor.Value().Seq != 5 {
@@ -173,7 +173,7 @@ func TestCellCanceled(t *testing.T) {
 	kv := &memKV{lose: func() (bool, bool) { cancel(); return false, true }}
 	done := make(chan error, 1)
 	go func() {
-		_, err := CreateCell(ctx, kv, "k", CommitRecord{Token: "a"})
+		_, err := CreateCell(ctx, kv, "k", CommitRecord{State: RecordOpen, Token: "a"})
 		done <- err
 	}()
 	select {
@@ -195,7 +195,7 @@ func TestToken(t *testing.T) {
 			t.Errorf("%q and %q have the token %q", id, other, tok)
 		}
 		seen[tok] = id
-		if back := untoken(tok); back != id {
+		if back := Untoken(tok); back != id {
 			t.Errorf("token %q of %q is read as %q", tok, id, back)
 		}
 		for i := range len(tok) {
@@ -205,7 +205,7 @@ func TestToken(t *testing.T) {
 		}
 	}
 	for _, strange := range []string{"a=", "a=4", "a=xx", "a=41=4"} { // subjects are anybody's
-		if got := untoken(strange); got != strange {
+		if got := Untoken(strange); got != strange {
 			t.Errorf("%q, which is no token, is read as %q", strange, got)
 		}
 	}
@@ -216,27 +216,27 @@ func TestCellWriteGivenUp(t *testing.T) {
 	for name, happens := range map[string]bool{"it happened": true, "it did not": false} {
 		t.Run(name, func(t *testing.T) {
 			kv := &memKV{}
-			c, err := CreateCell(t.Context(), kv, "k", RunRecord{Job: "0"})
+			c, err := CreateCell(t.Context(), kv, "k", RunRecord{State: RunRunning, Job: "0"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			kv.lose = func() (bool, bool) { cancel(); return happens, true }
-			if err := c.Write(ctx, RunRecord{Job: "1"}); err == nil {
+			if err := c.Write(ctx, RunRecord{State: RunRunning, Job: "1"}); err == nil {
 				t.Fatal("the write is taken for done")
 			}
 			kv.lose = nil
-			if err := c.Write(t.Context(), RunRecord{Job: "2"}); err != nil {
+			if err := c.Write(t.Context(), RunRecord{State: RunRunning, Job: "2"}); err != nil {
 				t.Fatalf("the next write: %v", err)
 			}
 			other, err := LoadCell[RunRecord](t.Context(), kv, "k")
 			if err != nil || other.Value().Job != "2" {
 				t.Fatalf("the record is %+v, %v", other.Value(), err)
 			}
-			if err := other.Write(t.Context(), RunRecord{Job: "3"}); err != nil {
+			if err := other.Write(t.Context(), RunRecord{State: RunRunning, Job: "3"}); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Write(t.Context(), RunRecord{Job: "4"}); !errors.Is(err, ErrConflict) {
+			if err := c.Write(t.Context(), RunRecord{State: RunRunning, Job: "4"}); !errors.Is(err, ErrConflict) {
 				t.Errorf("a write over somebody else's: %v", err)
 			}
 		})

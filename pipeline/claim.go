@@ -9,10 +9,12 @@ import (
 type Records interface {
 	// Create writes a destination's first record. One that exists already, of the same run, is left as it is.
 	Create(ctx context.Context, run, destination string, rec CommitRecord) error
-	// Load reads a record; ErrNoKey if there is none.
+	// Load reads a record; ErrNoKey if there is none, ErrForeign if it cannot be read.
 	Load(ctx context.Context, run, destination string) (CommitRecord, error)
 	// Reset rewrites a record by compare-and-set and takes it from its owner, whose next write finds itself fenced.
 	Reset(ctx context.Context, run, destination string, change func(*CommitRecord)) error
+	// Replace writes a record in place of one that is gone or cannot be read; ErrConflict if there is one that can.
+	Replace(ctx context.Context, run, destination string, rec CommitRecord) error
 	// Claim makes owner the record's owner, by a compare-and-set of the record itself, before a file is touched. A record
 	// that another owner holds is claimed once its lease has run out without a sign of life, by the caller's own clock;
 	// while the owner lives the error is ErrHeld. previous is the caller's own former claim, which needs no waiting.
@@ -30,6 +32,7 @@ type Records interface {
 type RecordUpdate struct {
 	Destination string // Token of its id
 	Record      CommitRecord
+	Err         error // ErrForeign: there is none any more, or none that can be read
 }
 
 // Claim is the right to write one commit record. It is safe for concurrent use; the lease is renewed from another

@@ -65,6 +65,8 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			return nil
 		case ctx.Err() != nil, errors.Is(err, ErrHeld):
 			return err
+		case errors.Is(err, ErrForeign):
+			return fmt.Errorf("destination %s: %w", dest.ID, err)
 		case errors.Is(err, ErrFenced):
 			if stillOurs, ferr := d.fenced(ctx, m, dest, previous, err); !stillOurs {
 				return ferr
@@ -110,6 +112,8 @@ func (d *Deliverer) fenced(ctx context.Context, m *Manifest, dest *ManifestDesti
 		if rec.State == RecordDetached {
 			return false, nil
 		}
+	} else if errors.Is(loadErr, ErrForeign) || errors.Is(loadErr, ErrNoKey) {
+		return false, fmt.Errorf("destination %s: %w", dest.ID, errors.Join(loadErr, ErrForeign))
 	}
 	return false, fmt.Errorf("destination %s: %w; this process stops writing to it and has changed nothing that the other one relies on", dest.ID, err)
 }
@@ -178,6 +182,7 @@ type delivery struct {
 	trash    []*openPart     // replaced by a higher attempt; the record may still reference them
 	failed   map[int]Refusal // not yet recorded
 	reopened map[int]bool    // recorded as failed, opened again since
+	strange  bool            // foreign messages were found in the row log, and the log says so
 	pos      uint64          // sequence of the last frame routed
 	volatile int64           // bytes of frames routed and not yet covered by the record's Seq
 	maxBytes int64           // of the row log

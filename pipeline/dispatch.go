@@ -1,9 +1,7 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -137,8 +135,8 @@ func (s *supervisor) connection(key string) string {
 
 // readConn reads a connection's record out of an entry.
 func readConn(e KVEntry) (rec ConnRecord, err error) {
-	if err = json.Unmarshal(e.Value, &rec); err != nil {
-		err = Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+	if err = decode(e.Value, &rec); err != nil {
+		err = foreign(e.Key, err)
 	}
 	return rec, err
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,6 +20,9 @@ func (s *supervisor) drain(ctx context.Context) error {
 	s.draining, s.delivered = true, map[string]bool{}
 	for _, c := range s.m.Connections {
 		cell, err := loadConn(ctx, s.Stores.Runs, s.m.Run, c.ID)
+		if errors.Is(err, ErrForeign) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("look what was delivered: %w", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"fanmill/pipeline/failpoint"
@@ -36,7 +37,10 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 	case errors.Is(cause, ErrCancelled):
 		rec.Stopped = StoppedCancelled
 	}
-	switch err := s.cell.Write(ctx, rec); {
+	if err := s.putManifest(ctx); err != nil { // which somebody may have damaged: a resume needs it
+		s.Log.Debug("the manifest was not written again", "error", err)
+	}
+	switch err := s.recordEnd(ctx, rec); {
 	case errors.Is(err, ErrConflict):
 		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
 	case err != nil:
@@ -48,6 +52,16 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 		s.Log.Debug("the commands of the run were not dropped", "error", err)
 	}
 	return cause
+}
+
+// recordEnd writes how the run ended, also over what another program has made of its record.
+func (r *run) recordEnd(ctx context.Context, rec RunRecord) error {
+	err := r.cell.Write(ctx, rec)
+	if errors.Is(err, ErrForeign) {
+		r.Log.Warn(fmt.Sprintf("%v. How the run ended is written in its place", err))
+		return r.cell.Overwrite(ctx, rec)
+	}
+	return err
 }
 
 // publishCheckpoint writes the public view, at most once a second unless forced.
@@ -112,7 +126,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	rec.State, rec.Ended, rec.Measures, rec.Cleaned = out.State, time.Now().UTC(), out.Measures, cleaned
 	err := ErrConflict
 	if !lost {
-		err = r.cell.Write(ctx, rec)
+		err = r.recordEnd(ctx, rec)
 	}
 	if errors.Is(err, ErrConflict) {
 		err = Permanent(fmt.Errorf("run %s: %w; this process stops", r.m.Run, ErrFenced))
@@ -241,6 +255,9 @@ func (n *Node) Abandon(ctx context.Context, job string) (string, error) {
 func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], hint string) error {
 	id := runOf(cell)
 	m, err := LoadManifest(ctx, n.Stores.Runs, id)
+	if errors.Is(err, ErrForeign) || errors.Is(err, ErrNoKey) {
+		return n.abandonBare(ctx, job, cell, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -250,6 +267,10 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 		err := n.Records.Reset(ctx, id, d.ID, func(c *CommitRecord) {
 			c.State, settled = RecordAbandoned, len(c.Settled)
 		})
+		if errors.Is(err, ErrForeign) {
+			n.pass(err)
+			err = n.Records.Replace(ctx, id, d.ID, CommitRecord{State: RecordAbandoned})
+		}
 		done = min(done, settled)
 		if err != nil && !errors.Is(err, ErrNoKey) {
 			return fmt.Errorf("abandon run %s: %w", id, err)
@@ -272,4 +293,18 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 		n.Log.Warn(fmt.Sprintf("abandoned run %s could not be tidied up; the next start tries again", id), "error", err)
 	}
 	return nil
+}
+
+// abandonBare gives up a run whose manifest is gone: where its files are nobody knows. What is private of them is found by whoever writes them next.
+func (n *Node) abandonBare(ctx context.Context, job string, cell *Cell[RunRecord], why error) error {
+	n.Log.Warn(fmt.Sprintf("job %s has an unfinished run, %s, that cannot go on and is given up: %v", job, runOf(cell), why))
+	rec := cell.Value()
+	rec.State, rec.Taken, rec.Cleaned = RunAbandoned, false, true
+	if rec.Ended.IsZero() {
+		rec.Ended = time.Now().UTC()
+	}
+	if err := errors.Join(n.dropCommands(ctx, runOf(cell), rec.Resumes), n.RowLogs.Delete(ctx, runOf(cell), math.MaxInt)); err != nil {
+		return err
+	}
+	return cell.Write(ctx, rec)
 }

@@ -28,6 +28,8 @@ var (
 	ErrNoKey = errors.New("no such key")
 	// ErrNoLog is a row log that does not exist.
 	ErrNoLog = errors.New("no such row log")
+	// ErrForeign is a record that another program wrote over, damaged or deleted. It is an ErrConflict, too.
+	ErrForeign = errors.New("another program has changed a record")
 	// ErrStore is a store that is not the one that this process opened: it was emptied, or another one answers in its place.
 	ErrStore = errors.New("the store is not the one that this process began with")
 	// ErrMustRun is a query whose columns its database tells only once it runs.

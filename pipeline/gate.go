@@ -51,8 +51,12 @@ func (v *delivery) route(ctx context.Context, f *Frame) error {
 	v.pos = f.Seq
 	v.volatile += int64(len(f.Body)) + frameOverhead
 	i, ok := v.index[f.Connection]
-	if !ok {
-		return Permanent(fmt.Errorf("row log has a frame of connection %q, which is not of this run", f.Connection))
+	if !ok || f.Kind == FrameForeign {
+		if !v.strange {
+			v.strange = true
+			v.log.Warn(fmt.Sprintf("another program has published to the row log, on %s: what it publishes there is passed over", TopicRows(v.m.Run, f.Connection)))
+		}
+		return nil
 	}
 	g := &v.gates[i]
 	what, err := g.judge(f)

@@ -4,25 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // connChanged tells the destinations of a connection that its worker gave up, and lets the next one on its server have its turn.
 func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
-	if e.Key == "" || e.Deleted {
-		return nil
-	}
 	id := s.connection(e.Key)
 	if id == "" {
 		return nil
 	}
+	if e.Deleted {
+		return s.concerns(id, deleted(e.Key))
+	}
 	rec, err := readConn(e)
 	if err != nil {
-		return err
+		return s.concerns(id, err)
 	}
 	if rec.State == ConnGivenUp {
 		cell := &Cell[ConnRecord]{kv: s.Stores.Runs, key: e.Key}
 		if err := cell.adopt(e); err != nil {
-			return Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+			return err
 		}
 		s.giveUp(ctx, id, cell, rec.Error)
 	}
@@ -34,6 +35,14 @@ func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
 		return nil
 	}
 	return s.ask()
+}
+
+// concerns is the damage to a connection's record, unless this run does not ask it: then nobody needs that.
+func (s *supervisor) concerns(id string, damage error) error {
+	if slices.Contains(s.wanted, id) {
+		return damage
+	}
+	return nil
 }
 
 // giveUp publishes a connection's failed frame, under an attempt number of its own: that fences a worker that still publishes. The

@@ -35,6 +35,14 @@ func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
 		rec, err := n.Records.Load(ctx, run, d.ID)
+		if err == nil {
+			if why := rec.of(m); why != nil {
+				err = foreign(RecordKey(run, d.ID), why)
+			}
+		}
+		if errors.Is(err, ErrForeign) {
+			rec, err = CommitRecord{State: RecordDetached, Error: shortError(err)}, nil
+		}
 		if err != nil && !errors.Is(err, ErrNoKey) {
 			return nil, err
 		}
@@ -131,7 +139,7 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	}
 	var out []Waiting
 	for _, msg := range kept {
-		w := Waiting{Run: runID(msg), Job: untoken(lastToken(msg.Metadata.Get(MetaSubject)))}
+		w := Waiting{Run: runID(msg), Job: Untoken(lastToken(msg.Metadata.Get(MetaSubject)))}
 		if begun[w.Run] {
 			continue
 		}

@@ -27,8 +27,8 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 	}
 	records := make([]CommitRecord, len(old.Destinations))
 	for i, d := range old.Destinations {
-		if records[i], err = n.Records.Load(ctx, id, d.ID); err != nil {
-			return nil, fmt.Errorf("read commit record: %w", err)
+		if records[i], err = n.loadRecord(ctx, old, d.ID); err != nil {
+			return nil, err
 		}
 	}
 	changed, err := r.merge(old, t, records)
@@ -38,11 +38,18 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 	if err := n.holding(ctx, cell, func(ctx context.Context) error { return r.describeAgain(ctx, records) }); err != nil {
 		return nil, err
 	}
-	state, err := r.reopenLog(ctx, records)
+	state, err := r.reopenLog(ctx, records, false)
 	if err != nil {
 		return nil, err
 	}
 	ask, err := r.lacking(ctx, records, changed)
+	if errors.Is(err, errAttempts) { // their numbers would be given away a second time
+		n.pass(err)
+		if state, err = r.reopenLog(ctx, records, true); err != nil {
+			return nil, err
+		}
+		ask, err = r.lacking(ctx, records, changed)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +113,8 @@ func settledEverywhere(records []CommitRecord, i int) bool {
 
 // reopenLog opens the run's row log if it is the one that every record was written against and still holds what each
 // needs. Otherwise the store was lost, rolled back or trimmed past a detached destination, and a new generation begins: positions in
-// the old one would skip rows silently.
-func (r *run) reopenLog(ctx context.Context, records []CommitRecord) (LogState, error) {
+// the old one would skip rows silently. anew says that the present one is not to be read any more.
+func (r *run) reopenLog(ctx context.Context, records []CommitRecord, anew bool) (LogState, error) {
 	rec := r.cell.Value()
 	// Read by all to its end: whether or not whoever ended the run has already deleted it, and be it in a moment.
 	spent := !slices.ContainsFunc(records, func(c CommitRecord) bool { return c.State != RecordFinished })
@@ -120,12 +127,12 @@ func (r *run) reopenLog(ctx context.Context, records []CommitRecord) (LogState, 
 		if err != nil {
 			return LogState{}, fmt.Errorf("look at row log: %w", err)
 		}
-		if !spent && !slices.ContainsFunc(records, func(c CommitRecord) bool { return r.lacks(&c) && !fits(&c, state) }) {
+		if !anew && !spent && !slices.ContainsFunc(records, func(c CommitRecord) bool { return r.lacks(&c) && !fits(&c, state) }) {
 			r.log = log
 			return state, nil
 		}
 	}
-	if !spent && slices.ContainsFunc(records, func(c CommitRecord) bool { return c.Log.Stream != "" }) {
+	if !anew && !spent && slices.ContainsFunc(records, func(c CommitRecord) bool { return c.Log.Stream != "" }) {
 		r.Log.Warn(fmt.Sprintf("the row log of run %s is not the one its destinations know; its unfinished connections are asked again", r.m.Run))
 	}
 	// The number is recorded before the log is made: two logs of one number never exist.
@@ -182,16 +189,9 @@ func (r *run) lacking(ctx context.Context, records []CommitRecord, changed map[i
 		if last != nil && last.Kind == FrameEOF && last.Attempt >= floor && !refused && !changed[i] {
 			continue
 		}
-		cell, err := loadConn(ctx, r.Stores.Runs, r.m.Run, c.ID)
-		if err != nil {
+		if ask[i], err = r.askAgain(ctx, records, i, last); err != nil {
 			return nil, err
 		}
-		next := cell.Value()
-		next.State, next.Attempts, next.Error, next.Owner = ConnPending, 0, "", r.Owner.Token
-		if err := cell.Write(ctx, next); err != nil {
-			return nil, err
-		}
-		ask[i] = cell
 	}
 	return ask, nil
 }

@@ -15,7 +15,14 @@ const (
 	keepRunsFor = 48 * time.Hour
 )
 
-// runCells reads the records of all runs in one go.
+// pass tells of a record that nobody can read.
+func (n *Node) pass(err error) {
+	if n.Log != nil {
+		n.Log.Warn(err.Error())
+	}
+}
+
+// runCells reads the records of all runs in one go, but for those that nobody can read.
 func (n *Node) runCells(ctx context.Context) (cells []*Cell[RunRecord], _ error) {
 	watching, stop := context.WithCancel(ctx)
 	entries, err := n.Stores.Runs.Watch(watching, "*")
@@ -36,8 +43,9 @@ func (n *Node) runCells(ctx context.Context) (cells []*Cell[RunRecord], _ error)
 			continue
 		}
 		cell := &Cell[RunRecord]{kv: n.Stores.Runs, key: e.Key}
-		if err := cell.adopt(e); err != nil {
-			return nil, Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+		if err := cell.adopt(e); err != nil { // it concerns its own run alone
+			n.pass(err)
+			continue
 		}
 		cells = append(cells, cell)
 	}

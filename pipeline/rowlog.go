@@ -27,6 +27,8 @@ type RowLogs interface {
 	Create(ctx context.Context, m *Manifest, generation int) (RowLog, error)
 	// Open finds it. The error is ErrNoLog if there is none.
 	Open(ctx context.Context, run string, generation int) (RowLog, error)
+	// Newest is the generation of the run's log that there is; 0 if there is none.
+	Newest(ctx context.Context, run string) (int, error)
 	// Delete removes it, or the log of an earlier generation of the run, should that be there still; no error if there is none.
 	Delete(ctx context.Context, run string, generation int) error
 }
@@ -41,7 +43,7 @@ type RowLog interface {
 	MaxBody() int
 	// Reader reads from sequence from on, in stream order. name labels the reader for operators.
 	Reader(ctx context.Context, name string, from uint64) (FrameReader, error)
-	// LastFrame is the newest frame of a connection that is still in the log, without its body for rows frames; nil if none.
+	// LastFrame is the newest frame of a connection that is still in the log, without its body; nil if none.
 	LastFrame(ctx context.Context, connection string) (*Frame, error)
 	State(ctx context.Context) (LogState, error)
 	// Trim drops every frame up to and including seq.

@@ -56,8 +56,10 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 	}
 	var r *run
 	switch {
-	case t.Resume && last != nil:
+	case t.Resume && last != nil && n.resumable(ctx, last):
 		r, err = n.resume(ctx, def, t, last)
+	case t.Resume && last != nil: // without its manifest it is given up, which is said
+		r, err = n.fresh(ctx, def, t, last, pointer)
 	case t.Resume:
 		n.Log.Info(fmt.Sprintf("job %s has no unfinished run; starting a new one", def.Job.ID))
 		fallthrough
@@ -70,9 +72,9 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 // runOfTrigger finds the run that a trigger began, or the one that it resumed, when it was delivered before; nil if there is none. last is
 // the job's newest run.
 func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunRecord]) (*Cell[RunRecord], error) {
-	own, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id))
+	own, err := n.loadRun(ctx, job, id)
 	switch {
-	case errors.Is(err, ErrNoKey):
+	case err == nil && own == nil:
 		if last != nil && slices.Contains(last.Value().Triggers, id) {
 			return last, nil
 		}
@@ -255,8 +257,11 @@ func LoadManifest(ctx context.Context, runs KV, id string) (*Manifest, error) {
 		return nil, fmt.Errorf("read manifest of run %s: %w", id, err)
 	}
 	var m Manifest
-	if err := json.Unmarshal(e.Value, &m); err != nil {
-		return nil, Permanent(fmt.Errorf("read manifest of run %s: %w", id, err))
+	if err := decode(e.Value, &m); err != nil {
+		return nil, foreign(ManifestKey(id), err)
+	}
+	if m.Run != id {
+		return nil, foreign(ManifestKey(id), fmt.Errorf("it is that of run %s", m.Run))
 	}
 	return &m, nil
 }
@@ -270,11 +275,51 @@ func (n *Node) lastRun(ctx context.Context, job string) (_ *Cell[RunRecord], poi
 	if err != nil {
 		return nil, 0, fmt.Errorf("look for runs of %s: %w", job, err)
 	}
-	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(string(id.Value)))
-	if errors.Is(err, ErrNoKey) {
+	run := string(id.Value)
+	if run == "" || len(run) > maxRunID || Token(run) != run {
+		n.pass(foreign(JobRunKey(job), errors.New("it names no run")))
 		return nil, id.Revision, nil
 	}
+	cell, err := n.loadRun(ctx, job, run)
+	if err == nil && cell != nil && cell.Value().Job != job {
+		n.pass(foreign(JobRunKey(job), fmt.Errorf("it names run %s, which is of job %s", run, cell.Value().Job)))
+		cell = nil
+	}
 	return cell, id.Revision, err
+}
+
+// loadRun reads the record of a job's run; nil if there is none. One that cannot be read is made anew from the run's manifest, as that of a run that was interrupted: whoever
+// works on it finds out at its next sign of life. Without a manifest there is no such run any more.
+func (n *Node) loadRun(ctx context.Context, job, id string) (*Cell[RunRecord], error) {
+	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id))
+	if errors.Is(err, ErrNoKey) {
+		return nil, nil
+	}
+	if !errors.Is(err, ErrForeign) {
+		return cell, err
+	}
+	n.pass(err)
+	m, lookErr := LoadManifest(ctx, n.Stores.Runs, id)
+	switch {
+	case errors.Is(lookErr, ErrForeign), errors.Is(lookErr, ErrNoKey), lookErr == nil && m.JobID != job:
+		return nil, nil
+	case lookErr != nil:
+		return nil, lookErr
+	}
+	generation, lookErr := n.RowLogs.Newest(ctx, id)
+	if lookErr != nil {
+		return nil, lookErr
+	}
+	rec := RunRecord{Job: job, State: RunInterrupted, Owner: n.Owner, Generation: max(generation, 1), Started: m.Created, Ended: time.Now().UTC(), Error: shortError(err)}
+	for _, d := range m.Destinations {
+		if c, err := n.Records.Load(ctx, id, d.ID); err == nil {
+			rec.Generation = max(rec.Generation, c.Log.Generation)
+		}
+	}
+	if err := cell.Overwrite(ctx, rec); err != nil {
+		return nil, err
+	}
+	return cell, nil
 }
 
 // pointJob makes id the job's newest run, unless the pointer has changed since that revision.

@@ -32,7 +32,7 @@ func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPu
 		}
 		return s.delivering.carryOut(c.Destination, func() error {
 			err := s.worker.entitled(ctx, s.m.Run) // a worker that froze before it claimed must not claim from its successor
-			if err != nil && !errors.Is(err, ErrFenced) && ctx.Err() == nil {
+			if err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrForeign) && ctx.Err() == nil {
 				s.Log.Warn("a destination could not look whether its run has another owner; its command will be delivered again", "destination", c.Destination, "error", err)
 				return err
 			}
@@ -64,7 +64,7 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 				return err // the command stays for a resume to drop
 			}
 			err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
-			if errors.Is(err, ErrFenced) {
+			if errors.Is(err, ErrFenced) || errors.Is(err, ErrForeign) {
 				s.fail(ctx, err)
 				return err // the command is the successor's
 			}
@@ -126,6 +126,20 @@ func (h *inHand) carryOut(id string, f func() error, again func()) error {
 		again()
 	}
 	return err
+}
+
+// busy reports whether the command for id is being carried out; any, whether one is.
+func (h *inHand) busy(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, busy := h.twice[id]
+	return busy
+}
+
+func (h *inHand) any() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.twice) > 0
 }
 
 // fail ends the run in this process.

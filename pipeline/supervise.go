@@ -22,6 +22,7 @@ type supervisor struct {
 	trimmed    uint64
 	published  time.Time // the public checkpoint
 	stale      bool      // records changed since
+	idle       time.Time // since when nobody carries out what was asked for; zero while somebody does
 	moved      map[string]progress
 	looked     time.Time // at the row log
 	full       time.Time // since when every look has found it full; zero if the last one did not
@@ -183,7 +184,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 	if s.storeFails() {
 		return nil // the next tick, then
 	}
-	if err := errors.Join(s.trim(short), s.look(short), s.commandAgain()); err != nil {
+	if err := errors.Join(s.trim(short), s.look(short), s.commandAgain(), s.recall(short, third)); err != nil {
 		return err
 	}
 	s.publishCheckpoint(short, false)
@@ -208,6 +209,8 @@ func (s *supervisor) renew(ctx context.Context) error {
 	rec := s.cell.Value()
 	err := s.cell.Write(ctx, rec)
 	switch {
+	case errors.Is(err, ErrForeign):
+		return err
 	case errors.Is(err, ErrConflict):
 		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
 	case err != nil && !s.storeFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop

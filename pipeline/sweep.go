@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -49,7 +50,7 @@ func (n *Node) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
 		if working[owner] {
 			continue
 		}
-		alive, known := n.Alive(Owner{Token: untoken(owner)})
+		alive, known := n.Alive(Owner{Token: Untoken(owner)})
 		if known && !alive || time.Since(at) > keepUnfinished {
 			if err := n.Bus.Drop(ctx, topic); err != nil {
 				return err
@@ -84,6 +85,13 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 		return n.sweepLog(ctx, cell)
 	case (rec.State == RunComplete || rec.State == RunAbandoned) && !rec.Cleaned:
 		m, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
+		if errors.Is(err, ErrForeign) || errors.Is(err, ErrNoKey) { // where its files are nobody knows
+			n.pass(err)
+			if err := errors.Join(n.dropCommands(ctx, runOf(cell), rec.Resumes), n.RowLogs.Delete(ctx, runOf(cell), math.MaxInt)); err != nil {
+				return err
+			}
+			return n.markCleaned(ctx, cell)
+		}
 		if err != nil {
 			return err
 		}

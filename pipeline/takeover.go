@@ -127,7 +127,7 @@ func (n *Node) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost fu
 				return
 			}
 			// Not to be cut short: a write that is given up half-way is not known to be one's own.
-			if err := cell.Write(context.WithoutCancel(ctx), cell.Value()); errors.Is(err, ErrConflict) {
+			if err := cell.Write(context.WithoutCancel(ctx), cell.Value()); errors.Is(err, ErrConflict) && !errors.Is(err, ErrForeign) {
 				lost = true
 				onLost()
 			}
@@ -197,7 +197,7 @@ func (n *Node) untilChanged(ctx context.Context, cell *Cell[RunRecord], sign fun
 			}
 			seen := &Cell[RunRecord]{kv: n.Stores.Runs, key: e.Key}
 			if err := seen.adopt(e); err != nil {
-				return false, Permanent(fmt.Errorf("read %s: %w", e.Key, err))
+				return false, nil // whoever had it ends over that
 			}
 			if rec := seen.Value(); !rec.Busy() {
 				return false, nil

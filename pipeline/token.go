@@ -32,8 +32,8 @@ func Token(id string) string {
 	return b.String()
 }
 
-// untoken is Token's inverse. What Token did not make is left as it is.
-func untoken(s string) string {
+// Untoken is Token's inverse. What Token did not make is left as it is.
+func Untoken(s string) string {
 	if s == "=" {
 		return ""
 	}

@@ -21,6 +21,9 @@ func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
 	if i < 0 {
 		return nil
 	}
+	if u.Err != nil {
+		return u.Err
+	}
 	id := s.m.Destinations[i].ID
 	if u.Record.State == RecordDetached && s.records[id].State != RecordDetached {
 		s.event(s.stamp(Event{Kind: EventDetached, Destination: id, Error: u.Record.Error}))
@@ -105,6 +108,9 @@ func (s *supervisor) look(ctx context.Context) error {
 	s.looked = now
 	if err != nil {
 		s.full = time.Time{}
+		if errors.Is(err, ErrNoLog) {
+			return s.logGone(ctx)
+		}
 		if IsPermanent(err) {
 			return fmt.Errorf("look at row log: %w", err)
 		}
@@ -119,6 +125,16 @@ func (s *supervisor) look(ctx context.Context) error {
 		s.full = now
 	}
 	return s.detachStalled(ctx)
+}
+
+// logGone says why there is no row log any more.
+func (s *supervisor) logGone(ctx context.Context) error {
+	if s.Store != nil {
+		if err := s.Store.Probe(ctx); errors.Is(err, ErrStore) {
+			return err
+		}
+	}
+	return Permanent(fmt.Errorf("the row log of run %s is gone, another program has deleted it; a resume asks its unfinished connections again", s.m.Run))
 }
 
 // detachStalled takes the record of the destination that holds a full row log, and has not moved for the timeout: the others must not

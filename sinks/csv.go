@@ -119,7 +119,7 @@ func (s *csvSink) Claim(ctx context.Context, token string, state json.RawMessage
 	if len(state) > 0 {
 		var st csvState
 		if err := json.Unmarshal(state, &st); err != nil {
-			return nil, pipeline.Permanent(fmt.Errorf("claim %s: the recorded state: %w", s.artifact.Path(), err))
+			return nil, fmt.Errorf("claim %s: the recorded state cannot be read (%w): %w", s.artifact.Path(), err, pipeline.ErrLost)
 		}
 		old, s.header.width, s.unended = &st.Artifact, st.Width, st.Unended
 		if st.Header != nil {

@@ -61,7 +61,7 @@ func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.O
 func readCSVPart(p pipeline.PartState) (csvPartState, error) {
 	var ps csvPartState
 	if err := json.Unmarshal(p.State, &ps); err != nil {
-		return ps, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d: %w", p.Connection, err))
+		return ps, fmt.Errorf("the recorded part of connection %d cannot be read (%w): %w", p.Connection, err, pipeline.ErrLost)
 	}
 	return ps, nil
 }

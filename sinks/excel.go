@@ -104,7 +104,7 @@ func (s *excelSink) Claim(ctx context.Context, token string, state json.RawMessa
 	if len(state) > 0 {
 		old = &excelState{}
 		if err := json.Unmarshal(state, old); err != nil {
-			return nil, pipeline.Permanent(fmt.Errorf("claim %s: the recorded state: %w", s.artifact.Path(), err))
+			return nil, fmt.Errorf("claim %s: the recorded state cannot be read (%w): %w", s.artifact.Path(), err, pipeline.ErrLost)
 		}
 		oldArtifact = &old.Artifact
 	}

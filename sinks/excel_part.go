@@ -58,7 +58,7 @@ func readExcelPart(p pipeline.PartState) (excelPartState, error) {
 		}
 	}
 	if err != nil {
-		return ps, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d: %w", p.Connection, err))
+		return ps, fmt.Errorf("the recorded part of connection %d cannot be read (%w): %w", p.Connection, err, pipeline.ErrLost)
 	}
 	return ps, nil
 }

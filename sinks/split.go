@@ -106,7 +106,7 @@ func (s *splitSink) Claim(ctx context.Context, token string, state json.RawMessa
 	s.token = token
 	st, err := readSplitState(state)
 	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("claim %s: the recorded state: %w", s.spec.Destination.Path, err))
+		return nil, fmt.Errorf("claim %s: the recorded state cannot be read (%w): %w", s.spec.Destination.Path, err, pipeline.ErrLost)
 	}
 	own := map[int][]pipeline.PartState{}
 	for _, p := range parts {

@@ -116,7 +116,7 @@ type splitPartState struct {
 func readSplitPart(p pipeline.PartState) (splitPartState, error) {
 	var ps splitPartState
 	if err := json.Unmarshal(p.State, &ps); err != nil {
-		return ps, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d: %w", p.Connection, err))
+		return ps, fmt.Errorf("the recorded part of connection %d cannot be read (%w): %w", p.Connection, err, pipeline.ErrLost)
 	}
 	return ps, nil
 }

@@ -1,0 +1,77 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// What a resume makes of records that are gone or cannot be read.
+
+// errAttempts is a row log with frames of a connection whose attempts nobody knows any more.
+var errAttempts = errors.New("the record of its attempts is gone or cannot be read, and its rows are in the row log: a new one takes the place of that")
+
+// askAgain marks a connection's record so that a worker asks it; last is its newest frame in the row log. A record that is gone or cannot be read is
+// made anew, with an attempt number that no destination has seen.
+func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last *Frame) (*Cell[ConnRecord], error) {
+	id := r.m.Connections[i].ID
+	cell, err := loadConn(ctx, r.Stores.Runs, r.m.Run, id)
+	damaged := errors.Is(err, ErrForeign)
+	if err != nil && !damaged {
+		return nil, err
+	}
+	next, write := cell.Value(), cell.Write
+	if last != nil && (damaged || last.Attempt > next.Attempt) {
+		return nil, fmt.Errorf("connection %s: %w", id, errors.Join(errAttempts, err))
+	}
+	if damaged {
+		next, write = ConnRecord{}, cell.Overwrite
+	}
+	for k := range records {
+		next.Attempt = max(next.Attempt, records[k].attempt(i))
+	}
+	next.State, next.Attempts, next.Error, next.Owner = ConnPending, 0, "", r.Owner.Token
+	return cell, write(ctx, next)
+}
+
+// attempt is the highest attempt at a connection that has begun as far as a record knows. A floor is the number of one that may be yet to come.
+func (c *CommitRecord) attempt(i int) int {
+	n := max(c.Settled[i].Attempt, c.Failed[i].Attempt, c.Floor[i]-1)
+	for _, p := range c.Parts {
+		if p.Connection == i {
+			n = max(n, p.Attempt)
+		}
+	}
+	return n
+}
+
+// loadRecord reads a commit record for a resume. One that is gone or cannot be read is replaced by an empty one: its destination is delivered anew, all of
+// it. What the earlier claims have left beside the artifact says what was there before the run, so that nothing stands there twice.
+func (n *Node) loadRecord(ctx context.Context, m *Manifest, destination string) (CommitRecord, error) {
+	rec, err := n.Records.Load(ctx, m.Run, destination)
+	empty := CommitRecord{State: RecordOpen}
+	var damage error
+	switch {
+	case err == nil:
+		if why := rec.of(m); why == nil {
+			return rec, nil
+		} else {
+			damage = foreign(RecordKey(m.Run, destination), why)
+		}
+		err = n.Records.Reset(ctx, m.Run, destination, func(c *CommitRecord) { *c = empty })
+	case errors.Is(err, ErrForeign), errors.Is(err, ErrNoKey):
+		damage = err
+		err = n.Records.Replace(ctx, m.Run, destination, empty)
+	}
+	if err != nil {
+		return rec, fmt.Errorf("read commit record: %w", err)
+	}
+	n.pass(fmt.Errorf("destination %s is delivered anew: %w", destination, damage))
+	return empty, nil
+}
+
+// resumable reports whether a run's manifest is there.
+func (n *Node) resumable(ctx context.Context, cell *Cell[RunRecord]) bool {
+	_, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
+	return !errors.Is(err, ErrForeign) && !errors.Is(err, ErrNoKey)
+}

@@ -1,0 +1,53 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Remove forgets a run at once that has nothing left to do, or of which something cannot be read: its records, its row log, its commands. Files stay. One that goes on,
+// and one that a resume could go on with, is refused.
+func (n *Node) Remove(ctx context.Context, run string) error {
+	if run == "" || Token(run) != run || run == jobKeys {
+		return Permanent(fmt.Errorf("%q is no run's id; fanmill runs lists them", run))
+	}
+	resumes := 0
+	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(run))
+	switch {
+	case errors.Is(err, ErrNoKey):
+		if left, err := n.leftOf(ctx, run); err != nil || !left {
+			return errors.Join(err, Permanent(fmt.Errorf("there is no run %s; fanmill runs lists what there is", run)))
+		}
+	case errors.Is(err, ErrForeign):
+	case err != nil:
+		return err
+	default:
+		rec := cell.Value()
+		resumes = rec.Resumes
+		if rec.Busy() && n.mayLive(rec.Owner) {
+			return n.alreadyRunning(cell)
+		}
+		last, _, err := n.lastRun(ctx, rec.Job)
+		if err != nil {
+			return err
+		}
+		if rec.State.Resumable() && last != nil && runOf(last) == run && n.resumable(ctx, cell) {
+			return Permanent(fmt.Errorf("run %s is unfinished, and a resume can go on with it; fanmill checkpoint rm %s gives it up first", run, rec.Job))
+		}
+	}
+	return errors.Join(n.dropCommands(ctx, run, resumes), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, RunKey(run)+".>"),
+		n.Stores.Runs.Delete(ctx, RunKey(run)))
+}
+
+// leftOf reports whether anything is left of a run whose record is gone.
+func (n *Node) leftOf(ctx context.Context, run string) (bool, error) {
+	for _, kv := range []KV{n.Stores.Runs, n.Stores.Checkpoints} {
+		if keys, err := kv.Keys(ctx, RunKey(run)+".>"); err != nil || len(keys) > 0 {
+			return len(keys) > 0, err
+		}
+	}
+	generation, err := n.RowLogs.Newest(ctx, run)
+	return generation > 0, err
+}

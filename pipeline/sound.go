@@ -1,0 +1,176 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// What stands under a key of fanmill's and is none of its records (not JSON, JSON of another shape, numbers that cannot be, nothing at all) is
+// ErrForeign, and so is a record that somebody deleted in the middle of a run. It concerns its own run alone: everybody else passes it over.
+
+// Bounds of what a record can say.
+const (
+	maxAttempts = 1 << 30
+	maxLeaseMS  = int64(30 * 24 * time.Hour / time.Millisecond)
+)
+
+// foreign says that what stands under a key is not what fanmill writes, and how to be rid of it.
+func foreign(key string, why error) error {
+	text := why.Error()
+	if len(text) > 200 {
+		text = text[:200] + "…"
+	}
+	return Permanent(&foreignError{fmt.Errorf("the record %s cannot be read, another program has written or damaged it (%s); %s", key, strings.ToValidUTF8(text, "?"), remedy(key))})
+}
+
+// remedy is what removes a record that nobody can read, with all else of its run.
+func remedy(key string) string {
+	run, _, _ := strings.Cut(key, ".")
+	return "a resume goes on without it; fanmill runs rm " + run + " removes what is left of that run"
+}
+
+// foreignError is a conflict, too: whoever wrote something else was faster.
+type foreignError struct{ error }
+
+func (e *foreignError) Is(target error) bool { return target == ErrForeign || target == ErrConflict }
+
+// deleted says that a record went away under its owner's hands.
+func deleted(key string) error {
+	return Permanent(&foreignError{fmt.Errorf("the record %s is gone, another program has deleted it; a resume goes on without it", key)})
+}
+
+// decode reads a record, and refuses what only looks like one.
+func decode[T any](data []byte, v *T) error {
+	if len(data) == 0 {
+		return errors.New("it is empty")
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return err
+	}
+	if s, ok := any(v).(interface{ sound() error }); ok {
+		return s.sound()
+	}
+	return nil
+}
+
+// ReadCommitRecord reads an entry of a commit record. The error is ErrForeign: it is gone, or cannot be read.
+func ReadCommitRecord(e KVEntry) (r CommitRecord, err error) {
+	if e.Deleted {
+		return r, deleted(e.Key)
+	}
+	if err := decode(e.Value, &r); err != nil {
+		return CommitRecord{}, foreign(e.Key, err)
+	}
+	return r, nil
+}
+
+func (r *RunRecord) sound() error {
+	switch {
+	case r.Job == "":
+		return errors.New("it names no job")
+	case r.State != RunRunning && r.State != RunComplete && r.State != RunPartial && r.State != RunFailed && r.State != RunInterrupted && r.State != RunAbandoned:
+		return fmt.Errorf("its state is %q", r.State)
+	case r.Generation < 0 || r.Generation > maxAttempts || r.Resumes < 0 || r.Resumes > maxAttempts:
+		return fmt.Errorf("its generation is %d, its resumes are %d", r.Generation, r.Resumes)
+	}
+	return soundLease(r.Owner.LeaseMS)
+}
+
+func (r *ConnRecord) sound() error {
+	switch {
+	case r.State != ConnPending && r.State != ConnRunning && r.State != ConnDone && r.State != ConnGivenUp && r.State != ConnFailed:
+		return fmt.Errorf("its state is %q", r.State)
+	case r.Attempt < 0 || r.Attempt > maxAttempts || r.Attempts < 0 || r.Attempts > maxAttempts:
+		return fmt.Errorf("its attempt is %d, of %d", r.Attempt, r.Attempts)
+	}
+	return soundLease(r.LeaseMS)
+}
+
+func (r *CommitRecord) sound() error {
+	switch {
+	case r.State != RecordOpen && r.State != RecordFinishing && r.State != RecordFinished && r.State != RecordDetached && r.State != RecordAbandoned:
+		return fmt.Errorf("its state is %q", r.State)
+	case r.Commits < 0 || r.Log.Generation < 0:
+		return fmt.Errorf("its commits are %d, its log's generation is %d", r.Commits, r.Log.Generation)
+	case len(r.Settled) > 0 && len(r.Artifact) == 0:
+		return errors.New("it has connections, and no artifact that they are in")
+	}
+	for _, attempts := range []map[int]int{r.Floor, attemptsOf(r.Settled, func(s Settlement) int { return s.Attempt }), attemptsOf(r.Failed, func(f Refusal) int { return f.Attempt })} {
+		for i, n := range attempts {
+			if i < 0 || n < 0 || n > maxAttempts {
+				return fmt.Errorf("connection %d has attempt %d", i, n)
+			}
+		}
+	}
+	for _, p := range r.Parts {
+		if p.Connection < 0 || p.Attempt < 0 || p.Attempt > maxAttempts {
+			return fmt.Errorf("connection %d has attempt %d", p.Connection, p.Attempt)
+		}
+	}
+	return soundLease(r.LeaseMS)
+}
+
+func attemptsOf[V any](m map[int]V, of func(V) int) map[int]int {
+	out := make(map[int]int, len(m))
+	for i, v := range m {
+		out[i] = of(v)
+	}
+	return out
+}
+
+// of reports whether a record can be that of a run with so many connections.
+func (r *CommitRecord) of(m *Manifest) error {
+	n := len(m.Connections)
+	for _, at := range []map[int]int{r.Floor, attemptsOf(r.Settled, func(Settlement) int { return 0 }), attemptsOf(r.Failed, func(Refusal) int { return 0 })} {
+		for i := range at {
+			if i >= n {
+				return fmt.Errorf("it has connection %d, and the run has %d", i+1, n)
+			}
+		}
+	}
+	for i, s := range r.Settled {
+		if len(s.Rows) != len(m.Connections[i].Queries) {
+			return fmt.Errorf("connection %d has rows of %d queries, and the run has %d", i+1, len(s.Rows), len(m.Connections[i].Queries))
+		}
+	}
+	for _, p := range r.Parts {
+		if p.Connection >= n {
+			return fmt.Errorf("it has connection %d, and the run has %d", p.Connection+1, n)
+		}
+	}
+	return nil
+}
+
+func soundLease(ms int64) error {
+	if ms < 0 || ms > maxLeaseMS {
+		return fmt.Errorf("its lease is %d ms", ms)
+	}
+	return nil
+}
+
+func (m *Manifest) sound() error {
+	if m.Run == "" || m.JobID == "" || m.LogMaxBytes <= 0 {
+		return errors.New("it names no run, no job, or no bound of the row log")
+	}
+	seen := map[string]bool{}
+	for _, c := range m.Connections {
+		if c.ID == "" || seen[c.ID] || len(c.Queries) == 0 {
+			return fmt.Errorf("connection %q stands twice, or has no query", c.ID)
+		}
+		seen[c.ID] = true
+	}
+	clear(seen)
+	for _, d := range m.Destinations {
+		if d.ID == "" || seen[d.ID] || d.Type == "" {
+			return fmt.Errorf("destination %q stands twice, or has no type", d.ID)
+		}
+		if d.Files != nil && len(d.Files) != len(m.Connections) {
+			return fmt.Errorf("destination %q has %d files for %d connections", d.ID, len(d.Files), len(m.Connections))
+		}
+		seen[d.ID] = true
+	}
+	return nil
+}
