@@ -172,7 +172,11 @@ func (l *rowLog) Trim(ctx context.Context, seq uint64) error {
 		return nil
 	}
 	if err := l.c.call(ctx, "trim row log "+l.id.Stream, func(ctx context.Context) error {
-		return s.Purge(ctx, jetstream.WithPurgeSequence(seq+1))
+		err := s.Purge(ctx, jetstream.WithPurgeSequence(seq+1))
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return pipeline.Permanent(fmt.Errorf("%w: %w", pipeline.ErrNoLog, err))
+		}
+		return err
 	}); err != nil {
 		return err
 	}

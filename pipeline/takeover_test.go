@@ -184,7 +184,7 @@ func (k *freezingKV) Update(ctx context.Context, key string, value []byte, revis
 func TestOneWinnerOfARevision(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	ctx := t.Context()
-	if _, err := pipeline.CreateCell(ctx, w.node.Stores.Runs, "r.conn.x", pipeline.ConnRecord{Owner: "p"}); err != nil {
+	if _, err := pipeline.CreateCell(ctx, w.node.Stores.Runs, "r.conn.x", pipeline.ConnRecord{State: pipeline.ConnPending, Owner: "p"}); err != nil {
 		t.Fatal(err)
 	}
 	won := 0

@@ -83,6 +83,9 @@ func (s *supervisor) trim(ctx context.Context) error {
 		return nil
 	}
 	if err := s.log.Trim(ctx, upTo); err != nil {
+		if errors.Is(err, ErrNoLog) {
+			return s.logGone(ctx)
+		}
 		if IsPermanent(err) {
 			return fmt.Errorf("trim row log: %w", err)
 		}

@@ -184,7 +184,7 @@ func TestExcelShortPart(t *testing.T) {
 		t.Errorf("claim with a short part: %v", err)
 	}
 	part.State = bytes.Replace(saved, []byte(`"rawLength"`), []byte(`"length":1,"rawLength"`), 1)
-	if _, err := s.Claim(context.Background(), pipeline.NewToken(), w.state, []pipeline.PartState{part}); !pipeline.IsPermanent(err) {
+	if _, err := s.Claim(context.Background(), pipeline.NewToken(), w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
 		t.Errorf("claim with sheets that do not fill their file: %v", err)
 	}
 }
