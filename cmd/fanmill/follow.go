@@ -26,7 +26,9 @@ func (o *output) Write(p []byte) (int, error) {
 // follow makes who follows the runs of a process: each has its log file and its narrator; with bars, what runs is shown on the terminal, and
 // of its narration there only what went wrong.
 func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeline.Job, string, []pipeline.ManifestDestination) pipeline.Follower {
+	running := new(atomic.Int64)
 	return func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) pipeline.Follower {
+		running.Add(1)
 		on := s.level()
 		f := pipeline.Follower{}
 		scope := screen.ScopeOf(job, nil, s.parallel).Into(destinations)
@@ -38,8 +40,15 @@ func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeli
 			memory.show(progress.Memory)
 			on = max(on, slog.LevelWarn)
 		}
-		handlers := []slog.Handler{s.handler(out, s.level(), screen.Colors(out.stderr))}
-		narrated := []slog.Handler{s.handler(out, on, screen.Colors(out.stderr))}
+		shown := func(level slog.Level) slog.Handler {
+			h := s.handler(out, level, screen.Colors(out.stderr))
+			if s.env.LogFormat == "json" { // where each line has it anyway
+				return h
+			}
+			return namingJob{h, job.ID, running}
+		}
+		handlers := []slog.Handler{shown(s.level())}
+		narrated := []slog.Handler{shown(on)}
 		file, err := s.runLog(job.ID, run)
 		if err == nil {
 			h := s.runLogHandler(file)
@@ -82,6 +91,7 @@ func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeli
 			if file != nil {
 				_ = file.Close()
 			}
+			running.Add(-1)
 		}
 		return f
 	}

@@ -4,12 +4,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"fanmill/internal/screen"
 )
 
 // unreadable is an output that takes nothing.
@@ -165,6 +168,31 @@ func TestResultThatCannotBeWritten(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); code != c.want || !strings.HasPrefix(said.String(), "fanmill: the result was not written to standard output to its end: ") {
 			t.Errorf("%s: exit code %d, want %d; it said %q", c.args[0], code, c.want, said.String())
 		}
+	}
+}
+
+// A process that serves goes on without those who read its lines, and takes triggers.
+func TestServeThatNobodyReads(t *testing.T) {
+	w := newWorld(t, 300, 200)
+	s := w.serve()
+	s.stop() // the folder of jobs is there now
+	for _, u := range unreadables[:2] {
+		cmd := w.into(u.open(t), u.open(t), append([]string{"serve", "--jobs", filepath.Join(w.dir, "jobs")}, w.args...)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		code, out := w.ask("trigger", "gst", "--wait", "--json", "--log-level", "error")
+		var v screen.RunView
+		if err := json.Unmarshal([]byte(out), &v); err != nil || code != exitComplete || v.State != "complete" {
+			t.Errorf("%s: exit code %d, %v: %s", u.name, code, err, out)
+		}
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: it ended with %v", u.name, err)
+		}
+		w.exact()
 	}
 }
 

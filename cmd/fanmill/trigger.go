@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,8 +23,8 @@ const answerPatience = 10 * time.Second
 
 type triggerFlags struct {
 	flags
-	resume   bool
-	id, file string
+	resume, wait bool
+	id, file     string
 }
 
 func newTrigger(stdout, stderr io.Writer) *cobra.Command {
@@ -34,16 +36,22 @@ func newTrigger(stdout, stderr io.Writer) *cobra.Command {
 serves at the moment, the trigger is kept, and the run begins when fanmill serve starts. With --id the run gets that id, and a second
 trigger with the same --id asks for nothing new: a script may repeat it.
 
-Exit codes: 0 the run was asked for, 1 it was refused or nobody could be asked, 2 bad command line.`,
+With --wait it returns when the run has ended, whatever process carries it out and however often that is started anew, shows the end as
+fanmill run does, and ends with the run's exit code.
+
+Exit codes: 0 the run was asked for, 1 it was refused, skipped, or nobody could be asked, 2 bad command line; with --wait those of
+fanmill run, and 1 for a run that did not begin.`,
 		Example: `  fanmill trigger job_gst_data
   fanmill trigger job_gst_data --resume --connections conn_3
   fanmill trigger job_gst_data --param from=2026-04-01 --id gst-2026-04-01
+  fanmill trigger job_gst_data --id gst-2026-04-01 --wait
   fanmill trigger once --file once.json        bring the job along`,
 		Args: arguments(1, 1),
 	}
-	f.add(c, storeFlags, logFlags, jsonFlag, connectionsFlag, paramFlag)
+	f.add(c, storeFlags, logFlags, jsonFlag, listFlag, connectionsFlag, paramFlag)
 	fl := c.Flags()
 	fl.BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run")
+	fl.BoolVar(&f.wait, "wait", false, "return when the run has ended, with its exit code")
 	fl.StringVar(&f.id, "id", "", "`id` of the run, and Nats-Msg-Id of the message (default a new one)")
 	fl.StringVar(&f.file, "file", "", "job `file` (JSON) to bring along, in place of the one served under this id")
 	c.RunE = func(c *cobra.Command, args []string) error { return trigger(c, args[0], f, stdout, stderr) }
@@ -75,45 +83,54 @@ func trigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Wri
 	if id == "" {
 		id = pipeline.NewRunID(time.Now())
 	}
-	log := s.log(stderr)
-	return s.bus(c.Context(), log, func(conn *nats.Conn) error {
+	w := &asked{settings: &s, job: job, id: id, payload: payload, log: s.log(stderr)}
+	var a pipeline.Answer
+	err = s.bus(c.Context(), w.log, func(conn *nats.Conn) (err error) {
 		ctx, cancel := context.WithTimeout(c.Context(), answerPatience)
 		defer cancel()
-		data, err := conn.Bus().Ask(ctx, pipeline.TopicTrigger(job), id, payload)
-		if errors.Is(err, pipeline.ErrNoAnswer) {
-			return s.say(stdout, pipeline.Answer{Run: pipeline.Token(id), Job: job, State: pipeline.AnswerQueued},
-				fmt.Sprintf("run %s of job %s is asked for; nobody answered in %s: it begins when fanmill serve runs\n", pipeline.Token(id), job, answerPatience))
-		}
-		if err != nil {
-			return err
-		}
-		var a pipeline.Answer
-		if err := json.Unmarshal(data, &a); err != nil {
-			return fmt.Errorf("the answer cannot be understood: %s", data)
-		}
-		return s.answered(stdout, a)
+		a, err = w.ask(ctx, conn.Bus())
+		return err
 	})
+	text := ""
+	switch {
+	case errors.Is(err, pipeline.ErrNoAnswer):
+		a = pipeline.Answer{Run: pipeline.Token(id), Job: job, State: pipeline.AnswerQueued}
+		text = fmt.Sprintf("run %s of job %s is asked for; nobody answered in %s: it begins when fanmill serve runs\n", a.Run, job, answerPatience)
+	case err != nil:
+		return err
+	}
+	switch {
+	case f.wait && a.Error == "":
+		w.log.Info(strings.TrimSuffix(cmp.Or(text, saidOf(a)), "\n"))
+		return w.wait(c.Context(), stdout)
+	case text != "":
+		return s.say(stdout, a, text)
+	}
+	return s.answered(stdout, a)
 }
 
 // answered prints what whoever serves has said.
 func (s *settings) answered(w io.Writer, a pipeline.Answer) error {
-	text := fmt.Sprintf("run %s of job %s: %s\n", a.Run, a.Job, a.State)
-	switch {
-	case a.Error != "":
-		text = "refused: " + a.Error + "\n"
-		if a.Skipped {
-			text = "skipped: " + a.Error + "\n"
-		}
-	case a.Duplicate:
-		text = fmt.Sprintf("run %s of job %s was asked for before: %s\n", a.Run, a.Job, a.State)
-	}
-	if err := s.say(w, a, text); err != nil {
+	if err := s.say(w, a, saidOf(a)); err != nil {
 		return err
 	}
 	if a.Error != "" {
 		return &exitError{code: exitFailed}
 	}
 	return nil
+}
+
+// saidOf is an answer for people.
+func saidOf(a pipeline.Answer) string {
+	switch {
+	case a.Skipped:
+		return "skipped: " + a.Error + "\n"
+	case a.Error != "":
+		return "refused: " + a.Error + "\n"
+	case a.Duplicate:
+		return fmt.Sprintf("run %s of job %s was asked for before: %s\n", a.Run, a.Job, a.State)
+	}
+	return fmt.Sprintf("run %s of job %s: %s\n", a.Run, a.Job, a.State)
 }
 
 // say prints a value as JSON where that is asked for, else a text.
