@@ -68,16 +68,49 @@ func (a *Artifact) noteMade(next ...Print) {
 	}
 }
 
-// forgetMade removes the note where the report says the same of the public file, or in any case.
-func (a *Artifact) forgetMade(always bool) error {
-	r := a.readReport()
-	info, err := stat(a.path)
-	if !always && err == nil && (r == nil || info.Size() != r.Length) {
-		return nil
+// forgetMade removes the note: of a complete run the report says the same. One that is given up may have been killed before it wrote its
+// last report: length and checksum in it become those of the file.
+func (a *Artifact) forgetMade(complete bool) error {
+	if !complete {
+		if err := a.correctReport(); err != nil {
+			return err
+		}
 	}
 	if err := os.Remove(a.madeMark()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return a.trouble("remove", a.madeMark(), err)
 	}
+	return nil
+}
+
+// correctReport makes the report vouch for the public file, if that is fanmill's and the report speaks of an earlier state, or is not there yet.
+func (a *Artifact) correctReport() error {
+	r := a.readReport()
+	if r == nil && !exists(a.reportName()) { // killed before its first one
+		r = &pipeline.Report{Run: a.spec.Run, JobID: a.spec.Job, Destination: a.spec.Destination, Artifact: a.path, State: pipeline.RecordOpen, Length: -1,
+			Updated: a.clock().UTC(), Connections: []pipeline.ReportConnection{}}
+	}
+	info, err := stat(a.path)
+	if r == nil || err != nil || info.Size() == r.Length {
+		return nil
+	}
+	made := a.made()
+	i := slices.IndexFunc(made, func(p Print) bool { return a.contentIs(info, p) })
+	if i < 0 {
+		return nil
+	}
+	r.Length, r.SHA256 = made[i].Length, made[i].SHA256
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return pipeline.Permanent(err)
+	}
+	tmp := filepath.Join(a.base, "report")
+	if err := a.create(tmp, a.reportAccess(), func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
+		return a.trouble("write report", tmp, err)
+	}
+	if err := a.move(tmp, a.reportName()); err != nil && !errors.Is(err, errInUse) {
+		return err
+	}
+	_ = os.Remove(tmp) // where a program holds the report
 	return nil
 }
 
