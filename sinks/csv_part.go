@@ -21,7 +21,7 @@ type csvPart struct {
 	order    []int  // of the fields: which of columns each is, -1 for none; nil if they are as the columns are
 	prefix   []byte // of every line: the connection's name
 	marked   bool   // which got a ' in front
-	instant  []bool // of columns: which hold moments
+	instant  []bool // of columns: which may hold instants
 	nulls    int64
 	guarded  []int64          // by field
 	sylk     int              // length of the first row's first field, if it is to be quoted where it begins a file
@@ -47,7 +47,7 @@ func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.O
 		}
 	}
 	for i, c := range columns {
-		p.instant[i] = c.Type == columnar.Instant.String()
+		p.instant[i] = c.Type == columnar.Instant.String() || c.Type == columnar.Timestamp.String()
 	}
 	if s.options.connection != "" {
 		p.prefix, p.marked = s.format.appendText(nil, []byte(s.manifest.Connections[id.Connection].Name), false)

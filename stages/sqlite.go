@@ -181,13 +181,14 @@ func (s *sqliteSession) Stream(ctx context.Context, q int, b *columnar.Builder, 
 // Notes implements pipeline.NotingSession.
 func (s *sqliteSession) Notes(q int) []string { return s.results[q].notes }
 
-// sqliteNotes names the columns of booleans that hold something else, and what the query can say for it.
+// sqliteNotes names the columns of booleans that hold something else, and what the query can say for it, and those of
+// dates and times of which only some have a zone.
 func sqliteNotes(cols []sqliteCells) []string {
 	var odd []oddBool
 	for i := range cols {
 		odd = append(odd, oddBool{cols[i].declared.Name, cols[i].strays})
 	}
-	return oddBools(odd, func(name string) string { return "to have numbers, write cast(" + name + " as integer) in the query" })
+	return append(zoneNotes(cols), oddBools(odd, func(name string) string { return "to have numbers, write cast(" + name + " as integer) in the query" })...)
 }
 
 // unchanged finds a table that was altered after it was described: SQLite then prepares the query again by itself.

@@ -24,6 +24,8 @@ type sqliteCells struct {
 	to      *columnar.ColumnBuilder
 	buf     []byte
 	strays  int64 // in a column of booleans
+	zoned   int64 // in a column of dates and times: those with a zone
+	bare    int64 // and those without
 }
 
 // exactDigits is 10 to the number of digits up to which a decimal and the double nearest to it are one number to every reader.
@@ -163,7 +165,12 @@ func (c *sqliteCells) text(v []byte) {
 			c.date(days)
 			return
 		}
-	case columnar.Time, columnar.Timestamp, columnar.Instant:
+	case columnar.Timestamp:
+		if m, ok := parseMoment(v); ok {
+			c.moment(&m)
+			return
+		}
+	case columnar.Time, columnar.Instant:
 		if micros, nanos, ok := parseISO(v, c.kind); ok {
 			c.to.Moment(micros, nanos)
 			return
@@ -206,6 +213,18 @@ func (c *sqliteCells) blob(v []byte) {
 		return
 	}
 	c.hex(v)
+}
+
+// moment appends a date and time. One with a zone is an instant, in whatever column it stands: that is said by the
+// value, and not by what stands beside it.
+func (c *sqliteCells) moment(m *sqliteMoment) {
+	if m.zoned {
+		c.zoned++
+		c.to.Zoned(m.utc(), m.nanos)
+		return
+	}
+	c.bare++
+	c.to.Moment(m.utc(), m.nanos)
 }
 
 // date appends a day.

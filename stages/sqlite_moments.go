@@ -2,6 +2,8 @@ package stages
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 
 	"fanmill/pipeline/columnar"
 )
@@ -260,3 +262,27 @@ func (p *isoText) number() {
 }
 
 func capital(c byte) bool { return c >= 'A' && c <= 'Z' }
+
+// zoneNotes names the columns in which some dates and times have a zone and some have none, in one line.
+func zoneNotes(cols []sqliteCells) []string {
+	const limit = 4
+	var named []string
+	more := 0
+	for i := range cols {
+		c := &cols[i]
+		switch {
+		case c.zoned == 0 || c.bare == 0:
+		case len(named) == limit:
+			more++
+		default:
+			named = append(named, fmt.Sprintf("%s (%d of %d)", c.declared.Name, c.zoned, c.zoned+c.bare))
+		}
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	if more > 0 {
+		named = append(named, fmt.Sprintf("%d columns more", more))
+	}
+	return []string{"dates and times with a time zone, which are shown in the job's, beside others without one, which are shown as they are: " + strings.Join(named, ", ")}
+}

@@ -109,9 +109,9 @@ func allBecome(t testing.TB, driver, dsn, query string) (all []become, losses st
 
 // csvText is what a CSV has of a value: instants on the wall clock of the job's zone, also those of a batch that became text.
 func csvText(declared columnar.Kind, v *columnar.View, row int, clock *columnar.Clock) string {
-	if v.Kind == columnar.Mixed && v.Classes[row] == columnar.ClassMoment && declared == columnar.Instant {
-		if micros, nanos, ok := columnar.ParseMoment(v.Bytes(row), declared); ok {
-			return string(columnar.AppendMoment(nil, declared, micros, nanos, clock.Offset(micros)))
+	if v.Kind == columnar.Mixed && v.Classes[row] == columnar.ClassMoment && (declared == columnar.Instant || declared == columnar.Timestamp) {
+		if micros, nanos, ok := columnar.ParseMoment(v.Bytes(row), columnar.Instant); ok {
+			return string(columnar.AppendMoment(nil, columnar.Instant, micros, nanos, clock.Offset(micros)))
 		}
 	}
 	return string(v.AppendText(nil, row, clock))

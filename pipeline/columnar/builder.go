@@ -209,24 +209,34 @@ func (c *ColumnBuilder) Mixed(class Class, text []byte) {
 // Moment appends a time of micros microseconds and nanos (0 to 999) nanoseconds to a column that is declared as Time, Timestamp
 // or Instant. Where that is more than the column holds, it widens the column for the rest of the batch: to nanoseconds, or to
 // texts if a value of the batch is out of their years. Instants are then written in UTC: the text names its zone.
-func (c *ColumnBuilder) Moment(micros, nanos int64) {
-	if c.Kind == c.declared.Kind {
+func (c *ColumnBuilder) Moment(micros, nanos int64) { c.moment(c.declared.Kind, micros, nanos) }
+
+// Zoned appends an instant to a column that is declared as Timestamp, where a database leaves that to each value. A
+// batch of nothing else becomes one of instants. In one that has both, each value stands as its text: an instant in
+// UTC, with its zone.
+func (c *ColumnBuilder) Zoned(micros, nanos int64) { c.moment(Instant, micros, nanos) }
+
+func (c *ColumnBuilder) moment(kind Kind, micros, nanos int64) {
+	if (c.Kind == Timestamp || c.Kind == Instant) && c.nulls == c.n {
+		c.Kind = kind // both have 64 bits for a NULL
+	}
+	if c.Kind == kind {
 		if nanos == 0 {
 			c.Long(micros)
 			return
 		}
-		if !fitsNano(micros) || !c.Retype(c.declared.Kind.Nano()) {
+		if !fitsNano(micros) || !c.Retype(kind.Nano()) {
 			c.Retype(Mixed)
 		}
 	}
-	if c.Kind == c.declared.Kind.Nano() {
+	if c.Kind == kind.Nano() {
 		if fitsNano(micros) {
 			c.Long(micros*1000 + nanos)
 			return
 		}
-		c.Retype(Mixed)
 	}
-	c.textBuffer = AppendMoment(c.textBuffer[:0], c.declared.Kind, micros, nanos, 0)
+	c.Retype(Mixed)
+	c.textBuffer = AppendMoment(c.textBuffer[:0], kind, micros, nanos, 0)
 	c.Mixed(ClassMoment, c.textBuffer)
 }
 

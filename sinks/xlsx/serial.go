@@ -95,25 +95,29 @@ func (w *cellWriter) appendFine(buf []byte, c *cellColumn, k, i int, micros, fin
 // appendMoment writes row i of a column of dates or times whose batch has its values as texts because one of them, such as infinity, is
 // none.
 func (w *cellWriter) appendMoment(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
-	s := c.Bytes(i)
-	micros, nanos, ok := columnar.ParseMoment(s, c.moment)
+	s, kind := c.Bytes(i), c.moment
+	micros, nanos, ok := columnar.ParseMoment(s, kind)
+	if !ok && kind == columnar.Timestamp { // which a value with a zone may stand among
+		kind = columnar.Instant
+		micros, nanos, ok = columnar.ParseMoment(s, kind)
+	}
 	switch {
 	case !ok: // past the years that 64 bits of microseconds reach
 		w.stray(k, i)
 		return w.appendText(buf, s, k, i, textStart, textKeep)
-	case c.moment == columnar.Date:
+	case kind == columnar.Date:
 		return w.appendDate(buf, c, k, i, micros/columnar.MicrosPerDay), nil // a whole number of days
-	case c.moment == columnar.Time:
+	case kind == columnar.Time:
 		return w.appendFineTime(buf, c, k, i, micros, nanos)
 	}
 	var offset int64
-	if c.moment == columnar.Instant {
+	if kind == columnar.Instant {
 		offset = w.clock.Offset(micros)
 	}
 	buf, ok, err := w.appendFine(buf, c, k, i, micros+offset*1_000_000, nanos)
 	if err == nil && !ok {
 		w.stray(k, i)
-		buf = append(columnar.AppendMoment(append(buf, textStart...), c.moment, micros, nanos, offset), textEnd...)
+		buf = append(columnar.AppendMoment(append(buf, textStart...), kind, micros, nanos, offset), textEnd...)
 	}
 	return buf, err
 }
