@@ -144,6 +144,10 @@ func (c *sqliteCells) real(v float64) {
 }
 
 func (c *sqliteCells) text(v []byte) {
+	if c.to.Kind == columnar.Text && utf8.Valid(v) {
+		c.to.Bytes(v)
+		return
+	}
 	if c.declared.Kind == columnar.Unknown && !c.decided && c.kind != columnar.Text { // any text makes it a column of texts
 		c.kind = columnar.Text
 		c.to.Retype(columnar.Text)
@@ -154,7 +158,7 @@ func (c *sqliteCells) text(v []byte) {
 	}
 	switch c.kind {
 	case columnar.Text:
-		if c.to.Kind == columnar.Text {
+		if c.to.Kind == columnar.Text { // since a moment ago
 			c.to.Bytes(v)
 		} else {
 			c.mixed(columnar.ClassText, v)

@@ -62,7 +62,10 @@ func (w *cellWriter) appendRows(from, to int, number int64) error {
 					return err
 				}
 			case columnar.Decimal:
-				if buf, err = w.appendDecimal(buf, c, k, i); err != nil {
+				v := c.Decimals[i]
+				if hi, lo := v.HighBits(), v.LowBits(); hi == 0 && lo < pastDigits || hi == -1 && -lo-1 < pastDigits-1 {
+					buf = append(columnar.AppendDecimal(append(buf, c.start...), v, int(c.Scale)), numberEnd...)
+				} else if buf, err = w.appendLongDecimal(buf, c, k, i); err != nil {
 					return err
 				}
 			case columnar.Int:
@@ -157,13 +160,9 @@ func (w *cellWriter) appendText(buf, s []byte, k, i int, start, keep string) ([]
 	return append(buf, textEnd...), nil
 }
 
-func (w *cellWriter) appendDecimal(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
-	v := c.Decimals[i]
-	if hi, lo := v.HighBits(), v.LowBits(); hi == 0 && lo < pastDigits || hi == -1 && -lo-1 < pastDigits-1 {
-		buf = columnar.AppendDecimal(append(buf, c.start...), v, int(c.Scale))
-		return append(buf, numberEnd...), nil
-	}
-	w.scratch = columnar.AppendDecimal(w.scratch[:0], v, int(c.Scale))
+// appendLongDecimal writes a decimal whose unscaled value has more digits than Excel keeps.
+func (w *cellWriter) appendLongDecimal(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
+	w.scratch = columnar.AppendDecimal(w.scratch[:0], c.Decimals[i], int(c.Scale))
 	return w.appendNumber(buf, c, k, i, w.scratch)
 }
 
