@@ -81,6 +81,14 @@ func (s *watchedSession) Stream(ctx context.Context, q int, b *columnar.Builder,
 	return s.Session.Stream(ctx, q, b, due, emit)
 }
 
+// Notes implements pipeline.NotingSession for a session that does.
+func (s *watchedSession) Notes(q int) []string {
+	if n, ok := s.Session.(pipeline.NotingSession); ok {
+		return n.Notes(q)
+	}
+	return nil
+}
+
 func (s *watchedSession) Close() error {
 	err := s.Session.Close()
 	if s.asked {
