@@ -87,7 +87,11 @@ func TestResumeTellsOfTheEnd(t *testing.T) {
 			if code, out := w.run([]string{"FANMILL_FAILPOINT=" + point}, "--resume"); code != -1 {
 				t.Fatalf("exit code %d: the place was not reached; it said:\n%s", code, out)
 			}
+			w.askedSince()
 			w.mustRun(exitComplete, []string{"RESUME_JOBS=true"})
+			if asked := w.askedSince(); len(asked) != 0 {
+				t.Errorf("its rows were delivered, and the resume asked %v", asked)
+			}
 			w.delivered(2)
 			w.tidy()
 			w.mustRun(exitComplete, []string{"RESUME_JOBS=true"})
