@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,21 +13,21 @@ import (
 	"fanmill/pipeline/failpoint"
 )
 
-// commit splices the ready parts into the artifact and records them. The order is what makes a crash harmless:
+// commit stages the ready parts for the artifact and records them. The order is what makes a crash harmless:
 //
-//  1. Splice: the private file has the rows and is fsynced. A crash here leaves bytes past the recorded length, which
+//  1. Stage: the private file has the rows and is fsynced. A crash here leaves bytes past the recorded length, which
 //     the next claim does not copy.
 //  2. The record names the new length. From here on the connections are settled; a crash leaves the public file one
 //     commit behind, and the next claim publishes.
-//  3. Publish: link and rename. Readers see the old artifact or the new one.
+//  3. Release: link and rename. Readers see the old artifact or the new one.
 func (v *delivery) commit(ctx context.Context) error {
-	parts, settled, err := v.finishReady()
+	parts, settled, err := v.finishReady(ctx)
 	if err != nil {
 		return err
 	}
-	var artifact json.RawMessage
+	var artifact State
 	if len(parts) > 0 {
-		if artifact, err = v.sink.Splice(ctx, parts); err != nil {
+		if artifact, err = v.sink.Stage(ctx, parts, nil); err != nil {
 			v.trouble(err, slices.Sorted(maps.Keys(settled))...)
 			return fmt.Errorf("append to %s: %w", v.dest.Path, err)
 		}
@@ -46,7 +45,7 @@ func (v *delivery) commit(ctx context.Context) error {
 		return err
 	}
 	failpoint.Hit("after-cas")
-	if err := v.sink.Publish(ctx, v.report()); err != nil {
+	if err := v.sink.Release(ctx, v.report(), false); err != nil {
 		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 	}
 	for i, s := range settled {
@@ -56,7 +55,7 @@ func (v *delivery) commit(ctx context.Context) error {
 }
 
 // finishReady completes the ready parts. One whose last rows were turned away fails instead.
-func (v *delivery) finishReady() ([]Part, map[int]Settlement, error) {
+func (v *delivery) finishReady(ctx context.Context) ([]Part, map[int]Settlement, error) {
 	var parts []Part
 	settled := make(map[int]Settlement, len(v.ready))
 	for _, p := range v.ready {
@@ -65,9 +64,11 @@ func (v *delivery) finishReady() ([]Part, map[int]Settlement, error) {
 			return nil, nil, err
 		}
 		reason := p.rejected()
+		var summary Summary
 		if reason == "" {
 			var turned *RejectError
-			if err := p.part.Finish(); errors.As(err, &turned) {
+			var err error
+			if summary, err = p.part.Finish(ctx); errors.As(err, &turned) {
 				reason = turned.Reason
 			} else if err != nil {
 				return nil, nil, fmt.Errorf("finish part of %s: %w", v.m.Connections[i].ID, err)
@@ -85,12 +86,7 @@ func (v *delivery) finishReady() ([]Part, map[int]Settlement, error) {
 				s.Notes = append(s.Notes, p.ending.Notes[q]...)
 			}
 		}
-		if l, ok := p.part.(interface{ Losses() []Loss }); ok {
-			s.Losses = l.Losses()
-		}
-		if n, ok := p.part.(interface{ Notes() []string }); ok {
-			s.Notes = append(s.Notes, n.Notes()...)
-		}
+		s.Losses, s.Notes = summary.Losses, append(s.Notes, summary.Notes...)
 		settled[i] = s
 		parts = append(parts, p.part)
 	}
@@ -103,7 +99,7 @@ func (v *delivery) finishReady() ([]Part, map[int]Settlement, error) {
 func (v *delivery) cut(ctx context.Context) error {
 	var g errgroup.Group
 	for _, p := range v.open {
-		g.Go(p.save)
+		g.Go(func() error { return p.save(ctx) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -189,7 +185,7 @@ func (v *delivery) finish(ctx context.Context) error {
 		return err
 	}
 	if len(v.claim.Record().Settled) > 0 {
-		artifact, err := v.sink.Finish(ctx, v.report())
+		artifact, err := v.sink.Stage(ctx, nil, v.report())
 		if err != nil {
 			return fmt.Errorf("finish %s: %w", v.dest.Path, err)
 		}
@@ -197,10 +193,10 @@ func (v *delivery) finish(ctx context.Context) error {
 			return err
 		}
 		failpoint.Hit("before-final-publish")
-		if err := v.sink.PublishFinal(ctx, v.finalReport()); err != nil {
+		if err := v.sink.Release(ctx, v.finalReport(), true); err != nil {
 			return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 		}
-	} else if err := v.sink.Publish(ctx, v.finalReport()); err != nil {
+	} else if err := v.sink.Release(ctx, v.finalReport(), false); err != nil {
 		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 	}
 	if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State = RecordFinished }); err != nil {

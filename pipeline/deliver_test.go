@@ -132,8 +132,8 @@ func (w *world) delivered(l *logScript, typ string, path string, ids ...string) 
 	if err := records.Create(ctx, "r", "d", pipeline.CommitRecord{State: pipeline.RecordOpen}); err != nil {
 		w.t.Fatal(err)
 	}
-	all := sinks.Types()
-	all["memory"] = w.disk
+	all := sinks.Kinds()
+	all["memory"] = w.disk.kind(pipeline.Traits{})
 	d := pipeline.NewDeliverer(pipeline.Deliverer{Budget: w.node.Budget, Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log})
 	err := d.Deliver(ctx, m, &m.Destinations[0], 1)
 	rec, lerr := records.Load(w.t.Context(), "r", "d")
@@ -154,7 +154,7 @@ func TestRestartAfterRetry(t *testing.T) {
 	l.put(x2.eof(), y.row(10), y.eof())
 	failures := 0
 	w.disk.failing(func(_, step, _ string) error {
-		if step == "publish" && failures == 0 {
+		if step == "release" && failures == 0 {
 			failures++
 			return pipeline.Transient(fmt.Errorf("the share is away for a moment"))
 		}

@@ -13,12 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// OneSchema is a SinkType whose artifacts have room for one set of columns.
-type OneSchema interface {
-	// OneSchema reports whether that is so for this destination: a file per connection has the columns of its connection.
-	OneSchema(d *ManifestDestination) bool
-}
-
 // describeParallel is how many connections are described at a time: that costs them a login, and this process next to nothing.
 const describeParallel = 16
 
@@ -134,8 +128,8 @@ func (r *run) driftFound(usual []Schema) error {
 }
 
 func (r *run) oneSchema(d *ManifestDestination) bool {
-	one, ok := r.Sinks[d.Type].(OneSchema)
-	return ok && one.OneSchema(d)
+	kind := r.Sinks[d.Type]
+	return kind != nil && kind.OneSchema(d)
 }
 
 // probe is Node.Describe. asks is called once it has its place on the server. The time that the job gives an attempt,

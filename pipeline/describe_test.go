@@ -31,7 +31,7 @@ func TestLimitsHoldWhileColumnsAreCompared(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 8*mb)
-			w.node.Sinks["memory"] = oneTable{w.disk}
+			w.node.Sinks["memory"] = w.disk.kind(pipeline.Traits{OneSchema: true})
 			w.node.QueryTimeout, w.job.MaxDuration, w.job.Retry.Attempts = c.silence, c.most, 1
 			slow := of(5, 10)
 			slow.opens = until
@@ -70,7 +70,7 @@ func (h heard) Handle(_ context.Context, r slog.Record) error {
 // A comparison of columns that takes its time says how far it is and who is waited for.
 func TestComparisonIsNotSilent(t *testing.T) {
 	w := newWorld(t, 8*mb)
-	w.node.Sinks["memory"] = oneTable{w.disk}
+	w.node.Sinks["memory"] = w.disk.kind(pipeline.Traits{OneSchema: true})
 	w.node.News = time.Millisecond
 	lines := make(chan string, 1)
 	w.node.Log = slog.New(heard{slog.DiscardHandler, lines})
@@ -107,7 +107,7 @@ func TestComparisonIsNotSilent(t *testing.T) {
 func TestQueryOfOneConnectionRunsOnce(t *testing.T) {
 	for _, several := range []bool{false, true} {
 		w := newWorld(t, 8*mb)
-		w.node.Sinks["memory"] = oneTable{w.disk}
+		w.node.Sinks["memory"] = w.disk.kind(pipeline.Traits{OneSchema: true})
 		var ran atomic.Int32
 		opaque := of(5, 10)
 		opaque.opens = func(_ context.Context, r pipeline.Request) error {

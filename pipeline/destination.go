@@ -18,7 +18,7 @@ import (
 type Deliverer struct {
 	Records Records
 	RowLogs RowLogs
-	Sinks   map[string]SinkType
+	Sinks   map[string]*SinkKind
 	Owner   Owner // token unused: every claim gets its own
 	StoreID string
 	Timeout time.Duration // a destination that fails for so long, without progress, is detached
@@ -178,7 +178,7 @@ type delivery struct {
 	index    map[string]int // connection id -> index
 	errors   map[string]string
 	open     map[int]*openPart
-	ready    []*openPart     // eof verified, to be spliced by the next commit
+	ready    []*openPart     // eof verified, to be staged by the next commit
 	trash    []*openPart     // replaced by a higher attempt; the record may still reference them
 	failed   map[int]Refusal // not yet recorded
 	reopened map[int]bool    // recorded as failed, opened again since
@@ -217,9 +217,7 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 	if !ok {
 		return Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
 	}
-	if one, ok := kind.(OneSchema); ok {
-		v.oneSchema = one.OneSchema(v.dest)
-	}
+	v.oneSchema = kind.OneSchema(v.dest)
 	if v.sink, err = kind.New(SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Log: v.log}); err != nil {
 		return err
 	}
@@ -289,7 +287,7 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 	if v.errors, err = v.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
 		return err
 	}
-	artifact, err := v.sink.Claim(ctx, v.claim.Token(), rec.Artifact, rec.Parts)
+	artifact, err := v.sink.Recover(ctx, v.claim.Token(), rec.Artifact, rec.Parts)
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", v.dest.Path, err)
 	}
@@ -300,14 +298,14 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 	if err != nil {
 		return err
 	}
-	if err := v.sink.Adopted(ctx); err != nil {
+	if err := v.sink.Release(ctx, nil, false); err != nil {
 		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 	}
-	return v.restore(v.claim.Record())
+	return v.restore(ctx, v.claim.Record())
 }
 
 // restore sets the gates and opens the recorded parts.
-func (v *delivery) restore(rec CommitRecord) error {
+func (v *delivery) restore(ctx context.Context, rec CommitRecord) error {
 	v.gates = make([]gate, len(v.m.Connections))
 	v.index = make(map[string]int, len(v.m.Connections))
 	v.open, v.failed, v.reopened = map[int]*openPart{}, map[int]Refusal{}, map[int]bool{}
@@ -327,11 +325,11 @@ func (v *delivery) restore(rec CommitRecord) error {
 		if v.gates[s.Connection].settled {
 			continue
 		}
-		part, err := v.sink.Reopen(s)
+		part, err := v.sink.Open(ctx, s.PartID, &s.Open, &s)
 		if err != nil {
 			return fmt.Errorf("reopen part of %s: %w", v.m.Connections[s.Connection].ID, err)
 		}
-		p := v.newPart(s.PartID, s.Open, part)
+		p := v.newPart(ctx, s.PartID, s.Open, part)
 		p.restore(s)
 		v.open[s.Connection] = p
 		g := &v.gates[s.Connection]

@@ -201,7 +201,7 @@ func TestFirstTroubleAfterALongWait(t *testing.T) {
 	w.node.Timeout = time.Nanosecond
 	var failed atomic.Bool
 	w.disk.failing(func(_, step, _ string) error {
-		if step == "splice" && !failed.Swap(true) {
+		if step == "stage" && !failed.Swap(true) {
 			return pipeline.Transient(errBroken)
 		}
 		return nil
@@ -217,13 +217,13 @@ func TestSecondTroubleAfterALongWait(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Timeout = 4 * time.Second // all but the wait takes less, however busy the machine is
 	troubled := make(chan struct{})
-	var appends, splices atomic.Int32
+	var appends, stages atomic.Int32
 	w.disk.failing(func(_, step, _ string) error {
 		switch {
 		case step == "append" && appends.Add(1) == 1:
 			close(troubled)
 			return pipeline.Transient(errBroken)
-		case step == "splice" && splices.Add(1) == 1:
+		case step == "stage" && stages.Add(1) == 1:
 			return pipeline.Transient(errBroken)
 		}
 		return nil
@@ -240,7 +240,7 @@ func TestSecondTroubleAfterALongWait(t *testing.T) {
 	w.deliverTo("x")
 	w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
 	w.exact("x", "a")
-	if splices.Load() < 2 {
+	if stages.Load() < 2 {
 		t.Error("there was no second trouble")
 	}
 }

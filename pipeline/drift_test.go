@@ -228,14 +228,9 @@ func TestWidest(t *testing.T) {
 	}
 }
 
-// oneSchema is a destination that has room for one set of columns.
-type oneSchema struct{ *disk }
-
-func (oneSchema) OneSchema(*pipeline.ManifestDestination) bool { return true }
-
 func driftWorld(t *testing.T, onDrift string) *world {
 	w := newWorld(t, 8*mb)
-	w.node.Sinks["flat"] = oneSchema{w.disk}
+	w.node.Sinks["flat"] = w.disk.kind(pipeline.Traits{OneSchema: true})
 	w.job.OnDrift = onDrift
 	usual, odd := of(10, 10), of(10, 10)
 	usual.columns, odd.columns = []string{"id", "body"}, []string{"id", "corps"}

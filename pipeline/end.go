@@ -211,12 +211,7 @@ func (n *Node) cleanSinks(ctx context.Context, m *Manifest, keepPrevious bool) e
 		if !ok {
 			continue
 		}
-		sink, err := kind.New(SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log})
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		errs = append(errs, sink.Clean(ctx, keepPrevious), sink.Close())
+		errs = append(errs, kind.Clean(ctx, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log}, keepPrevious))
 		failpoint.Hit("mid-tidy")
 	}
 	return errors.Join(errs...)

@@ -67,7 +67,7 @@ func (v *delivery) route(ctx context.Context, f *Frame) error {
 	case giveUp:
 		return v.fail(i, f)
 	case begin:
-		return v.begin(i, f)
+		return v.begin(ctx, i, f)
 	}
 	p := v.open[i]
 	g.last = f.Number
@@ -85,7 +85,7 @@ func (v *delivery) route(ctx context.Context, f *Frame) error {
 }
 
 // begin opens the part of a new attempt in place of a lower one's.
-func (v *delivery) begin(i int, f *Frame) error {
+func (v *delivery) begin(ctx context.Context, i int, f *Frame) error {
 	g := &v.gates[i]
 	v.discard(i)
 	if g.failed {
@@ -105,7 +105,7 @@ func (v *delivery) begin(i int, f *Frame) error {
 		return nil
 	}
 	id := PartID{Connection: i, Attempt: f.Attempt}
-	part, err := v.sink.Open(id, &o)
+	part, err := v.sink.Open(ctx, id, &o, nil)
 	var turned *RejectError
 	if errors.As(err, &turned) {
 		v.refuse(i, Refusal{Attempt: f.Attempt, Attempts: f.Attempt, Rejected: true}, turned.Reason)
@@ -114,7 +114,7 @@ func (v *delivery) begin(i int, f *Frame) error {
 	if err != nil {
 		return fmt.Errorf("open part of %s: %w", f.Connection, err)
 	}
-	p := v.newPart(id, o, part)
+	p := v.newPart(ctx, id, o, part)
 	p.firstVolatile = f.Seq
 	v.open[i] = p
 	return nil
@@ -137,7 +137,7 @@ func (v *delivery) drifts(o *Opening) string {
 	return ""
 }
 
-// settle verifies that a part has all its rows. The next commit splices it.
+// settle verifies that a part has all its rows. The next commit stages it.
 func (v *delivery) settle(i int, p *openPart, f *Frame) error {
 	var end Ending
 	if err := json.Unmarshal(f.Body, &end); err != nil {

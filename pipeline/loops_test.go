@@ -25,7 +25,7 @@ func TestLogBoundHoldsAndSlowDestinationIsExact(t *testing.T) {
 	most := int64(0)
 	var mu sync.Mutex
 	w.disk.failing(func(dest, step, _ string) error {
-		if dest != "slow" || step != "sync" {
+		if dest != "slow" || step != "save" {
 			return nil
 		}
 		// The slow one sees to it that the log is looked at while it holds everybody up.
@@ -194,7 +194,7 @@ func TestDetachedDestinationIsResumed(t *testing.T) {
 		}
 	}
 	w.disk.failing(func(dest, step, connection string) error {
-		if dest == "broken" && step == "splice" && connection == "b" {
+		if dest == "broken" && step == "stage" && connection == "b" {
 			return pipeline.Permanent(fmt.Errorf("no such folder"))
 		}
 		return nil

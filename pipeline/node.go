@@ -23,7 +23,7 @@ type Node struct {
 	Progress Progress
 	Store    Store // may be nil: then nobody watches it
 	Drivers  map[string]Driver
-	Sinks    map[string]SinkType
+	Sinks    map[string]*SinkKind
 
 	// Alive reports whether an owner's process still runs; known is false where this process cannot tell.
 	Alive func(Owner) (alive, known bool)

@@ -49,7 +49,7 @@ func TestDestinationIsTriedTwice(t *testing.T) {
 		case dest == "refused" && step == "adopted":
 			refused.Add(1)
 			return pipeline.OnceMore(fmt.Errorf("a file of another user"))
-		case dest == "shaky" && step == "splice" && (connection == "a" && !failedA.Swap(true) || connection == "b" && !failedB.Swap(true)):
+		case dest == "shaky" && step == "stage" && (connection == "a" && !failedA.Swap(true) || connection == "b" && !failedB.Swap(true)):
 			return pipeline.OnceMore(errBroken)
 		}
 		return nil

@@ -48,10 +48,10 @@ type task struct {
 	encoded  chan struct{}
 }
 
-func (v *delivery) newPart(id PartID, o Opening, part Part) *openPart {
+func (v *delivery) newPart(ctx context.Context, id PartID, o Opening, part Part) *openPart {
 	p := &openPart{v: v, id: id, open: o, part: part, queue: make(chan *task, cap(v.slots)), ended: make(chan struct{})}
 	p.handed = PartState{PartID: id, Rows: make([]int64, len(o.Queries)), Open: o}
-	go p.append()
+	go p.append(ctx)
 	return p
 }
 
@@ -133,16 +133,18 @@ func (p *openPart) submit(ctx context.Context, t *task) error {
 	return nil
 }
 
-// append writes the encoded batches in order.
-func (p *openPart) append() {
+// append writes the encoded batches in order. After the end of ctx nothing more is written, and the part says so: it lacks rows.
+func (p *openPart) append(ctx context.Context) {
 	defer close(p.ended)
 	for t := range p.queue {
 		<-t.encoded
 		if err := t.err; err != nil {
-			p.note(err)
+			p.note(ctx, err)
+		} else if err := ctx.Err(); err != nil {
+			p.note(ctx, err)
 		} else if p.ok() {
-			if err := p.part.Append(t.query, t.chunk); err != nil {
-				p.note(err)
+			if err := p.part.Append(ctx, t.query, t.chunk); err != nil {
+				p.note(ctx, err)
 			}
 			failpoint.Hit("mid-part")
 		}
@@ -153,7 +155,7 @@ func (p *openPart) append() {
 }
 
 // note keeps the first error. One that turns the rows away concerns this part only; any other ends the delivery.
-func (p *openPart) note(err error) {
+func (p *openPart) note(ctx context.Context, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil || p.reason != "" {
@@ -165,8 +167,10 @@ func (p *openPart) note(err error) {
 		return
 	}
 	p.err = fmt.Errorf("write rows of %s: %w", p.v.m.Connections[p.id.Connection].ID, err)
-	p.v.trouble(err, p.id.Connection)
-	p.v.stop(p.err)
+	if ctx.Err() == nil { // else the delivery has ended, and this is what came of it
+		p.v.trouble(err, p.id.Connection)
+		p.v.stop(p.err)
+	}
 }
 
 func (p *openPart) ok() bool {
@@ -205,16 +209,16 @@ func (p *openPart) verify(end *Ending) error {
 }
 
 // save makes the part durable and remembers its state. What is held in pieces stays volatile.
-func (p *openPart) save() error {
+func (p *openPart) save(ctx context.Context) error {
 	if err := p.wait(); err != nil {
 		return err
 	}
 	if p.rejected() != "" {
 		return nil // the caller turns it away
 	}
-	raw, err := p.part.Sync()
+	raw, err := p.part.Save(ctx)
 	if err != nil {
-		return fmt.Errorf("sync part of %s: %w", p.v.m.Connections[p.id.Connection].ID, err)
+		return fmt.Errorf("save part of %s: %w", p.v.m.Connections[p.id.Connection].ID, err)
 	}
 	s := p.handed
 	s.Rows, s.State = slices.Clone(s.Rows), raw

@@ -112,7 +112,7 @@ func TestResumeKilledBeforeTheNewAttempt(t *testing.T) {
 	rejected := make(chan struct{})
 	var once sync.Once
 	w.disk.failing(func(_, step, _ string) error { // the commit that records the rejection publishes
-		if step == "publish" {
+		if step == "release" {
 			once.Do(func() { close(rejected) })
 		}
 		return nil

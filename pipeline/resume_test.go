@@ -12,15 +12,10 @@ import (
 	"fanmill/pipeline"
 )
 
-// oneTable is a destination with room for one set of columns.
-type oneTable struct{ *disk }
-
-func (oneTable) OneSchema(*pipeline.ManifestDestination) bool { return true }
-
 // Columns that nobody could describe when the run began, because nobody was reached, are described by the resume, as long as nothing is committed.
 func TestColumnsAreDescribedWhenSomebodyAnswers(t *testing.T) {
 	w := newWorld(t, 8*mb)
-	w.node.Sinks["memory"] = oneTable{w.disk}
+	w.node.Sinks["memory"] = w.disk.kind(pipeline.Traits{OneSchema: true})
 	away := of(5, 10)
 	away.open = func(int) error { return pipeline.Permanent(errBroken) }
 	w.connect("a", away)
@@ -42,7 +37,7 @@ func TestColumnsAreDescribedWhenSomebodyAnswers(t *testing.T) {
 // Columns that are fixed stay so: a connection that was away then and has another column is its own affair, and one that is added, too.
 func TestFixedColumnsStay(t *testing.T) {
 	w := newWorld(t, 8*mb)
-	w.node.Sinks["memory"] = oneTable{w.disk}
+	w.node.Sinks["memory"] = w.disk.kind(pipeline.Traits{OneSchema: true})
 	away := of(5, 10)
 	away.open = func(int) error { return pipeline.Permanent(errBroken) }
 	w.connect("a", of(5, 10))

@@ -184,7 +184,7 @@ func TestSlowDestinationIsNotASilentDatabase(t *testing.T) {
 	w.deliverTo("slow")
 	var once sync.Once
 	w.disk.failing(func(_, step, _ string) error {
-		if step == "sync" {
+		if step == "save" {
 			once.Do(func() { time.Sleep(3 * w.node.QueryTimeout) }) // the log is full meanwhile
 		}
 		return nil

@@ -238,7 +238,7 @@ func TestLostDestinationOfARunThatWasTaken(t *testing.T) {
 	w.connect("b", of(5, 10))
 	w.deliverTo("x")
 	w.disk.failing(func(_, step, connection string) error {
-		if step == "splice" && connection == "b" { // somebody empties the disk
+		if step == "stage" && connection == "b" { // somebody empties the disk
 			w.disk.mu.Lock()
 			w.disk.artifacts["x"] = nil
 			w.disk.mu.Unlock()
@@ -281,7 +281,7 @@ func TestRunTakenWhileConnectionsAreDescribed(t *testing.T) {
 	for name, trigger := range map[string]pipeline.Trigger{"fresh": {}, "resume": {Resume: true}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 8*mb)
-			w.node.Sinks["memory"] = oneTable{w.disk}
+			w.node.Sinks["memory"] = w.disk.kind(pipeline.Traits{OneSchema: true})
 			w.node.Owner.LeaseMS = 150
 			away := of(5, 10)
 			away.open = func(int) error { return pipeline.Permanent(errBroken) }

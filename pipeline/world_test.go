@@ -67,7 +67,7 @@ func newWorldAt(t *testing.T, logBytes int64, o nats.Options) *world {
 	w.node = &pipeline.Node{
 		Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress: checkpoint.NewProgress(stores.Checkpoints, t.TempDir()),
-		Drivers:  map[string]pipeline.Driver{"fake": w.db}, Sinks: map[string]pipeline.SinkType{"memory": w.disk},
+		Drivers:  map[string]pipeline.Driver{"fake": w.db}, Sinks: map[string]*pipeline.SinkKind{"memory": w.disk.kind(pipeline.Traits{})},
 		Owner:    pipeline.Owner{Token: pipeline.NewToken(), Host: "here", PID: os.Getpid(), LeaseMS: 15000},
 		Parallel: 4, LogMaxBytes: logBytes, Timeout: time.Minute, Log: testLog(t),
 		Budget: pipeline.NewBudget(256 * mb),
@@ -392,10 +392,15 @@ func (d *disk) failing(f func(dest, step, connection string) error) {
 	d.fail = f
 }
 
-func (d *disk) Keys() []string                    { return nil }
-func (d *disk) Check(*pipeline.Destination) error { return nil }
-func (d *disk) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-	return &memorySink{d: d, spec: spec, id: spec.Destination.ID}, nil
+// kind is the kind of destination that the disk is behind.
+func (d *disk) kind(traits pipeline.Traits) *pipeline.SinkKind {
+	return &pipeline.SinkKind{Name: "memory", Traits: traits,
+		New: func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
+			return &memorySink{d: d, spec: spec, id: spec.Destination.ID}, nil
+		},
+		Clean: func(_ context.Context, spec pipeline.SinkSpec, _ bool) error {
+			return d.step(spec.Destination.ID, "clean", "")
+		}}
 }
 
 type memorySink struct {
@@ -405,7 +410,7 @@ type memorySink struct {
 	n    int // entries committed
 }
 
-func (s *memorySink) Claim(_ context.Context, _ string, state json.RawMessage, _ []pipeline.PartState) (json.RawMessage, error) {
+func (s *memorySink) Recover(_ context.Context, _ string, state pipeline.State, _ []pipeline.PartState) (pipeline.State, error) {
 	if len(state) > 0 {
 		if err := json.Unmarshal(state, &s.n); err != nil {
 			return nil, err
@@ -420,29 +425,31 @@ func (s *memorySink) Claim(_ context.Context, _ string, state json.RawMessage, _
 	return json.Marshal(s.n)
 }
 
-func (s *memorySink) Adopted(context.Context) error { return s.d.step(s.id, "adopted", "") }
-
 func (s *memorySink) connection(i int) string { return s.spec.Manifest.Connections[i].ID }
 
-func (s *memorySink) Open(p pipeline.PartID, o *pipeline.Opening) (pipeline.Part, error) {
+func (s *memorySink) Open(_ context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+	p := &memoryPart{s: s, id: id, queries: make([]part, len(o.Queries))}
+	if from != nil {
+		return p, json.Unmarshal(from.State, &p.queries)
+	}
 	if s.d.reject != nil {
-		if why := s.d.reject(s.id, s.connection(p.Connection), o); why != "" {
+		if why := s.d.reject(s.id, s.connection(id.Connection), o); why != "" {
 			return nil, &pipeline.RejectError{Reason: why}
 		}
 	}
-	return &memoryPart{s: s, id: p, queries: make([]part, len(o.Queries))}, s.d.step(s.id, "open", s.connection(p.Connection))
+	return p, s.d.step(s.id, "open", s.connection(id.Connection))
 }
 
-func (s *memorySink) Reopen(st pipeline.PartState) (pipeline.Part, error) {
-	p := &memoryPart{s: s, id: st.PartID}
-	return p, json.Unmarshal(st.State, &p.queries)
-}
-
-func (s *memorySink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMessage, error) {
+func (s *memorySink) Stage(_ context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
+	if final != nil {
+		if err := s.d.step(s.id, "finish", ""); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range parts {
 		p := p.(*memoryPart)
 		id := s.connection(p.id.Connection)
-		if err := s.d.step(s.id, "splice", id); err != nil {
+		if err := s.d.step(s.id, "stage", id); err != nil {
 			return nil, err
 		}
 		s.d.mu.Lock()
@@ -453,20 +460,17 @@ func (s *memorySink) Splice(_ context.Context, parts []pipeline.Part) (json.RawM
 	return json.Marshal(s.n)
 }
 
-func (s *memorySink) Publish(context.Context, *pipeline.Report) error {
-	return s.d.step(s.id, "publish", "")
-}
-
-func (s *memorySink) Finish(context.Context, *pipeline.Report) (json.RawMessage, error) {
-	if err := s.d.step(s.id, "finish", ""); err != nil {
-		return nil, err
+func (s *memorySink) Release(_ context.Context, r *pipeline.Report, insist bool) error {
+	switch {
+	case r == nil:
+		return s.d.step(s.id, "adopted", "")
+	case insist:
+		return nil
 	}
-	return json.Marshal(s.n)
+	return s.d.step(s.id, "release", "")
 }
 
-func (s *memorySink) PublishFinal(context.Context, *pipeline.Report) error { return nil }
-func (s *memorySink) Clean(context.Context, bool) error                    { return s.d.step(s.id, "clean", "") }
-func (s *memorySink) Close() error                                         { return nil }
+func (s *memorySink) Close() error { return nil }
 
 type memoryPart struct {
 	s       *memorySink
@@ -480,7 +484,7 @@ func (p *memoryPart) Encode(_ int, _ int64, b *columnar.Batch) (pipeline.Chunk, 
 	return b, p.s.d.step(p.s.id, "encode", p.connection())
 }
 
-func (p *memoryPart) Append(q int, c pipeline.Chunk) error {
+func (p *memoryPart) Append(_ context.Context, q int, c pipeline.Chunk) error {
 	if err := p.s.d.step(p.s.id, "append", p.connection()); err != nil {
 		return err
 	}
@@ -491,13 +495,17 @@ func (p *memoryPart) Append(q int, c pipeline.Chunk) error {
 	return nil
 }
 
-func (p *memoryPart) Sync() (json.RawMessage, error) {
-	if err := p.s.d.step(p.s.id, "sync", p.connection()); err != nil {
+func (p *memoryPart) Save(context.Context) (pipeline.State, error) {
+	if err := p.s.d.step(p.s.id, "save", p.connection()); err != nil {
 		return nil, err
 	}
 	return json.Marshal(p.queries)
 }
-func (p *memoryPart) Finish() error  { return nil }
+
+func (p *memoryPart) Finish(context.Context) (pipeline.Summary, error) {
+	return pipeline.Summary{}, nil
+}
+
 func (p *memoryPart) Discard() error { return nil }
 
 var errBroken = errors.New("the line broke")

@@ -20,7 +20,7 @@ const (
 
 // inspect looks whether rows can follow what is in the file: the same columns in the same order, written the same way as far
 // as that can be seen. All differences are named at once. Where the run has no schema the file's header is the header.
-func (s *csvSink) inspect(r io.ReaderAt, size int64) error {
+func (s *csvFile) inspect(r io.ReaderAt, size int64) error {
 	head := make([]byte, min(size, maxHeaderBytes))
 	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return pipeline.Transient(fmt.Errorf("read %s: %w", s.artifact.Path(), err))
@@ -74,13 +74,13 @@ func (s *csvSink) inspect(r io.ReaderAt, size int64) error {
 }
 
 // refuse says why nothing can be appended, and what to do.
-func (s *csvSink) refuse(format string, args ...any) error {
+func (s *csvFile) refuse(format string, args ...any) error {
 	return pipeline.Permanent(fmt.Errorf("rows cannot be appended to %s: %s; for a new run without --resume let the destination write the same way, or give it another filePath or \"mode\": \"replace\"",
 		s.artifact.Path(), fmt.Sprintf(format, args...)))
 }
 
 // inspectAll reads all of the file: rows that follow an open quote would be read as one long field.
-func (s *csvSink) inspectAll(r io.ReaderAt, size int64) (last byte, err error) {
+func (s *csvFile) inspectAll(r io.ReaderAt, size int64) (last byte, err error) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	quotes := 0
@@ -138,7 +138,7 @@ func firstRecord(text []byte, delimiter string) (fields []string, end string, ok
 }
 
 // otherDelimiter finds out whether the first line makes sense with another delimiter only, and its fields with that; "" if not.
-func (s *csvSink) otherDelimiter(body []byte, fields []string) (delimiter string, separated []string) {
+func (s *csvFile) otherDelimiter(body []byte, fields []string) (delimiter string, separated []string) {
 	want := s.header.names
 	if s.options.headers && want != nil && slices.Equal(fields, s.fileNames(s.header.line(s.header.names))) {
 		return "", nil
@@ -160,13 +160,13 @@ func (s *csvSink) otherDelimiter(body []byte, fields []string) (delimiter string
 }
 
 // knowsAny reports whether one of the names is a column's of this run.
-func (s *csvSink) knowsAny(names []string) bool {
+func (s *csvFile) knowsAny(names []string) bool {
 	mine := s.fileNames(s.header.line(s.header.names))
 	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(mine, name) })
 }
 
 // fileNames are a header's names as the file has them.
-func (s *csvSink) fileNames(names []string) []string {
+func (s *csvFile) fileNames(names []string) []string {
 	out := make([]string, len(names))
 	for i, name := range names {
 		out[i] = s.format.guardName(name)
@@ -175,7 +175,7 @@ func (s *csvSink) fileNames(names []string) []string {
 }
 
 // compareHeader says how the file's header differs from the run's; "" if it does not. Without a schema it takes the file's.
-func (s *csvSink) compareHeader(fields []string) string {
+func (s *csvFile) compareHeader(fields []string) string {
 	if s.header.names == nil {
 		names := make([]string, len(fields))
 		for i, field := range fields {

@@ -41,9 +41,7 @@ func TestCSVAppend(t *testing.T) {
 				s := csvWith(t, dir, options, appends, change)
 				settle(t, s, fill(t, s, 0, of, textBatch(t, of, row)))
 				finish(t, s)
-				if err := s.Clean(context.Background(), false); err != nil {
-					t.Fatal(err)
-				}
+				cleanUp(t, s, false)
 			}
 			if got := read(t, dir); got != want {
 				t.Errorf("%s, %s:\ngot  %q\nwant %q", options, name, got, want)
@@ -112,7 +110,7 @@ func TestCSVAppendRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.Claim(context.Background(), pipeline.NewToken(), nil, nil)
+		_, err = s.Recover(context.Background(), pipeline.NewToken(), nil, nil)
 		if (err == nil) != (c.want == nil) || err != nil && !pipeline.IsPermanent(err) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -148,7 +146,7 @@ func TestCSVAppendWithoutHeaderCountsFields(t *testing.T) {
 	claim(t, s, state)
 	defer s.Close()
 	o := opening(textColumns("a", "b", "c"))
-	if _, err := s.Open(pipeline.PartID{Attempt: 1}, &o); err == nil || !strings.Contains(err.Error(), "2 fields") {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil); err == nil || !strings.Contains(err.Error(), "2 fields") {
 		t.Errorf("got %v", err)
 	}
 	fill(t, s, 1, textColumns("a", "b"))
@@ -169,9 +167,7 @@ func TestCSVAppendFreshOverUnfinished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := abandoned.Clean(context.Background(), true); err != nil {
-		t.Fatal(err)
-	}
+	cleanUp(t, abandoned, true)
 	if got := read(t, dir); got != before+"2,gone\r\n" { // until the fresh run's first commit
 		t.Errorf("after the clean-up %q", got)
 	}

@@ -1,6 +1,7 @@
 package sinks_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"testing"
@@ -61,31 +62,40 @@ func salesBatch(tb testing.TB, first, rows int, commas bool) *columnar.Batch {
 	return batch
 }
 
+func BenchmarkJSONLEncode(b *testing.B) {
+	s := jsonlWith(b, b.TempDir(), `{"connectionColumn":true}`, func(m *pipeline.Manifest, _ *pipeline.ManifestDestination) { m.TimeZone = "Asia/Kolkata" })
+	b.Cleanup(func() { _ = s.Close() })
+	benchmarkLines(b, s, salesBatch(b, 0, 4000, true))
+}
+
 func BenchmarkCSVEncode(b *testing.B) {
 	for _, c := range []struct {
 		name, options string
 		commas        bool
 	}{{"plain", "", false}, {"commas", "", true}, {"guarded", `{"formulaGuard":true,"nullText":"NULL","connectionColumn":true}`, true}, {"quoted", `{"quoting":"all"}`, true}} {
 		b.Run(c.name, func(b *testing.B) {
-			const rows = 4000
-			batch := salesBatch(b, 0, rows, c.commas)
-			s := openCSV(b, b.TempDir(), "Asia/Kolkata", json.RawMessage(c.options))
-			o := opening(salesColumns)
-			part, err := s.Open(pipeline.PartID{}, &o)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			var bytes int64
-			for b.Loop() {
-				c, err := part.Encode(0, 0, batch)
-				if err != nil {
-					b.Fatal(err)
-				}
-				bytes += int64(sinks.Recycle(c))
-			}
-			b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
-			b.ReportMetric(float64(bytes)/float64(b.N)/rows, "bytes/row")
+			benchmarkLines(b, openCSV(b, b.TempDir(), "Asia/Kolkata", json.RawMessage(c.options)), salesBatch(b, 0, 4000, c.commas))
 		})
 	}
+}
+
+// benchmarkLines encodes a batch over and over.
+func benchmarkLines(b *testing.B, s pipeline.Sink, batch *columnar.Batch) {
+	o := opening(salesColumns)
+	part, err := s.Open(context.Background(), pipeline.PartID{}, &o, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	var bytes int64
+	for b.Loop() {
+		c, err := part.Encode(0, 0, batch)
+		if err != nil {
+			b.Fatal(err)
+		}
+		bytes += int64(sinks.Recycle(c))
+	}
+	rows := float64(batch.Rows)
+	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(bytes)/float64(b.N)/rows, "bytes/row")
 }

@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
 )
 
 // csvHeader decides which columns the file has, and in which order, without the connection's column.
 //
 // It is known from the start where the run has a schema, and where rows are appended under the header that the file has. Else
-// it is that of the first connection that is spliced.
+// it is that of the first connection that is staged.
 type csvHeader struct {
 	options *csvOptions
 	schema  *pipeline.Schema // nil if the run has none
@@ -125,6 +126,18 @@ func (h *csvHeader) line(names []string) []string {
 		return append([]string{h.options.connection}, names...)
 	}
 	return names
+}
+
+// texts says which columns are of texts in the run's schema, whatever they are here.
+func (h *csvHeader) texts(columns []pipeline.OpeningColumn) []bool {
+	out := make([]bool, len(columns))
+	if h.schema == nil {
+		return out
+	}
+	for i, at := range h.schema.Place(columns) {
+		out[i] = at >= 0 && h.schema.Columns[at].Type == columnar.Text.String()
+	}
+	return out
 }
 
 // fix makes the columns of a part the header, if there is none yet. A part that was begun before and has others is turned away.

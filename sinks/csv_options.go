@@ -41,6 +41,36 @@ var (
 	csvLineEnds = map[string]string{"crlf": "\r\n", "lf": "\n"}
 )
 
+// csvTable has the destination's keys beside id, type, filePath and mode.
+var csvTable = []pipeline.Option{
+	{Name: "delimiter", Types: []string{"string"}, Default: ",", Description: "One character between values; not a quote or a line end.", Example: ";"},
+	{Name: "includeHeaders", Types: []string{"boolean"}, Default: true, Description: "Whether the first line has the columns' names."},
+	{Name: "nullText", Types: []string{"string"}, Default: "", Description: "What stands for NULL. An equal text of the database is quoted, so that they differ.", Example: `\N`},
+	{Name: "bom", Types: []string{"boolean"}, Default: false, Description: "Whether the file begins with a UTF-8 byte order mark, by which Excel knows the encoding."},
+	{Name: "formulaGuard", Types: []string{"boolean"}, Default: false,
+		Description: "Whether texts that a spreadsheet would take for a formula (that begin with = + - @, a tab or a carriage return) get a ' in front."},
+	{Name: "connectionColumn", Types: []string{"boolean", "string"}, Default: false,
+		Description: "Whether the first column holds the connection's name: true calls it _connection, a text gives it another name.", Example: "branch"},
+	{Name: "quoting", Types: []string{"string"}, Enum: []string{"minimal", "all", "nonNumeric"}, Default: "minimal",
+		Description: "Which values stand in quotes: those that must, all, or all but numbers."},
+	{Name: "lineEnd", Types: []string{"string"}, Enum: []string{"crlf", "lf"}, Default: "crlf", Description: "How lines end."},
+	{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the query.",
+		Example: map[string]any{"invoice_no": map[string]any{"rename": "Invoice No"}}, Each: columnOptions},
+}
+
+// csvKeys are the keys as they stand in a job file.
+type csvKeys struct {
+	Delimiter        string                `json:"delimiter"`
+	IncludeHeaders   bool                  `json:"includeHeaders"`
+	NullText         string                `json:"nullText"`
+	BOM              bool                  `json:"bom"`
+	FormulaGuard     bool                  `json:"formulaGuard"`
+	ConnectionColumn any                   `json:"connectionColumn"`
+	Quoting          string                `json:"quoting"`
+	LineEnd          string                `json:"lineEnd"`
+	Columns          map[string]columnKeys `json:"columns"`
+}
+
 // csvColumn is what a job asks for one column, found by the name that the database gives it.
 type csvColumn struct {
 	name   string
@@ -52,111 +82,33 @@ type csvColumn struct {
 // connectionColumn is the column's name where the job gives none.
 const connectionColumn = "_connection"
 
-// csvReader reads the options of a CSV file.
-type csvReader struct{ optionReader }
-
-// readCSVOptions reads a destination's options, and reports every problem at once.
+// readCSVOptions reads a destination's options, and reports at once every problem that their table does not show.
 func readCSVOptions(raw json.RawMessage) (csvOptions, error) {
-	o := csvOptions{delimiter: ",", headers: true, lineEnd: csvLineEnds["crlf"]}
-	var r csvReader
-	var keys map[string]json.RawMessage
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, &keys); err != nil {
-			return o, fmt.Errorf("csv options: %w", err)
-		}
+	var keys csvKeys
+	if err := pipeline.DecodeOptions(raw, csvTable, &keys); err != nil {
+		return csvOptions{}, fmt.Errorf("csv %w", err)
 	}
-	r.delimiter(keys, &o)
-	r.value(keys, "", "includeHeaders", &o.headers, "true or false")
-	r.value(keys, "", "bom", &o.bom, "true or false")
-	r.value(keys, "", "formulaGuard", &o.guard, "true or false")
-	if r.value(keys, "", "nullText", &o.nullText, `a text such as "NULL"`) && strings.ContainsAny(o.nullText, "\"\r\n\x00"+o.delimiter) {
-		r.problem("nullText", "nullText %q: it stands without quotes, so use no quote, line end or delimiter in it", o.nullText)
+	o := csvOptions{delimiter: keys.Delimiter, headers: keys.IncludeHeaders, nullText: keys.NullText, bom: keys.BOM, guard: keys.FormulaGuard,
+		quoting: csvQuotings[keys.Quoting], lineEnd: csvLineEnds[keys.LineEnd]}
+	var p problems
+	if c, size := utf8.DecodeRuneInString(o.delimiter); c == utf8.RuneError || size != len(o.delimiter) || strings.ContainsRune("\"\r\n\x00", c) {
+		p.add("delimiter", `delimiter %q: use one character other than a quote or a line end, such as ",", ";", "|" or "\t"`, o.delimiter)
+		o.delimiter = ","
 	}
-	choice(&r, keys, "quoting", csvQuotings, &o.quoting)
-	choice(&r, keys, "lineEnd", csvLineEnds, &o.lineEnd)
-	r.connection(keys, &o)
-	r.columns(keys, &o)
+	if strings.ContainsAny(o.nullText, "\"\r\n\x00"+o.delimiter) {
+		p.add("nullText", "nullText %q: it stands without quotes, so use no quote, line end or delimiter in it", o.nullText)
+	}
+	o.connection = p.connectionColumn(keys.ConnectionColumn)
+	for _, name := range slices.Sorted(maps.Keys(keys.Columns)) {
+		c := keys.Columns[name]
+		p.rename(name, c.Rename)
+		o.columns = append(o.columns, csvColumn{name: name, rename: c.header(), hide: c.Hide, order: c.Order})
+	}
+	p.places(keys.Columns)
 	if !o.headers && o.connection == "" && strings.HasPrefix(o.nullText, string(sylk)) {
-		r.problem("nullText", "nullText %q: a file that began with it would be taken for SYLK, another format, by Excel; use another text, or let the file have a header", o.nullText)
+		p.add("nullText", "nullText %q: a file that began with it would be taken for SYLK, another format, by Excel; use another text, or let the file have a header", o.nullText)
 	}
-	return o, errors.Join(r.problems...)
-}
-
-func (r *csvReader) delimiter(keys map[string]json.RawMessage, o *csvOptions) {
-	const want = `one character other than a quote or a line end, such as ",", ";", "|" or "\t"`
-	var d string
-	if !r.value(keys, "", "delimiter", &d, want) {
-		return
-	}
-	if c, size := utf8.DecodeRuneInString(d); c == utf8.RuneError || size != len(d) || strings.ContainsRune("\"\r\n\x00", c) {
-		r.problem("delimiter", "delimiter %q: use %s", d, want)
-		return
-	}
-	o.delimiter = d
-}
-
-// choice reads a key that takes one of several words.
-func choice[T any](r *csvReader, keys map[string]json.RawMessage, key string, words map[string]T, into *T) {
-	want := `"` + strings.Join(slices.Sorted(maps.Keys(words)), `" or "`) + `"`
-	var word string
-	if !r.value(keys, "", key, &word, want) {
-		return
-	}
-	v, ok := words[word]
-	if !ok {
-		r.problem(key, "%s %q: use %s", key, word, want)
-		return
-	}
-	*into = v
-}
-
-func (r *csvReader) connection(keys map[string]json.RawMessage, o *csvOptions) {
-	const key = "connectionColumn"
-	var yes bool
-	if json.Unmarshal(keys[key], &yes) == nil && keys[key] != nil && string(keys[key]) != "null" {
-		if yes {
-			o.connection = connectionColumn
-		}
-		return
-	}
-	if r.value(keys, "", key, &o.connection, "true, false or the column's name") && strings.TrimSpace(o.connection) == "" {
-		r.problem(key, "connectionColumn: give the column a name, or say true for %q", connectionColumn)
-	}
-}
-
-func (r *csvReader) columns(keys map[string]json.RawMessage, o *csvOptions) {
-	var columns map[string]json.RawMessage
-	r.value(keys, "", "columns", &columns, `an object such as {"amount": {"rename": "Amount"}}`)
-	places := map[int]string{}
-	for _, name := range slices.Sorted(maps.Keys(columns)) {
-		at := "columns." + name
-		var asked map[string]json.RawMessage
-		if err := json.Unmarshal(columns[name], &asked); err != nil || asked == nil {
-			r.problem(at, `%s is not what can be asked for a column: give an object such as {"rename": "Amount"}`, columns[name])
-			continue
-		}
-		for _, key := range slices.Sorted(maps.Keys(asked)) {
-			if !slices.Contains([]string{"rename", "hide", "order"}, key) {
-				r.problem(at+"."+key, "%q is nothing that can be asked for a column of a CSV: use rename, hide, order", key)
-			}
-		}
-		c := csvColumn{name: name}
-		r.value(asked, at+".", "hide", &c.hide, "true or false")
-		if r.value(asked, at+".", "rename", &c.rename, "a text") && strings.TrimSpace(c.rename) == "" {
-			r.problem(at+".rename", "rename: give the column a name, or leave this out")
-		}
-		const want = "a whole number from 1"
-		if r.value(asked, at+".", "order", &c.order, want) {
-			if first, taken := places[c.order]; c.order < 1 {
-				r.problem(at+".order", "order %d: give the column's place, %s", c.order, want)
-			} else if taken {
-				r.problem(at+".order", "order %d is that of %q already", c.order, first)
-			} else {
-				places[c.order] = name
-			}
-		}
-		o.columns = append(o.columns, c)
-	}
+	return o, errors.Join(p...)
 }
 
 // find is what is asked for a column of this name; case decides only between names that differ in nothing else. nil is nothing.

@@ -2,6 +2,7 @@ package sinks_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,15 +35,20 @@ func csvWith(tb tester, dir, options string, change ...func(*pipeline.Manifest, 
 }
 
 func newCSVWith(dir, options string, change ...func(*pipeline.Manifest, *pipeline.ManifestDestination)) (pipeline.Sink, error) {
+	return newLines("csv", dir, options, change...)
+}
+
+// newLines makes the sink of a file of lines.
+func newLines(kind, dir, options string, change ...func(*pipeline.Manifest, *pipeline.ManifestDestination)) (pipeline.Sink, error) {
 	m := &pipeline.Manifest{Run: "run1", JobID: "job"}
 	for _, name := range []string{"Pune", "Delhi", "=Goa", "Agra"} {
 		m.Connections = append(m.Connections, pipeline.ManifestConnection{ID: strings.ToLower(name), Name: name, Queries: make([]pipeline.ManifestQuery, 1)})
 	}
-	d := &pipeline.ManifestDestination{ID: "csv", Type: "csv", Path: filepath.Join(dir, "sales.csv"), Options: json.RawMessage(options)}
+	d := &pipeline.ManifestDestination{ID: kind, Type: kind, Path: filepath.Join(dir, "sales."+kind), Options: json.RawMessage(options)}
 	for _, f := range change {
 		f(m, d)
 	}
-	return sinks.Types()["csv"].New(pipeline.SinkSpec{Manifest: m, StoreID: "store", Destination: d})
+	return sinks.Kinds()[kind].New(pipeline.SinkSpec{Manifest: m, StoreID: "store", Destination: d})
 }
 
 // schema gives the run a schema of these columns.
@@ -60,7 +66,7 @@ func acrossCut(tb tester, dir, options string, connection int, cols []columnar.C
 		tb.Fatal(err)
 	}
 	state := claim(tb, s, nil)
-	raw, err := fill(tb, s, connection, cols, first).Sync()
+	raw, err := fill(tb, s, connection, cols, first).Save(context.Background())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -72,14 +78,14 @@ func acrossCut(tb tester, dir, options string, connection int, cols []columnar.C
 		tb.Fatal(err)
 	}
 	claim(tb, s, state, cut)
-	p, err := s.Reopen(cut)
+	p, err := s.Open(context.Background(), cut.PartID, &cut.Open, &cut)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return s, p
 }
 
-func notesOf(p pipeline.Part) []string { return p.(interface{ Notes() []string }).Notes() }
+func notesOf(p pipeline.Part) []string { return sinks.SummaryOf(p).Notes }
 
 // Each option alone, byte for byte.
 func TestCSVOptionBytes(t *testing.T) {
@@ -169,7 +175,7 @@ func TestCSVSchema(t *testing.T) {
 	p := fill(t, s, 1, cols, decodeBatch(t, b))
 	o := opening(textColumns("id", "qty", "discount", "extra"))
 	var turned *pipeline.RejectError
-	if _, err := s.Open(pipeline.PartID{Connection: 2, Attempt: 1}, &o); !errors.As(err, &turned) || turned.Reason != "columns differ from the header: extra extra" {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 2, Attempt: 1}, &o, nil); !errors.As(err, &turned) || turned.Reason != "columns differ from the header: extra extra" {
 		t.Errorf("a column of its own: %v", err)
 	}
 	settle(t, s, p)
@@ -199,7 +205,7 @@ func TestCSVAllHidden(t *testing.T) {
 	}
 	o := opening(cols)
 	var turned *pipeline.RejectError
-	if _, err := csvWith(t, t.TempDir(), `{"columns":{"a":{"hide":true}}}`).Open(pipeline.PartID{Attempt: 1}, &o); !errors.As(err, &turned) {
+	if _, err := csvWith(t, t.TempDir(), `{"columns":{"a":{"hide":true}}}`).Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil); !errors.As(err, &turned) {
 		t.Errorf("got %v", err)
 	}
 }

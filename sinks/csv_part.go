@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 
 // csvPart is a connection's lines.
 type csvPart struct {
-	sink     *csvSink
+	sink     *csvFile
 	file     *artifact.Part
 	columns  []pipeline.OpeningColumn
 	others   []pipeline.OpeningColumn // of the connection's other queries, which have files of their own
@@ -24,28 +25,22 @@ type csvPart struct {
 	instant  []bool // of columns: which may hold instants
 	nulls    int64
 	guarded  []int64          // by field
-	sylk     int              // length of the first row's first field, if it is to be quoted where it begins a file
 	tally    []columnar.Tally // by field
+	sylk     int              // length of the first row's first field, if it is to be quoted where it begins a file
 }
 
 // csvPartState describes a part file.
 type csvPartState struct {
-	Length  int64            `json:"length"`
-	Order   []int            `json:"order,omitzero"`    // nil and none are not the same
+	linesPartState
 	Nulls   int64            `json:"nulls,omitempty"`   // NULLs written as "", in a file of one column
 	Guarded []int64          `json:"guarded,omitempty"` // texts that got a ' in front, by field
 	Tally   []columnar.Tally `json:"tally,omitempty"`   // by field
 	SYLK    int              `json:"sylk,omitempty"`    // length of the first row's first field, if it is to be quoted where it begins a file
 }
 
-func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.Opening, names csvNames, st csvPartState) *csvPart {
+func (s *csvFile) newPart(id pipeline.PartID, part *artifact.Part, o *pipeline.Opening, names csvNames, st csvPartState) *csvPart {
 	columns := o.Queries[s.query].Columns
-	p := &csvPart{sink: s, file: file, columns: columns, csvNames: names, id: id, order: st.Order, nulls: st.Nulls, guarded: st.Guarded, sylk: st.SYLK, tally: st.Tally, instant: make([]bool, len(columns))}
-	for q := range o.Queries {
-		if q != s.query {
-			p.others = append(p.others, o.Queries[q].Columns...)
-		}
-	}
+	p := &csvPart{sink: s, file: part, columns: columns, csvNames: names, id: id, others: s.others(o), order: st.Order, nulls: st.Nulls, guarded: st.Guarded, tally: st.Tally, sylk: st.SYLK, instant: make([]bool, len(columns))}
 	for i, c := range columns {
 		p.instant[i] = c.Type == columnar.Instant.String() || c.Type == columnar.Timestamp.String()
 	}
@@ -56,14 +51,6 @@ func (s *csvSink) newPart(id pipeline.PartID, file *artifact.Part, o *pipeline.O
 		}
 	}
 	return p
-}
-
-func readCSVPart(p pipeline.PartState) (csvPartState, error) {
-	var ps csvPartState
-	if err := json.Unmarshal(p.State, &ps); err != nil {
-		return ps, fmt.Errorf("the recorded part of connection %d cannot be read (%w): %w", p.Connection, err, pipeline.ErrLost)
-	}
-	return ps, nil
 }
 
 // csvChunk is a batch as lines. Its memory is used again once it is written.
@@ -83,7 +70,7 @@ func (c *csvChunk) release() {
 
 var errNotOurChunk = errors.New("a chunk of another part")
 
-func (p *csvPart) Append(query int, c pipeline.Chunk) error {
+func (p *csvPart) Append(_ context.Context, query int, c pipeline.Chunk) error {
 	if query != p.sink.query {
 		return nil
 	}
@@ -109,40 +96,37 @@ func (p *csvPart) Append(query int, c pipeline.Chunk) error {
 	return err
 }
 
-func (p *csvPart) Sync() (json.RawMessage, error) {
+func (p *csvPart) Save(context.Context) (pipeline.State, error) {
 	f, err := p.file.Sync()
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(csvPartState{Length: f.Length, Order: p.order, Nulls: p.nulls, Guarded: p.guarded, Tally: p.tally, SYLK: p.sylk})
+	return json.Marshal(csvPartState{linesPartState: linesPartState{f.Length, p.order}, Nulls: p.nulls, Guarded: p.guarded, Tally: p.tally, SYLK: p.sylk})
 }
 
 // Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned away. It gives up
-// the file handle: a thousand connections may be spliced at once.
-func (p *csvPart) Finish() error {
+// the file handle: a thousand connections may be staged at once.
+func (p *csvPart) Finish(context.Context) (pipeline.Summary, error) {
 	if err := p.sink.header.fix(p.csvNames); err != nil {
-		return err
+		return pipeline.Summary{}, err
 	}
-	return p.file.Close()
+	return pipeline.Summary{Losses: p.losses(), Notes: p.notes()}, p.file.Close()
 }
 
 func (p *csvPart) Discard() error { return p.file.Discard() }
 
-// Losses names what the file cannot tell apart.
-func (p *csvPart) Losses() []pipeline.Loss {
+// losses names what the file cannot tell apart.
+func (p *csvPart) losses() []pipeline.Loss {
 	if p.nulls == 0 {
 		return nil
 	}
 	return []pipeline.Loss{{Column: p.names[0], What: "NULL written like an empty text, because an empty line is no row", Cells: p.nulls}}
 }
 
-// Notes says how the connection differs from what the file or the job expects, which texts were changed, and which columns hold values that
+// notes says how the connection differs from what the file or the job expects, which texts were changed, and which columns hold values that
 // are none of their kind.
-func (p *csvPart) Notes() []string {
-	notes := p.sink.header.notes(p.columns, p.others, p.names)
-	if p.sink.namesakes != nil {
-		notes = append(notes, namesakeNotes(p.sink.manifest, p.id.Connection, p.sink.namesakes[p.id.Connection], "the file does not tell them apart")...)
-	}
+func (p *csvPart) notes() []string {
+	notes := append(p.sink.header.notes(p.columns, p.others, p.names), p.sink.namesakeNotes(p.id.Connection)...)
 	if p.marked {
 		notes = append(notes, fmt.Sprintf("%s: the name got a ' in front, so that no program takes it for a formula", p.sink.options.connection))
 	}

@@ -1,6 +1,7 @@
 package sinks_test
 
 import (
+	"context"
 	"math"
 	"slices"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
+	"fanmill/sinks"
 )
 
 // What is none of a column's kind is counted over batches, and over a cut and a resume.
@@ -34,7 +36,7 @@ func TestCSVStrays(t *testing.T) {
 			}
 			c, err := p.Encode(0, first, decodeBatch(t, b))
 			if err == nil {
-				err = p.Append(0, c)
+				err = p.Append(context.Background(), 0, c)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -42,17 +44,18 @@ func TestCSVStrays(t *testing.T) {
 		}
 	}
 	o := opening(cols)
-	p, err := s.Open(pipeline.PartID{Attempt: 1}, &o)
+	p, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	batch(0)(p)
 	batch(3, "n/a", "x")(p)
-	raw, err := p.Sync()
+	raw, err := p.Save(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err = s.Reopen(pipeline.PartState{PartID: pipeline.PartID{Attempt: 1}, State: raw, Open: o}); err != nil {
+	cut := pipeline.PartState{PartID: pipeline.PartID{Attempt: 1}, State: raw, Open: o}
+	if p, err = s.Open(context.Background(), cut.PartID, &cut.Open, &cut); err != nil {
 		t.Fatal(err)
 	}
 	batch(8, "y")(p)
@@ -60,7 +63,7 @@ func TestCSVStrays(t *testing.T) {
 	if got := notesOf(p); !slices.Equal(got, want) {
 		t.Errorf("notes are %q, want %q", got, want)
 	}
-	if l := p.(interface{ Losses() []pipeline.Loss }).Losses(); l != nil {
+	if l := sinks.SummaryOf(p).Losses; l != nil {
 		t.Errorf("losses are %v", l)
 	}
 }

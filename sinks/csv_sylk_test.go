@@ -157,7 +157,7 @@ func TestCSVNullTextOfSYLK(t *testing.T) {
 		`{"nullText":"IDK"}`:                        false,
 		`{"nullText":"idk","includeHeaders":false}`: false,
 	} {
-		err := sinks.Types()["csv"].Check(&pipeline.Destination{Type: "csv", FilePath: "a.csv", Options: json.RawMessage(options)})
+		err := sinks.Kinds()["csv"].Check(&pipeline.Destination{Type: "csv", FilePath: "a.csv", Options: json.RawMessage(options)})
 		if (err != nil) != bad || bad && (!strings.Contains(err.Error(), "SYLK") || keysOf(err)[0] != "nullText") {
 			t.Errorf("%s: %v", options, err)
 		}

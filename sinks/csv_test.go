@@ -76,7 +76,7 @@ func newCSV(tb tester, dir, zone string, options json.RawMessage, branches int) 
 		id := fmt.Sprintf("शाखा/%d", i)
 		m.Connections = append(m.Connections, pipeline.ManifestConnection{ID: id, Name: id, Queries: make([]pipeline.ManifestQuery, 1)})
 	}
-	s, err := sinks.Types()["csv"].New(pipeline.SinkSpec{Manifest: m, StoreID: "store",
+	s, err := sinks.Kinds()["csv"].New(pipeline.SinkSpec{Manifest: m, StoreID: "store",
 		Destination: &pipeline.ManifestDestination{ID: "csv", Type: "csv", Path: filepath.Join(dir, "sales.csv"), Options: options}})
 	if err != nil {
 		tb.Fatal(err)
@@ -96,21 +96,34 @@ func openCSV(tb testing.TB, dir, zone string, options json.RawMessage) pipeline.
 // claim claims and adopts, as the loop does around its compare-and-set.
 func claim(tb tester, s pipeline.Sink, state json.RawMessage, parts ...pipeline.PartState) json.RawMessage {
 	tb.Helper()
-	next, err := s.Claim(context.Background(), pipeline.NewToken(), state, parts)
+	next, err := s.Recover(context.Background(), pipeline.NewToken(), state, parts)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.Adopted(context.Background()); err != nil {
+	if err := s.Release(context.Background(), nil, false); err != nil {
 		tb.Fatal(err)
 	}
 	return next
+}
+
+// cleanUp closes the sink of a file and removes what is private of it, as the end of a run does.
+func cleanUp(tb tester, s pipeline.Sink, keepPrevious bool) {
+	tb.Helper()
+	m, d := sinks.OfFile(s)
+	err := s.Close()
+	if err == nil {
+		err = sinks.Kinds()[d.Type].Clean(context.Background(), pipeline.SinkSpec{Manifest: m, Destination: d, StoreID: "store"}, keepPrevious)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // fill opens a part and writes batches to it.
 func fill(tb tester, s pipeline.Sink, connection int, cols []columnar.Column, batches ...*columnar.Batch) pipeline.Part {
 	tb.Helper()
 	o := opening(cols)
-	p, err := s.Open(pipeline.PartID{Connection: connection, Attempt: 1}, &o)
+	p, err := s.Open(context.Background(), pipeline.PartID{Connection: connection, Attempt: 1}, &o, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -125,25 +138,25 @@ func add(tb tester, p pipeline.Part, batches ...*columnar.Batch) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		if err := p.Append(0, c); err != nil {
+		if err := p.Append(context.Background(), 0, c); err != nil {
 			tb.Fatal(err)
 		}
 	}
 }
 
-// settle splices and publishes finished parts.
+// settle stages and releases finished parts.
 func settle(tb tester, s pipeline.Sink, parts ...pipeline.Part) json.RawMessage {
 	tb.Helper()
 	for _, p := range parts {
-		if err := p.Finish(); err != nil {
+		if _, err := p.Finish(context.Background()); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	state, err := s.Splice(context.Background(), parts)
+	state, err := s.Stage(context.Background(), parts, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.Publish(context.Background(), &pipeline.Report{State: pipeline.RecordOpen}); err != nil {
+	if err := s.Release(context.Background(), &pipeline.Report{State: pipeline.RecordOpen}, false); err != nil {
 		tb.Fatal(err)
 	}
 	return state
@@ -153,10 +166,10 @@ func settle(tb tester, s pipeline.Sink, parts ...pipeline.Part) json.RawMessage 
 func finish(tb tester, s pipeline.Sink) {
 	tb.Helper()
 	ctx := context.Background()
-	if _, err := s.Finish(ctx, &pipeline.Report{}); err != nil {
+	if _, err := s.Stage(ctx, nil, &pipeline.Report{}); err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.PublishFinal(ctx, &pipeline.Report{State: pipeline.RecordFinished}); err != nil {
+	if err := s.Release(ctx, &pipeline.Report{State: pipeline.RecordFinished}, true); err != nil {
 		tb.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -213,7 +226,7 @@ func TestCSVSingleColumn(t *testing.T) {
 	if got, want := read(t, dir), "note\r\n\"\"\r\n\"\"\r\nx\r\n\"\"\r\n\"\\.\"\r\n"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	losses := p.(interface{ Losses() []pipeline.Loss }).Losses()
+	losses := sinks.SummaryOf(p).Losses
 	if len(losses) != 1 || losses[0].Column != "note" || losses[0].Cells != 2 {
 		t.Errorf("losses %+v", losses)
 	}
@@ -245,7 +258,7 @@ func TestCSVRejectsOtherColumns(t *testing.T) {
 		"the query returns no columns": {},
 	} {
 		o := opening(textColumns(names...))
-		_, err := s.Open(pipeline.PartID{Connection: 1, Attempt: 1}, &o)
+		_, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil)
 		var turned *pipeline.RejectError
 		if !errors.As(err, &turned) || turned.Reason != want {
 			t.Errorf("%v: %v, want %q", names, err, want)
@@ -254,9 +267,9 @@ func TestCSVRejectsOtherColumns(t *testing.T) {
 	fill(t, s, 1, textColumns("qty", "id", "hsn_code"))
 }
 
-// Without a schema the first connection that is spliced fixes the header, whatever began before it; one with the same columns in another
+// Without a schema the first connection that is staged fixes the header, whatever began before it; one with the same columns in another
 // order is written in the order of the first such one, and one with other columns is turned away.
-func TestCSVHeaderIsThatOfTheFirstSpliced(t *testing.T) {
+func TestCSVHeaderIsThatOfTheFirstStaged(t *testing.T) {
 	dir := t.TempDir()
 	s := openCSV(t, dir, "", nil)
 	odd, good, turned := textColumns("id", "other"), textColumns("id", "qty"), textColumns("qty", "id")
@@ -265,7 +278,7 @@ func TestCSVHeaderIsThatOfTheFirstSpliced(t *testing.T) {
 	q := fill(t, s, 2, turned, textBatch(t, turned, []any{"6", "3"}))
 	settle(t, s, q)
 	var reject *pipeline.RejectError
-	if err := first.Finish(); !errors.As(err, &reject) || reject.Reason != "columns differ from the header: missing qty; extra other" {
+	if _, err := first.Finish(context.Background()); !errors.As(err, &reject) || reject.Reason != "columns differ from the header: missing qty; extra other" {
 		t.Fatalf("the odd connection: %v", err)
 	}
 	settle(t, s, p)
@@ -286,7 +299,7 @@ func TestCSVResumeAfterCut(t *testing.T) {
 	if err := gone.Discard(); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := p.Sync()
+	raw, err := p.Save(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +311,7 @@ func TestCSVResumeAfterCut(t *testing.T) {
 
 	next := newCSV(t, dir, "", nil, 3)
 	state = claim(t, next, state, cut)
-	again, err := next.Reopen(cut)
+	again, err := next.Open(context.Background(), cut.PartID, &cut.Open, &cut)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,10 +349,10 @@ func TestCSVSyncAfterFinish(t *testing.T) {
 	s := openCSV(t, t.TempDir(), "", nil)
 	cols := textColumns("a")
 	p := fill(t, s, 0, cols, textBatch(t, cols, []any{"1"}))
-	if err := p.Finish(); err != nil {
+	if _, err := p.Finish(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := p.Sync()
+	raw, err := p.Save(context.Background())
 	if err != nil || string(raw) != `{"length":3,"tally":[{"filled":1}]}` {
 		t.Errorf("%s, %v", raw, err)
 	}
@@ -440,9 +453,7 @@ func TestCSVThousandConnections(t *testing.T) {
 		t.Errorf("the state has %d bytes", len(state))
 	}
 	clean := newCSV(t, dir, "", nil, branches)
-	if err := clean.Clean(context.Background(), false); err != nil {
-		t.Fatal(err)
-	}
+	cleanUp(t, clean, false)
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("left in the folder: %v, %v", entries, err)
@@ -451,28 +462,22 @@ func TestCSVThousandConnections(t *testing.T) {
 
 // Everything that is wrong is said at once, at its key.
 func TestCSVOptions(t *testing.T) {
-	kind := sinks.Types()["csv"]
+	kind := sinks.Kinds()["csv"]
 	for options, keys := range map[string]string{
 		``: "", `{}`: "", `{"delimiter":";"}`: "", `{"delimiter":"\t","includeHeaders":false}`: "", `{"delimiter":"§"}`: "",
 		`{"nullText":"NULL","bom":true,"formulaGuard":true,"connectionColumn":"branch","quoting":"nonNumeric","lineEnd":"lf"}`: "",
 		`{"connectionColumn":true,"columns":{"a":{"rename":"A","hide":false,"order":2},"b":{"order":1}}}`:                      "",
-		`{"delimiter":""}`:                                   "delimiter",
-		`{"delimiter":",,"}`:                                 "delimiter",
-		`{"delimiter":"\""}`:                                 "delimiter",
-		`{"delimiter":"\n"}`:                                 "delimiter",
-		`{"delimiter":1,"includeHeaders":"yes"}`:             "delimiter includeHeaders",
-		`{"nullText":"a,b"}`:                                 "nullText",
-		`{"nullText":"a;b","delimiter":";"}`:                 "nullText",
-		`{"nullText":"a,b","delimiter":";"}`:                 "",
-		`{"nullText":"\"","bom":1,"formulaGuard":null}`:      "bom formulaGuard nullText",
-		`{"quoting":"some","lineEnd":"cr"}`:                  "quoting lineEnd",
-		`{"connectionColumn":" "}`:                           "connectionColumn",
-		`{"connectionColumn":1}`:                             "connectionColumn",
-		`{"columns":[]}`:                                     "columns",
-		`{"columns":{"a":1,"b":{"width":3}}}`:                "columns.a columns.b.width",
-		`{"columns":{"a":{"order":1},"b":{"order":1}}}`:      "columns.b.order",
-		`{"columns":{"a":{"order":0,"rename":"","hide":1}}}`: "columns.a.hide columns.a.rename columns.a.order",
-		`{"columns":{"a":{"order":1.5}}}`:                    "columns.a.order",
+		`{"delimiter":""}`:                              "delimiter",
+		`{"delimiter":",,"}`:                            "delimiter",
+		`{"delimiter":"\""}`:                            "delimiter",
+		`{"delimiter":"\n"}`:                            "delimiter",
+		`{"nullText":"a,b"}`:                            "nullText",
+		`{"nullText":"a;b","delimiter":";"}`:            "nullText",
+		`{"nullText":"a,b","delimiter":";"}`:            "",
+		`{"nullText":"\"","delimiter":""}`:              "delimiter nullText",
+		`{"connectionColumn":" "}`:                      "connectionColumn",
+		`{"columns":{"a":{"order":1},"b":{"order":1}}}`: "columns.b.order",
+		`{"columns":{"a":{"order":1,"rename":""}}}`:     "columns.a.rename",
 	} {
 		d := &pipeline.Destination{ID: "csv", FilePath: "x.csv", Options: json.RawMessage(options)}
 		if got := strings.Join(keysOf(kind.Check(d)), " "); got != keys {
@@ -505,7 +510,7 @@ func TestCSVTakesOneQuery(t *testing.T) {
 	dir, two := t.TempDir(), 1
 	m := &pipeline.Manifest{Connections: []pipeline.ManifestConnection{{ID: "c", Queries: make([]pipeline.ManifestQuery, 2)}}}
 	d := &pipeline.ManifestDestination{ID: "csv", Path: filepath.Join(dir, "sales.csv")}
-	kind := sinks.Types()["csv"]
+	kind := sinks.Kinds()["csv"]
 	if _, err := kind.New(pipeline.SinkSpec{Manifest: m, Destination: d}); !pipeline.IsPermanent(err) {
 		t.Errorf("without a choice: %v", err)
 	}
@@ -517,7 +522,7 @@ func TestCSVTakesOneQuery(t *testing.T) {
 	claim(t, s, nil)
 	cols := textColumns("second")
 	o := pipeline.NewOpening(make([]pipeline.Query, 2), [][]columnar.Column{textColumns("first", "x"), cols})
-	p, err := s.Open(pipeline.PartID{Attempt: 1}, &o)
+	p, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -526,7 +531,7 @@ func TestCSVTakesOneQuery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Append(q, c); err != nil {
+		if err := p.Append(context.Background(), q, c); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -543,7 +548,7 @@ func TestCSVShortPart(t *testing.T) {
 	s := openCSV(t, dir, "", nil)
 	cols := textColumns("a")
 	p := fill(t, s, 0, cols, textBatch(t, cols, []any{"12345"}))
-	if err := p.Finish(); err != nil {
+	if _, err := p.Finish(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, ".fanmill", "sales.csv", "*", "0-*"))
@@ -553,7 +558,7 @@ func TestCSVShortPart(t *testing.T) {
 	if err := os.Truncate(files[0], 3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Splice(context.Background(), []pipeline.Part{p}); !pipeline.IsPermanent(err) {
+	if _, err := s.Stage(context.Background(), []pipeline.Part{p}, nil); !pipeline.IsPermanent(err) {
 		t.Errorf("got %v", err)
 	}
 }

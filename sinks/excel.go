@@ -1,25 +1,20 @@
 package sinks
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"fanmill/pipeline"
 	"fanmill/sinks/artifact"
 	"fanmill/sinks/xlsx"
 )
 
-func init() { types["excel"] = excelType{} }
-
-// excelType is the destination "excel": one workbook with a sheet for every connection and query, named after them, in the
+// init registers the destination "excel": one workbook with a sheet for every connection and query, named after them, in the
 // order of the job whatever order they finish in. Rows past Excel's limit go on in "Name (2)". Every sheet has a header
 // in bold that stays in sight, a filter, and columns formatted by their type. Package xlsx says how values become cells.
 //
@@ -31,116 +26,75 @@ func init() { types["excel"] = excelType{} }
 //
 // The last sheet is the Summary: every connection of the job with its state and what is known of it, and the sums of its
 // columns of numbers. It is the tab that opens as long as a connection is missing; "summary": false leaves it out.
-type excelType struct{}
-
-// Keys are the options beside id, type, filePath and mode.
-func (excelType) Keys() []string { return []string{"onLoss", "summary", "columns"} }
-
-func (excelType) Check(d *pipeline.Destination) error {
-	_, err := readExcelOptions(d.Options)
-	if strings.TrimSpace(d.FilePath) == "" {
-		err = errors.Join(err, problem{"filePath", errors.New("filePath is missing: give the path of the workbook, such as D:/Reports/{jobName}.xlsx")})
-	} else if !strings.EqualFold(filepath.Ext(d.FilePath), ".xlsx") {
-		err = errors.Join(err, problem{"filePath", fmt.Errorf("filePath %q: a workbook's name ends in .xlsx, or Excel does not open it", d.FilePath)})
-	}
-	return errors.Join(err, checkMode(d.Mode))
+func init() {
+	fileKind(pipeline.SinkKind{
+		Name:        "excel",
+		Description: "An Excel workbook with a sheet for every connection and query.",
+		Example:     "D:/Reports/{jobName} {date}.xlsx",
+		Options:     excelTable,
+		Check: func(d *pipeline.Destination) error {
+			_, err := readExcelOptions(d.Options)
+			if path := strings.TrimSpace(d.FilePath); path != "" && !strings.EqualFold(filepath.Ext(path), ".xlsx") {
+				err = errors.Join(err, problem{"filePath", fmt.Errorf("filePath %q: a workbook's name ends in .xlsx, or Excel does not open it", d.FilePath)})
+			}
+			return err
+		},
+		Warn:        excelOptionTwins,
+		HeaderTwins: excelHeaderTwins,
+	}, newExcelFile)
 }
 
-func (excelType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-	o, err := readExcelOptions(spec.Destination.Options)
-	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("destination %s: %w", spec.Destination.ID, err))
-	}
-	if spec.Log == nil {
-		spec.Log = slog.New(slog.DiscardHandler)
-	}
-	loc, err := spec.Manifest.Location()
-	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("destination %s: time zone %q: %w", spec.Destination.ID, spec.Manifest.TimeZone, err))
-	}
-	s := &excelSink{
-		manifest: spec.Manifest,
-		only:     spec.Destination.Query,
-		options:  o,
-		location: loc,
-		log:      spec.Log,
-
-		namesakes: namesakesOf(spec.Manifest),
-	}
-	as := artifactSpec(spec)
-	as.Inspect = s.inspect
-	s.artifact = artifact.New(as)
-	return s, nil
-}
-
-// excelSink writes one workbook. A part is a file per query of finished, compressed sheet XML, so that a commit only copies.
-type excelSink struct {
-	manifest *pipeline.Manifest
-	only     *int // the query it takes; all if nil
-	options  excelOptions
-	location *time.Location
-	artifact *artifact.Artifact
-	log      *slog.Logger
-	book     *xlsx.Workbook     // what is committed
-	names    excelNames         // of the sheets
-	slots    map[excelPlace]int // into names
-	known    excelLore          // of the sheets committed, for the Summary
-	bands    []summaryBand      // of the last Summary
-	report   *pipeline.Report   // the last one published; nil before
+// excelFile is the format of one workbook. A part is a file per query of finished, compressed sheet XML, so that a commit only copies.
+type excelFile struct {
+	*file
+	options excelOptions
+	fresh   bool               // no record named sheets before this claim
+	book    *xlsx.Workbook     // what is committed
+	names   excelNames         // of the sheets
+	slots   map[excelPlace]int // into names
+	known   excelLore          // of the sheets committed, for the Summary
+	bands   []summaryBand      // of the last Summary
 	// namesakes are the connections that have the same name or a similar one, by index; see pipeline.Namesakes.
 	namesakes [][]int
 }
 
-// excelState is the artifact's part of the commit record.
-type excelState struct {
-	Artifact artifact.State `json:"artifact"`
-	excelNames
-}
-
-// Claim reads the workbook's structure back from the committed file: the record need not repeat it.
-func (s *excelSink) Claim(ctx context.Context, token string, state json.RawMessage, parts []pipeline.PartState) (json.RawMessage, error) {
-	var old *excelState
-	var oldArtifact *artifact.State
-	if len(state) > 0 {
-		old = &excelState{}
-		if err := json.Unmarshal(state, old); err != nil {
-			return nil, fmt.Errorf("claim %s: the recorded state cannot be read (%w): %w", s.artifact.Path(), err, pipeline.ErrLost)
-		}
-		oldArtifact = &old.Artifact
-	}
-	var files []artifact.FileState
-	for _, p := range parts {
-		ps, err := readExcelPart(p)
-		if err != nil {
-			return nil, err
-		}
-		for i := range ps.Queries {
-			files = append(files, ps.Queries[i].File)
-		}
-	}
-	st, err := s.artifact.Claim(ctx, token, oldArtifact, files)
+func newExcelFile(f *file) (fileFormat, error) {
+	o, err := readExcelOptions(f.dest.Options)
 	if err != nil {
 		return nil, err
 	}
-	if s.book, err = s.load(st); err != nil {
-		return nil, err
+	return &excelFile{file: f, options: o, namesakes: namesakesOf(f.manifest)}, nil
+}
+
+func (s *excelFile) restore(state json.RawMessage) error {
+	if s.fresh = state == nil; s.fresh {
+		return nil
 	}
-	if old != nil {
-		s.names = old.excelNames
-	} else {
+	return json.Unmarshal(state, &s.names)
+}
+
+// recovered reads the workbook's structure back from the committed file: the record need not repeat it.
+func (s *excelFile) recovered(st artifact.State) error {
+	var err error
+	if s.book, err = s.load(st); err != nil {
+		return err
+	}
+	if s.fresh {
 		s.names = s.firstNames()
 	}
 	if err := s.reserve(); err != nil {
-		return nil, err
+		return err
 	}
 	if s.options.summary {
 		s.learn()
 	}
-	return s.state(st)
+	return nil
 }
 
+func (s *excelFile) record() any { return s.names }
+
 // load reads the committed workbook from the private file that Claim has just made and proven.
-func (s *excelSink) load(st artifact.State) (*xlsx.Workbook, error) {
+func (s *excelFile) load(st artifact.State) (*xlsx.Workbook, error) {
 	properties := xlsx.Properties{Title: s.manifest.JobName, Creator: "fanmill", Application: "fanmill"}
 	public := s.artifact.Path()
 	book := xlsx.New(properties)
@@ -162,7 +116,7 @@ func (s *excelSink) load(st artifact.State) (*xlsx.Workbook, error) {
 }
 
 // inspect refuses to append to a workbook that another program made or saved: what this one does not know it could not carry on.
-func (s *excelSink) inspect(r io.ReaderAt, size int64) error {
+func (s *excelFile) inspect(r io.ReaderAt, size int64) error {
 	_, err := xlsx.Load(r, size, xlsx.Properties{})
 	if err == nil {
 		return nil
@@ -178,16 +132,8 @@ func (s *excelSink) inspect(r io.ReaderAt, size int64) error {
 	return pipeline.Permanent(fmt.Errorf("%s %s, and sheets can be appended to fanmill's own workbooks only: rename that file; or, for a new run without --resume, give the destination another filePath or mode \"replace\" (%w)", public, whose, err))
 }
 
-// takes reports whether the workbook has sheets for the query.
-func (s *excelSink) takes(query int) bool { return s.only == nil || *s.only == query }
-
-func (s *excelSink) state(st artifact.State) (json.RawMessage, error) {
-	return json.Marshal(excelState{st, s.names})
-}
-
-func (s *excelSink) Adopted(ctx context.Context) error { return s.artifact.Adopted(ctx) }
-
-func (s *excelSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMessage, error) {
+// assemble adds the parts' sheets, and the Summary as far as the run has come.
+func (s *excelFile) assemble(parts []pipeline.Part) (*assembly, error) {
 	var sheets []xlsx.NewSheet
 	var files []*artifact.Part
 	for _, p := range parts {
@@ -207,24 +153,14 @@ func (s *excelSink) Splice(_ context.Context, parts []pipeline.Part) (json.RawMe
 	if err != nil {
 		return nil, pipeline.Permanent(err)
 	}
-	st, err := s.artifact.Append(addition.Write, files...)
-	if err != nil {
-		return nil, err
-	}
-	s.book = addition.Workbook()
-	return s.state(st)
+	return &assembly{write: addition.Write, files: files, staged: func() { s.book = addition.Workbook() }}, nil
 }
 
-func (s *excelSink) Publish(ctx context.Context, r *pipeline.Report) error {
-	s.report = r
-	return s.artifact.Publish(ctx, ofQuery(r, s.manifest, s.only))
-}
-
-// Finish copies the workbook without what later commits made obsolete. It keeps the facts of this run's sheets: a resume may
+// final copies the workbook without what later commits made obsolete. It keeps the facts of this run's sheets: a resume may
 // add a connection, and the Summary is written anew then.
-func (s *excelSink) Finish(_ context.Context, r *pipeline.Report) (json.RawMessage, error) {
-	book := s.book.WithPage(s.final(r)).WithoutFacts(s.names.Series)
-	st, err := s.artifact.Finish(func(w io.Writer, committed io.ReaderAt, length int64) error {
+func (s *excelFile) final(r *pipeline.Report) func(io.Writer, io.ReaderAt, int64) error {
+	book := s.book.WithPage(s.lastPage(r)).WithoutFacts(s.names.Series)
+	return func(w io.Writer, committed io.ReaderAt, length int64) error {
 		var err error
 		if length == 0 { // no connection got through: the one sheet that a workbook must have
 			_, err = book.Append(w, nil)
@@ -232,22 +168,5 @@ func (s *excelSink) Finish(_ context.Context, r *pipeline.Report) (json.RawMessa
 			_, err = book.Compact(committed, w)
 		}
 		return err
-	})
-	if err != nil {
-		return nil, err
 	}
-	return s.state(st)
 }
-
-func (s *excelSink) PublishFinal(ctx context.Context, r *pipeline.Report) error {
-	return s.artifact.PublishFinal(ctx, ofQuery(r, s.manifest, s.only))
-}
-
-func (s *excelSink) Clean(_ context.Context, keepPrevious bool) error {
-	return s.artifact.Clean(keepPrevious)
-}
-
-// Retire drops what the finished workbook of a connection no longer needs.
-func (s *excelSink) Retire() error { return s.artifact.Retire() }
-
-func (s *excelSink) Close() error { return s.artifact.Close() }

@@ -87,9 +87,7 @@ func TestExcelAppendOver(t *testing.T) {
 	w.nextRun("run2", "")
 	w.claim()
 	w.commit(w.whole(1, 2))
-	if err := w.sink.Clean(context.Background(), true); err != nil { // abandoned
-		t.Fatal(err)
-	}
+	cleanUp(t, w.sink, true) // abandoned
 	w.nextRun("run3", "")
 	w.claim()
 	w.commit(w.whole(0, 3), w.whole(1, 4))
@@ -117,9 +115,9 @@ func TestExcelAppendCrashes(t *testing.T) {
 			w.state = recorded
 		}
 		w.check(earlier...)
-		state := w.splice(w.whole(1, 4))
+		state := w.stage(w.whole(1, 4))
 		if crash() {
-			state = w.splice(w.whole(1, 4))
+			state = w.stage(w.whole(1, 4))
 		}
 		w.check(earlier...)
 		w.state = state
@@ -160,12 +158,12 @@ func TestExcelAppendRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.nextRun("run2", "")
-		s, err := sinks.Types()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"})
+		s, err := sinks.Kinds()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		_, err = s.Claim(context.Background(), pipeline.NewToken(), nil, nil)
+		_, err = s.Recover(context.Background(), pipeline.NewToken(), nil, nil)
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), `mode "replace"`) {
 			t.Errorf("claim: %v", err)
 		}

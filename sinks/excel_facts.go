@@ -108,7 +108,7 @@ func (l *excelLore) add(at excelPlace, sheet string, facts excelFacts) {
 }
 
 // learn reads the facts of this run's sheets in the book.
-func (s *excelSink) learn() {
+func (s *excelFile) learn() {
 	s.known = newExcelLore()
 	for i := range s.book.Sheets() {
 		info := s.book.Sheet(i)

@@ -19,7 +19,7 @@ type excelNames struct {
 }
 
 // firstNames is what a fresh run begins with: sheets of earlier runs keep their names.
-func (s *excelSink) firstNames() (n excelNames) {
+func (s *excelFile) firstNames() (n excelNames) {
 	for i := range s.book.Sheets() {
 		n.Series = max(n.Series, s.book.Sheet(i).Series+1)
 	}
@@ -30,7 +30,7 @@ func (s *excelSink) firstNames() (n excelNames) {
 }
 
 // sheetNames are those of all sheets of the book.
-func (s *excelSink) sheetNames() []string {
+func (s *excelFile) sheetNames() []string {
 	out := make([]string, s.book.Sheets())
 	for i := range out {
 		out[i] = s.book.Sheet(i).Name
@@ -39,7 +39,7 @@ func (s *excelSink) sheetNames() []string {
 }
 
 // earlier are the names that the run found, its own Summary's among them.
-func (s *excelSink) earlier() (out []string) {
+func (s *excelFile) earlier() (out []string) {
 	for i := range s.book.Sheets() {
 		if info := s.book.Sheet(i); info.Series < s.names.Series {
 			out = append(out, info.Name)
@@ -53,7 +53,7 @@ func (s *excelSink) earlier() (out []string) {
 
 // reserve names the sheets of all connections, after those that were named before. A sheet whose name one of an earlier run has
 // gets the day of this one: "Pune (2026-11-23)".
-func (s *excelSink) reserve() error {
+func (s *excelFile) reserve() error {
 	earlier := s.earlier()
 	taken := xlsx.NewNames(earlier)
 	day := " (" + s.manifest.Created.In(s.location).Format("2006-01-02") + ")"
@@ -82,10 +82,10 @@ func (s *excelSink) reserve() error {
 }
 
 // baseName is what the sheet of a connection's query would be called if every name were free and good.
-func (s *excelSink) baseName(connection, query int) string {
+func (s *excelFile) baseName(connection, query int) string {
 	c := &s.manifest.Connections[connection]
 	switch name := c.Queries[query].Name; {
-	case s.only != nil || len(c.Queries) == 1:
+	case s.dest.Query != nil || len(c.Queries) == 1:
 		return c.Name
 	case name != "":
 		return c.Name + " " + name
@@ -95,7 +95,7 @@ func (s *excelSink) baseName(connection, query int) string {
 }
 
 // sheetName is the name of a query's sheet, or of one that takes its rows when ordinal sheets are full.
-func (s *excelSink) sheetName(connection, query, ordinal int) string {
+func (s *excelFile) sheetName(connection, query, ordinal int) string {
 	at := s.slots[excelPlace{connection, query}]
 	if ordinal == 0 {
 		return s.names.Names[at]

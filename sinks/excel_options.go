@@ -35,97 +35,57 @@ type excelColumn struct {
 
 type excelColumns []excelColumn // by name
 
-// maxExcelWidth is the widest that Excel makes a column, in characters.
-const maxExcelWidth = 255
+// excelTable has the destination's keys beside id, type, filePath and mode.
+var excelTable = []pipeline.Option{
+	{Name: "onLoss", Types: []string{"string"}, Enum: []string{"count", "fail"}, Default: "count",
+		Description: "What happens to a value that a cell cannot hold in full: count cuts or rounds it, counts it and names the column; fail leaves its connection out."},
+	{Name: "summary", Types: []string{"boolean"}, Default: true,
+		Description: "Whether the workbook ends with a sheet Summary: state, rows, attempts, errors and control totals of every connection."},
+	{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the query.",
+		Example: map[string]any{"total": map[string]any{"format": "#,##0.00", "width": 16}},
+		Each: append([]pipeline.Option{
+			{Name: "format", Types: []string{"string"}, Description: "A number format of Excel's.", Example: "#,##0.00"},
+			{Name: "width", Types: []string{"number"}, Min: 1, Max: 255, Description: "The column's width in characters.", Example: 16},
+			{Name: "digits", Types: []string{"string"}, Enum: []string{"number", "text"}, Default: "number",
+				Description: "What numbers are that have more than the 15 digits of Excel: number rounds those with a fraction, and counts them; text writes every number of the column as a text with all its digits."},
+		}, columnOptions...)},
+}
 
-// excelReader reads the options of a workbook.
-type excelReader struct{ optionReader }
+// excelKeys are the keys as they stand in a job file.
+type excelKeys struct {
+	OnLoss  string                `json:"onLoss"`
+	Summary bool                  `json:"summary"`
+	Columns map[string]columnKeys `json:"columns"`
+}
 
-// readExcelOptions reads a destination's options, and reports every problem at once.
+// readExcelOptions reads a destination's options, and reports at once every problem that their table does not show.
 func readExcelOptions(raw json.RawMessage) (excelOptions, error) {
-	o := excelOptions{summary: true}
-	var r excelReader
-	var keys, columns map[string]json.RawMessage
-	if len(raw) > 0 {
-		if err := json.Unmarshal(raw, &keys); err != nil {
-			return o, fmt.Errorf("excel options: %w", err)
-		}
+	var keys excelKeys
+	if err := pipeline.DecodeOptions(raw, excelTable, &keys); err != nil {
+		return excelOptions{}, fmt.Errorf("excel %w", err)
 	}
-	var onLoss string
-	if r.value(keys, "", "onLoss", &onLoss, `"count" or "fail"`); onLoss != "" && onLoss != "count" && onLoss != "fail" {
-		r.problem("onLoss", "onLoss %q: use \"count\" to cut or round what a cell cannot hold and report it, or \"fail\" to leave such a connection out", onLoss)
-	}
-	o.failOnLoss = onLoss == "fail"
-	r.value(keys, "", "summary", &o.summary, "true or false")
-	r.value(keys, "", "columns", &columns, `an object such as {"amount": {"format": "#,##0.00"}}`)
-	for _, name := range slices.Sorted(maps.Keys(columns)) {
-		if c, ok := r.column(name, columns[name]); ok {
-			o.columns = append(o.columns, c)
-		}
-	}
-	r.compare(o.columns)
-	return o, errors.Join(r.problems...)
-}
-
-// column reads what is asked for one column.
-func (r *excelReader) column(name string, raw json.RawMessage) (c excelColumn, ok bool) {
-	at := "columns." + name
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &keys); err != nil || keys == nil {
-		r.problem(at, `%s is not what can be asked for a column: give an object such as {"width": 14}`, raw)
-		return c, false
-	}
-	known := []string{"format", "width", "digits", "hide", "rename", "order"}
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		if !slices.Contains(known, key) {
-			r.problem(at+"."+key, "%q is nothing that can be asked for a column: use %s", key, strings.Join(known, ", "))
-		}
-	}
-	at += "."
-	c.name = name
-	if r.value(keys, at, "format", &c.format, `a number format such as "#,##0.00"`); keys["format"] != nil {
-		if err := xlsx.CheckFormat(c.format); err != nil {
-			r.problem(at+"format", "%w", err)
-		}
-	}
-	if r.value(keys, at, "width", &c.width, "a number of characters"); keys["width"] != nil && !(c.width > 0 && c.width <= maxExcelWidth) {
-		r.problem(at+"width", "width %v: Excel's columns are up to %d characters wide; to hide one, say \"hide\": true", c.width, maxExcelWidth)
-	}
-	var digits string
-	if r.value(keys, at, "digits", &digits, `"number" or "text"`) && digits != "number" && digits != "text" {
-		r.problem(at+"digits", `digits %q: use "number" to round numbers with a fraction to the 15 digits that Excel keeps, or "text" to write every number of the column as a text with all its digits`, digits)
-	}
-	c.digits = digits == "text"
-	r.value(keys, at, "hide", &c.hide, "true or false")
-	if r.value(keys, at, "rename", &c.rename, "a text"); keys["rename"] != nil && (strings.TrimSpace(c.rename) == "" || utf8.RuneCountInString(c.rename) > xlsx.MaxCellUnits/2) {
-		r.problem(at+"rename", "rename: give the column a header of up to %d characters", xlsx.MaxCellUnits/2)
-	}
-	var order float64
-	r.value(keys, at, "order", &order, "a whole number from 1")
-	if c.order = int(order); keys["order"] != nil && (order < 1 || order != math.Trunc(order) || order > xlsx.MaxColumns) {
-		r.problem(at+"order", "order %v: give the column's place, a whole number from 1", order)
-		c.order = 0
-	}
-	return c, true
-}
-
-// compare looks for what is wrong between columns.
-func (r *excelReader) compare(columns excelColumns) {
-	places := map[int]string{}
+	o := excelOptions{failOnLoss: keys.OnLoss == "fail", summary: keys.Summary}
+	var p problems
 	formats := map[string]bool{}
-	for _, c := range columns {
-		if first, taken := places[c.order]; taken && c.order > 0 {
-			r.problem("columns."+c.name+".order", "order %d is that of %q already", c.order, first)
-		} else {
-			places[c.order] = c.name
+	for _, name := range slices.Sorted(maps.Keys(keys.Columns)) {
+		c, at := keys.Columns[name], "columns."+name+"."
+		out := excelColumn{name: name, width: c.Width, hide: c.Hide, rename: c.header(), order: c.Order, digits: c.Digits == "text"}
+		if c.Format != nil {
+			if err := xlsx.CheckFormat(*c.Format); err != nil {
+				p.add(at+"format", "%w", err)
+			}
+			out.format, formats[*c.Format] = *c.Format, true
 		}
-		if c.format != "" {
-			formats[c.format] = true
+		if c.Rename != nil && (strings.TrimSpace(*c.Rename) == "" || utf8.RuneCountInString(*c.Rename) > xlsx.MaxCellUnits/2) {
+			p.add(at+"rename", "rename: give the column a header of up to %d characters", xlsx.MaxCellUnits/2)
 		}
+		o.columns = append(o.columns, out)
 	}
-	if _, err := xlsx.New(xlsx.Properties{}).WithFormats(slices.Collect(maps.Keys(formats))...); err != nil && len(r.problems) == 0 {
-		r.problem("columns", "%w", err)
+	p.places(keys.Columns)
+	if _, err := xlsx.New(xlsx.Properties{}).WithFormats(slices.Collect(maps.Keys(formats))...); err != nil && len(p) == 0 {
+		p.add("columns", "%w", err)
 	}
+	return o, errors.Join(p...)
 }
 
 // formats are the number formats that columns have.

@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 
 // excelPart is one attempt's sheets: a file for every query.
 type excelPart struct {
-	sink    *excelSink
+	sink    *excelFile
 	id      pipeline.PartID
 	opening *pipeline.Opening
 	queries []excelQuery
@@ -57,14 +58,19 @@ func readExcelPart(p pipeline.PartState) (excelPartState, error) {
 			err = fmt.Errorf("query %d: its sheets take %d bytes, its file %d", q.Query, q.Segments.Length(), q.File.Length)
 		}
 	}
-	if err != nil {
-		return ps, fmt.Errorf("the recorded part of connection %d cannot be read (%w): %w", p.Connection, err, pipeline.ErrLost)
+	return ps, err
+}
+
+func (s *excelFile) partFiles(p pipeline.PartState) (files []artifact.FileState, err error) {
+	ps, err := readExcelPart(p)
+	for i := range ps.Queries {
+		files = append(files, ps.Queries[i].File)
 	}
-	return ps, nil
+	return files, err
 }
 
 // newPart makes a part without files.
-func (s *excelSink) newPart(id pipeline.PartID, o *pipeline.Opening) (*excelPart, error) {
+func (s *excelFile) newPart(id pipeline.PartID, o *pipeline.Opening) (*excelPart, error) {
 	if want := len(s.manifest.Connections[id.Connection].Queries); len(o.Queries) != want {
 		return nil, &pipeline.RejectError{Reason: fmt.Sprintf("the connection sent %d results, the job has %d queries", len(o.Queries), want)}
 	}
@@ -87,49 +93,48 @@ func (s *excelSink) newPart(id pipeline.PartID, o *pipeline.Opening) (*excelPart
 	return p, nil
 }
 
-func (s *excelSink) Open(id pipeline.PartID, o *pipeline.Opening) (pipeline.Part, error) {
+func (s *excelFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
 	p, err := s.newPart(id, o)
 	if err != nil {
 		return nil, err
+	}
+	if from != nil {
+		return p, s.resume(p, from)
 	}
 	for q := range p.queries {
 		if p.queries[q].encoder == nil {
 			continue
 		}
-		name := artifact.PartName(id.Connection, s.manifest.Connections[id.Connection].ID, q, id.Attempt)
-		if p.queries[q].file, err = s.artifact.CreatePart(name); err != nil {
+		if p.queries[q].file, err = s.artifact.CreatePart(s.partName(id, q)); err != nil {
 			return nil, errors.Join(err, p.Discard())
 		}
 	}
 	return p, nil
 }
 
-func (s *excelSink) Reopen(state pipeline.PartState) (pipeline.Part, error) {
-	ps, err := readExcelPart(state)
+// resume continues a part at what was recorded of it.
+func (s *excelFile) resume(p *excelPart, state *pipeline.PartState) error {
+	ps, err := readExcelPart(*state)
 	if err != nil {
-		return nil, err
-	}
-	p, err := s.newPart(state.PartID, &state.Open)
-	if err != nil {
-		return nil, err
+		return unreadable(fmt.Sprintf("part of connection %d", state.Connection), err)
 	}
 	for i := range ps.Queries {
 		from := &ps.Queries[i]
 		to := &p.queries[from.Query]
 		if to.encoder == nil || len(from.Totals) != len(to.totals) || from.Tally != nil && len(from.Tally) != to.encoder.Columns() {
-			return nil, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d does not fit the options of its destination: start the run anew, without --resume", state.Connection))
+			return pipeline.Permanent(fmt.Errorf("the recorded part of connection %d does not fit the options of its destination: start the run anew, without --resume", state.Connection))
 		}
 		to.segments, to.losses, to.totals, to.tally = from.Segments, from.Losses, from.Totals, from.Tally
 		if to.file, err = s.artifact.ReopenPart(from.File); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for q := range p.queries {
 		if p.queries[q].encoder != nil && p.queries[q].file == nil {
-			return nil, pipeline.Permanent(fmt.Errorf("the recorded part of connection %d has no file for query %d", state.Connection, q))
+			return pipeline.Permanent(fmt.Errorf("the recorded part of connection %d has no file for query %d", state.Connection, q))
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // Encode runs on any core: it only reads.
@@ -149,7 +154,7 @@ func (p *excelPart) Encode(query int, firstRow int64, b *columnar.Batch) (pipeli
 	return c, nil
 }
 
-func (p *excelPart) Append(query int, c pipeline.Chunk) error {
+func (p *excelPart) Append(_ context.Context, query int, c pipeline.Chunk) error {
 	q := &p.queries[query]
 	if q.encoder == nil {
 		return nil
@@ -193,7 +198,7 @@ func addLoss(losses []pipeline.Loss, l pipeline.Loss) []pipeline.Loss {
 	return append(losses, l)
 }
 
-func (p *excelPart) Sync() (json.RawMessage, error) {
+func (p *excelPart) Save(context.Context) (pipeline.State, error) {
 	var ps excelPartState
 	for i := range p.queries {
 		q := &p.queries[i]
@@ -209,21 +214,21 @@ func (p *excelPart) Sync() (json.RawMessage, error) {
 	return json.Marshal(ps)
 }
 
-// Finish closes the last sheet of every query, and the files: a thousand connections may be spliced at once.
-func (p *excelPart) Finish() error {
+// Finish closes the last sheet of every query, and the files: a thousand connections may be staged at once.
+func (p *excelPart) Finish(context.Context) (pipeline.Summary, error) {
 	for i := range p.queries {
 		q := &p.queries[i]
 		if q.file == nil {
 			continue
 		}
 		if err := q.append(q.encoder.Tail(q.rows())); err != nil {
-			return err
+			return pipeline.Summary{}, err
 		}
 		if err := q.file.Close(); err != nil {
-			return pipeline.Transient(err)
+			return pipeline.Summary{}, pipeline.Transient(err)
 		}
 	}
-	return nil
+	return pipeline.Summary{Losses: p.losses(), Notes: p.notes()}, nil
 }
 
 func (p *excelPart) Discard() error {
@@ -236,8 +241,8 @@ func (p *excelPart) Discard() error {
 	return err
 }
 
-// Losses names what the cells could not hold, of all queries together.
-func (p *excelPart) Losses() []pipeline.Loss {
+// losses names what the cells could not hold, of all queries together.
+func (p *excelPart) losses() []pipeline.Loss {
 	var out []pipeline.Loss
 	for i := range p.queries {
 		for _, l := range p.queries[i].losses {
@@ -247,9 +252,9 @@ func (p *excelPart) Losses() []pipeline.Loss {
 	return out
 }
 
-// Notes names what of the options did nothing, what can be taken for something else (columns of one header, sheets of
+// notes names what of the options did nothing, what can be taken for something else (columns of one header, sheets of
 // connections of one name), and the columns with texts among other cells.
-func (p *excelPart) Notes() (notes []string) {
+func (p *excelPart) notes() (notes []string) {
 	if len(p.unknown) > 0 {
 		notes = append(notes, fmt.Sprintf("the options name columns that it does not return: %s", pipeline.ShowNames(p.unknown, p.columns()...)))
 		notes = append(notes, pipeline.Alike(p.unknown, p.columns())...)
@@ -273,7 +278,7 @@ func (p *excelPart) strays() (notes []string) {
 			continue
 		}
 		prefix := ""
-		if len(p.queries) > 1 && p.sink.only == nil {
+		if len(p.queries) > 1 && p.sink.dest.Query == nil {
 			prefix = fmt.Sprintf("query %s, ", cmp.Or(p.sink.manifest.Connections[p.id.Connection].Queries[i].Name, fmt.Sprint(i+1)))
 		}
 		notes = append(notes, strayNotes(prefix, q.tally, func(k int) string { c, _ := q.encoder.Column(k); return c.Name }, strayCells)...)

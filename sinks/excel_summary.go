@@ -21,7 +21,7 @@ const (
 
 // summary is the content of the Summary sheet: a line for every connection and query of the run.
 type summary struct {
-	sink    *excelSink
+	sink    *excelFile
 	running bool // the run has not ended
 	lines   []summaryLine
 	columns []summaryColumn
@@ -60,15 +60,15 @@ type summaryBand struct {
 }
 
 // progress is the Summary beside the sheets of parts that are about to be committed; nil if it waits for the end.
-func (s *excelSink) progress(parts []pipeline.Part) *xlsx.Page {
+func (s *excelFile) progress(parts []pipeline.Part) *xlsx.Page {
 	if !s.options.summary {
 		return nil
 	}
 	r := pipeline.Report{State: pipeline.RecordOpen, Connections: make([]pipeline.ReportConnection, len(s.manifest.Connections))}
 	for i, c := range s.manifest.Connections {
 		r.Connections[i] = pipeline.ReportConnection{ID: c.ID, Name: c.Name, State: pipeline.ReportPending}
-		if s.report != nil && i < len(s.report.Connections) && s.report.Connections[i].ID == c.ID {
-			r.Connections[i] = s.report.Connections[i]
+		if s.last != nil && i < len(s.last.Connections) && s.last.Connections[i].ID == c.ID {
+			r.Connections[i] = s.last.Connections[i]
 		}
 	}
 	for at := range s.known.at { // also where no report was seen since the claim
@@ -77,7 +77,7 @@ func (s *excelSink) progress(parts []pipeline.Part) *xlsx.Page {
 	for _, p := range parts {
 		part := p.(*excelPart)
 		line := &r.Connections[part.id.Connection]
-		line.State, line.Error, line.Losses, line.Notes = pipeline.ReportSettled, "", part.Losses(), part.Notes()
+		line.State, line.Error, line.Losses, line.Notes = pipeline.ReportSettled, "", part.losses(), part.notes()
 		for q := range part.queries {
 			if part.queries[q].file != nil {
 				s.known.add(excelPlace{part.id.Connection, q}, s.sheetName(part.id.Connection, q, 0), part.queries[q].facts())
@@ -91,8 +91,8 @@ func (s *excelSink) progress(parts []pipeline.Part) *xlsx.Page {
 	return m.page()
 }
 
-// final is the Summary of the finished workbook; nil if there is none.
-func (s *excelSink) final(r *pipeline.Report) *xlsx.Page {
+// lastPage is the Summary of the finished workbook; nil if there is none.
+func (s *excelFile) lastPage(r *pipeline.Report) *xlsx.Page {
 	if !s.options.summary {
 		return nil
 	}
@@ -100,7 +100,7 @@ func (s *excelSink) final(r *pipeline.Report) *xlsx.Page {
 }
 
 // summarize gathers what the report and the book know.
-func (s *excelSink) summarize(r *pipeline.Report) *summary {
+func (s *excelFile) summarize(r *pipeline.Report) *summary {
 	m := &summary{sink: s, running: r.State == pipeline.RecordOpen}
 	places := summaryPlaces{columns: map[excelShapeColumn]int{}, shapes: map[*excelShape][]int{}}
 	for i := range r.Connections {

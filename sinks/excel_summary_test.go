@@ -2,6 +2,7 @@ package sinks_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -219,7 +220,7 @@ func TestControlTotals(t *testing.T) {
 	w.claim()
 	p := w.open(0)
 	w.write(p, 0, 0, w.sales(0, 0, 1000))
-	saved, err := p.Sync()
+	saved, err := p.Save(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func TestExcelCrashes(t *testing.T) {
 		// Connection 1 is cut in its middle: 6 rows are recorded, what follows is written again if it was lost.
 		first := w.open(1)
 		w.write(first, 0, 0, w.batch(1, 0, 6))
-		saved, err := first.Sync()
+		saved, err := first.Save(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,11 +77,11 @@ func TestExcelCrashes(t *testing.T) {
 			w.write(first, 0, 6, w.batch(1, 6, 4))
 			other = w.whole(0, 3)
 		}
-		state := w.splice(other)
-		if crash() { // after the splice, before the record
+		state := w.stage(other)
+		if crash() { // after Stage, before the record
 			reopen()
 			w.write(first, 0, 6, w.batch(1, 6, 4))
-			state = w.splice(w.whole(0, 3))
+			state = w.stage(w.whole(0, 3))
 		}
 		w.state = state
 		if crash() { // after the record, before the publication
@@ -146,12 +146,12 @@ func TestExcelResumedAfterEnd(t *testing.T) {
 	w.clean()
 	w.check(wantSheet{"Pune", 0, 2}, wantSheet{"Delhi", 1, 4}, wantSheet{"PUNE_2", 2, 3}, wantSheet{"Agra", 3, 1})
 	w.manifest.Connections = w.manifest.Connections[:1]
-	s, err := sinks.Types()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"})
+	s, err := sinks.Kinds()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Claim(context.Background(), pipeline.NewToken(), w.state, nil); !pipeline.IsPermanent(err) {
+	if _, err := s.Recover(context.Background(), pipeline.NewToken(), w.state, nil); !pipeline.IsPermanent(err) {
 		t.Errorf("a job that lost connections: %v", err)
 	}
 }
@@ -162,7 +162,7 @@ func TestExcelShortPart(t *testing.T) {
 	w.claim()
 	p := w.open(0)
 	w.write(p, 0, 0, w.batch(0, 0, 100))
-	saved, err := p.Sync()
+	saved, err := p.Save(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,17 +174,17 @@ func TestExcelShortPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = w.sink.Close()
-	s, err := sinks.Types()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"})
+	s, err := sinks.Kinds()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	part := pipeline.PartState{PartID: pipeline.PartID{Connection: 0, Attempt: 1}, State: saved, Open: *w.opening(0)}
-	if _, err := s.Claim(context.Background(), pipeline.NewToken(), w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
+	if _, err := s.Recover(context.Background(), pipeline.NewToken(), w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
 		t.Errorf("claim with a short part: %v", err)
 	}
 	part.State = bytes.Replace(saved, []byte(`"rawLength"`), []byte(`"length":1,"rawLength"`), 1)
-	if _, err := s.Claim(context.Background(), pipeline.NewToken(), w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
+	if _, err := s.Recover(context.Background(), pipeline.NewToken(), w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
 		t.Errorf("claim with sheets that do not fill their file: %v", err)
 	}
 }
@@ -205,7 +205,7 @@ func TestExcelLosses(t *testing.T) {
 	w.claim()
 	p := w.open(0)
 	w.write(p, 0, 0, long(w))
-	saved, err := p.Sync()
+	saved, err := p.Save(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestExcelLosses(t *testing.T) {
 	p = w.reopen(w.parts[0])
 	w.write(p, 0, 2, long(w))
 	w.finishPart(p)
-	losses := p.(interface{ Losses() []pipeline.Loss }).Losses()
+	losses := sinks.SummaryOf(p).Losses
 	if want := []pipeline.Loss{{Column: "party", What: "cut to 32767 characters", Cells: 4}}; !slices.Equal(losses, want) {
 		t.Errorf("losses are %v, want %v", losses, want)
 	}
@@ -230,7 +230,7 @@ func TestExcelLosses(t *testing.T) {
 	for i := range wide.Queries[0].Columns {
 		wide.Queries[0].Columns[i] = pipeline.OpeningColumn{Name: fmt.Sprint(i), Type: "int"}
 	}
-	if _, err := strict.sink.Open(pipeline.PartID{Connection: 0, Attempt: 2}, &wide); !errors.As(err, &rejected) {
+	if _, err := strict.sink.Open(context.Background(), pipeline.PartID{Connection: 0, Attempt: 2}, &wide, nil); !errors.As(err, &rejected) {
 		t.Errorf("16,385 columns: %v", err)
 	}
 }

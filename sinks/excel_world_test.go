@@ -64,13 +64,13 @@ func (w *excelWorld) claim() {
 		_ = w.sink.Close()
 	}
 	var err error
-	if w.sink, err = sinks.Types()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"}); err != nil {
+	if w.sink, err = sinks.Kinds()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"}); err != nil {
 		w.t.Fatal(err)
 	}
-	if w.state, err = w.sink.Claim(context.Background(), pipeline.NewToken(), w.state, w.parts); err != nil {
+	if w.state, err = w.sink.Recover(context.Background(), pipeline.NewToken(), w.state, w.parts); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.sink.Adopted(context.Background()); err != nil {
+	if err := w.sink.Release(context.Background(), nil, false); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -87,7 +87,7 @@ func (w *excelWorld) opening(conn int) *pipeline.Opening {
 
 func (w *excelWorld) open(conn int) pipeline.Part {
 	w.t.Helper()
-	p, err := w.sink.Open(pipeline.PartID{Connection: conn, Attempt: 1}, w.opening(conn))
+	p, err := w.sink.Open(context.Background(), pipeline.PartID{Connection: conn, Attempt: 1}, w.opening(conn), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func (w *excelWorld) write(p pipeline.Part, query, firstRow int, b *columnar.Bat
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := p.Append(query, c); err != nil {
+	if err := p.Append(context.Background(), query, c); err != nil {
 		w.t.Fatal(err)
 	}
 	if s := w.written[p]; s != nil {
@@ -139,7 +139,7 @@ func (w *excelWorld) write(p pipeline.Part, query, firstRow int, b *columnar.Bat
 // reopen continues a recorded part.
 func (w *excelWorld) reopen(s pipeline.PartState) pipeline.Part {
 	w.t.Helper()
-	p, err := w.sink.Reopen(s)
+	p, err := w.sink.Open(context.Background(), s.PartID, &s.Open, &s)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -178,22 +178,21 @@ func (w *excelWorld) full(conn int) pipeline.Part {
 
 func (w *excelWorld) finishPart(p pipeline.Part) {
 	w.t.Helper()
-	if err := p.Finish(); err != nil {
+	if _, err := p.Finish(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// splice appends parts without recording it.
-func (w *excelWorld) splice(parts ...pipeline.Part) json.RawMessage {
+// stage appends parts without recording it.
+func (w *excelWorld) stage(parts ...pipeline.Part) json.RawMessage {
 	w.t.Helper()
-	state, err := w.sink.Splice(context.Background(), parts)
+	state, err := w.sink.Stage(context.Background(), parts, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	for _, p := range parts {
-		s := w.written[p]
-		w.record.Settled[s.Connection] = pipeline.Settlement{Rows: s.Rows, Attempt: 1, Attempts: 1, Millis: 90_400, Losses: p.(interface{ Losses() []pipeline.Loss }).Losses(),
-			Notes: p.(interface{ Notes() []string }).Notes()}
+		s, said := w.written[p], sinks.SummaryOf(p)
+		w.record.Settled[s.Connection] = pipeline.Settlement{Rows: s.Rows, Attempt: 1, Attempts: 1, Millis: 90_400, Losses: said.Losses, Notes: said.Notes}
 	}
 	return state
 }
@@ -207,20 +206,20 @@ func (w *excelWorld) report(state pipeline.RecordState) *pipeline.Report {
 // commit appends parts, records and publishes.
 func (w *excelWorld) commit(parts ...pipeline.Part) {
 	w.t.Helper()
-	w.state = w.splice(parts...)
+	w.state = w.stage(parts...)
 	w.publish()
 }
 
 func (w *excelWorld) publish() {
 	w.t.Helper()
-	if err := w.sink.Publish(context.Background(), w.report(pipeline.RecordOpen)); err != nil {
+	if err := w.sink.Release(context.Background(), w.report(pipeline.RecordOpen), false); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 func (w *excelWorld) finish() {
 	w.t.Helper()
-	state, err := w.sink.Finish(context.Background(), w.report(pipeline.RecordFinishing))
+	state, err := w.sink.Stage(context.Background(), nil, w.report(pipeline.RecordFinishing))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -229,16 +228,14 @@ func (w *excelWorld) finish() {
 
 func (w *excelWorld) publishFinal() {
 	w.t.Helper()
-	if err := w.sink.PublishFinal(context.Background(), w.report(pipeline.RecordFinished)); err != nil {
+	if err := w.sink.Release(context.Background(), w.report(pipeline.RecordFinished), true); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 func (w *excelWorld) clean() {
 	w.t.Helper()
-	if err := w.sink.Clean(context.Background(), false); err != nil {
-		w.t.Fatal(err)
-	}
+	cleanUp(w.t, w.sink, false)
 }
 
 // atEveryCrash runs something undisturbed, and then with a crash at each step where it asks whether there is one: the destination is claimed

@@ -7,8 +7,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// OptionTwins implements pipeline.Headed.
-func (csvType) OptionTwins(d *pipeline.Destination) error {
+// csvOptionTwins is the kind's Warn.
+func csvOptionTwins(d *pipeline.Destination) error {
 	o, err := readCSVOptions(d.Options)
 	if err != nil || !o.headers {
 		return nil // it is reported elsewhere
@@ -25,8 +25,8 @@ func (csvType) OptionTwins(d *pipeline.Destination) error {
 	return twinsOfOptions(names, len(o.columns) > 0)
 }
 
-// HeaderTwins implements pipeline.Headed.
-func (csvType) HeaderTwins(d *pipeline.ManifestDestination, queries []pipeline.OpeningQuery) []string {
+// csvHeaderTwins is the kind's HeaderTwins.
+func csvHeaderTwins(d *pipeline.ManifestDestination, queries []pipeline.OpeningQuery) []string {
 	o, err := readCSVOptions(d.Options)
 	q := 0
 	if d.Query != nil {
@@ -39,8 +39,8 @@ func (csvType) HeaderTwins(d *pipeline.ManifestDestination, queries []pipeline.O
 	return headerTwins(h.line(namesOf(o.arrange(queries[q].Columns)).names))
 }
 
-// OptionTwins implements pipeline.Headed.
-func (excelType) OptionTwins(d *pipeline.Destination) error {
+// excelOptionTwins is the kind's Warn.
+func excelOptionTwins(d *pipeline.Destination) error {
 	o, err := readExcelOptions(d.Options)
 	if err != nil {
 		return nil // it is reported elsewhere
@@ -52,8 +52,8 @@ func (excelType) OptionTwins(d *pipeline.Destination) error {
 	return twinsOfOptions(names, true)
 }
 
-// HeaderTwins implements pipeline.Headed.
-func (excelType) HeaderTwins(d *pipeline.ManifestDestination, queries []pipeline.OpeningQuery) (twins []string) {
+// excelHeaderTwins is the kind's HeaderTwins.
+func excelHeaderTwins(d *pipeline.ManifestDestination, queries []pipeline.OpeningQuery) (twins []string) {
 	o, err := readExcelOptions(d.Options)
 	if err != nil {
 		return nil
@@ -64,22 +64,6 @@ func (excelType) HeaderTwins(d *pipeline.ManifestDestination, queries []pipeline
 		}
 	}
 	return twins
-}
-
-// OptionTwins implements pipeline.Headed for a type that does.
-func (t splitType) OptionTwins(d *pipeline.Destination) error {
-	if headed, ok := t.SinkType.(pipeline.Headed); ok {
-		return headed.OptionTwins(d)
-	}
-	return nil
-}
-
-// HeaderTwins implements pipeline.Headed for a type that does.
-func (t splitType) HeaderTwins(d *pipeline.ManifestDestination, queries []pipeline.OpeningQuery) []string {
-	if headed, ok := t.SinkType.(pipeline.Headed); ok {
-		return headed.HeaderTwins(d, queries)
-	}
-	return nil
 }
 
 // twins says which names of the header of a query's sheet a reader may take for one.
@@ -120,5 +104,3 @@ func twinsOfOptions(names []string, columns bool) error {
 	}
 	return errors.Join(errs...)
 }
-
-var _, _ pipeline.Headed = csvType{}, excelType{}

@@ -1,9 +1,10 @@
 package sinks
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 )
 
 // problem is a mistake in a destination's options, at a key of theirs.
@@ -18,22 +19,63 @@ func (e problem) Key() string { return e.key }
 // Unwrap implements errors.Is and errors.As.
 func (e problem) Unwrap() error { return e.error }
 
-// optionReader reads options and gathers what is wrong with them.
-type optionReader struct{ problems []error }
+// problems gathers what is wrong with options.
+type problems []error
 
-func (r *optionReader) problem(key, format string, args ...any) {
-	r.problems = append(r.problems, problem{key, fmt.Errorf(format, args...)})
+func (p *problems) add(key, format string, args ...any) {
+	*p = append(*p, problem{key, fmt.Errorf(format, args...)})
 }
 
-// value reads a key and reports whether it is there and right; what should stand there is said in words.
-func (r *optionReader) value(from map[string]json.RawMessage, path, key string, into any, want string) bool {
-	raw, ok := from[key]
-	if !ok {
-		return false
+// columnKeys are the keys of a column as they stand in a job file; a kind of file knows some of them.
+type columnKeys struct {
+	Rename *string `json:"rename"`
+	Hide   bool    `json:"hide"`
+	Order  int     `json:"order"`
+	Format *string `json:"format"`
+	Width  float64 `json:"width"`
+	Digits string  `json:"digits"`
+}
+
+// header is the column's name in the file; "" is its own.
+func (c *columnKeys) header() string {
+	if c.Rename == nil {
+		return ""
 	}
-	if err := json.Unmarshal(raw, into); err != nil || bytes.Equal(raw, []byte("null")) {
-		r.problem(path+key, "%s: %s is not %s", key, raw, want)
-		return false
+	return *c.Rename
+}
+
+// rename looks at the name that a column is given; nil is none.
+func (p *problems) rename(column string, name *string) {
+	if name != nil && strings.TrimSpace(*name) == "" {
+		p.add("columns."+column+".rename", "rename: give the column a name, or leave this out")
 	}
-	return true
+}
+
+// connectionColumn reads the name of the column for the connection's name; "" is none.
+func (p *problems) connectionColumn(value any) string {
+	const key = "connectionColumn"
+	name, named := value.(string)
+	if named && strings.TrimSpace(name) == "" {
+		p.add(key, "connectionColumn: give the column a name, or say true for %q", connectionColumn)
+	}
+	if value == true {
+		return connectionColumn
+	}
+	return name
+}
+
+// places finds columns that are given the place of another one.
+func (p *problems) places(columns map[string]columnKeys) {
+	first := map[int]string{}
+	for _, name := range slices.Sorted(maps.Keys(columns)) {
+		order := columns[name].Order
+		if order == 0 {
+			continue
+		}
+		if other, taken := first[order]; taken {
+			p.add("columns."+name+".order", "order %d is that of %q already", order, other)
+		} else {
+			first[order] = name
+		}
+	}
 }

@@ -17,14 +17,14 @@ func TestReportOfOneQuery(t *testing.T) {
 	for _, kind := range []string{"csv", "excel"} {
 		path, second, ctx := filepath.Join(t.TempDir(), "sales.xlsx"), 1, context.Background()
 		m := &pipeline.Manifest{Run: "run1", Connections: []pipeline.ManifestConnection{{ID: "c", Name: "Pune", Queries: make([]pipeline.ManifestQuery, 3)}, {ID: "d", Name: "Goa", Queries: make([]pipeline.ManifestQuery, 3)}}}
-		s, err := sinks.Types()[kind].New(pipeline.SinkSpec{Manifest: m, Destination: &pipeline.ManifestDestination{ID: kind, Type: kind, Path: path, Query: &second}})
+		s, err := sinks.Kinds()[kind].New(pipeline.SinkSpec{Manifest: m, Destination: &pipeline.ManifestDestination{ID: kind, Type: kind, Path: path, Query: &second}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
 		claim(t, s, nil)
 		all := &pipeline.Report{State: pipeline.RecordFinished, Connections: []pipeline.ReportConnection{{State: pipeline.ReportSettled, Rows: []int64{10, 20, 30}}, {State: pipeline.ReportFailed}}}
-		if err := s.Publish(ctx, all); err != nil {
+		if err := s.Release(ctx, all, false); err != nil {
 			t.Fatal(err)
 		}
 		check := func() {
@@ -39,13 +39,13 @@ func TestReportOfOneQuery(t *testing.T) {
 		if !slices.Equal(all.Connections[0].Rows, []int64{10, 20, 30}) {
 			t.Error("the caller's report has changed")
 		}
-		if _, err := s.Finish(ctx, all); err != nil {
+		if _, err := s.Stage(ctx, nil, all); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Remove(path + ".manifest.json"); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.PublishFinal(ctx, all); err != nil {
+		if err := s.Release(ctx, all, true); err != nil {
 			t.Fatal(err)
 		}
 		check()

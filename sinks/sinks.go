@@ -1,17 +1,24 @@
-// Package sinks holds the destinations that an artifact can be written to, one file each. A destination registers itself in
-// its file; nothing else has to know it.
+// Package sinks holds the destinations that an artifact can be written to, a small family of files each. A destination registers itself
+// in its first file; nothing else has to know it.
 package sinks
 
 import "fanmill/pipeline"
 
-// types are the destinations by the "type" that a job file gives them.
-var types = map[string]pipeline.SinkType{}
+// registered are the kinds of destinations.
+var registered []pipeline.SinkKind
 
-// Types returns the destinations of this build by their type. Each can also have a file per connection.
-func Types() map[string]pipeline.SinkType {
-	all := make(map[string]pipeline.SinkType, len(types))
-	for name, t := range types {
-		all[name] = splitType{t}
+// Kinds returns the destinations of this build by name.
+func Kinds() map[string]*pipeline.SinkKind {
+	all := make(map[string]*pipeline.SinkKind, len(registered))
+	for _, kind := range registered {
+		all[kind.Name] = &kind
 	}
 	return all
+}
+
+// columnOptions are what all files let a user say of a column.
+var columnOptions = []pipeline.Option{
+	{Name: "rename", Types: []string{"string"}, Description: "The column's name in the file.", Example: "Invoice No"},
+	{Name: "hide", Types: []string{"boolean"}, Default: false, Description: "Whether the column is left out of a CSV, or hidden in a workbook."},
+	{Name: "order", Types: []string{"integer"}, Min: 1, Max: 16384, Description: "The column's place from the left, from 1. Columns without one follow in the query's order.", Example: 1},
 }

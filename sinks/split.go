@@ -2,14 +2,12 @@ package sinks
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"fanmill/pipeline"
@@ -18,26 +16,15 @@ import (
 // maxStaleNames is how many files of earlier runs a line of the log names; each one's own report says it, too.
 const maxStaleNames = 20
 
-// splitType makes any destination able to have a file per connection.
-type splitType struct{ pipeline.SinkType }
-
-// OneSchema implements pipeline.OneSchema for a type that does.
-func (t splitType) OneSchema(d *pipeline.ManifestDestination) bool {
-	one, ok := t.SinkType.(pipeline.OneSchema)
-	return ok && one.OneSchema(d)
-}
-
-func (t splitType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-	if spec.Destination.Files == nil {
-		return t.SinkType.New(spec)
-	}
+// newSplit makes the sink of a file per connection; single makes that of one file.
+func newSplit(single func(pipeline.SinkSpec) (*fileSink, error), spec pipeline.SinkSpec) (pipeline.Sink, error) {
 	if have, want := len(spec.Destination.Files), len(spec.Manifest.Connections); have != want {
 		return nil, pipeline.Permanent(fmt.Errorf("destination %s: %d files for %d connections", spec.Destination.ID, have, want))
 	}
 	if spec.Log == nil {
 		spec.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &splitSink{kind: t.SinkType, spec: spec, live: map[int]*splitFile{}, done: map[int]splitDone{}}
+	s := &splitSink{single: single, spec: spec, live: map[int]*splitFile{}, done: map[int]splitDone{}}
 	if len(spec.Manifest.Connections) > 0 {
 		if _, err := s.newFile(0); err != nil { // what is wrong with one is wrong with all
 			return nil, err
@@ -53,9 +40,9 @@ func (t splitType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 // phases. Each begins with something durable in private, which a record then names, before anything public follows from it; that is the
 // commit protocol of a single file, and each file's own folder fences a predecessor as it does there.
 //
-//	opened     the sink has claimed its file; parts are written. No record needs to know: without a recorded part or commit
+//	opened     the sink has recovered its file; parts are written. No record needs to know: without a recorded part or commit
 //	           the next claim begins the file again. A part that is recorded carries the sink's state with it.
-//	spliced    Splice has appended the part. Once the record says so, Publish makes it public,
+//	staged     Stage has appended the part. Once the record says so, Release makes it public,
 //	finished   makes the final form in private, and, once the next record names that,
 //	published  makes it public. The next record keeps no more of the file than its length and checksum,
 //	done       and once it is written the private files go (R4). From then on the file is the user's.
@@ -66,11 +53,11 @@ func (t splitType) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 // A lock or a part file is held open only while it is used or a part is being written, so that a thousand connections do not need
 // a thousand handles. Different files are worked on side by side: most of the time goes by waiting for the disk.
 type splitSink struct {
-	kind  pipeline.SinkType
-	spec  pipeline.SinkSpec
-	token string
-	live  map[int]*splitFile // by connection; none that is done
-	done  map[int]splitDone
+	single func(pipeline.SinkSpec) (*fileSink, error) // makes the sink of one file
+	spec   pipeline.SinkSpec
+	token  string
+	live   map[int]*splitFile // by connection; none that is done
+	done   map[int]splitDone
 }
 
 // open returns a connection's file, claimed. It gives up the lock right away: the folder it has made fences just as well.
@@ -82,8 +69,8 @@ func (s *splitSink) open(ctx context.Context, connection int) (*splitFile, error
 	if err != nil {
 		return nil, err
 	}
-	if f.state, err = f.sink.Claim(ctx, s.token, nil, nil); err == nil {
-		err = f.sink.Adopted(ctx) // removes what no record references
+	if f.state, err = f.sink.Recover(ctx, s.token, nil, nil); err == nil {
+		err = f.sink.Release(ctx, nil, false) // removes what no record references
 	}
 	if err = errors.Join(err, f.sink.Close()); err != nil {
 		return nil, err
@@ -102,11 +89,11 @@ func (s *splitSink) in(phase splitPhase) (files []*splitFile) {
 	return files
 }
 
-func (s *splitSink) Claim(ctx context.Context, token string, state json.RawMessage, parts []pipeline.PartState) (json.RawMessage, error) {
+func (s *splitSink) Recover(ctx context.Context, token string, state pipeline.State, parts []pipeline.PartState) (pipeline.State, error) {
 	s.token = token
 	st, err := readSplitState(state)
 	if err != nil {
-		return nil, fmt.Errorf("claim %s: the recorded state cannot be read (%w): %w", s.spec.Destination.Path, err, pipeline.ErrLost)
+		return nil, fmt.Errorf("recover %s: the recorded state cannot be read (%w): %w", s.spec.Destination.Path, err, pipeline.ErrLost)
 	}
 	own := map[int][]pipeline.PartState{}
 	for _, p := range parts {
@@ -127,12 +114,12 @@ func (s *splitSink) Claim(ctx context.Context, token string, state json.RawMessa
 		}
 		f.state = recorded.State
 		if recorded.Committed {
-			f.phase = splitSpliced
+			f.phase = splitStaged
 		}
 		s.live[connection] = f
 	}
 	err = each(s.all(), func(f *splitFile) (err error) {
-		if f.state, err = f.sink.Claim(ctx, token, f.state, own[f.connection]); err != nil {
+		if f.state, err = f.sink.Recover(ctx, token, f.state, own[f.connection]); err != nil {
 			return err
 		}
 		return f.sink.Close()
@@ -166,39 +153,25 @@ func (s *splitSink) lookAtDone() {
 	}
 }
 
-func (s *splitSink) Adopted(ctx context.Context) error {
-	return each(s.all(), func(f *splitFile) error {
-		if err := f.sink.Adopted(ctx); err != nil {
-			return err
-		}
-		return f.rest()
-	})
-}
-
 // Open turns the connection away where its own file is the trouble: the others have theirs.
-func (s *splitSink) Open(id pipeline.PartID, o *pipeline.Opening) (pipeline.Part, error) {
-	f, err := s.open(context.Background(), id.Connection)
-	if pipeline.IsPermanent(err) || errors.Is(err, pipeline.ErrOnceMore) {
-		return nil, &pipeline.RejectError{Reason: err.Error()}
+func (s *splitSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+	f := s.live[id.Connection] // of a recorded part, Recover has made it
+	if from == nil {
+		var err error
+		if f, err = s.open(ctx, id.Connection); pipeline.IsPermanent(err) || errors.Is(err, pipeline.ErrOnceMore) {
+			return nil, &pipeline.RejectError{Reason: err.Error()}
+		} else if err != nil {
+			return nil, err
+		}
+	} else {
+		ps, err := readSplitPart(*from)
+		if err != nil {
+			return nil, err
+		}
+		narrow := narrowPart(*from, ps)
+		from = &narrow
 	}
-	if err != nil {
-		return nil, err
-	}
-	part, err := f.sink.Open(pipeline.PartID{Attempt: id.Attempt}, o)
-	if err != nil {
-		return nil, err
-	}
-	f.parts++
-	return &splitPart{Part: part, file: f}, nil
-}
-
-func (s *splitSink) Reopen(state pipeline.PartState) (pipeline.Part, error) {
-	ps, err := readSplitPart(state)
-	if err != nil {
-		return nil, err
-	}
-	f := s.live[state.Connection]
-	part, err := f.sink.Reopen(narrowPart(state, ps))
+	part, err := f.sink.Open(ctx, pipeline.PartID{Attempt: id.Attempt}, o, from)
 	if err != nil {
 		return nil, err
 	}
@@ -206,9 +179,15 @@ func (s *splitSink) Reopen(state pipeline.PartState) (pipeline.Part, error) {
 	return &splitPart{Part: part, file: f}, nil
 }
 
-// Splice brings each part into its own file. The parts are not needed again: a file has one commit, which nothing replaces before
-// the file is done.
-func (s *splitSink) Splice(ctx context.Context, parts []pipeline.Part) (json.RawMessage, error) {
+// Stage brings each part into its own file. The parts are not needed again: a file has one commit, which nothing replaces before
+// the file is done. At the end it makes the final form of the files that have none yet.
+func (s *splitSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
+	if final != nil {
+		if err := each(s.in(splitStaged), func(f *splitFile) error { return f.finish(ctx, final) }); err != nil {
+			return nil, err
+		}
+		return s.record()
+	}
 	own := map[*splitFile]pipeline.Part{}
 	files := make([]*splitFile, len(parts))
 	for i, p := range parts {
@@ -217,10 +196,10 @@ func (s *splitSink) Splice(ctx context.Context, parts []pipeline.Part) (json.Raw
 		part.file.parts--
 	}
 	err := each(files, func(f *splitFile) (err error) {
-		if f.state, err = f.sink.Splice(ctx, []pipeline.Part{own[f]}); err != nil {
+		if f.state, err = f.sink.Stage(ctx, []pipeline.Part{own[f]}, nil); err != nil {
 			return err
 		}
-		f.phase = splitSpliced
+		f.phase = splitStaged
 		return f.rest()
 	})
 	if err != nil {
@@ -229,54 +208,47 @@ func (s *splitSink) Splice(ctx context.Context, parts []pipeline.Part) (json.Raw
 	return s.record()
 }
 
-// Publish takes the files a phase further whose last one is recorded.
-func (s *splitSink) Publish(ctx context.Context, r *pipeline.Report) error {
+// Release takes the files a phase further whose last one is recorded. At the end it insists on one file after the other, after each was tried
+// once: that one is held open must not keep the others waiting.
+func (s *splitSink) Release(ctx context.Context, r *pipeline.Report, insist bool) error {
+	if r == nil {
+		return each(s.all(), func(f *splitFile) error {
+			if err := f.sink.Release(ctx, nil, false); err != nil {
+				return err
+			}
+			return f.rest()
+		})
+	}
+	if err := s.advance(ctx, r); err != nil || !insist {
+		return err
+	}
+	var errs []error
+	for _, f := range s.in(splitFinished) {
+		errs = append(errs, f.releaseFinal(ctx, r, true))
+	}
+	return errors.Join(errs...)
+}
+
+// advance takes each file one phase further.
+func (s *splitSink) advance(ctx context.Context, r *pipeline.Report) error {
 	if err := s.retire(); err != nil {
 		return err
 	}
-	// Only the end insists: once is how often a file is tried that a program holds open.
-	once, cancel := context.WithCancel(ctx)
-	cancel()
-	if err := each(s.in(splitFinished), func(f *splitFile) error {
-		if err := f.publishFinal(once, r); ctx.Err() != nil || !errors.Is(err, context.Canceled) {
-			return err
-		}
-		return nil
-	}); err != nil {
+	if err := each(s.in(splitFinished), func(f *splitFile) error { return f.releaseFinal(ctx, r, false) }); err != nil {
 		return err
 	}
-	if err := each(s.in(splitSpliced), func(f *splitFile) error {
-		if err := f.sink.Publish(ctx, f.report(r, pipeline.RecordOpen)); err != nil {
+	if err := each(s.in(splitStaged), func(f *splitFile) error {
+		if err := f.sink.Release(ctx, f.report(r, pipeline.RecordOpen), false); err != nil {
 			return err
 		}
 		return f.finish(ctx, r)
 	}); err != nil {
 		return err
 	}
-	if r != nil && r.State == pipeline.RecordFinished {
+	if r.State == pipeline.RecordFinished {
 		s.reportMissing(ctx, r)
 	}
 	return nil
-}
-
-// Finish makes the final form of the files that have none yet.
-func (s *splitSink) Finish(ctx context.Context, r *pipeline.Report) (json.RawMessage, error) {
-	if err := each(s.in(splitSpliced), func(f *splitFile) error { return f.finish(ctx, r) }); err != nil {
-		return nil, err
-	}
-	return s.record()
-}
-
-// PublishFinal insists on one file after the other, after each was tried once: that one is held open must not keep the others waiting.
-func (s *splitSink) PublishFinal(ctx context.Context, r *pipeline.Report) error {
-	if err := s.Publish(ctx, r); err != nil {
-		return err
-	}
-	var errs []error
-	for _, f := range s.in(splitFinished) {
-		errs = append(errs, f.publishFinal(ctx, r))
-	}
-	return errors.Join(errs...)
 }
 
 // reportMissing writes the reports of the files that are not made in this run, and names those that an earlier run has left in their
@@ -307,7 +279,7 @@ func (s *splitSink) reportMissing(ctx context.Context, r *pipeline.Report) {
 			own.Connections = slices.Clone(own.Connections)
 			own.Connections[0].Notes = append(slices.Clip(own.Connections[0].Notes), "the file holds nothing of this run: it was "+f.age)
 		}
-		if err := errors.Join(f.sink.Publish(ctx, own), f.rest()); err != nil {
+		if err := errors.Join(f.sink.Release(ctx, own, false), f.rest()); err != nil {
 			s.spec.Log.Warn(fmt.Sprintf("no report was written beside %s", s.spec.Destination.Files[f.connection]), "error", err)
 		}
 		return nil
@@ -347,38 +319,11 @@ func (s *splitSink) retire() error {
 		delete(s.live, f.connection)
 	}
 	return each(files, func(f *splitFile) error {
-		var err error
-		if r, ok := f.sink.(interface{ Retire() error }); ok {
-			if err = r.Retire(); err != nil { // Clean tries again
-				s.spec.Log.Debug("private files were left behind", "connection", f.connection, "error", err)
-			}
+		if err := f.sink.artifact.Retire(); err != nil { // the end of the run tries again
+			s.spec.Log.Debug("private files were left behind", "connection", f.connection, "error", err)
 		}
 		return f.sink.Close()
 	})
-}
-
-func (s *splitSink) Clean(ctx context.Context, keepPrevious bool) error {
-	var mu sync.Mutex
-	var files []*splitFile
-	for i := range s.spec.Manifest.Connections {
-		f := s.live[i]
-		if f == nil {
-			var err error
-			if f, err = s.newFile(i); err != nil {
-				return err
-			}
-		}
-		files = append(files, f)
-	}
-	var errs []error
-	_ = each(files, func(f *splitFile) error {
-		err := errors.Join(f.sink.Clean(ctx, keepPrevious), f.sink.Close())
-		mu.Lock()
-		defer mu.Unlock()
-		errs = append(errs, err)
-		return nil
-	})
-	return errors.Join(errs...)
 }
 
 func (s *splitSink) Close() error {

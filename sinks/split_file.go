@@ -2,7 +2,6 @@ package sinks
 
 import (
 	"context"
-	"encoding/json"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,19 +14,19 @@ const splitParallel = 8
 // splitFile is one connection's file while it is not done.
 type splitFile struct {
 	connection int
-	sink       pipeline.Sink
+	sink       *fileSink
 	phase      splitPhase
-	recorded   splitPhase      // as of the last state returned
-	state      json.RawMessage // the sink's, as it last returned it
-	parts      int             // open ones
-	age        string          // of the earlier run's file that stands in its place at the end
+	recorded   splitPhase     // as of the last state returned
+	state      pipeline.State // the sink's, as it last returned it
+	parts      int            // open ones
+	age        string         // of the earlier run's file that stands in its place at the end
 }
 
 type splitPhase uint8
 
 const (
 	splitOpened splitPhase = iota
-	splitSpliced
+	splitStaged
 	splitFinished
 	splitPublished
 )
@@ -39,7 +38,7 @@ func (s *splitSink) newFile(connection int) (*splitFile, error) {
 	m.Connections = m.Connections[connection : connection+1 : connection+1]
 	m.Schemas = nil // of a file that all share
 	d.Path, d.Files = d.Files[connection], nil
-	sink, err := s.kind.New(pipeline.SinkSpec{Manifest: &m, Destination: &d, StoreID: s.spec.StoreID, Log: s.spec.Log.With("connection", c.ID)})
+	sink, err := s.single(pipeline.SinkSpec{Manifest: &m, Destination: &d, StoreID: s.spec.StoreID, Log: s.spec.Log.With("connection", c.ID)})
 	return &splitFile{connection: connection, sink: sink}, err
 }
 
@@ -53,16 +52,17 @@ func (f *splitFile) rest() error {
 
 // finish makes the final form.
 func (f *splitFile) finish(ctx context.Context, r *pipeline.Report) (err error) {
-	if f.state, err = f.sink.Finish(ctx, f.report(r, pipeline.RecordFinishing)); err != nil {
+	if f.state, err = f.sink.Stage(ctx, nil, f.report(r, pipeline.RecordFinishing)); err != nil {
 		return err
 	}
 	f.phase = splitFinished
 	return f.rest()
 }
 
-// publishFinal makes it public.
-func (f *splitFile) publishFinal(ctx context.Context, r *pipeline.Report) error {
-	if err := f.sink.PublishFinal(ctx, f.report(r, pipeline.RecordFinished)); err != nil {
+// releaseFinal makes it public. Without insist that is tried once; a program that holds the file has it wait in its phase.
+func (f *splitFile) releaseFinal(ctx context.Context, r *pipeline.Report, insist bool) error {
+	public, err := f.sink.artifact.PublishFinal(ctx, ofQuery(f.report(r, pipeline.RecordFinished), f.sink.manifest, f.sink.dest.Query), insist)
+	if err != nil || !public {
 		return err
 	}
 	f.phase = splitPublished
@@ -83,7 +83,7 @@ func (f *splitFile) report(r *pipeline.Report, state pipeline.RecordState) *pipe
 }
 
 // each calls do for files side by side.
-func each(files []*splitFile, do func(*splitFile) error) error {
+func each[F any](files []F, do func(F) error) error {
 	var g errgroup.Group
 	g.SetLimit(splitParallel)
 	for _, f := range files {

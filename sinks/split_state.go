@@ -3,6 +3,7 @@ package sinks
 import (
 	"bytes"
 	"compress/flate"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ type splitDone struct {
 // splitFileState is a file that is not done.
 type splitFileState struct {
 	State     json.RawMessage `json:"s"`
-	Committed bool            `json:"c,omitempty"` // a part was spliced into it
+	Committed bool            `json:"c,omitempty"` // a part was staged into it
 }
 
 // packAbove is the size in bytes from which a state is deflated. Below, people can read it in the record.
@@ -127,8 +128,8 @@ func narrowPart(p pipeline.PartState, ps splitPartState) pipeline.PartState {
 	return p
 }
 
-func (p *splitPart) Sync() (json.RawMessage, error) {
-	raw, err := p.Part.Sync()
+func (p *splitPart) Save(ctx context.Context) (pipeline.State, error) {
+	raw, err := p.Part.Save(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -138,20 +139,4 @@ func (p *splitPart) Sync() (json.RawMessage, error) {
 func (p *splitPart) Discard() error {
 	p.file.parts--
 	return p.Part.Discard()
-}
-
-// Losses are those of the part, if it counts any.
-func (p *splitPart) Losses() []pipeline.Loss {
-	if l, ok := p.Part.(interface{ Losses() []pipeline.Loss }); ok {
-		return l.Losses()
-	}
-	return nil
-}
-
-// Notes are those of the part, if it has any.
-func (p *splitPart) Notes() []string {
-	if n, ok := p.Part.(interface{ Notes() []string }); ok {
-		return n.Notes()
-	}
-	return nil
 }

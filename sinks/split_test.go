@@ -110,7 +110,7 @@ func TestSplitDeathAtEveryStep(t *testing.T) {
 }
 
 // splitPoints are where a file's commit can be killed.
-var splitPoints = []string{"mid-splice", "after-fsync", "before-publish", "after-publish", "mid-finish", "before-final-rename"}
+var splitPoints = []string{"mid-stage", "after-fsync", "before-publish", "after-publish", "mid-finish", "before-final-rename"}
 
 // The same with the process killed, at every failpoint and each time that it is reached.
 func TestSplitKilled(t *testing.T) {
@@ -127,7 +127,7 @@ func TestSplitKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"csv", "excel"} {
+	for _, kind := range []string{"csv", "excel"} { // JSON Lines are a CSV's other lines
 		for _, point := range splitPoints {
 			killed := 0
 			for n := 1; ; n++ {
@@ -256,7 +256,7 @@ func TestSplitUserActs(t *testing.T) {
 	w := newSplitWorld(t, t.TempDir(), 4, 1)
 	commits := 0
 	err := w.deliver(func(step string) {
-		if step != "splice recorded" {
+		if step != "stage recorded" {
 			return
 		}
 		switch commits++; commits {
@@ -364,11 +364,11 @@ func TestSplitTurnsOneAway(t *testing.T) {
 	defer s.Close()
 	o := opening(w.columns(1))
 	var turned *pipeline.RejectError
-	if _, err := s.Open(pipeline.PartID{Connection: 1, Attempt: 1}, &o); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv") {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv") {
 		t.Errorf("got %v", err)
 	}
 	o = opening(w.columns(0))
-	if _, err := s.Open(pipeline.PartID{Connection: 0, Attempt: 1}, &o); err != nil {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 0, Attempt: 1}, &o, nil); err != nil {
 		t.Errorf("the other: %v", err)
 	}
 
@@ -380,7 +380,7 @@ func TestSplitTurnsOneAway(t *testing.T) {
 	claim(t, s, nil)
 	defer s.Close()
 	o = opening(w.columns(1))
-	if _, err := s.Open(pipeline.PartID{Connection: 1, Attempt: 1}, &o); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv is a folder") {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv is a folder") {
 		t.Errorf("a folder of its name: %v", err)
 	}
 }
@@ -430,16 +430,16 @@ func TestSplitFenced(t *testing.T) {
 	old := w.sink()
 	claim(t, old, nil)
 	o := opening(w.columns(0))
-	p, err := old.Open(pipeline.PartID{Attempt: 1}, &o)
+	p, err := old.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.add(p, 0, 0)
 	w.add(p, 0, 1)
-	if err := p.Finish(); err != nil {
+	if _, err := p.Finish(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	state, err := old.Splice(ctx, []pipeline.Part{p})
+	state, err := old.Stage(ctx, []pipeline.Part{p}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -449,7 +449,7 @@ func TestSplitFenced(t *testing.T) {
 	if text, err := os.ReadFile(w.path(0)); err != nil || string(text) != w.whole(0) {
 		t.Errorf("%q, %v", text, err)
 	}
-	if err := old.Publish(ctx, w.report(pipeline.RecordOpen)); !errors.Is(err, pipeline.ErrFenced) {
+	if err := old.Release(ctx, w.report(pipeline.RecordOpen), false); !errors.Is(err, pipeline.ErrFenced) {
 		t.Errorf("the old owner: %v", err)
 	}
 }
@@ -460,12 +460,12 @@ func TestSplitSecondAttempt(t *testing.T) {
 	s := w.sink()
 	claim(t, s, nil)
 	o := opening(w.columns(0))
-	first, err := s.Open(pipeline.PartID{Attempt: 1}, &o)
+	first, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.add(first, 0, 0)
-	second, err := s.Open(pipeline.PartID{Attempt: 2}, &o)
+	second, err := s.Open(context.Background(), pipeline.PartID{Attempt: 2}, &o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -476,20 +476,20 @@ func TestSplitSecondAttempt(t *testing.T) {
 	}
 	w.add(second, 0, 1)
 	w.record.Settled = map[int]bool{0: true}
-	if err := second.Finish(); err != nil {
+	if _, err := second.Finish(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	if _, err := s.Splice(ctx, []pipeline.Part{second}); err != nil {
+	if _, err := s.Stage(ctx, []pipeline.Part{second}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Publish(ctx, w.report(pipeline.RecordOpen)); err != nil {
+	if err := s.Release(ctx, w.report(pipeline.RecordOpen), false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Finish(ctx, w.report(pipeline.RecordFinishing)); err != nil {
+	if _, err := s.Stage(ctx, nil, w.report(pipeline.RecordFinishing)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PublishFinal(ctx, w.report(pipeline.RecordFinished)); err != nil {
+	if err := s.Release(ctx, w.report(pipeline.RecordFinished), true); err != nil {
 		t.Fatal(err)
 	}
 	w.exact()
@@ -497,18 +497,15 @@ func TestSplitSecondAttempt(t *testing.T) {
 
 // Files and connections belong together; the schema is asked for where there is one file.
 func TestSplitTypes(t *testing.T) {
-	kinds := sinks.Types()
+	kinds := sinks.Kinds()
 	m := &pipeline.Manifest{Connections: make([]pipeline.ManifestConnection, 2)}
 	if _, err := kinds["csv"].New(pipeline.SinkSpec{Manifest: m, Destination: &pipeline.ManifestDestination{Files: []string{"a"}}}); !pipeline.IsPermanent(err) {
 		t.Errorf("one file for two connections: %v", err)
 	}
 	one := func(kind string, files []string) bool {
-		return kinds[kind].(pipeline.OneSchema).OneSchema(&pipeline.ManifestDestination{Files: files})
+		return kinds[kind].OneSchema(&pipeline.ManifestDestination{Files: files})
 	}
 	if !one("csv", nil) || one("csv", []string{"a"}) || one("excel", nil) {
 		t.Error("wrong about who has one schema")
-	}
-	if !slices.Contains(kinds["csv"].Keys(), "nullText") {
-		t.Error("the keys are gone")
 	}
 }

@@ -46,15 +46,19 @@ func (w *splitWorld) path(i int) string {
 	return filepath.Join(w.dir, "out", fmt.Sprintf("Branch_%03d.%s", i, map[string]string{"csv": "csv", "excel": "xlsx"}[w.kind]))
 }
 
-func (w *splitWorld) sink() pipeline.Sink {
-	w.t.Helper()
+func (w *splitWorld) spec() pipeline.SinkSpec {
 	m := &pipeline.Manifest{Run: w.run, JobID: "job", Schemas: []pipeline.Schema{{Columns: opening(textColumns("not", "mine")).Queries[0].Columns}}}
 	d := &pipeline.ManifestDestination{ID: "d", Type: w.kind, Path: filepath.Join(w.dir, "out", "{connection}"), Mode: w.mode}
 	for i := range w.branches {
 		m.Connections = append(m.Connections, pipeline.ManifestConnection{ID: fmt.Sprintf("c%d", i), Name: fmt.Sprintf("Branch_%03d", i), Queries: make([]pipeline.ManifestQuery, 1)})
 		d.Files = append(d.Files, w.path(i))
 	}
-	s, err := sinks.Types()[w.kind].New(pipeline.SinkSpec{Manifest: m, StoreID: "store", Destination: d, Log: w.log})
+	return pipeline.SinkSpec{Manifest: m, StoreID: "store", Destination: d, Log: w.log}
+}
+
+func (w *splitWorld) sink() pipeline.Sink {
+	w.t.Helper()
+	s, err := sinks.Kinds()[w.kind].New(w.spec())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -123,7 +127,7 @@ func (w *splitWorld) add(p pipeline.Part, i, n int) {
 	w.t.Helper()
 	c, err := p.Encode(0, int64(n), w.batch(i, n))
 	if err == nil {
-		err = p.Append(0, c)
+		err = p.Append(context.Background(), 0, c)
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -143,20 +147,20 @@ func (w *splitWorld) deliver(at step) error {
 	ctx := context.Background()
 	s := w.sink()
 	w.cas(func(r *splitRecord) { r.Claims++ })
-	state, err := s.Claim(ctx, fmt.Sprintf("token%d", w.record.Claims), w.record.Artifact, w.record.Parts)
+	state, err := s.Recover(ctx, fmt.Sprintf("token%d", w.record.Claims), w.record.Artifact, w.record.Parts)
 	if err != nil {
 		return err
 	}
 	at("claimed")
 	w.cas(func(r *splitRecord) { r.Artifact = state })
 	at("claim recorded")
-	if err := s.Adopted(ctx); err != nil {
+	if err := s.Release(ctx, nil, false); err != nil {
 		return err
 	}
 	at("adopted")
 	open := map[int]pipeline.Part{}
 	for _, p := range w.record.Parts {
-		if open[p.Connection], err = s.Reopen(p); err != nil {
+		if open[p.Connection], err = s.Open(context.Background(), p.PartID, &p.Open, &p); err != nil {
 			return err
 		}
 	}
@@ -173,13 +177,13 @@ func (w *splitWorld) deliver(at step) error {
 			return err
 		}
 	}
-	if state, err = s.Finish(ctx, w.report(pipeline.RecordFinishing)); err != nil {
+	if state, err = s.Stage(ctx, nil, w.report(pipeline.RecordFinishing)); err != nil {
 		return err
 	}
 	at("finished")
 	w.cas(func(r *splitRecord) { r.Artifact = state })
 	at("finish recorded")
-	if err := s.PublishFinal(ctx, w.report(pipeline.RecordFinished)); err != nil {
+	if err := s.Release(ctx, w.report(pipeline.RecordFinished), true); err != nil {
 		return err
 	}
 	at("published finally")
@@ -195,14 +199,14 @@ func (w *splitWorld) commit(s pipeline.Sink, group []int, open map[int]pipeline.
 	for _, i := range group {
 		if open[i] == nil {
 			o := opening(w.columns(i))
-			p, err := s.Open(pipeline.PartID{Connection: i, Attempt: 1}, &o)
+			p, err := s.Open(context.Background(), pipeline.PartID{Connection: i, Attempt: 1}, &o, nil)
 			if err != nil {
 				return err
 			}
 			open[i] = p
 			w.add(p, i, 0)
 		}
-		raw, err := open[i].Sync()
+		raw, err := open[i].Save(context.Background())
 		if err != nil {
 			return err
 		}
@@ -213,16 +217,16 @@ func (w *splitWorld) commit(s pipeline.Sink, group []int, open map[int]pipeline.
 	at("cut recorded")
 	for _, i := range group {
 		w.add(open[i], i, 1)
-		if err := open[i].Finish(); err != nil {
+		if _, err := open[i].Finish(context.Background()); err != nil {
 			return err
 		}
 		parts = append(parts, open[i])
 	}
-	state, err := s.Splice(ctx, parts)
+	state, err := s.Stage(ctx, parts, nil)
 	if err != nil {
 		return err
 	}
-	at("spliced")
+	at("staged")
 	w.cas(func(r *splitRecord) {
 		if r.Settled == nil {
 			r.Settled = map[int]bool{}
@@ -232,8 +236,8 @@ func (w *splitWorld) commit(s pipeline.Sink, group []int, open map[int]pipeline.
 		}
 		r.Artifact, r.Parts = state, nil
 	})
-	at("splice recorded")
-	if err := s.Publish(ctx, w.report(pipeline.RecordOpen)); err != nil {
+	at("stage recorded")
+	if err := s.Release(ctx, w.report(pipeline.RecordOpen), false); err != nil {
 		return err
 	}
 	at("published")
@@ -273,11 +277,7 @@ func (w *splitWorld) exact() {
 
 func (w *splitWorld) clean(keepPrevious bool) {
 	w.t.Helper()
-	s := w.sink()
-	if err := s.Clean(context.Background(), keepPrevious); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
+	if err := sinks.Kinds()[w.kind].Clean(context.Background(), w.spec(), keepPrevious); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -87,10 +87,9 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 	if err != nil {
 		return view, err
 	}
-	types := sinkTypes()
+	kinds := sinkKinds()
 	if slices.ContainsFunc(destinations, func(d pipeline.ManifestDestination) bool {
-		one, ok := types[d.Type].(pipeline.OneSchema)
-		return ok && one.OneSchema(&d)
+		return kinds[d.Type].OneSchema(&d)
 	}) {
 		if view.OnDrift = job.OnDrift; view.OnDrift == "" {
 			view.OnDrift = pipeline.DriftUnion
@@ -245,20 +244,20 @@ func compare(view *screen.CheckView, openings map[string]*pipeline.Opening) (all
 
 // warnOfHeaders names what stands twice in a header: of a file that all connections share, or of a connection's own.
 func warnOfHeaders(view *screen.CheckView, destinations []pipeline.ManifestDestination, all []pipeline.OpeningQuery, openings map[string]*pipeline.Opening) {
-	types := sinkTypes()
+	kinds := sinkKinds()
 	for i := range destinations {
 		d := &destinations[i]
-		headed, ok := types[d.Type].(pipeline.Headed)
-		if !ok {
+		kind := kinds[d.Type]
+		if kind.HeaderTwins == nil {
 			continue
 		}
 		twins := func(queries []pipeline.OpeningQuery) (out []string) {
-			for _, twin := range headed.HeaderTwins(d, queries) {
+			for _, twin := range kind.HeaderTwins(d, queries) {
 				out = append(out, "destination "+d.ID+": "+twin)
 			}
 			return out
 		}
-		if one, ok := headed.(pipeline.OneSchema); ok && one.OneSchema(d) {
+		if kind.OneSchema(d) {
 			view.Warnings = append(view.Warnings, twins(all)...)
 			continue
 		}

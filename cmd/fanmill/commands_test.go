@@ -148,7 +148,7 @@ func TestSchemaIsOfWhatThereIs(t *testing.T) {
 			t.Errorf("%s: the schema has %q, and there are %q", what, got, want)
 		}
 	}
-	types, byType := sinks.Types(), map[string][]string{}
+	byType := map[string][]string{}
 	for _, c := range schema.Defs.Destination.AllOf {
 		var keys []string
 		for key := range c.Then.Properties {
@@ -157,17 +157,15 @@ func TestSchemaIsOfWhatThereIs(t *testing.T) {
 		byType[c.If.Properties["type"].Const] = keys
 	}
 	var names []string
-	for name, sink := range types {
+	for name, kind := range sinks.Kinds() {
 		names = append(names, name)
-		same("keys of "+name, byType[name], sink.Keys())
 		var keys []string
-		for _, k := range config.DestinationKeys(name) {
-			keys = append(keys, k.Name)
+		for _, o := range kind.Options {
+			keys = append(keys, o.Name)
 		}
-		same("table of "+name, keys, sink.Keys())
+		same("keys of "+name, byType[name], keys)
 	}
 	same("destinations", schema.Defs.Destination.Properties["type"].Enum, names)
-	same("table of destinations", config.DestinationTypes(), names)
 	var drivers []string
 	for name := range stages.Drivers() {
 		drivers = append(drivers, name)

@@ -17,7 +17,7 @@ import (
 // Invariants 1, 2, 3 and 6: killed at random moments, at least 25 times, the artifacts are whole before fanmill runs again, what is
 // settled or has its eof in the log is not asked again, and the last resume ends where an undisturbed run does.
 func TestKilledAtRandom(t *testing.T) {
-	w := newWorld(t, 30000, 200, 12000, 2500, 0, 6000, 1, 4000) // one branch far larger than the row log, sheets above 1 MB, small ones, an empty one
+	w := newWorldOfAll(t, 30000, 200, 12000, 2500, 0, 6000, 1, 4000) // one branch far larger than the row log, sheets above 1 MB, small ones, an empty one
 	began := time.Now()
 	w.mustRun(exitComplete, nil)
 	length := time.Since(began)
@@ -113,7 +113,7 @@ func (w *world) safe() (dsns []string) {
 		return nil // killed after its end: the next one is a fresh run
 	}
 	var records []pipeline.CommitRecord
-	for _, id := range []string{"excel", "csv"} {
+	for _, id := range []string{"excel", "csv", "jsonl"} {
 		rec, err := checkpoint.NewRecords(stores.Checkpoints).Load(ctx, run, id)
 		if err != nil {
 			w.t.Fatal(err)
@@ -149,7 +149,7 @@ func (w *world) safe() (dsns []string) {
 }
 
 // Connections that arrive together are committed together, so no place of the commit is sure to be reached more often than once for
-// each of the two destinations.
+// each of the destinations.
 
 // Invariants 1 to 3 at each named place: killed exactly there, the artifacts are whole, and a resume completes them.
 func TestKilledAtFailpoints(t *testing.T) {
@@ -157,7 +157,7 @@ func TestKilledAtFailpoints(t *testing.T) {
 		"before-eof",          // a connection's rows are in the log, its eof is not
 		"mid-part:20",         // a part has some of its rows
 		"mid-cut",             // parts are fsynced, the record does not know
-		"mid-splice:2",        // half a connection is in the private file
+		"mid-stage:2",         // half a connection is in the private file
 		"after-fsync:2",       // all of it is, and durable
 		"before-cas:2",        // the record does not know
 		"after-cas:2",         // it knows, the public file is behind
@@ -170,7 +170,7 @@ func TestKilledAtFailpoints(t *testing.T) {
 		"after-claim-copy",
 	} {
 		t.Run(point, func(t *testing.T) {
-			w := newWorld(t, 30000, 200, 3000, 0, 1500) // the first is more than half of the row log: it is cut
+			w := newWorldOfAll(t, 30000, 200, 3000, 0, 1500) // the first is more than half of the row log: it is cut
 			code, out := w.run([]string{"FANMILL_FAILPOINT=" + point})
 			if code != -1 {
 				t.Fatalf("exit code %d: the place was not reached; it said:\n%s", code, out)
@@ -186,7 +186,7 @@ func TestKilledAtFailpoints(t *testing.T) {
 
 // A resume that is killed while it claims is as harmless as the run before it.
 func TestKilledWhileClaiming(t *testing.T) {
-	w := newWorld(t, 9000, 200, 3000, 0, 1500)
+	w := newWorldOfAll(t, 9000, 200, 3000, 0, 1500)
 	for _, point := range []string{"after-cas:2", "after-claim-copy", "after-claim-copy:2", "before-publish", "after-publish"} {
 		var args []string
 		if point != "after-cas:2" {

@@ -20,10 +20,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("FANMILL_TEST_CHILD") != "" {
 		drivers = watched
 		if slow := os.Getenv("FANMILL_TEST_SLOW"); slow != "" {
-			sinkTypes = withSlowed(slow)
+			sinkKinds = withSlowed(slow)
 		}
 		if full := os.Getenv("FANMILL_TEST_FULL"); full != "" {
-			sinkTypes = withFull(full)
+			sinkKinds = withFull(full)
 		}
 		if relief := os.Getenv("FANMILL_TEST_RELIEF"); relief != "" {
 			scarce(30, relief)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,12 +16,7 @@ import (
 	"fanmill/sinks"
 )
 
-// slowed is a kind of destination on a slow device: each batch takes a pause longer.
-type slowed struct {
-	pipeline.SinkType
-	pause func()
-}
-
+// slowSink is a destination on a slow device: each batch takes a pause longer.
 type slowSink struct {
 	pipeline.Sink
 	pause func()
@@ -35,43 +29,30 @@ type slowPart struct {
 
 const moment = 20 * time.Millisecond
 
-func (s slowed) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-	sink, err := s.SinkType.New(spec)
-	return slowSink{sink, s.pause}, err
-}
-
-func (s slowSink) Open(p pipeline.PartID, o *pipeline.Opening) (pipeline.Part, error) {
-	part, err := s.Sink.Open(p, o)
+func (s slowSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+	part, err := s.Sink.Open(ctx, id, o, from)
 	if err != nil {
 		return nil, err
 	}
 	return slowPart{part, s.pause}, nil
 }
 
-func (s slowSink) Reopen(st pipeline.PartState) (pipeline.Part, error) {
-	part, err := s.Sink.Reopen(st)
-	if err != nil {
-		return nil, err
-	}
-	return slowPart{part, s.pause}, nil
-}
-
-func (s slowSink) Splice(ctx context.Context, parts []pipeline.Part) (json.RawMessage, error) {
+func (s slowSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
 	inner := make([]pipeline.Part, len(parts))
 	for i, p := range parts {
 		inner[i] = p.(slowPart).Part
 	}
-	return s.Sink.Splice(ctx, inner)
+	return s.Sink.Stage(ctx, inner, final)
 }
 
-func (p slowPart) Append(query int, c pipeline.Chunk) error {
+func (p slowPart) Append(ctx context.Context, query int, c pipeline.Chunk) error {
 	p.pause()
-	return p.Part.Append(query, c)
+	return p.Part.Append(ctx, query, c)
 }
 
 // withSlowed is the real destinations, the one named on a slow device: a batch takes a moment longer, or, of the one named in "csv=FILE",
 // until the file is gone.
-func withSlowed(what string) func() map[string]pipeline.SinkType {
+func withSlowed(what string) func() map[string]*pipeline.SinkKind {
 	name, while, held := strings.Cut(what, "=")
 	pause := func() { time.Sleep(moment) }
 	if held {
@@ -84,9 +65,15 @@ func withSlowed(what string) func() map[string]pipeline.SinkType {
 			}
 		}
 	}
-	return func() map[string]pipeline.SinkType {
-		all := sinks.Types()
-		all[name] = slowed{all[name], pause}
+	return func() map[string]*pipeline.SinkKind {
+		all := sinks.Kinds()
+		kind := *all[name]
+		made := kind.New
+		kind.New = func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
+			sink, err := made(spec)
+			return slowSink{sink, pause}, err
+		}
+		all[name] = &kind
 		return all
 	}
 }

@@ -77,7 +77,7 @@ func (w *world) external() {
 
 // Invariant 3 with a paused owner (R1, R2): a successor takes over and commits, the owner wakes, changes nothing and says why it stops.
 func TestFrozenOwner(t *testing.T) {
-	for _, point := range []string{"before-cas:2", "mid-splice:2", "before-publish:2", "mid-finish"} {
+	for _, point := range []string{"before-cas:2", "mid-stage:2", "before-publish:2", "mid-finish"} {
 		t.Run(point, func(t *testing.T) {
 			w := newWorld(t, 9000, 200, 3000, 0, 1500, 800, 100)
 			w.external()

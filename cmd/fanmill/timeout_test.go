@@ -19,40 +19,31 @@ import (
 	"fanmill/sinks"
 )
 
-// full is a kind of destination whose disk has no room as long as a file is there.
-type full struct {
-	pipeline.SinkType
-	while string
-}
-
+// fullSink is a destination whose disk has no room as long as a file is there.
 type fullSink struct {
 	pipeline.Sink
 	while string
 }
 
-func (f full) OneSchema(d *pipeline.ManifestDestination) bool {
-	one, ok := f.SinkType.(pipeline.OneSchema)
-	return ok && one.OneSchema(d)
-}
-
-func (f full) New(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-	sink, err := f.SinkType.New(spec)
-	return fullSink{sink, f.while}, err
-}
-
-func (s fullSink) Splice(ctx context.Context, parts []pipeline.Part) (json.RawMessage, error) {
-	if _, err := os.Stat(s.while); !errors.Is(err, fs.ErrNotExist) {
+func (s fullSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
+	if _, err := os.Stat(s.while); final == nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, pipeline.Transient(errors.New("no space left on the test's device"))
 	}
-	return s.Sink.Splice(ctx, parts)
+	return s.Sink.Stage(ctx, parts, final)
 }
 
 // withFull is the real destinations; of the one named in "csv=FILE" the disk is full as long as the file is there.
-func withFull(what string) func() map[string]pipeline.SinkType {
+func withFull(what string) func() map[string]*pipeline.SinkKind {
 	name, while, _ := strings.Cut(what, "=")
-	return func() map[string]pipeline.SinkType {
-		all := sinks.Types()
-		all[name] = full{all[name], while}
+	return func() map[string]*pipeline.SinkKind {
+		all := sinks.Kinds()
+		kind := *all[name]
+		made := kind.New
+		kind.New = func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
+			sink, err := made(spec)
+			return fullSink{sink, while}, err
+		}
+		all[name] = &kind
 		return all
 	}
 }

@@ -21,22 +21,15 @@ import (
 // What there is to read from and to write to. Tests put counting and failing ones in between.
 var (
 	drivers   = stages.Drivers
-	sinkTypes = sinks.Types
+	sinkKinds = sinks.Kinds
 )
 
 // jobOptions say what a job file may name.
 func jobOptions(strict bool, only []string) config.Options {
-	o := config.Options{Strict: strict, Only: only, Drivers: map[string]config.Driver{}, Destinations: map[string]config.Destination{}}
+	o := config.Options{Strict: strict, Only: only, Drivers: map[string]config.Driver{}, Destinations: sinkKinds()}
 	for name := range drivers() {
 		o.Drivers[name] = config.Driver{Check: func(c *pipeline.Connection) error { return stages.CheckDSN(name, c.DSN) },
 			CheckQuery: func(sql string) error { return stages.CheckQuery(name, sql) }}
-	}
-	for name, t := range sinkTypes() {
-		d := config.Destination{Keys: t.Keys(), Check: t.Check}
-		if headed, ok := t.(pipeline.Headed); ok {
-			d.Warn = headed.OptionTwins
-		}
-		o.Destinations[name] = d
 	}
 	return o
 }
@@ -123,7 +116,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 	sys.node = &pipeline.Node{
 		Store: conn, Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
-		Drivers:  drivers(), Sinks: sinkTypes(), Alive: own.alive, Untold: own.untold,
+		Drivers:  drivers(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,
 		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
 		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Log: log,
 	}

@@ -29,7 +29,8 @@ type world struct {
 	env   []string
 	conns []worldConn
 
-	mode    string         // of both destinations
+	mode    string         // of all destinations
+	all     bool           // every kind of destination, not the workbook and the CSV alone
 	query   string         // instead of the branches' own
 	queries map[int]string // instead of a connection's
 }
@@ -52,6 +53,14 @@ var bigBranches = sync.OnceValues(func() ([]gst.Branch, error) {
 })
 
 // newWorld makes a job that reads rows[i] sales of branch i.
+// newWorldOfAll is newWorld with every kind of destination.
+func newWorldOfAll(t *testing.T, rows ...int) *world {
+	w := newWorld(t, rows...)
+	w.all = true
+	w.write()
+	return w
+}
+
 func newWorld(t *testing.T, rows ...int) *world {
 	t.Helper()
 	branches, err := bigBranches()
@@ -72,9 +81,10 @@ func (c worldConn) query() string {
 	return fmt.Sprintf("select * from sale order by rowid limit %d", c.rows)
 }
 
-func (w *world) job() string  { return filepath.Join(w.dir, "job.json") }
-func (w *world) xlsx() string { return filepath.Join(w.dir, "out", "GST.xlsx") }
-func (w *world) csv() string  { return filepath.Join(w.dir, "out", "GST.csv") }
+func (w *world) job() string   { return filepath.Join(w.dir, "job.json") }
+func (w *world) xlsx() string  { return filepath.Join(w.dir, "out", "GST.xlsx") }
+func (w *world) csv() string   { return filepath.Join(w.dir, "out", "GST.csv") }
+func (w *world) jsonl() string { return filepath.Join(w.dir, "out", "GST.jsonl") }
 func (w *world) asked() string {
 	return filepath.Join(w.dir, "asked.txt")
 }
@@ -99,6 +109,9 @@ func (w *world) write() {
 		Connections  []conn `json:"connections"`
 		Destinations []dest `json:"destinations"`
 	}{ID: "gst", Name: "GST", Destinations: []dest{{"excel", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.xlsx")), w.mode}, {"csv", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv")), w.mode}}}
+	if w.all {
+		job.Destinations = append(job.Destinations, dest{"jsonl", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.jsonl")), w.mode})
+	}
 	for i, c := range w.conns {
 		driver := "sqlite"
 		if strings.Contains(c.dsn, "postgres") || strings.HasPrefix(c.dsn, "${") {
@@ -205,6 +218,15 @@ func (w *world) equal(truth verify.Dataset, columns []verify.Column) {
 	}
 	if d := verify.Diff(truth, file); len(d) > 0 {
 		w.t.Errorf("CSV: %s", strings.Join(d, "\n"))
+	}
+	if !w.all {
+		return
+	}
+	if file, err = verify.JSONL(w.jsonl(), columns, "branch"); err != nil {
+		w.t.Fatal(err)
+	}
+	if d := verify.Diff(truth, file); len(d) > 0 {
+		w.t.Errorf("JSON Lines: %s", strings.Join(d, "\n"))
 	}
 }
 
@@ -313,7 +335,11 @@ func (w *world) tidy() {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if want := []string{"GST.csv", "GST.csv.manifest.json", "GST.xlsx", "GST.xlsx.manifest.json"}; !slices.Equal(names, want) {
+	want := []string{"GST.csv", "GST.csv.manifest.json", "GST.xlsx", "GST.xlsx.manifest.json"}
+	if w.all {
+		want = slices.Insert(want, 2, "GST.jsonl", "GST.jsonl.manifest.json")
+	}
+	if !slices.Equal(names, want) {
 		w.t.Errorf("beside the artifacts are %v, want %v", names, want)
 	}
 }

@@ -29,8 +29,8 @@ type Options struct {
 	Only []string
 	// Drivers are the databases by the name a connection gives as its driver.
 	Drivers map[string]Driver
-	// Destinations are the destinations by their type.
-	Destinations map[string]Destination
+	// Destinations are the kinds of destinations by name, the "type" in the file.
+	Destinations map[string]*pipeline.SinkKind
 	// Lookup finds a variable of the environment; nil is os.LookupEnv. What it does not have, the .env file beside the
 	// job may have.
 	Lookup func(name string) (string, bool)
@@ -47,25 +47,13 @@ type Driver struct {
 	CheckQuery func(sql string) error
 }
 
-// Destination is what a job file must know of a destination.
-type Destination struct {
-	// Keys are the destination's own keys, beyond id, type, filePath and mode.
-	Keys []string
-	// NoFile says that it needs no filePath.
-	NoFile bool
-	// Check reports what is wrong with a destination without touching anything, as Driver.Check does. An error with a
-	// method Key() string is shown at that key's line. nil checks nothing.
-	Check func(*pipeline.Destination) error
-	// Warn reports what may be meant otherwise, in the same way. nil warns of nothing.
-	Warn func(*pipeline.Destination) error
-}
-
 // File is a job file that was read and found good.
 type File struct {
 	Path     string // as given to Load
 	Job      pipeline.Job
 	Warnings []Problem
 
+	kinds  map[string]*pipeline.SinkKind
 	inputs []string
 	expand func(string) (string, error)
 	os     string
@@ -138,7 +126,7 @@ func parse(path string, data []byte, dotenv map[string]string, o Options) (*File
 		v, ok := dotenv[name]
 		return v, ok
 	}
-	f := &File{Path: path, os: o.OS, expand: func(s string) (string, error) { return Expand(s, lookup, filepath.Dir(path)) }}
+	f := &File{Path: path, kinds: o.Destinations, os: o.OS, expand: func(s string) (string, error) { return Expand(s, lookup, filepath.Dir(path)) }}
 	d := &decoder{o: &o, file: path, expand: f.expand, pos: map[string]position{}, slips: map[string]bool{}}
 	root, problem := parseTree(path, data)
 	if problem != nil {
@@ -191,7 +179,7 @@ func (f *File) Params(given map[string]any, at time.Time) ([]pipeline.Arg, error
 // working directory, with references expanded and tokens replaced. A destination with a file per query becomes one for each, with the
 // id <id>.<query>; of one with a file per connection, Files follows the order of the job's connections.
 func (f *File) Destinations(run string, at time.Time) ([]pipeline.ManifestDestination, error) {
-	outs, bad := outputs(&f.Job, run, at, f.expand, f.os)
+	outs, bad := outputs(&f.Job, f.kinds, run, at, f.expand, f.os)
 	bad = append(bad, newFolders(f.os).clashes(outs)...)
 	var errs []error
 	for _, e := range bad {

@@ -13,23 +13,10 @@ import (
 
 	"fanmill/internal/config"
 	"fanmill/pipeline"
+	"fanmill/sinks"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
-
-type keyedError struct {
-	key string
-	error
-}
-
-func (e keyedError) Key() string { return e.key }
-
-func keysOf(typ string) (names []string) {
-	for _, k := range config.DestinationKeys(typ) {
-		names = append(names, k.Name)
-	}
-	return names
-}
 
 // options is what the tests take for the program's own wiring.
 func options(vars map[string]string) config.Options {
@@ -40,22 +27,7 @@ func options(vars map[string]string) config.Options {
 			}
 			return nil
 		}}},
-		Destinations: map[string]config.Destination{
-			"excel": {Keys: keysOf("excel")},
-			"csv": {Keys: keysOf("csv"), Check: func(d *pipeline.Destination) error {
-				var o struct{ Delimiter string }
-				if d.Options == nil {
-					return nil
-				}
-				if err := json.Unmarshal(d.Options, &o); err != nil {
-					return err
-				}
-				if len(o.Delimiter) > 1 {
-					return keyedError{"delimiter", fmt.Errorf("%q is not one character; use , or ;", o.Delimiter)}
-				}
-				return nil
-			}},
-		},
+		Destinations: sinks.Kinds(),
 		Lookup: func(name string) (string, bool) {
 			v, ok := vars[name]
 			return v, ok

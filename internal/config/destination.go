@@ -22,11 +22,12 @@ var modes = []string{modeReplace, modeAppend}
 // destination's own check may look at, which is all but what was found wrong here.
 func (d *decoder) destination(p place) {
 	var out pipeline.Destination
+	var kind *pipeline.SinkKind
 	own := []string{}
-	noFile := false
 	if t := p.n.member("type"); t != nil {
-		own = d.o.Destinations[t.text].Keys
-		noFile = d.o.Destinations[t.text].NoFile
+		if kind = d.o.Destinations[t.text]; kind != nil {
+			own = optionNames(kind.Options)
+		}
 	}
 	rest, ok := d.object(p, own,
 		d.textField("id", &out.ID),
@@ -37,9 +38,7 @@ func (d *decoder) destination(p place) {
 	checkable := pipeline.Destination{}
 	if ok {
 		d.need(p, "type", `"excel"`)
-		if !noFile {
-			d.need(p, "filePath", `"`+filePathExample(out.Type)+`"`)
-		}
+		d.need(p, "filePath", `"`+filePathExample(kind)+`"`)
 		if out.Mode == "" {
 			out.Mode = modeReplace
 		}
@@ -49,14 +48,14 @@ func (d *decoder) destination(p place) {
 				continue // reported; notes of somebody's are no options
 			}
 			all = append(all, m)
-			if k := keyNamed(out.Type, m.name); k == nil || d.value(place{p.key(m.name), m.value}, k) {
+			if d.value(place{p.key(m.name), m.value}, optionNamed(kind.Options, m.name)) {
 				good = append(good, m)
 			}
 		}
 		out.Options = optionsOf(all)
 		checkable = out
-		if checkable.Options = optionsOf(good); checkable.FilePath == "" && !noFile {
-			checkable.FilePath = filePathExample(out.Type)
+		if checkable.Options = optionsOf(good); checkable.FilePath == "" {
+			checkable.FilePath = filePathExample(kind)
 		}
 	}
 	d.out.Destinations = append(d.out.Destinations, out)
@@ -70,11 +69,12 @@ func optionsOf(members []member) json.RawMessage {
 	return json.RawMessage(appendMembers(nil, members))
 }
 
-func filePathExample(typ string) string {
-	if t, ok := destinationTypes[typ]; ok {
-		return t.example
+// filePathExample shows a path that suits the kind; nil is one that nobody knows.
+func filePathExample(kind *pipeline.SinkKind) string {
+	if kind == nil {
+		return "D:/Reports/{jobName} {date}"
 	}
-	return destinationTypes["excel"].example
+	return kind.Example
 }
 
 // destinationType checks a destination's type, and has the type check the rest.

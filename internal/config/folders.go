@@ -34,7 +34,7 @@ func (d *decoder) artifacts() {
 		}
 	}
 	// Any run will do: two files that differ by the run in one run differ in all.
-	outs, bad := outputs(j, "run", time.Now(), d.expand, d.o.OS)
+	outs, bad := outputs(j, d.o.Destinations, "run", time.Now(), d.expand, d.o.OS)
 	f := newFolders(d.o.OS)
 	bad = append(bad, f.clashes(outs)...)
 	for _, e := range bad {

@@ -38,11 +38,11 @@ type outputError struct {
 
 // outputs makes the destinations of a run: references are expanded, tokens replaced, and a destination that has a file for
 // each query is one for each. Files of connections follow the order of the job's connections.
-func outputs(j *pipeline.Job, run string, at time.Time, expand func(string) (string, error), goos string) ([]output, []outputError) {
+func outputs(j *pipeline.Job, kinds map[string]*pipeline.SinkKind, run string, at time.Time, expand func(string) (string, error), goos string) ([]output, []outputError) {
 	var outs []output
 	var bad []outputError
 	for i := range j.Destinations {
-		made, err := outputsOf(j, i, valuesOf(j, run, at), expand, goos)
+		made, err := outputsOf(j, i, kinds[j.Destinations[i].Type], valuesOf(j, run, at), expand, goos)
 		for _, e := range split(err) {
 			bad = append(bad, outputError{i, e})
 		}
@@ -51,7 +51,7 @@ func outputs(j *pipeline.Job, run string, at time.Time, expand func(string) (str
 	return outs, append(bad, sameIDs(outs)...)
 }
 
-func outputsOf(j *pipeline.Job, i int, v tokenValues, expand func(string) (string, error), goos string) ([]output, error) {
+func outputsOf(j *pipeline.Job, i int, kind *pipeline.SinkKind, v tokenValues, expand func(string) (string, error), goos string) ([]output, error) {
 	d := &j.Destinations[i]
 	base := output{pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Mode: d.Mode, Options: d.Options}, i}
 	if d.FilePath == "" {
@@ -62,7 +62,7 @@ func outputsOf(j *pipeline.Job, i int, v tokenValues, expand func(string) (strin
 		return nil, err
 	}
 	inPath := hasToken(path, queryToken)
-	if !inPath && !(destinationTypes[d.Type].oneQuery && severalQueries(j)) {
+	if !inPath && !(kind != nil && kind.Traits.OneQuery && severalQueries(j)) {
 		err := base.place(j, path, v, goos)
 		return []output{base}, err
 	}

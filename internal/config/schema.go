@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -66,11 +67,11 @@ func (ps properties) MarshalJSON() ([]byte, error) {
 
 // Schema is the JSON Schema of a job file, for editors and for whoever makes job files by program. Files in YAML have the same keys.
 // What it refuses, Load refuses too; Load finds more, as it looks at variables, folders and at the values beside each other.
-func Schema() []byte {
+func Schema(destinations map[string]*pipeline.SinkKind) []byte {
 	var b bytes.Buffer
 	e := plainEncoder(&b)
 	e.SetIndent("", "  ")
-	if err := e.Encode(jobSchema()); err != nil {
+	if err := e.Encode(jobSchema(destinations)); err != nil {
 		panic(err) // tables of this package alone
 	}
 	return b.Bytes()
@@ -83,7 +84,7 @@ func plainEncoder(b *bytes.Buffer) *json.Encoder {
 	return e
 }
 
-func jobSchema() *schema {
+func jobSchema(destinations map[string]*pipeline.SinkKind) *schema {
 	return &schema{
 		Dialect: "https://json-schema.org/draft/2020-12/schema", Title: "fanmill job",
 		Description: "Connections x queries -> destinations. Texts may refer to variables as ${NAME} where their description says so.",
@@ -112,7 +113,7 @@ func jobSchema() *schema {
 			{"queries", queriesSchema()},
 			{"connection", connectionSchema()},
 			{"inventory", inventorySchema()},
-			{"destination", destinationSchema()},
+			{"destination", destinationSchema(destinations)},
 		},
 	}
 }
@@ -229,30 +230,31 @@ func inventorySchema() *schema {
 	}
 }
 
-func destinationSchema() *schema {
+func destinationSchema(kinds map[string]*pipeline.SinkKind) *schema {
+	names := slices.Sorted(maps.Keys(kinds))
 	s := &schema{
 		Type: "object", Description: "Where rows go.", Required: []string{"type"},
 		Properties: properties{
 			{"id", text("Unique in the job; keep it from run to run. Without it, the type; csv-2, csv-3 for further ones.", "csv")},
-			{"type", &schema{Enum: DestinationTypes(), Description: "What is written."}},
+			{"type", &schema{Enum: names, Description: "What is written."}},
 			{"filePath", text("Path of the file; folders are made. Tokens: {jobName}, {jobId}, {runId}, {date}, {connection} (a file per connection), {query} (a file per query). May refer to ${VARIABLES}.",
 				"D:/Reports/{jobName} {date}.xlsx")},
 			{"mode", choice("replace makes the file anew; append adds to what an earlier run left.", modes...)},
 		},
 	}
-	for _, name := range DestinationTypes() {
-		t := destinationTypes[name]
-		own := &schema{Description: t.description, Required: []string{"filePath"}}
-		for i := range t.keys {
-			own.Properties = append(own.Properties, property{t.keys[i].Name, t.keys[i].schema()})
+	for _, name := range names {
+		kind := kinds[name]
+		own := &schema{Description: kind.Description, Required: []string{"filePath"}}
+		for i := range kind.Options {
+			own.Properties = append(own.Properties, property{kind.Options[i].Name, optionSchema(&kind.Options[i])})
 		}
 		s.AllOf = append(s.AllOf, &schema{If: &schema{Required: []string{"type"}, Properties: properties{{"type", &schema{Const: name}}}}, Then: own})
 	}
 	return s
 }
 
-// schema is that of a key's values.
-func (k *Key) schema() *schema {
+// optionSchema is that of an option's values.
+func optionSchema(k *pipeline.Option) *schema {
 	s := &schema{Description: k.Description, Enum: k.Enum, Default: k.Default}
 	if len(k.Types) == 1 {
 		s.Type = k.Types[0]
@@ -268,7 +270,7 @@ func (k *Key) schema() *schema {
 	if k.Each != nil {
 		s.Additional = &schema{Type: "object"}
 		for i := range k.Each {
-			s.Additional.Properties = append(s.Additional.Properties, property{k.Each[i].Name, k.Each[i].schema()})
+			s.Additional.Properties = append(s.Additional.Properties, property{k.Each[i].Name, optionSchema(&k.Each[i])})
 		}
 	}
 	return s

@@ -13,11 +13,12 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"fanmill/internal/config"
+	"fanmill/sinks"
 )
 
 func compiled(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema()))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema(sinks.Kinds())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestSchemaHasAllKeys(t *testing.T) {
 		Properties map[string]json.RawMessage
 		Defs       map[string]struct{ Properties map[string]json.RawMessage } `json:"$defs"`
 	}
-	if err := json.Unmarshal(config.Schema(), &schema); err != nil {
+	if err := json.Unmarshal(config.Schema(sinks.Kinds()), &schema); err != nil {
 		t.Fatal(err)
 	}
 	// The decoder lists the keys of an object where it finds something else.
@@ -160,13 +161,13 @@ func TestSchemaHasAllKeys(t *testing.T) {
 	if have, want := keys(retry.Properties), known(`{"retry": 1}`, "retry: "); !slices.Equal(have, want) {
 		t.Errorf("retry: the schema has %v, the decoder %v", have, want)
 	}
-	for _, typ := range config.DestinationTypes() {
-		for _, k := range config.DestinationKeys(typ) {
-			if k.Description == "" || len(k.Types) == 0 {
-				t.Errorf("%s.%s says nothing of itself", typ, k.Name)
+	for name, kind := range sinks.Kinds() {
+		for _, o := range kind.Options {
+			if o.Description == "" || len(o.Types) == 0 {
+				t.Errorf("%s.%s says nothing of itself", name, o.Name)
 			}
-			if text, ok := k.Default.(string); ok && k.Enum != nil && !slices.Contains(k.Enum, text) {
-				t.Errorf("%s.%s: the default %q is not allowed", typ, k.Name, text)
+			if text, ok := o.Default.(string); ok && o.Enum != nil && !slices.Contains(o.Enum, text) {
+				t.Errorf("%s.%s: the default %q is not allowed", name, o.Name, text)
 			}
 		}
 	}

@@ -32,7 +32,7 @@ func (a *Artifact) Append(write func(w io.Writer) error, spent ...*Part) (State,
 	}
 	f := &a.files[i]
 	f.dirty = true
-	w, err := a.write(a.in(f.name), a.state.Length, a.sum, "mid-splice", write)
+	w, err := a.write(a.in(f.name), a.state.Length, a.sum, "mid-stage", write)
 	if err != nil {
 		return State{}, err
 	}

@@ -107,7 +107,7 @@ type Artifact struct {
 	sum     hash.Hash // over the committed bytes
 	files   [2]private
 	last    delta
-	spent   []*Part // spliced by the last Append
+	spent   []*Part // read by the last Append
 	parts   map[*Part]struct{}
 	orphans []string // folders of earlier claims, as found by this one
 	earlier *Print   // the final artifact of the state that was claimed

@@ -98,8 +98,8 @@ func TestShortPart(t *testing.T) {
 	}
 }
 
-// A part file that somebody shortened or lengthened before the splice is found out.
-func TestPartChangedBeforeSplice(t *testing.T) {
+// A part file that somebody shortened or lengthened before it is appended is found out.
+func TestPartChangedBeforeItIsAppended(t *testing.T) {
 	w := newWorld(t)
 	a, _ := claimed(t, w)
 	for _, size := range []int64{3, 5} {
@@ -250,7 +250,7 @@ func TestCleanLeavesOneFile(t *testing.T) {
 	if _, err := a.Finish(nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.PublishFinal(context.Background(), nil); err != nil {
+	if _, err := a.PublishFinal(context.Background(), nil, true); err != nil {
 		t.Fatal(err)
 	}
 	w.wantNames(".fanmill", "sales.csv", "sales.csv.manifest.json", "sales.csv.previous")

@@ -129,7 +129,7 @@ func TestProgramSavesBeforeTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if err := a.PublishFinal(context.Background(), nil); err != nil {
+	if _, err := a.PublishFinal(context.Background(), nil, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Clean(false); err != nil {
@@ -208,7 +208,7 @@ func TestHeldOpen(t *testing.T) {
 	}
 	now := time.Now()
 	a.SetClock(func() time.Time { now = now.Add(10 * time.Second); return now })
-	if err := a.PublishFinal(context.Background(), nil); err != nil { // the last commit is public already: nothing is replaced
+	if _, err := a.PublishFinal(context.Background(), nil, true); err != nil { // the last commit is public already: nothing is replaced
 		t.Errorf("final: %v", err)
 	}
 }
@@ -225,12 +225,12 @@ func TestHeldOpenAtTheEnd(t *testing.T) {
 	}
 	now := time.Now()
 	a.SetClock(func() time.Time { now = now.Add(10 * time.Second); return now })
-	err := a.PublishFinal(context.Background(), nil)
+	_, err := a.PublishFinal(context.Background(), nil, true)
 	if !errors.Is(err, pipeline.ErrTransient) || !strings.Contains(err.Error(), "close it") {
 		t.Fatalf("while it is open: %v", err)
 	}
 	held = false
-	if err := a.PublishFinal(context.Background(), nil); err != nil {
+	if _, err := a.PublishFinal(context.Background(), nil, true); err != nil {
 		t.Fatal(err)
 	}
 	w.wantFile(w.path, "one\r\ntwo\r\n")
@@ -278,7 +278,7 @@ func TestCopiesAreSpacedOut(t *testing.T) {
 	if _, err := a.Finish(nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.PublishFinal(context.Background(), nil); err != nil {
+	if _, err := a.PublishFinal(context.Background(), nil, true); err != nil {
 		t.Fatal(err)
 	}
 	w.wantFile(w.path, "one\r\ntwo\r\nthree\r\nfour\r\n")

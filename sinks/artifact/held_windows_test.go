@@ -55,11 +55,11 @@ func TestHeldByAProgram(t *testing.T) {
 		if _, err := a.Finish(nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.PublishFinal(context.Background(), nil); !errors.Is(err, pipeline.ErrTransient) {
+		if _, err := a.PublishFinal(context.Background(), nil, true); !errors.Is(err, pipeline.ErrTransient) {
 			t.Fatalf("while it is open: %v", err)
 		}
 		release()
-		if err := a.PublishFinal(context.Background(), nil); err != nil {
+		if _, err := a.PublishFinal(context.Background(), nil, true); err != nil {
 			t.Fatal(err)
 		}
 		w.wantFile(w.path, "one\r\ntwo\r\nthree\r\nfour\r\nfive\r\n")

@@ -172,7 +172,7 @@ func TestRenamedAndLinkedFilesStay(t *testing.T) {
 		if _, err := a.Finish(nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.PublishFinal(context.Background(), nil); err != nil {
+		if _, err := a.PublishFinal(context.Background(), nil, true); err != nil {
 			t.Fatal(err)
 		}
 		if err := a.Clean(false); err != nil {

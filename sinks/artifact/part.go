@@ -15,7 +15,7 @@ func PartName(connection int, id string, query, attempt int) string {
 	return fmt.Sprintf("%d-%.40s.%d.%d", connection, pipeline.Token(id), query, attempt)
 }
 
-// Part is a file that grows until it is spliced into the artifact. A part is for one goroutine; different parts may be
+// Part is a file that grows until it is appended to the artifact. A part is for one goroutine; different parts may be
 // written at once. CreatePart, ReopenPart and Discard belong to the artifact's own goroutine.
 type Part struct {
 	a      *Artifact

@@ -43,12 +43,13 @@ func (a *Artifact) Publish(ctx context.Context, r *pipeline.Report) error {
 	return a.report(r, Print{a.state.Length, a.state.SHA256})
 }
 
-// PublishFinal makes what Finish made public and writes the report. It insists for a while when a program holds the file;
-// then the error is transient and says what to do. Called again after success it changes nothing.
-func (a *Artifact) PublishFinal(ctx context.Context, r *pipeline.Report) error {
+// PublishFinal makes what Finish made public and writes the report. Where a program holds the file so that it cannot be replaced, it
+// insists for a while; then the error is transient and says what to do. Without insist it tries once, and public is false then. Called
+// again after success it changes nothing.
+func (a *Artifact) PublishFinal(ctx context.Context, r *pipeline.Report, insists bool) (public bool, err error) {
 	final := a.state.Final
 	if final == nil {
-		return pipeline.Permanent(fmt.Errorf("publish %s: it was not finished", a.path))
+		return false, pipeline.Permanent(fmt.Errorf("publish %s: it was not finished", a.path))
 	}
 	for until := a.clock().Add(insist); !a.finished; {
 		var err error
@@ -60,23 +61,26 @@ func (a *Artifact) PublishFinal(ctx context.Context, r *pipeline.Report) error {
 		switch {
 		case err == nil:
 			if err := a.keepStrays(); err != nil {
-				return err
+				return false, err
 			}
 			a.finished = true
 		case !errors.Is(err, errInUse):
-			return err
+			return false, err
+		case !insists:
+			a.warnInUse(err)
+			return false, nil
 		case a.clock().After(until):
-			return pipeline.Transient(fmt.Errorf("publish %s: %w; close it there: all rows are safe in %s and wait for that", a.path, err, a.dir))
+			return false, pipeline.Transient(fmt.Errorf("publish %s: %w; close it there: all rows are safe in %s and wait for that", a.path, err, a.dir))
 		default:
 			a.warnInUse(err)
 			select {
 			case <-ctx.Done():
-				return ctx.Err()
+				return false, ctx.Err()
 			case <-time.After(retryEvery):
 			}
 		}
 	}
-	return a.report(r, final.Print)
+	return true, a.report(r, final.Print)
 }
 
 // warnInUse says once that a publication is delayed.

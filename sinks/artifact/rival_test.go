@@ -105,7 +105,7 @@ func pausedAt(w *world, n int) bool {
 
 // The same, with the old owner waking up at every step of its successor's claim.
 func TestPausedOwnerWakesDuringClaim(t *testing.T) {
-	for _, stop := range []string{"before cas", "after cas", "linked", "published", "mid-splice", "appended"} {
+	for _, stop := range []string{"before cas", "after cas", "linked", "published", "mid-stage", "appended"} {
 		for at := 1; at <= 14; at++ {
 			w := newWorld(t)
 			w.earlier("last month's file")

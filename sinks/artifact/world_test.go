@@ -131,7 +131,7 @@ func (w *world) run(a *artifact.Artifact, token string, step func(string)) error
 		return err
 	}
 	step("after cas")
-	if err := a.PublishFinal(ctx, w.finalReport()); err != nil {
+	if _, err := a.PublishFinal(ctx, w.finalReport(), true); err != nil {
 		return err
 	}
 	step("all done")

@@ -1,0 +1,120 @@
+package sinks
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"fanmill/pipeline"
+	"fanmill/sinks/artifact"
+)
+
+// lines is what the formats have in common whose rows are lines of text: they take one query, match columns by name, and a part of
+// theirs is a file of finished lines, so that a commit only copies.
+type lines struct {
+	*file
+	query   int // the query whose rows it takes
+	header  csvHeader
+	unended bool // what rows are appended to does not end with a line end
+	// namesakes are, where the file has the connections' names, the connections that have the same one or a similar
+	// one, by index.
+	namesakes [][]int
+}
+
+// newLines finds the query and the header of a file whose rows are lines.
+func newLines(f *file, o *csvOptions) (lines, error) {
+	query, err := f.oneQuery()
+	if err != nil {
+		return lines{}, err
+	}
+	l := lines{file: f, query: query, header: newCSVHeader(o, f.manifest, query)}
+	if o.connection != "" {
+		l.namesakes = namesakesOf(f.manifest)
+	}
+	return l, nil
+}
+
+// namesakeNotes say whose names are easily taken for this connection's in the file.
+func (l *lines) namesakeNotes(connection int) []string {
+	if l.namesakes == nil {
+		return nil
+	}
+	return namesakeNotes(l.manifest, connection, l.namesakes[connection], "the file does not tell them apart")
+}
+
+// linesState is what the commit record keeps of them.
+type linesState struct {
+	Header  []string `json:"header,omitempty"`
+	From    []string `json:"from,omitempty"` // the databases' names, where the header's are not enough
+	Width   int      `json:"width,omitempty"`
+	Unended bool     `json:"unended,omitempty"`
+}
+
+func (l *lines) restore(state json.RawMessage) error {
+	if state == nil {
+		return nil
+	}
+	var st linesState
+	if err := json.Unmarshal(state, &st); err != nil {
+		return err
+	}
+	l.header.width, l.unended = st.Width, st.Unended
+	if st.Header != nil {
+		l.header.csvNames = csvNames{st.Header, st.From}
+	}
+	return nil
+}
+
+func (l *lines) recovered(artifact.State) error { return nil }
+
+func (l *lines) record() any {
+	st := linesState{Header: l.header.names, Width: l.header.width, Unended: l.unended}
+	if !slices.Equal(keysOf(l.header.csvNames), l.header.names) {
+		st.From = l.header.from
+	}
+	return st
+}
+
+// final leaves the committed bytes as they are.
+func (l *lines) final(*pipeline.Report) func(io.Writer, io.ReaderAt, int64) error { return nil }
+
+// linesPartState describes a part file, whatever else a format says of it.
+type linesPartState struct {
+	Length int64 `json:"length"`
+	Order  []int `json:"order,omitzero"` // of the fields: which of the columns each is, -1 for none; nil and none are not the same
+}
+
+func (l *lines) partFiles(p pipeline.PartState) ([]artifact.FileState, error) {
+	var st linesPartState
+	err := json.Unmarshal(p.State, &st)
+	return []artifact.FileState{{Name: l.partName(p.PartID, l.query), Length: st.Length}}, err
+}
+
+// begin makes the file of a new part. names are those of its fields, and order says where they come from.
+func (l *lines) begin(id pipeline.PartID, o *pipeline.Opening) (part *artifact.Part, order []int, names csvNames, err error) {
+	if l.query >= len(o.Queries) {
+		return nil, nil, names, &pipeline.RejectError{Reason: fmt.Sprintf("the connection has %d queries, and the file takes the rows of query %d", len(o.Queries), l.query+1)}
+	}
+	if order, names, err = l.header.place(o.Queries[l.query].Columns); err != nil {
+		return nil, nil, names, err
+	}
+	part, err = l.artifact.CreatePart(l.partName(id, l.query))
+	return part, order, names, err
+}
+
+// resume opens the file of a recorded part again. names are those of its fields.
+func (l *lines) resume(id pipeline.PartID, o *pipeline.Opening, st linesPartState) (part *artifact.Part, names csvNames, err error) {
+	part, err = l.artifact.ReopenPart(artifact.FileState{Name: l.partName(id, l.query), Length: st.Length})
+	return part, l.header.resume(o.Queries[l.query].Columns, st.Order), err
+}
+
+// others are the columns of a connection's other queries, which have files of their own.
+func (l *lines) others(o *pipeline.Opening) (columns []pipeline.OpeningColumn) {
+	for q := range o.Queries {
+		if q != l.query {
+			columns = append(columns, o.Queries[q].Columns...)
+		}
+	}
+	return columns
+}
