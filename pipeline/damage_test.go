@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"fanmill/pipeline"
@@ -76,7 +77,8 @@ func newDamaged(t *testing.T) *damaged {
 	return &damaged{world: w}
 }
 
-// next makes a job whose connection b waits for gate. began is closed once a is committed, and gets the run's id.
+// next makes a job whose connection b waits for gate. began gets the run's id once a is committed and b has begun: then every record of the run
+// is there.
 func (d *damaged) next() (gate chan struct{}, began chan string) {
 	d.n++
 	d.job = &pipeline.Job{ID: fmt.Sprintf("job%d", d.n), Name: "Job", Retry: pipeline.Retry{Attempts: 3}}
@@ -86,8 +88,15 @@ func (d *damaged) next() (gate chan struct{}, began chan string) {
 	d.deliverTo(fmt.Sprintf("x%d", d.n))
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var committed, asked atomic.Bool
 	d.watch = func(e pipeline.Event) {
-		if e.Kind == pipeline.EventCommitted && e.Connection == "a" {
+		switch {
+		case e.Kind == pipeline.EventCommitted && e.Connection == "a":
+			committed.Store(true)
+		case e.Kind == pipeline.EventConnected && e.Connection == "b":
+			asked.Store(true)
+		}
+		if committed.Load() && asked.Load() {
 			select {
 			case began <- e.Run:
 			default:
