@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 const (
 	askLook    = 2 * time.Millisecond // the first look whether a message is stored; each next one waits twice as long
 	askLookMax = 500 * time.Millisecond
+	askRepeat  = 2 * triggerWindow     // looking for it so seldom by now, it is published again: the stream has dropped it
 	askAgain   = 20 * time.Millisecond // before a message is published again after the connection broke
 )
 
@@ -74,7 +76,8 @@ func inquiry(m *nats.Msg) pipeline.Inquiry {
 // is taken as proof: whoever serves must answer only what its Subscriber has delivered, or what it knows by its id.
 // Who may not read the stream can ask all the same, and is told so where nobody answers.
 //
-// When the connection breaks, the message is published again, under its id.
+// When the connection breaks, or the message is not in the stream after a while, it is published again, under its id: a stream drops a second message of one
+// id for a moment after the first.
 func (b bus) Ask(ctx context.Context, topic, msgID string, payload []byte) ([]byte, error) {
 	what := "ask " + topic
 	stream, kept := streamOf(topic)
@@ -166,12 +169,18 @@ func (a *asking) publish(ctx context.Context) (*nats.Msg, error) {
 		}
 		if err := a.look(ctx); err != nil && ctx.Err() == nil {
 			a.c.log.Debug("cannot look for a message that was published", "subject", a.msg.Subject, "error", err)
+			continue
+		}
+		if !a.stored && pause >= askRepeat {
+			if err := a.c.nc.PublishMsg(a.msg); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return a.replies.NextMsgWithContext(ctx)
 }
 
-// look searches the stream for the message: at its end, where it is most often, then among the others of its subject, each once.
+// look searches the stream for the message, or one that says the same under the same id: at its end, where it is most often, then among the others of its subject, each once.
 func (a *asking) look(ctx context.Context) error {
 	ctx, done := a.c.refused.during(ctx, func(subject string) bool { return subject != a.msg.Subject })
 	defer done()
@@ -187,7 +196,7 @@ func (a *asking) find(ctx context.Context) error {
 	}
 	m, err := s.GetLastMsgForSubject(ctx, a.msg.Subject)
 	for err == nil {
-		if first(m.Header, jetstream.MsgIDHeader) == first(a.msg.Header, jetstream.MsgIDHeader) {
+		if first(m.Header, jetstream.MsgIDHeader) == first(a.msg.Header, jetstream.MsgIDHeader) && bytes.Equal(m.Data, a.msg.Data) {
 			a.stored = true
 			return nil
 		}

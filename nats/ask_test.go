@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"fanmill/nats"
 	"fanmill/pipeline"
@@ -79,7 +82,7 @@ func TestTriggersAreAnswered(t *testing.T) {
 	}
 }
 
-// Nobody serves: the trigger is kept, which Ask made sure of, and comes to who serves later; asked again under its id it is still one.
+// Nobody serves: the trigger is kept, which Ask made sure of, and comes to who serves later; asked again under its id it is kept again: whoever serves knows of the first.
 func TestAskKeepsTrigger(t *testing.T) {
 	c := open(t, t.TempDir())
 	topic := pipeline.TopicTrigger("job")
@@ -96,13 +99,13 @@ func TestAskKeepsTrigger(t *testing.T) {
 			t.Fatalf("asking nobody: %v", err)
 		}
 	}
-	sub := c.Bus().Subscriber("serve", 5)
+	sub := c.Bus().Subscriber("serve", 6)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ids []string
-	for range 5 {
+	for range 6 {
 		m := receive(t, ch)
 		if m.Metadata.Get(pipeline.MetaMsgID) == "" {
 			t.Error("what was asked without an id got none")
@@ -110,17 +113,57 @@ func TestAskKeepsTrigger(t *testing.T) {
 		ids = append(ids, m.UUID)
 		m.Ack()
 	}
-	if got := strings.Join(ids[:4], " "); got != "other-0 other-1 other-2 a" {
-		t.Errorf("delivered %s, then %s", got, ids[4])
+	if got := strings.Join(append(ids[:4:4], ids[5]), " "); got != "other-0 other-1 other-2 a a" {
+		t.Errorf("delivered %s, and %s", got, ids[4])
 	}
 	if err := sub.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// It is done with, and its id still known: nothing was stored, and Ask does not claim that it was.
+	// Nothing is stored, and Ask does not claim that it was.
+	if err := c.EditTriggers(within(t), func(cfg *jetstream.StreamConfig) { cfg.MaxMsgSize = 1 }); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100e6)
 	defer cancel()
-	if _, err := c.Bus().Ask(ctx, topic, "a", nil); err == nil || errors.Is(err, pipeline.ErrNoAnswer) || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "same id") && !strings.Contains(err.Error(), "this id") {
+	if _, err := c.Bus().Ask(ctx, topic, "b", nil); err == nil || errors.Is(err, pipeline.ErrNoAnswer) || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "this id") {
 		t.Errorf("a message that is nowhere: %v", err)
+	}
+}
+
+// The id of a trigger that somebody is done with can be asked under again, at once and without a word of the stream's: also where the stream was made to remember
+// ids for a day.
+func TestIDsAreNotBurnt(t *testing.T) {
+	dir := t.TempDir()
+	c := open(t, dir)
+	topic := pipeline.TopicTrigger("job")
+	if err := c.EditTriggers(within(t), func(cfg *jetstream.StreamConfig) { cfg.Duplicates = 24 * time.Hour }); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Inject(topic, []byte("{}"), "Nats-Msg-Id", "night"); err != nil {
+		t.Fatal(err)
+	}
+	c = open(t, dir)
+	ch, err := c.Bus().Subscriber("serve", 1).Subscribe(within(t), pipeline.TopicTriggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive(t, ch).Ack()
+	for range 3 {
+		ctx, stop := context.WithCancel(within(t))
+		asked := make(chan error, 1)
+		go func() {
+			_, err := c.Bus().Ask(ctx, topic, "night", []byte("{}"))
+			asked <- err
+		}()
+		m := receive(t, ch)
+		if m.UUID != "night" {
+			t.Errorf("%s came", m.UUID)
+		}
+		m.Ack()
+		stop()
+		if err := <-asked; err == nil {
+			t.Error("somebody has answered")
+		}
 	}
 }
 

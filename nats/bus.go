@@ -96,8 +96,9 @@ type publisher struct{ c *Conn }
 // that was made from it.
 const reservedPrefix = "Nats-"
 
-// A dead letter names the message that it was.
+// A dead letter names the message that it was. Its own id is that one's place in its stream: of two with one id both are letters.
 var deadHeaders = map[string]string{
+	pipeline.MetaMsgID:    "Fanmill-Msg-Id",
 	pipeline.MetaSubject:  "Fanmill-Subject",
 	pipeline.MetaTime:     "Fanmill-Time",
 	pipeline.MetaSequence: "Fanmill-Sequence",
@@ -149,7 +150,9 @@ func headers(stream string, m *message.Message) nats.Header {
 	if _, ok := h[headType]; !ok && stream != streamDead { // whose messages may be anything
 		h[headType] = []string{typeJSON}
 	}
-	if m.UUID != "" {
+	if seq := m.Metadata.Get(pipeline.MetaSequence); stream == streamDead && seq != "" {
+		h[jetstream.MsgIDHeader] = []string{streamTriggers + "-" + seq}
+	} else if m.UUID != "" {
 		h[jetstream.MsgIDHeader] = []string{m.UUID}
 	}
 	h[jetstream.ExpectedStreamHeader] = []string{stream}

@@ -408,7 +408,7 @@ func TestDeadLetters(t *testing.T) {
 		t.Fatalf("the letter is %q, %v", body, err)
 	}
 	for k, want := range map[string]string{"reason_poisoned": "trigger for job: invalid character 'n' in line 1", "Fanmill-Subject": topic,
-		"Fanmill-Sequence": "1", "Requested-By": "finance", "Nats-Msg-Id": "bad", "Content-Type": "", "Nats-Expected-Last-Sequence": ""} {
+		"Fanmill-Sequence": "1", "Requested-By": "finance", "Nats-Msg-Id": "FANMILL_TRIGGERS-1", "Fanmill-Msg-Id": "bad", "Content-Type": "", "Nats-Expected-Last-Sequence": ""} {
 		if got := strings.Join(h[k], ","); got != want {
 			t.Errorf("%s is %q, want %q", k, got, want)
 		}

@@ -46,6 +46,18 @@ func (c *Conn) StreamReplicas(ctx context.Context) (map[string]int, error) {
 	return out, list.Err()
 }
 
+// EditTriggers changes the stream of triggers as a person would, or as another version made it.
+func (c *Conn) EditTriggers(ctx context.Context, change func(*jetstream.StreamConfig)) error {
+	s, err := c.js.Stream(ctx, streamTriggers)
+	if err != nil {
+		return err
+	}
+	cfg := s.CachedInfo().Config
+	change(&cfg)
+	_, err = c.js.UpdateStream(ctx, cfg)
+	return err
+}
+
 // SetReplicas changes a stream as a person would.
 func (c *Conn) SetReplicas(ctx context.Context, stream string, n int) error {
 	s, err := c.js.Stream(ctx, stream)

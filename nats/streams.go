@@ -31,10 +31,9 @@ const (
 	eventAge  = 7 * 24 * time.Hour
 	deadAge   = 30 * 24 * time.Hour
 	deadBytes = 32 << 20 // reserved; the oldest go first
-	// How long a trigger's Nats-Msg-Id is remembered: a scheduler's second try comes within its day. An id costs the server about
-	// 200 bytes of memory. After a restart it knows those of waiting triggers only, so this saves work and is no promise: that
-	// the same id is the same run is.
-	triggerWindow = 24 * time.Hour
+	// How long the server drops triggers of a Nats-Msg-Id that it has seen, without a word to anybody: as short as it may be. Whoever serves knows which ids have had
+	// their runs, and one that was refused may be right the next time.
+	triggerWindow = 100 * time.Millisecond
 )
 
 // fixedStreams are those of every store, in the order they are made.
@@ -47,7 +46,7 @@ func fixedStreams() []jetstream.StreamConfig {
 	}, {
 		Name:        streamTriggers,
 		Description: "fanmill: triggers, fanmill.jobs.run.<job>; each waits until its run has ended",
-		Subjects:    []string{pipeline.TopicTriggers},
+		Subjects:    []string{pipeline.TopicTriggers, pipeline.TopicInlines},
 		Retention:   jetstream.WorkQueuePolicy,
 		Duplicates:  triggerWindow,
 		// A stream that acknowledges is always the first to answer a request, with its own bookkeeping. Here whoever serves answers.

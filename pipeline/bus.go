@@ -52,6 +52,13 @@ const (
 // TopicTriggers is every TopicTrigger.
 const TopicTriggers = "fanmill.jobs.run.*"
 
+// TopicInlines is every TopicInline.
+const TopicInlines = "fanmill.jobs.inline.*"
+
+// TopicInline asks for a run of a job that the trigger brings along. Its subject is another than TopicTrigger's, so that who may do the one need not be allowed to do
+// the other.
+func TopicInline(job string) string { return "fanmill.jobs.inline." + Token(job) }
+
 // topicMisspelt is every subject that looks like a TopicTrigger of an id with a dot in it and is none.
 const topicMisspelt = "fanmill.jobs.run.*.>"
 
@@ -96,7 +103,7 @@ type Trigger struct {
 	Resume      bool            `json:"resume,omitempty"`
 	Connections []string        `json:"connections,omitempty"` // ids; all if empty
 	Params      map[string]any  `json:"params,omitempty"`      // text, number (json.Number), bool or nil, in place of the job's
-	Job         json.RawMessage `json:"job,omitempty"`         // a whole job file, in place of the one known by this id
+	Job         json.RawMessage `json:"job,omitempty"`         // a whole job file, of a TopicInline
 
 	// ID names the run that Node.Run is asked for: one of this id that is complete is not carried out again, and one that is not goes on. "" asks
 	// for a new one, or, with Resume, for the job's unfinished one.

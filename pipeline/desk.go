@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -43,8 +42,7 @@ type desk struct {
 	end   context.CancelFunc
 
 	mu      sync.Mutex
-	tickets map[*ticket]bool          // a message that is delivered twice has two
-	drops   map[string]droppedTrigger // by id
+	tickets map[*ticket]bool // a message that is delivered twice has two
 	inquiries
 }
 
@@ -52,25 +50,17 @@ type desk struct {
 type ticket struct {
 	key             string // see keyOf
 	id              string // of the run that it asks for
+	seq             uint64 // in the stream
 	job, run, state string // a resume continues a run under another id than the trigger's
 	answered, begun bool
 	cancel          context.CancelCauseFunc
 }
 
-// droppedTrigger is a trigger that was cancelled before its run began: nothing else knows its id, which its stream still takes for a repeated one.
-type droppedTrigger struct {
-	answer Answer
-	at     time.Time
-}
-
-// rememberDrops is how long the stream of triggers remembers an id.
-const rememberDrops = 24 * time.Hour
-
 // othersFirst is how long a process that does not know a run leaves it to the others to say that they do.
 const othersFirst = 300 * time.Millisecond
 
 func newDesk(n *Node) *desk {
-	d := &desk{n: n, tickets: map[*ticket]bool{}, drops: map[string]droppedTrigger{}, inquiries: newInquiries()}
+	d := &desk{n: n, tickets: map[*ticket]bool{}, inquiries: newInquiries()}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
 }
@@ -79,7 +69,7 @@ func newDesk(n *Node) *desk {
 func (d *desk) listen() error { return d.hear(TopicCancels, d.cancelled) }
 
 func (d *desk) listenTriggers() error {
-	return errors.Join(d.hear(TopicTriggers, d.inquired), d.hear(topicMisspelt, d.misspelt))
+	return errors.Join(d.hear(TopicTriggers, d.inquired), d.hear(TopicInlines, d.inquired), d.hear(topicMisspelt, d.misspelt))
 }
 
 // misspelt hears a trigger that no stream keeps.
@@ -108,9 +98,9 @@ func (d *desk) close() {
 }
 
 // admit registers a trigger. The context ends when its run is cancelled; finish forgets it.
-func (d *desk) admit(ctx context.Context, key, id, job string) (context.Context, *ticket) {
+func (d *desk) admit(ctx context.Context, key, id, job string, seq uint64) (context.Context, *ticket) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	t := &ticket{key: key, id: id, job: job, run: id, state: AnswerQueued, cancel: cancel}
+	t := &ticket{key: key, id: id, seq: seq, job: job, run: id, state: AnswerQueued, cancel: cancel}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tickets[t] = true
@@ -131,16 +121,24 @@ func (d *desk) began(t *ticket, run string) {
 	t.run, t.state, t.begun = run, string(RunRunning), true
 }
 
-// dropped notes that a trigger was cancelled, and reports whether its run had not begun.
-func (d *desk) dropped(t *ticket) bool {
+// hasBegun reports whether the run that a trigger asks for has begun here.
+func (d *desk) hasBegun(t *ticket) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if t.begun {
-		return false
+	return t.begun
+}
+
+// twin is what is said of another message that asks for the run of this id and is in this process's hands. seq is this one's place in the stream:
+// a message that is delivered twice is no twin of itself.
+func (d *desk) twin(id string, seq uint64) (Answer, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for t := range d.tickets {
+		if t.id == id && t.key != "" && t.seq != seq {
+			return Answer{Run: t.run, Job: t.job, State: t.state, Duplicate: true}, true
+		}
 	}
-	maps.DeleteFunc(d.drops, func(_ string, o droppedTrigger) bool { return time.Since(o.at) > rememberDrops })
-	d.drops[t.id] = droppedTrigger{Answer{Run: t.id, Job: t.job, State: StoppedCancelled}, time.Now()}
-	return true
+	return Answer{}, false
 }
 
 // others reports whether the trigger of this id has another ticket.
@@ -157,24 +155,51 @@ func (d *desk) others(id string) bool {
 
 // inquired hears a trigger pass by.
 func (d *desk) inquired(q Inquiry) {
-	key := keyOf(q.Subject, q.MsgID, q.Payload)
-	if q.MsgID != "" {
-		// In this order: a trigger that arrives from the stream in between is expected, however far its run has come.
-		if a, ok := d.known(q.MsgID); ok && !d.expected(key) {
-			a.Duplicate = true
-			if job := lastToken(q.Subject); Token(a.Job) != job {
-				a = Answer{Error: fmt.Sprintf("%s is the id of a run of job %s; choose another id", a.Run, a.Job)}
-			}
-			respond(q.Answer, a)
-			return
-		}
+	key, says := keyOf(q.Subject, q.MsgID, q.Payload), saying(q.Subject, q.Payload)
+	if a, ok := d.repeated(q, key); ok {
+		respond(q.Answer, a)
+		return
 	}
 	d.mu.Lock()
-	a, ok := d.ask(key, q.Answer)
+	waits := &inquiry{q.Answer, says, time.Now()}
+	a, ok := d.ask(key, waits)
+	was, late := d.lately(key, says)
 	d.mu.Unlock()
 	if ok {
 		respond(q.Answer, a)
+		return
 	}
+	a, ok = d.repeated(q, key) // the first of its id may have been answered since, and its stream drops the others
+	if !ok && late {           // this one may come from the stream, or never
+		select {
+		case <-time.After(againPatience):
+		case <-d.ctx.Done():
+		}
+		a, ok = was, true
+	}
+	d.mu.Lock()
+	left := ok && d.withdraw(key, waits)
+	d.mu.Unlock()
+	if left {
+		respond(q.Answer, a)
+	}
+}
+
+// repeated is the answer to a trigger whose id is known from before. One that arrives from the stream at this moment is not: it is expected, however far its run
+// has come.
+func (d *desk) repeated(q Inquiry, key string) (Answer, bool) {
+	if q.MsgID == "" {
+		return Answer{}, false
+	}
+	a, ok := d.known(q.MsgID) // before it is asked whether it is expected
+	if !ok || d.expected(key) {
+		return Answer{}, false
+	}
+	a.Duplicate = true
+	if job := lastToken(q.Subject); Token(a.Job) != job {
+		a = Answer{Error: fmt.Sprintf("%s is the id of a run of job %s; choose another id", a.Run, a.Job)}
+	}
+	return a, true
 }
 
 // expected reports whether an answer is there for this trigger, or will be in a moment: then it is not known from before.
@@ -198,28 +223,24 @@ func (d *desk) known(id string) (Answer, bool) {
 			return Answer{Run: t.run, Job: t.job, State: t.state}, true
 		}
 	}
-	o, dropped := d.drops[id]
 	d.mu.Unlock()
-	if dropped {
-		return o.answer, true
-	}
-	cell, err := LoadCell[RunRecord](d.ctx, d.n.Stores.Runs, RunKey(id))
-	if err != nil {
-		return Answer{}, false
-	}
-	return Answer{Run: id, Job: cell.Value().Job, State: string(cell.Value().State)}, true
+	_, a, err := d.n.become(d.ctx, id)
+	return a, err == nil && a != (Answer{})
 }
 
 // reply answers whoever published a trigger that came from the stream. One that comes again has most likely been answered: nobody is awaited.
-func (d *desk) reply(key string, a Answer, again bool) {
+func (d *desk) reply(key, says string, a Answer, again bool) {
 	d.mu.Lock()
 	for t := range d.tickets {
 		t.answered = t.answered || t.key == key
 	}
-	answers := d.answer(key, a, again)
+	if a.Error != "" && strings.HasPrefix(key, keyOfID) {
+		d.refused(key, says, a)
+	}
+	answers := d.answer(key, says, a, again)
 	d.mu.Unlock()
 	for i, answer := range answers {
-		a.Duplicate = i > 0
+		a.Duplicate = a.Duplicate || i > 0
 		respond(answer, a)
 	}
 }

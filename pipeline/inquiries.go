@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -9,17 +11,20 @@ import (
 // message that may wait for an answer, and from the stream, where it is carried out; the two are brought together by the Nats-Msg-Id,
 // or by what the message says: of two that say the same each gets one of two answers. Which comes first is left open.
 type inquiries struct {
-	asked map[string][]inquiry
+	asked map[string][]*inquiry
 	owed  map[string][]owed
+	late  map[string]owed // refusals, by the keys of triggers that have an id
 }
 
 type inquiry struct {
 	answer func([]byte) error // nil if nobody waits
+	says   string             // see saying
 	at     time.Time
 }
 
 type owed struct {
 	answer Answer
+	says   string // what it is the answer to
 	at     time.Time
 }
 
@@ -29,8 +34,15 @@ const (
 	owedPatience  = 2 * time.Second
 )
 
+// latePatience is how long a refusal is at hand for a trigger that the stream drops because it has the id of the refused one: ten times as long as the stream
+// remembers an id, as its clock may be behind. againPatience is how long such a trigger may take to come from the stream, if it was not dropped.
+const (
+	latePatience  = time.Second
+	againPatience = time.Second
+)
+
 func newInquiries() inquiries {
-	return inquiries{asked: map[string][]inquiry{}, owed: map[string][]owed{}}
+	return inquiries{asked: map[string][]*inquiry{}, owed: map[string][]owed{}, late: map[string]owed{}}
 }
 
 // keyOf is the same for a trigger as it passes by and as the stream has it.
@@ -38,22 +50,56 @@ func keyOf(subject, msgID string, payload []byte) string {
 	if msgID != "" {
 		return keyOfID + msgID
 	}
-	return "as " + subject + " " + string(payload)
+	return saying(subject, payload)
 }
 
 const keyOfID = "id "
 
-// ask returns the answer that is owed to a trigger, or notes that one is waited for.
-func (q *inquiries) ask(key string, answer func([]byte) error) (Answer, bool) {
+func saying(subject string, payload []byte) string { return "as " + subject + " " + string(payload) }
+
+// ask returns the answer that is owed to a trigger, or notes that one is waited for. A refusal is owed to what says the same.
+func (q *inquiries) ask(key string, who *inquiry) (Answer, bool) {
 	q.forget()
-	if list := q.owed[key]; len(list) > 0 {
-		if q.owed[key] = list[1:]; len(list) == 1 {
+	list := q.owed[key]
+	if i := slices.IndexFunc(list, func(o owed) bool { return o.answer.Error == "" || o.says == who.says }); i >= 0 {
+		a := list[i].answer
+		if q.owed[key] = slices.Delete(list, i, i+1); len(list) == 1 {
 			delete(q.owed, key)
 		}
-		return list[0].answer, true
+		return a, true
 	}
-	q.asked[key] = append(q.asked[key], inquiry{answer, time.Now()})
+	q.asked[key] = append(q.asked[key], who)
 	return Answer{}, false
+}
+
+// withdraw reports whether an inquiry still waits, and forgets it.
+func (q *inquiries) withdraw(key string, who *inquiry) bool {
+	list := q.asked[key]
+	i := slices.Index(list, who)
+	if i < 0 {
+		return false
+	}
+	if q.asked[key] = slices.Delete(list, i, i+1); len(list) == 1 {
+		delete(q.asked, key)
+	}
+	return true
+}
+
+// refused notes the refusal of a trigger; lately is what there is to say to one with its id that follows too closely.
+func (q *inquiries) refused(key, says string, a Answer) {
+	maps.DeleteFunc(q.late, func(_ string, o owed) bool { return time.Since(o.at) > latePatience })
+	q.late[key] = owed{a, says, time.Now()}
+}
+
+func (q *inquiries) lately(key, says string) (Answer, bool) {
+	o, ok := q.late[key]
+	if !ok || time.Since(o.at) > latePatience {
+		return Answer{}, false
+	}
+	if o.says != says {
+		return Answer{Error: "another trigger of this id was refused a moment ago, and this one is dropped, as it follows too closely; publish it again"}, true
+	}
+	return o.answer, true
 }
 
 // owes reports whether an answer waits for who asks.
@@ -62,26 +108,23 @@ func (q *inquiries) owes(key string) bool {
 	return len(q.owed[key]) > 0
 }
 
-// answer returns who waits for the answer to a trigger: the first that asked, or, where they all named one message, all of them. If nobody does,
-// the answer is kept for who is about to ask, unless the trigger came again.
-func (q *inquiries) answer(key string, a Answer, again bool) (all []func([]byte) error) {
+// answer returns who waits for the answer to a trigger: the first that asked, or, where they all named one message, all of them; of these a refusal is the answer to
+// those that say the same. If nobody does, the answer is kept for who is about to ask, unless the trigger came again.
+func (q *inquiries) answer(key, says string, a Answer, again bool) (all []func([]byte) error) {
 	q.forget()
-	list := q.asked[key]
-	if len(list) == 0 {
-		if !again {
-			q.owed[key] = append(q.owed[key], owed{a, time.Now()})
+	var left []*inquiry
+	for _, i := range q.asked[key] {
+		if len(all) > 0 && !strings.HasPrefix(key, keyOfID) || a.Error != "" && i.says != says {
+			left = append(left, i)
+		} else {
+			all = append(all, i.answer)
 		}
-		return nil
 	}
-	n := 1
-	if strings.HasPrefix(key, keyOfID) {
-		n = len(list)
-	}
-	for _, i := range list[:n] {
-		all = append(all, i.answer)
-	}
-	if q.asked[key] = list[n:]; len(list) == n {
+	if q.asked[key] = left; len(left) == 0 {
 		delete(q.asked, key)
+	}
+	if len(all) == 0 && !again {
+		q.owed[key] = append(q.owed[key], owed{a, says, time.Now()})
 	}
 	return all
 }

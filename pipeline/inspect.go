@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // RunInfo is a run as the store has it, for those who look.
@@ -118,13 +120,20 @@ const maxWaiting = 10_000
 // Waiting lists the triggers whose runs have not begun, the oldest first, of all jobs if job is "": they wait for their turn, or for somebody
 // who serves.
 func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
-	topic := TopicTriggers
+	topics := []string{TopicTriggers, TopicInlines}
 	if job != "" {
-		topic = TopicTrigger(job)
+		topics = []string{TopicTrigger(job), TopicInline(job)}
 	}
-	kept, err := n.Bus.Kept(ctx, topic, maxWaiting)
-	if err != nil || len(kept) == 0 {
-		return nil, err
+	var kept []*message.Message
+	for _, topic := range topics {
+		some, err := n.Bus.Kept(ctx, topic, maxWaiting)
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, some...)
+	}
+	if len(kept) == 0 {
+		return nil, nil
 	}
 	cells, err := n.runCells(ctx) // in this order: one that begins in between has a record then
 	if err != nil {
@@ -140,9 +149,10 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	var out []Waiting
 	for _, msg := range kept {
 		w := Waiting{Run: runID(msg), Job: Untoken(lastToken(msg.Metadata.Get(MetaSubject)))}
-		if begun[w.Run] {
+		if begun[w.Run] { // or another message has asked for it
 			continue
 		}
+		begun[w.Run] = true
 		if t, err := readTrigger(msg.Payload); err == nil { // one that cannot be read is refused when its turn comes
 			w.Resume = t.Resume
 		}
@@ -151,6 +161,7 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 		}
 		out = append(out, w)
 	}
+	slices.SortStableFunc(out, func(a, b Waiting) int { return a.Since.Compare(b.Since) })
 	return out, nil
 }
 

@@ -64,6 +64,8 @@ type Follower struct {
 // Definition is a job as it was loaded, with what depends on where it came from.
 type Definition struct {
 	Job *Job
+	// Inline says that a trigger has brought the job along: it touches no run of another one of this id.
+	Inline bool
 	// Resolve makes the destinations of a run that began at that time: the tokens of their paths are replaced.
 	Resolve func(run string, at time.Time) ([]ManifestDestination, error)
 	// Params gives every parameter its value at that time: the trigger's in place of the job's.
@@ -143,7 +145,7 @@ func (n *Node) runNow(ctx context.Context, def *Definition, trigger Trigger) (*O
 				return nil
 			}
 			t.ID, t.id = trigger.ID, cmp.Or(trigger.ID, runID(msg))
-			run, ticket := desk.admit(ctx, "", t.id, job.ID)
+			run, ticket := desk.admit(ctx, "", t.id, job.ID, 0)
 			defer desk.finish(ticket)
 			out, failed = n.carry(run, def, t, func(run string) { desk.began(ticket, run) })
 			return nil // the caller is told; a redelivery would ask again for what is known to fail

@@ -89,6 +89,7 @@ type RunRecord struct {
 	Generation int       `json:"generation"`         // of the row log
 	Trigger    uint64    `json:"trigger,omitempty"`  // the sequence, in the stream of triggers, of who last asked for it; 0 for fanmill run
 	Triggers   []string  `json:"triggers,omitempty"` // that had it resumed, by the ids of the runs that they would have begun; the last 64
+	Inline     bool      `json:"inline,omitempty"`   // a trigger has brought its job along
 	Resumes    int       `json:"resumes"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"`

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 )
@@ -18,6 +21,7 @@ type request struct {
 	ctx  context.Context // ends also when the run is cancelled
 	msg  *message.Message
 	key  string
+	says string // see saying
 	seq  uint64
 	late bool // it was delivered before
 	t    Trigger
@@ -31,17 +35,28 @@ type request struct {
 // comes again. ctx ends with the process.
 func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	q := &request{server: s, msg: msg, key: keyOf(msg.Metadata.Get(MetaSubject), msg.Metadata.Get(MetaMsgID), msg.Payload)}
+	q.says = saying(msg.Metadata.Get(MetaSubject), msg.Payload)
 	q.seq, _ = strconv.ParseUint(msg.Metadata.Get(MetaSequence), 10, 64)
 	delivered := msg.Metadata.Get(MetaDelivered)
 	q.late = delivered != "" && delivered != "1"
+	id := runID(msg)
+	if err := CheckRunID(id); err != nil {
+		return q.refuse(fmt.Errorf("the Nats-Msg-Id becomes the id of the run: %w", err))
+	}
+	if a, over, err := s.before(ctx, id, q.seq); err != nil {
+		return err
+	} else if over {
+		if job := lastToken(msg.Metadata.Get(MetaSubject)); Token(a.Job) != job {
+			return q.refuse(badID("%s is the id of a run of job %s; choose another id", a.Run, a.Job))
+		}
+		q.reply(a)
+		return nil
+	}
 	var err error
 	if q.t, q.def, err = s.read(msg); err != nil {
 		return q.refuse(err)
 	}
-	q.t.id, q.t.seq = runID(msg), q.seq
-	if err := CheckRunID(q.t.id); err != nil {
-		return q.refuse(fmt.Errorf("the Nats-Msg-Id becomes the id of the run: %w", err))
-	}
+	q.t.id, q.t.seq = id, q.seq
 	if q.def.Job.OnOverlap == OverlapSkip && s.lanes.busy(q.def.Job.ID) {
 		begun, err := s.begun(ctx, q.def.Job.ID, q.t.id)
 		if err != nil {
@@ -51,10 +66,28 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 			return q.skip()
 		}
 	}
-	q.ctx, q.held = s.desk.admit(ctx, q.key, q.t.id, q.def.Job.ID)
+	q.ctx, q.held = s.desk.admit(ctx, q.key, q.t.id, q.def.Job.ID, q.seq)
 	defer s.desk.finish(q.held)
 	defer s.carriedOut(ctx)
 	return q.ended(ctx, q.inTurn(ctx))
+}
+
+// before is what there is to say of a trigger whose run there was before, or is in this process's hands under another message: its stream takes the same id
+// again a moment after the first. over is false for one that is new, or whose run goes on with it.
+func (s *server) before(ctx context.Context, id string, seq uint64) (_ Answer, over bool, _ error) {
+	if a, ok := s.desk.twin(id, seq); ok {
+		return a, true, nil
+	}
+	own, a, err := s.become(ctx, id)
+	if err != nil || a == (Answer{}) {
+		return a, false, err
+	}
+	a.Duplicate = true
+	if own == nil {
+		return a, true, nil
+	}
+	rec := own.Value()
+	return a, rec.State != RunRunning && rec.State != RunInterrupted || rec.Stopped != "", nil
 }
 
 // begun reports whether a trigger was delivered before and has a run, or is about to.
@@ -158,7 +191,7 @@ func (q *request) predecessor(ctx context.Context) (*Outcome, error) {
 	if q.t.Resume {
 		t.Resume, t.id = true, q.t.id // so that this trigger, coming again, finds what it has resumed
 	}
-	own, held := q.desk.admit(ctx, "", id, q.def.Job.ID)
+	own, held := q.desk.admit(ctx, "", id, q.def.Job.ID, rec.Trigger)
 	defer q.desk.finish(held)
 	out, err := q.carry(own, q.def, t, func(run string) { q.desk.began(held, run) })
 	switch {
@@ -185,8 +218,11 @@ func (q *request) ended(ctx context.Context, err error) error {
 		q.Log.Error(fmt.Sprintf("run %s: %v; it goes on when the store answers", id, err))
 		return err
 	case errors.Is(err, ErrMemory), errors.Is(err, ErrCancelled), errors.Is(context.Cause(q.ctx), ErrCancelled):
-		if !errors.Is(err, ErrMemory) && q.desk.dropped(q.held) {
+		if !errors.Is(err, ErrMemory) && !q.desk.hasBegun(q.held) {
 			q.Log.Info(fmt.Sprintf("run %s of job %s was cancelled before it began", id, q.def.Job.ID))
+			if err := q.note(ctx, id, triggerNote{Job: q.def.Job.ID, Cancelled: true}); err != nil {
+				return err // it comes again, and can be cancelled again
+			}
 		} else {
 			q.Log.Error(fmt.Sprintf("run %s was stopped: %v", id, err))
 		}
@@ -241,13 +277,21 @@ func (q *request) reply(a Answer) {
 	}
 	q.done = true
 	a.Stream, a.Seq = "FANMILL_TRIGGERS", q.seq
-	q.desk.reply(q.key, a, q.late)
+	q.desk.reply(q.key, q.says, a, q.late)
 }
 
 // jobLeftOut stands in the dead letter of a trigger for the job that it brought along.
 var jobLeftOut = json.RawMessage(`"left out, as it may hold passwords"`)
 
+// jobWords are what a job has that holds passwords, in a trigger that cannot be read as one.
+var jobWords = regexp.MustCompile(`(?i)"jobs?"|dsn|passw|pwd|secret|://|connections"?\s*:\s*\[\s*\{`)
+
+func mayBeJob(payload []byte) bool { return !utf8.Valid(payload) || jobWords.Match(payload) }
+
 func (q *request) refuse(err error) error {
+	if subject := q.msg.Metadata.Get(MetaSubject); q.def == nil && len(q.t.Job) == 0 && (strings.HasPrefix(subject, "fanmill.jobs.inline.") || mayBeJob(q.msg.Payload)) {
+		q.msg.Payload = []byte(jobLeftOut)
+	}
 	if t := q.t; len(t.Job) > 0 {
 		t.Job = jobLeftOut
 		if payload, err := json.Marshal(t); err == nil {

@@ -77,6 +77,11 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 	rec.Trigger = t.seq // who comes again if this process ends: not the one that began it, if that has been answered for
 	if t.id != "" && t.id != id && !slices.Contains(rec.Triggers, t.id) {
 		rec.Triggers = append(slices.Clone(rec.Triggers[max(0, len(rec.Triggers)-maxTriggers+1):]), t.id)
+		if t.seq != 0 { // first: without the record's word it says nothing
+			if err := n.note(ctx, t.id, triggerNote{Job: rec.Job, Run: id}); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := cell.Write(ctx, rec); err != nil {
 		if errors.Is(err, ErrConflict) {

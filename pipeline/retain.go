@@ -60,6 +60,9 @@ const (
 
 // forgetOld removes the oldest of the runs that need not be known any longer.
 func (n *Node) forgetOld(ctx context.Context, cells []*Cell[RunRecord]) {
+	if err := n.forgetNotes(ctx); err != nil && ctx.Err() == nil {
+		n.Log.Warn("what is known of old triggers could not be removed; the next start tries again", "error", err)
+	}
 	old := outdated(cells, time.Now())
 	for _, cell := range old[max(0, len(old)-forgetAtOnce):] {
 		if err := n.forget(ctx, cell); err != nil && ctx.Err() == nil {

@@ -42,6 +42,9 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 	if err != nil {
 		return nil, nil, err
 	}
+	if def.Inline && (last != nil && !last.Value().Inline || own != nil && !own.Value().Inline) {
+		return nil, nil, Permanent(fmt.Errorf("job %s has runs that are not those of a job that is brought along, which must have an id of its own", def.Job.ID))
+	}
 	if own != nil {
 		return n.again(ctx, def, t, own, last, pointer)
 	}
@@ -78,8 +81,13 @@ func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunR
 		if last != nil && slices.Contains(last.Value().Triggers, id) {
 			return last, nil
 		}
-		return nil, nil
-	case err != nil:
+		var t triggerNote
+		if t, err = n.noted(ctx, id); err == nil {
+			own, err = n.resumed(ctx, id, t)
+		}
+	}
+	switch {
+	case err != nil || own == nil:
 		return nil, err
 	case own.Value().Job != job:
 		return nil, badID("%s is the id of a run of job %s; choose another id", id, own.Value().Job)
@@ -180,7 +188,7 @@ func (r *run) create(ctx context.Context, t Trigger, pointer uint64) error {
 			return fmt.Errorf("create commit record: %w", err)
 		}
 	}
-	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.Owner, Generation: 1, Trigger: t.seq, Started: r.m.Created}
+	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.Owner, Generation: 1, Trigger: t.seq, Inline: r.def.Inline, Started: r.m.Created}
 	failpoint.Hit("before-run")
 	var err error
 	if r.cell, err = CreateCell(ctx, r.Stores.Runs, RunKey(id), rec); errors.Is(err, ErrConflict) { // of two that name it at once

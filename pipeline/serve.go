@@ -26,11 +26,12 @@ type Service struct {
 	Ready func()
 }
 
-// serveDurable is the consumer of triggers that all serving processes share; inLine is how many triggers one of them holds at a time,
+// serveDurable is the consumer of triggers, and inlineDurable that of those that bring their jobs along, that all serving processes share; inLine is how many triggers one of them holds at a time,
 // running or waiting for their turn.
 const (
-	serveDurable = "serve"
-	inLine       = 1000
+	serveDurable  = "serve"
+	inlineDurable = "serve-inline"
+	inLine        = 1000
 )
 
 // Serve takes triggers and carries their runs out until ctx ends; then it takes no more, stops the runs as Ctrl-C does, and gives their
@@ -56,9 +57,11 @@ func (n *Node) Serve(ctx context.Context, service Service) error {
 		return fmt.Errorf("make dead-letter queue: %w", err)
 	}
 	err = n.serve(ctx, func(r *message.Router, _ func()) {
-		r.AddConsumerHandler("trigger", TopicTriggers, n.Bus.Subscriber(serveDurable, inLine), func(msg *message.Message) error {
-			return s.handle(ctx, msg)
-		}).AddMiddleware(dead)
+		for topic, durable := range map[string]string{TopicTriggers: serveDurable, TopicInlines: inlineDurable} {
+			r.AddConsumerHandler(durable, topic, n.Bus.Subscriber(durable, inLine), func(msg *message.Message) error {
+				return s.handle(ctx, msg)
+			}).AddMiddleware(dead)
+		}
 	})
 	if cause := context.Cause(ctx); errors.Is(cause, ErrStore) {
 		return cause
@@ -94,6 +97,13 @@ func (s *server) read(msg *message.Message) (Trigger, *Definition, error) {
 	t, err := readTrigger(msg.Payload)
 	if err != nil {
 		return t, nil, err
+	}
+	job := lastToken(subject)
+	switch inline := subject == "fanmill.jobs.inline."+job; {
+	case inline && len(t.Job) == 0:
+		return t, nil, Permanent(fmt.Errorf("%s is for triggers that bring a job along, and this one brings none; for a job that is served publish to fanmill.jobs.run.%s", subject, job))
+	case !inline && len(t.Job) > 0:
+		return t, nil, Permanent(fmt.Errorf("%s is for jobs that are served, and this trigger brings one along: publish it to fanmill.jobs.inline.%s, which fanmill serve --inline-jobs takes", subject, job))
 	}
 	def, err := s.Find(subject[strings.LastIndexByte(subject, '.')+1:], t.Job)
 	if err != nil {

@@ -124,7 +124,18 @@ func TestTriggersAreAnswered(t *testing.T) {
 			t.Errorf("the Nats-Msg-Id %q is answered with %+v", id, a)
 		}
 	}
-	if a := w.ask(topic, "", `{"resume":true,"connections":["b99"],"job":{"password":"s3cr3t"}}`); !strings.Contains(a.Error, `no connection "b99"`) {
+	if a := w.ask(topic, "", `{"job":{"password":"s3cr3t"}}`); !strings.Contains(a.Error, "publish it to fanmill.jobs.inline.job") {
+		t.Errorf("an inline job on the subject of one that is served is answered with %+v", a)
+	}
+	if a := w.ask(pipeline.TopicInline("job"), "", `{"connections":["b01"]}`); !strings.Contains(a.Error, "brings none") {
+		t.Errorf("a trigger without a job on the subject of inline jobs is answered with %+v", a)
+	}
+	for _, payload := range []string{`{"job":{"password":"s3cr3t"}},`, `{"jobb":{"password":"s3cr3t"}}`} {
+		if a := w.ask(topic, "", payload); !strings.Contains(a.Error, "cannot be read") {
+			t.Errorf("%s is answered with %+v", payload, a)
+		}
+	}
+	if a := w.ask(pipeline.TopicInline("job"), "", `{"resume":true,"connections":["b99"],"job":{"password":"s3cr3t"}}`); !strings.Contains(a.Error, `no connection "b99"`) {
 		t.Errorf("an inline job is answered with %+v", a)
 	}
 	if a := w.ask("fanmill.jobs.run.gst.daily", "", "{}"); !strings.Contains(a.Error, "the subject is fanmill.jobs.run.gst=2Edaily") {
@@ -134,7 +145,7 @@ func TestTriggersAreAnswered(t *testing.T) {
 		t.Errorf("an unknown job is answered with %+v", a)
 	}
 	left := 0
-	for range 11 {
+	for range 15 {
 		select {
 		case m := <-dead:
 			m.Ack()

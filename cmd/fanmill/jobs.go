@@ -31,6 +31,8 @@ type folder struct {
 	log   *slog.Logger
 	store func(context.Context, *pipeline.Job) error // shows a loaded job to operators
 
+	bounds *config.Bounds // of jobs that triggers bring along; nil if none are taken
+
 	mu    sync.Mutex
 	files map[string]*jobFile // by path
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ type serveFlags struct {
 	flags
 	jobs    string
 	maxRuns int
+	inline  inlineFlags
 }
 
 func newServe(stdout, stderr io.Writer) *cobra.Command {
@@ -29,16 +31,20 @@ func newServe(stdout, stderr io.Writer) *cobra.Command {
 
   nats req fanmill.jobs.run.<jobId> '{"resume":true,"connections":["conn_3"],"params":{"from":"2026-04-01"}}'
 
-All keys are optional; {} asks for a fresh run of everything, and {"job":{...}} brings the job along. nats req is answered with the run's
-id, nats pub is taken just the same. One run of a job goes on at a time; others wait in line, or are skipped where the job says
-onOverlap: skip. PowerShell 5 and cmd.exe want other quotes: see docs/serve.md. A trigger that cannot be understood is answered, and kept in the stream FANMILL_DEAD.
+All keys are optional; {} asks for a fresh run of everything. nats req is answered with the run's id, nats pub is taken just the same.
+One run of a job goes on at a time; others wait in line, or are skipped where the job says onOverlap: skip. PowerShell 5 and cmd.exe want
+other quotes: see docs/serve.md. A trigger that cannot be understood is answered, and kept in the stream FANMILL_DEAD.
 
 Triggers are kept until their runs have ended: what a crash or a stop interrupts goes on when serve starts again. Ctrl-C (or the stop of
 the service) stops the queries, writes what they have delivered whole, and ends; the second one ends at once.
 
+With --inline-jobs a trigger may bring its job along: {"job":{...}}, published to fanmill.jobs.inline.<jobId>. Such a job gets no variable and no
+file of this machine; it writes below --artifact-root, and reads databases on each --allow-host and SQLite files below each --allow-folder.
+
 ` + serviceHelp,
 		Example: `  fanmill serve --jobs D:/fanmill/jobs
   fanmill serve --jobs /etc/fanmill --nats nats://nats.example.org:4222 --max-runs 2
+  fanmill serve --jobs /etc/fanmill/jobs --inline-jobs --artifact-root /srv/adhoc --allow-host '*.branches.example.org:5432'
   nats req fanmill.jobs.run.job_gst_data '{}'
   fanmill trigger job_gst_data --resume`,
 		Args: arguments(0, 0),
@@ -47,6 +53,7 @@ the service) stops the queries, writes what they have delivered whole, and ends;
 	fl := c.Flags()
 	fl.StringVar(&f.jobs, "jobs", "", "`folder` of job files")
 	fl.IntVar(&f.maxRuns, "max-runs", 2, "`number` of runs, of different jobs, that go on at a time; they share the memory")
+	f.inline.add(fl)
 	c.RunE = func(c *cobra.Command, _ []string) error { return serve(c, f, stderr) }
 	return c
 }
@@ -62,12 +69,17 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 	case f.maxRuns < 1:
 		return badLine(c, fmt.Errorf("--max-runs is at least 1, not %d", f.maxRuns))
 	}
+	bounds, err := f.inline.bounds(f.jobs, s.env.Data, filepath.Join(s.workDir, "logs"))
+	if err != nil {
+		return badLine(c, err)
+	}
 	out := &output{stderr: stderr}
 	log := slog.New(s.handler(out, s.level(), screen.Colors(stderr)))
 	jobs, err := s.openFolder(f.jobs, log)
 	if err != nil {
 		return &exitError{exitBadJob, err}
 	}
+	jobs.bounds = bounds
 	s.limitMemory()
 	ctx := c.Context()
 	for {
@@ -93,7 +105,7 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, ou
 			log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s", screen.Of(int64(jobs.count()), "job"), f.jobs, sys.conn.CLI("req 'fanmill.jobs.run.<jobId>' '{}'")))
 		}, Find: func(id string, inline json.RawMessage) (*pipeline.Definition, error) {
 			if len(inline) > 0 {
-				return s.inlineJob(id, inline)
+				return s.inlineJob(jobs, id, inline)
 			}
 			return jobs.find(id)
 		}})

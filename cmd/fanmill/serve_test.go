@@ -217,10 +217,36 @@ func TestTriggerRefused(t *testing.T) {
 	s.says("served as it was before")
 	s.says("run " + run + " ended: complete")
 	// A job that comes along with its trigger.
-	inline := strings.ReplaceAll(string(data), `"id": "gst"`, `"id": "once"`)
-	if err := os.WriteFile(filepath.Join(w.dir, "once.json"), []byte(inline), 0o600); err != nil {
+	once := filepath.Join(w.dir, "once.json")
+	inline := strings.NewReplacer(`"id": "gst"`, `"id": "once"`, `"dsn"`, `"database"`).Replace(string(data))
+	if err := os.WriteFile(once, []byte(inline), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run = w.trigger("once", exitComplete, "--file", filepath.Join(w.dir, "once.json"))
+	if code, out := w.ask("trigger", "once", "--file", once); code != exitFailed || !strings.Contains(out, "--inline-jobs") {
+		t.Errorf("without --inline-jobs: exit code %d, %s", code, out)
+	}
+	s.stop()
+	s = w.serve("--inline-jobs", "--artifact-root", filepath.Join(w.dir, "out"), "--allow-folder", branchesDir)
+	run = w.trigger("once", exitComplete, "--file", once)
 	s.says("run " + run + " ended: complete")
+	w.equal(truth, columns)
+	// It is not a way to a job that is served, nor to the runs of another.
+	for id, want := range map[string]string{"GST": "a job that is served", "elsewhere": "must have an id of its own"} {
+		text := strings.Replace(inline, `"id": "once"`, `"id": "`+id+`"`, 1)
+		if err := os.WriteFile(once, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if id == "elsewhere" {
+			own := filepath.Join(w.dir, "elsewhere.json")
+			if err := os.WriteFile(own, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if code, out := w.ask("run", own, "-q"); code != exitComplete {
+				t.Fatalf("exit code %d: %s", code, out)
+			}
+		}
+		if code, out := w.ask("trigger", id, "--file", once); code != exitFailed || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d, %s", id, code, out)
+		}
+	}
 }

@@ -33,8 +33,8 @@ func newTrigger(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "trigger JOBID",
 		Short: "Ask whoever serves for a run of a job",
 		Long: `trigger publishes a trigger message for a job and prints the answer: the run's id, and whether it runs or waits in line. If nobody
-serves at the moment, the trigger is kept, and the run begins when fanmill serve starts. With --id the run gets that id, and a second
-trigger with the same --id asks for nothing new: a script may repeat it.
+serves at the moment, the trigger is kept, and the run begins when fanmill serve starts. With --id the run gets that id, and the same --id is
+the same run: a script may repeat it. One that was refused, or skipped because the job was running, may be asked for again under its id.
 
 With --wait it returns when the run has ended, whatever process carries it out and however often that is started anew, shows the end as
 fanmill run does, and ends with the run's exit code.
@@ -45,7 +45,7 @@ fanmill run, and 1 for a run that did not begin.`,
   fanmill trigger job_gst_data --resume --connections conn_3
   fanmill trigger job_gst_data --param from=2026-04-01 --id gst-2026-04-01
   fanmill trigger job_gst_data --id gst-2026-04-01 --wait
-  fanmill trigger once --file once.json        bring the job along`,
+  fanmill trigger once --file once.json        bring the job along (fanmill serve --inline-jobs)`,
 		Args: arguments(1, 1),
 	}
 	f.add(c, storeFlags, logFlags, jsonFlag, listFlag, connectionsFlag, paramFlag)
@@ -53,7 +53,7 @@ fanmill run, and 1 for a run that did not begin.`,
 	fl.BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run")
 	fl.BoolVar(&f.wait, "wait", false, "return when the run has ended, with its exit code")
 	fl.StringVar(&f.id, "id", "", "`id` of the run, and Nats-Msg-Id of the message (default a new one)")
-	fl.StringVar(&f.file, "file", "", "job `file` (JSON) to bring along, in place of the one served under this id")
+	fl.StringVar(&f.file, "file", "", "job `file` (JSON) to bring along, where fanmill serve takes --inline-jobs")
 	c.RunE = func(c *cobra.Command, args []string) error { return trigger(c, args[0], f, stdout, stderr) }
 	return c
 }
@@ -83,7 +83,11 @@ func trigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Wri
 	if id == "" {
 		id = pipeline.NewRunID(time.Now())
 	}
-	w := &asked{settings: &s, job: job, id: id, payload: payload, log: s.log(stderr)}
+	topic := pipeline.TopicTrigger(job)
+	if f.file != "" {
+		topic = pipeline.TopicInline(job)
+	}
+	w := &asked{topic: topic, settings: &s, job: job, id: id, payload: payload, log: s.log(stderr)}
 	var a pipeline.Answer
 	err = s.bus(c.Context(), w.log, func(conn *nats.Conn) (err error) {
 		ctx, cancel := context.WithTimeout(c.Context(), answerPatience)

@@ -25,6 +25,7 @@ const (
 // asked is a trigger whose run is waited for.
 type asked struct {
 	*settings
+	topic   string
 	job, id string
 	payload []byte
 	log     *slog.Logger
@@ -145,7 +146,7 @@ func (w *asked) gone(ctx context.Context, node *pipeline.Node, bus pipeline.Bus)
 
 // ask publishes the trigger and returns the answer.
 func (w *asked) ask(ctx context.Context, bus pipeline.Bus) (a pipeline.Answer, err error) {
-	data, err := bus.Ask(ctx, pipeline.TopicTrigger(w.job), w.id, w.payload)
+	data, err := bus.Ask(ctx, w.topic, w.id, w.payload)
 	if err != nil {
 		return a, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -63,21 +62,6 @@ func (s *settings) noLiterals(file *config.File) error {
 // definition is a job file as the pipeline has it.
 func definition(file *config.File) *pipeline.Definition {
 	return &pipeline.Definition{Job: &file.Job, Resolve: file.Destinations, Params: file.Params, Expand: file.Expand}
-}
-
-// inlineJob reads a job out of a trigger. id is the one that the trigger's subject names.
-func (s *settings) inlineJob(id string, text json.RawMessage) (*pipeline.Definition, error) {
-	file, err := config.Parse("inline job", text, jobOptions(s.strict, nil))
-	if err != nil {
-		return nil, err
-	}
-	if pipeline.Token(file.Job.ID) != id {
-		return nil, fmt.Errorf("the inline job has the id %q; publish it to %s", file.Job.ID, pipeline.TopicTrigger(file.Job.ID))
-	}
-	if err := s.noLiterals(file); err != nil {
-		return nil, err
-	}
-	return definition(file), nil
 }
 
 // system is a wired node.

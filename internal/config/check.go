@@ -33,6 +33,7 @@ func (d *decoder) check() {
 		d.id(ids, path, out.ID)
 		d.destinationType(path, i)
 	}
+	d.boundQueries()
 	d.params()
 	d.artifacts()
 }

@@ -34,6 +34,8 @@ type Options struct {
 	// Lookup finds a variable of the environment; nil is os.LookupEnv. What it does not have, the .env file beside the
 	// job may have.
 	Lookup func(name string) (string, bool)
+	// Bounds are those of a job that somebody brings along in a message; nil is a job of this machine's owner.
+	Bounds *Bounds
 	// OS is the operating system whose rules for file names hold; "" is this one's (runtime.GOOS).
 	OS string
 }
@@ -57,6 +59,7 @@ type File struct {
 	inputs []string
 	expand func(string) (string, error)
 	os     string
+	bounds *Bounds
 }
 
 // Load reads a job file. If it cannot be used the error wraps Problems, warnings included, or says why it could not be read; Inputs
@@ -126,11 +129,16 @@ func parse(path string, data []byte, dotenv map[string]string, o Options) (*File
 		v, ok := dotenv[name]
 		return v, ok
 	}
-	f := &File{Path: path, kinds: o.Destinations, os: o.OS, expand: func(s string) (string, error) { return Expand(s, lookup, filepath.Dir(path)) }}
+	f := &File{Path: path, kinds: o.Destinations, os: o.OS, bounds: o.Bounds, expand: func(s string) (string, error) { return Expand(s, lookup, filepath.Dir(path)) }}
 	d := &decoder{o: &o, file: path, expand: f.expand, pos: map[string]position{}, slips: map[string]bool{}}
 	root, problem := parseTree(path, data)
 	if problem != nil {
 		return f, Problems{*problem}
+	}
+	if o.Bounds != nil {
+		if bad := o.Bounds.references(path, root); len(bad) > 0 {
+			return f, bad.sortedFor(path)
+		}
 	}
 	d.job(root)
 	d.check()
@@ -179,8 +187,9 @@ func (f *File) Params(given map[string]any, at time.Time) ([]pipeline.Arg, error
 // working directory, with references expanded and tokens replaced. A destination with a file per query becomes one for each, with the
 // id <id>.<query>; of one with a file per connection, Files follows the order of the job's connections.
 func (f *File) Destinations(run string, at time.Time) ([]pipeline.ManifestDestination, error) {
-	outs, bad := outputs(&f.Job, f.kinds, run, at, f.expand, f.os)
+	outs, bad := outputs(&f.Job, f.kinds, f.bounds.base(), run, at, f.expand, f.os)
 	bad = append(bad, newFolders(f.os).clashes(outs)...)
+	bad = append(bad, f.bounds.outside(outs)...)
 	var errs []error
 	for _, e := range bad {
 		errs = append(errs, fmt.Errorf("destination %s: %w", f.Job.Destinations[e.of].ID, e.err))

@@ -14,6 +14,10 @@ var connectionKeys = append([]string{"id", "name", "driver", "dsn", "query", "qu
 
 // connections reads the connections: a list, or the inventory that has them.
 func (d *decoder) connections(p place) {
+	if p.n.kind == objectNode && d.o.Bounds != nil {
+		d.errorf(p.path, "a job that is brought along has a list of connections; an inventory would be a file of this machine's")
+		return
+	}
 	if p.n.kind == objectNode {
 		d.inventory(p)
 		return
@@ -44,6 +48,9 @@ func (d *decoder) connection(p place) {
 		d.need(p, "id", `"conn_1"`)
 		d.need(p, "driver", `"postgres"`)
 		d.address(p, &c, &parts)
+		if d.o.Bounds != nil {
+			d.bound(p, &c, &parts)
+		}
 		if file, ok := strings.CutPrefix(parts.Password, "file:"); ok {
 			d.warnf(p.key("password"), "is taken as it stands; for what a file holds write ${file:%s}", file)
 		}

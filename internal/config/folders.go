@@ -34,9 +34,10 @@ func (d *decoder) artifacts() {
 		}
 	}
 	// Any run will do: two files that differ by the run in one run differ in all.
-	outs, bad := outputs(j, d.o.Destinations, "run", time.Now(), d.expand, d.o.OS)
+	outs, bad := outputs(j, d.o.Destinations, d.o.Bounds.base(), "run", time.Now(), d.expand, d.o.OS)
 	f := newFolders(d.o.OS)
 	bad = append(bad, f.clashes(outs)...)
+	bad = append(bad, d.o.Bounds.outside(outs)...)
 	for _, e := range bad {
 		d.errorf(at(e.of), "%s", e.err)
 		failed[e.of] = true

@@ -38,11 +38,13 @@ type outputError struct {
 
 // outputs makes the destinations of a run: references are expanded, tokens replaced, and a destination that has a file for
 // each query is one for each. Files of connections follow the order of the job's connections.
-func outputs(j *pipeline.Job, kinds map[string]*pipeline.SinkKind, run string, at time.Time, expand func(string) (string, error), goos string) ([]output, []outputError) {
+func outputs(j *pipeline.Job, kinds map[string]*pipeline.SinkKind, base, run string, at time.Time, expand func(string) (string, error), goos string) ([]output, []outputError) {
 	var outs []output
 	var bad []outputError
 	for i := range j.Destinations {
-		made, err := outputsOf(j, i, kinds[j.Destinations[i].Type], valuesOf(j, run, at), expand, goos)
+		v := valuesOf(j, run, at)
+		v.base = base
+		made, err := outputsOf(j, i, kinds[j.Destinations[i].Type], v, expand, goos)
 		for _, e := range split(err) {
 			bad = append(bad, outputError{i, e})
 		}
@@ -109,11 +111,14 @@ func (o *output) place(j *pipeline.Job, path string, v tokenValues, goos string)
 	return nil
 }
 
-// absolute resolves a path against the working directory.
+// absolute resolves a path against the folder where relative ones begin.
 func absolute(path string, v tokenValues, goos string) (string, error) {
 	s, err := resolve(path, v, goos)
 	if err != nil || goos != runtime.GOOS { // another system's rules: the path means nothing here
 		return s, err
+	}
+	if v.base != "" && !filepath.IsAbs(s) {
+		s = filepath.Join(v.base, s)
 	}
 	full, err := filepath.Abs(s)
 	if err != nil {

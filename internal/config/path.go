@@ -17,6 +17,7 @@ type tokenValues struct {
 	connection     string    // of a file per connection
 	query          string    // of a file per query
 	keepConnection bool      // {connection} stays as it is
+	base           string    // where relative paths begin; "" is the working directory
 }
 
 // The tokens that make a file for each.
