@@ -57,7 +57,7 @@ func TestOldLayoutIsMigrated(t *testing.T) {
 		if err != nil || n != 3 || !reflect.DeepEqual(subjects, []string{"fanmill.jobs.own.*.*", "fanmill.jobs.query.>", "fanmill.jobs.sink.>"}) {
 			t.Errorf("FANMILL_JOBS has %d messages on %v (%v)", n, subjects, err)
 		}
-		if subjects, n, err = c.Subjects(within(t), "FANMILL_TRIGGERS"); err != nil || n != 2 || !reflect.DeepEqual(subjects, []string{"fanmill.jobs.run.*"}) {
+		if subjects, n, err = c.Subjects(within(t), "FANMILL_TRIGGERS"); err != nil || n != 2 || !reflect.DeepEqual(subjects, []string{"fanmill.jobs.run.*", "fanmill.jobs.inline.*"}) {
 			t.Errorf("FANMILL_TRIGGERS has %d messages on %v (%v)", n, subjects, err)
 		}
 		shut(t, c)

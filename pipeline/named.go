@@ -39,13 +39,13 @@ func badID(format string, args ...any) error {
 	return Permanent(&kindError{ErrBadID, fmt.Errorf(format, args...)})
 }
 
-// untoldFor is how long after a run's end a process that was killed in that moment is likely to be started again by what watches it.
-// What comes later is a schedule's next turn, and a run of its own.
+// untoldFor is how long after a run's end a process that was killed in that moment is likely to be started again by
+// what watches it. What comes later is a schedule's next turn, and a run of its own.
 const untoldFor = 10 * time.Minute
 
-// answered looks whether a trigger of fanmill run has been carried out before: it names a run that is complete, or it asks for a resume and
-// the process of the job's last run was killed between recording that as complete and telling whoever had started it. Then it returns how that
-// run ended. own is the run that the trigger names, if there is one.
+// answered looks whether a trigger of fanmill run has been carried out before: it names a run that is complete, or it
+// asks for a resume and the process of the job's last run was killed between recording that as complete and telling
+// whoever had started it. Then it returns how that run ended. own is the run that the trigger names, if there is one.
 func (n *Node) answered(ctx context.Context, job string, t Trigger) (own *Cell[RunRecord], _ *Outcome, _ error) {
 	if t.ID == "" && !t.Resume {
 		return nil, nil, nil

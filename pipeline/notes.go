@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// triggerNote is what became of a trigger that has no run of its own, for whoever publishes it once more: it was cancelled before its run began, or it had
-// another one resumed. It goes when the oldest runs go.
+// triggerNote is what became of a trigger that has no run of its own, for whoever publishes it once more: it was
+// cancelled before its run began, or it had another one resumed. It goes when the oldest runs go.
 type triggerNote struct {
 	Job       string `json:"job"`
 	Run       string `json:"run,omitempty"` // that it had resumed, whose record names the trigger, too
@@ -62,8 +62,8 @@ func (n *Node) resumed(ctx context.Context, id string, t triggerNote) (*Cell[Run
 	return cell, err
 }
 
-// become is what became of the trigger of an id, as the store has it: an empty answer if it is not known. own is the run that it began or had resumed; nil if it
-// was cancelled before that.
+// become is what became of the trigger of an id, as the store has it: an empty answer if it is not known. own is the
+// run that it began or had resumed; nil if it was cancelled before that.
 func (n *Node) become(ctx context.Context, id string) (own *Cell[RunRecord], _ Answer, err error) {
 	var t triggerNote
 	own, err = LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id))

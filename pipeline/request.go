@@ -57,6 +57,17 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 		return q.refuse(err)
 	}
 	q.t.id, q.t.seq = id, q.seq
+	if q.def.Inline { // before anything is answered
+		last, _, err := s.lastRun(ctx, q.def.Job.ID)
+		if err == nil {
+			err = ownInline(q.def, last)
+		}
+		if IsPermanent(err) {
+			return q.refuse(err)
+		} else if err != nil {
+			return err
+		}
+	}
 	if q.def.Job.OnOverlap == OverlapSkip && s.lanes.busy(q.def.Job.ID) {
 		begun, err := s.begun(ctx, q.def.Job.ID, q.t.id)
 		if err != nil {

@@ -42,8 +42,8 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 	if err != nil {
 		return nil, nil, err
 	}
-	if def.Inline && (last != nil && !last.Value().Inline || own != nil && !own.Value().Inline) {
-		return nil, nil, Permanent(fmt.Errorf("job %s has runs that are not those of a job that is brought along, which must have an id of its own", def.Job.ID))
+	if err := errors.Join(ownInline(def, last), ownInline(def, own)); err != nil {
+		return nil, nil, err
 	}
 	if own != nil {
 		return n.again(ctx, def, t, own, last, pointer)
@@ -70,6 +70,14 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 		r, err = n.fresh(ctx, def, t, last, pointer)
 	}
 	return r, nil, err
+}
+
+// ownInline refuses a job that was brought along and has the id of another one, by a run of that.
+func ownInline(def *Definition, run *Cell[RunRecord]) error {
+	if !def.Inline || run == nil || run.Value().Inline {
+		return nil
+	}
+	return Permanent(fmt.Errorf("job %s has runs that are not those of a job that is brought along, which must have an id of its own", def.Job.ID))
 }
 
 // runOfTrigger finds the run that a trigger began, or the one that it resumed, when it was delivered before; nil if there is none. last is

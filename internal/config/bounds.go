@@ -11,16 +11,18 @@ import (
 	"fanmill/pipeline"
 )
 
-// Bounds are what a job may reach that somebody brings along in a message: its text comes from whoever may publish, and is carried out by this process, with
-// this process's rights. What is not named here it does not reach: no variable and no secret's file, no inventory, no other folder, no other server.
+// Bounds are what a job may reach that somebody brings along in a message: its text comes from whoever may publish,
+// and is carried out by this process, with this process's rights. What is not named here it does not reach: no
+// variable and no secret's file, no inventory, no other folder, no other server.
 type Bounds struct {
 	root    string // of its artifacts; real and absolute
 	folders []string
 	hosts   []hostPattern
 }
 
-// NewBounds makes bounds. Artifacts are written below root, SQLite files read below folders, and databases reached on hosts: each a name, *.example.org for what is below one,
-// an address, 10.1.0.0/16 for a network, or * for any; each may end in :PORT. apart are folders that must not be reached through root: what is written there would be obeyed.
+// NewBounds makes bounds. Artifacts are written below root, SQLite files read below folders, and databases reached on
+// hosts: each a name, *.example.org for what is below one, an address, 10.1.0.0/16 for a network, or * for any; each
+// may end in :PORT. apart are folders that must not be reached through root: what is written there would be obeyed.
 func NewBounds(root string, folders, hosts, apart []string) (*Bounds, error) {
 	real, err := realFolder(root)
 	if err != nil {
@@ -72,7 +74,8 @@ func inside(dir, path string) bool {
 	return err == nil && (rel == "." || filepath.IsLocal(rel))
 }
 
-// artifact reports why a path is none that such a job may write. Where it leads is what counts, and so for its companions, which stand beside it.
+// artifact reports why a path is none that such a job may write. Where it leads is what counts, and so for its
+// companions, which stand beside it.
 func (b *Bounds) artifact(path string) error {
 	dir := filepath.Dir(path)
 	switch {
@@ -132,7 +135,8 @@ func (b *Bounds) database(path string) error {
 	return nil
 }
 
-// references finds what would be replaced by variables or files of this process. A query has no references; what looks like one is its text.
+// references finds what would be replaced by variables or files of this process. A query has no references; what looks
+// like one is its text.
 func (b *Bounds) references(file string, n *node) (bad Problems) {
 	for _, m := range n.members {
 		if isQuery(m.name) || m.name == "sql" {
@@ -158,7 +162,8 @@ func referenceIn(file string, at position, text string) Problems {
 		Text: "has a reference ${...}: a job that is brought along gets no variable and no file of the process that serves; write the value itself, or serve the job from a file"}}
 }
 
-// boundOptions are what a connection may say beyond its address, by scheme. What is not here may name files of this machine, other servers, or other accounts.
+// boundOptions are what a connection may say beyond its address, by scheme. What is not here may name files of this
+// machine, other servers, or other accounts.
 var boundOptions = map[string][]string{
 	"postgres":  {"sslmode", "application_name", "connect_timeout", "search_path", "statement_timeout", "client_encoding"},
 	"mysql":     {"tls", "charset", "collation", "timeout", "time_zone", "tinyInt1isBit", "tlsmin"},

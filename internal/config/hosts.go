@@ -53,7 +53,8 @@ func parseHost(s string) (hostPattern, error) {
 	return p, nil
 }
 
-// hostName reports whether a name has the letters of one. Whatever else a driver takes for a server is another way to one: a socket, a pipe, a list.
+// hostName reports whether a name has the letters of one. Whatever else a driver takes for a server is another way to
+// one: a socket, a pipe, a list.
 func hostName(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; !nameByte(c) && c != '-' && c != '.' {
@@ -66,7 +67,8 @@ func hostName(s string) bool {
 // defaultPorts are where the servers of a scheme listen if nothing else is said.
 var defaultPorts = map[string]int{"postgres": 5432, "mysql": 3306, "sqlserver": 1433}
 
-// host reports why such a job may not reach the server of a connection. Names are compared as names: what an allowed one resolves to is the matter of who allowed it.
+// host reports why such a job may not reach the server of a connection. Names are compared as names: what an allowed
+// one resolves to is the matter of who allowed it.
 func (b *Bounds) host(driver string, a *partsDraft) error {
 	host := strings.TrimSuffix(strings.ToLower(strings.Trim(a.Server, "[]")), ".")
 	addr, err := netip.ParseAddr(host)
