@@ -56,7 +56,7 @@ func (n *Node) resumed(ctx context.Context, id string, t triggerNote) (*Cell[Run
 		return nil, nil
 	}
 	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(t.Run))
-	if errors.Is(err, ErrNoKey) || err == nil && !slices.Contains(cell.Value().Triggers, id) { // it came to nothing
+	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrForeign) || err == nil && !slices.Contains(cell.Value().Triggers, id) { // it came to nothing
 		return nil, nil
 	}
 	return cell, err
@@ -67,7 +67,11 @@ func (n *Node) resumed(ctx context.Context, id string, t triggerNote) (*Cell[Run
 func (n *Node) become(ctx context.Context, id string) (own *Cell[RunRecord], _ Answer, err error) {
 	var t triggerNote
 	own, err = LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id))
-	if errors.Is(err, ErrNoKey) {
+	switch {
+	case errors.Is(err, ErrForeign): // whoever has the trigger's turn makes the record anew
+		return nil, Answer{}, nil
+	case errors.Is(err, ErrNoKey):
+		own = nil
 		if t, err = n.noted(ctx, id); err == nil {
 			own, err = n.resumed(ctx, id, t)
 		}
