@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 		if os.Getenv("FANMILL_TEST_UNREAD") != "" {
 			resultPatience, linesPatience = 100*time.Millisecond, 100*time.Millisecond
 		}
+		if os.Getenv("FANMILL_TEST_UNANSWERED") != "" {
+			answerPatience = 100 * time.Millisecond
+		}
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	code := m.Run()

@@ -19,7 +19,7 @@ import (
 )
 
 // answerPatience is how long a trigger or a cancellation waits for an answer.
-const answerPatience = 10 * time.Second
+var answerPatience = 10 * time.Second
 
 type triggerFlags struct {
 	flags
