@@ -120,7 +120,7 @@ func holdsNumber(s []byte) bool {
 		return true
 	}
 	f, err := strconv.ParseFloat(string(s), 64)
-	return err == nil && keepsFloat(f) && (f != 0 || bytes.IndexAny(s, "123456789") < 0)
+	return err == nil && keepsFloat(f) && (f != 0 || !bytes.ContainsAny(s, "123456789"))
 }
 
 // appendMixed writes row i of a batch in which some value is none of the column's kind.
