@@ -283,6 +283,9 @@ func (s *pgSession) rows(q int, b *columnar.Builder, due func(*columnar.Builder)
 
 // verify compares the columns of the running query with the described ones. The transaction holds locks on its tables since
 // then, but a function or a pooler may have changed its mind.
+//
+// An expression that was described as a numeric of any size may now have a precision: the server knows the params and makes
+// amount of coalesce(NULL, amount), and of case when true then amount else 0 end. It is read as it was described.
 func (r *pgResult) verify(body []byte) error {
 	var m pgproto3.RowDescription
 	if err := m.Decode(body); err != nil {
@@ -291,7 +294,7 @@ func (r *pgResult) verify(body []byte) error {
 	same := len(m.Fields) == len(r.fields)
 	for i := 0; same && i < len(m.Fields); i++ {
 		f, was := &m.Fields[i], &r.fields[i]
-		same = bytes.Equal(f.Name, []byte(was.Name)) && f.DataTypeOID == was.DataTypeOID && f.TypeModifier == was.TypeModifier
+		same = bytes.Equal(f.Name, []byte(was.Name)) && f.DataTypeOID == was.DataTypeOID && (f.TypeModifier == was.TypeModifier || r.codings[i] != pgDecimal)
 	}
 	if !same {
 		return errors.New("the columns changed between describing the query and running it")
