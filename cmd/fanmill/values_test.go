@@ -30,10 +30,11 @@ func TestColumnIsOneKind(t *testing.T) {
 	v, _ := w.runJSON(exitPartial, nil) // the strict workbook has no room for twenty thirds
 	w.holds("v.csv", "amount,paid,big,code,day\r\n0.10,true,1234567890123456789,00042,2024-01-01\r\n0.30000000000000004,2,5,00043,\r\nn/a,false,6,,\r\n,,7,X,\r\n"+
 		"6.6666666666666667,true,1,PG,0\r\n4.5000000000000000,true,1,PG,0\r\n7.0000000000000000,true,1,PG,0\r\n")
+	declared := "paid is declared as a boolean, and 1 of its values are neither 0 nor 1: to have numbers, write cast(paid as integer) in the query"
 	for name, want := range map[string][]string{
-		"v.csv":       {"amount: 1 of 3 values are not numbers; the first in row 3", "paid: 1 of 3 values are not booleans; the first in row 2"},
-		"v.xlsx":      {"amount: 1 of 3 cells are texts; the first in row 3", "paid: 1 of 3 cells are texts; the first in row 2", "big: 1 of 4 cells are texts: whole numbers of more than 15 digits; the first in row 1"},
-		"strict.xlsx": {"amount: 1 of 3 cells are texts; the first in row 3", "paid: 1 of 3 cells are texts; the first in row 2", "big: 1 of 4 cells are texts: whole numbers of more than 15 digits; the first in row 1"},
+		"v.csv":       {declared, "amount: 1 of 3 values are not numbers; the first in row 3", "paid: 1 of 3 values are not booleans; the first in row 2"},
+		"v.xlsx":      {declared, "amount: 1 of 3 cells are texts; the first in row 3", "paid: 1 of 3 cells are texts; the first in row 2", "big: 1 of 4 cells are texts: whole numbers of more than 15 digits; the first in row 1"},
+		"strict.xlsx": {declared, "amount: 1 of 3 cells are texts; the first in row 3", "paid: 1 of 3 cells are texts; the first in row 2", "big: 1 of 4 cells are texts: whole numbers of more than 15 digits; the first in row 1"},
 	} {
 		r := readJSON[pipeline.Report](t, w.out(name+".manifest.json"))
 		notes := slices.DeleteFunc(r.Connections[0].Notes, func(n string) bool { return strings.Contains(n, "elsewhere") })
