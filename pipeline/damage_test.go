@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -126,9 +128,9 @@ func (d *damaged) whole(t *testing.T, trigger pipeline.Trigger) {
 
 // each calls f for every record and deed.
 func (d *damaged) each(t *testing.T, f func(t *testing.T, name, deed string)) {
-	all := []string{"deleted"}
-	for deed := range deeds {
-		all = append(all, deed)
+	all := []string{"deleted", "far numbers"}
+	if !testing.Short() { // goroutines share the same, whatever stands there
+		all = append(slices.Collect(maps.Keys(deeds)), "deleted")
 	}
 	for name := range records {
 		for _, deed := range all {
