@@ -33,6 +33,13 @@ func StoredSize(l pipeline.RowLog, f *pipeline.Frame) int64 {
 	return storedSize(l.(*rowLog).message(f))
 }
 
+// SetQuietLook changes how long nothing comes before a reader looks whether anything can.
+func SetQuietLook(d time.Duration) (restore func()) {
+	was := quietLook
+	quietLook = d
+	return func() { quietLook = was }
+}
+
 // Replicas is how many copies of a new stream are made.
 func (c *Conn) Replicas() int { return c.replicas }
 
@@ -136,6 +143,15 @@ func (c *Conn) Purge(ctx context.Context, stream string) error {
 		return err
 	}
 	return s.Purge(ctx)
+}
+
+// DeleteMessage takes one message out of a stream, as a person would.
+func (c *Conn) DeleteMessage(ctx context.Context, stream string, seq uint64) error {
+	s, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return err
+	}
+	return s.DeleteMsg(ctx, seq)
 }
 
 // SetAckWait changes how long a consumer waits for a sign of life.

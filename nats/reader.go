@@ -34,6 +34,7 @@ type reader struct {
 	made     int    // consumers so far
 	describe string
 	next     uint64 // sequence of the next frame to hand out
+	vanished uint64 // the next frame, when it was looked for and not found
 
 	ctx      context.Context // ends with Close
 	stop     context.CancelFunc
@@ -187,6 +188,8 @@ func (r *reader) fetch(ctx context.Context, maxBytes int) ([]*pipeline.Frame, er
 		}
 	}
 	var frames []*pipeline.Frame
+	quiet := time.NewTimer(quietLook)
+	defer quiet.Stop()
 	select {
 	case m, ok := <-r.pull.Messages():
 		if !ok {
@@ -195,6 +198,8 @@ func (r *reader) fetch(ctx context.Context, maxBytes int) ([]*pipeline.Frame, er
 		if err := r.take(&frames, m); err != nil {
 			return nil, err
 		}
+	case <-quiet.C:
+		return nil, r.removed(ctx)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -236,6 +241,28 @@ func (r *reader) missed(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", err, pipeline.ErrGap)
 	}
 	return lookErr
+}
+
+// quietLook is how long nothing comes before the reader looks whether anything can.
+var quietLook = 3 * time.Second
+
+// removed reports ErrGap if the next frame has been in the log and is not any more, seen twice: another program has purged the log or deleted from it, and nothing
+// would ever come to show that. A frame that is there is on its way.
+func (r *reader) removed(ctx context.Context) error {
+	s, info, err := r.l.info(ctx, "read")
+	if err != nil || r.next > r.l.stateOf(info).Last {
+		r.vanished = 0
+		return err
+	}
+	if _, err = s.GetMsg(ctx, r.next); !errors.Is(err, jetstream.ErrMsgNotFound) {
+		r.vanished = 0
+		return nil // also if it could not be looked for: the transport finds that out
+	}
+	if r.vanished == r.next {
+		return fmt.Errorf("read row log %s: frame %d is gone: %w", r.l.id.Stream, r.next, pipeline.ErrGap)
+	}
+	r.vanished = r.next
+	return nil
 }
 
 // ended looks at why the pull is over.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"fanmill/nats"
 	"fanmill/pipeline"
@@ -113,6 +114,52 @@ func TestGapIsAnError(t *testing.T) {
 		if err == nil {
 			r.Close()
 		}
+	}
+}
+
+// Frames that another program takes out of the log while a reader waits for them are a gap, also where nothing comes after them. One that has read all waits.
+func TestPurgedLogIsAGap(t *testing.T) {
+	t.Cleanup(nats.SetQuietLook(20 * time.Millisecond))
+	for name, remove := range map[string]func(c *nats.Conn, stream string) error{
+		"purged":       func(c *nats.Conn, stream string) error { return c.Purge(within(t), stream) },
+		"last deleted": func(c *nats.Conn, stream string) error { return c.DeleteMessage(within(t), stream, 3) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t, t.TempDir())
+			l := newLog(t, c, "r", 1<<20)
+			for n := range uint64(3) {
+				publish(t, l, rows("a", n, 100))
+			}
+			ahead, err := l.Reader(within(t), "ahead", 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ahead.Close()
+			read(t, ahead, 3, 1<<20)
+			behind, err := l.Reader(within(t), "behind", 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer behind.Close()
+			state, err := l.State(within(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := remove(c, state.ID.Stream); err != nil { // it has a consumer, and has asked for nothing yet
+				t.Fatal(err)
+			}
+			for err = error(nil); err == nil; {
+				_, err = behind.Fetch(within(t), 1<<20)
+			}
+			if !errors.Is(err, pipeline.ErrGap) {
+				t.Errorf("the reader that lacks frames ends with %v", err)
+			}
+			ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer stop()
+			if f, err := ahead.Fetch(ctx, 1<<20); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the reader that lacks none gets %d frames, %v", len(f), err)
+			}
+		})
 	}
 }
 

@@ -200,6 +200,41 @@ func TestDamageOfAnUnfinishedRun(t *testing.T) {
 	}
 }
 
+// A run that is asked for by its id comes to its end under that id, whatever was damaged of it: what starts it again does so until then.
+func TestDamageOfANamedRun(t *testing.T) {
+	d := newDamaged(t)
+	for _, names := range [][]string{{"run"}, {"manifest"}, {"run", "manifest"}, {"commit", "manifest"}, {"run", "manifest", "commit", "done conn", "pointer"}} {
+		for _, deed := range []string{"deleted", "emptied", "not JSON", "an object"} {
+			t.Run(strings.Join(names, ", ")+" "+deed, func(t *testing.T) {
+				gate, began := d.next()
+				d.world.t = t
+				id := fmt.Sprintf("night-%d", d.n)
+				ctx, cancel := context.WithCancel(t.Context())
+				end := make(chan error, 1)
+				go func() {
+					_, err := d.run(ctx, pipeline.Trigger{ID: id})
+					end <- err
+				}()
+				run := <-began
+				cancel()
+				if err := <-end; !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				close(gate)
+				for _, name := range names {
+					kv, key := records[name](d.world, run)
+					damage(t, kv, key, deed)
+				}
+				d.whole(t, pipeline.Trigger{ID: id})
+				out, err := d.run(t.Context(), pipeline.Trigger{ID: id})
+				if err != nil || out.Run != id || !out.Already {
+					t.Errorf("asked for once more, it is %+v, %v", out, err)
+				}
+			})
+		}
+	}
+}
+
 // After the run: nobody minds, and the run can be forgotten.
 func TestDamageOfACompleteRun(t *testing.T) {
 	d := newDamaged(t)

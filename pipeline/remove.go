@@ -37,8 +37,15 @@ func (n *Node) Remove(ctx context.Context, run string) error {
 			return Permanent(fmt.Errorf("run %s is unfinished, and a resume can go on with it; fanmill checkpoint rm %s gives it up first", run, rec.Job))
 		}
 	}
-	return errors.Join(n.dropCommands(ctx, run, resumes), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, RunKey(run)+".>"),
-		n.Stores.Runs.Delete(ctx, RunKey(run)))
+	return n.wipe(ctx, run, resumes)
+}
+
+// wipe removes what the store has of a run, its record last: until then it is there to be forgotten again.
+func (n *Node) wipe(ctx context.Context, run string, resumes int) error {
+	if err := errors.Join(n.dropCommands(ctx, run, resumes), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, RunKey(run)+".>")); err != nil {
+		return err
+	}
+	return n.Stores.Runs.Delete(ctx, RunKey(run))
 }
 
 // leftOf reports whether anything is left of a run whose record is gone.

@@ -48,6 +48,9 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 	if own != nil {
 		return n.again(ctx, def, t, own, last, pointer)
 	}
+	if err := n.clearID(ctx, t.id); err != nil {
+		return nil, nil, err
+	}
 	if last != nil && !last.Value().State.Resumable() {
 		last = nil
 	}
@@ -130,8 +133,34 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 		return nil, nil, err
 	}
 	defer n.letGo(ctx, own)
+	if runOf(own) == t.id && !n.resumable(ctx, own) {
+		r, err := n.anew(ctx, def, t, own)
+		return r, nil, err
+	}
 	r, err := n.resume(ctx, def, t, own)
 	return r, nil, err
+}
+
+// anew begins a run under its id once more: without its manifest nobody can go on with it, and whoever asks for that id, again and again, would never get it.
+func (n *Node) anew(ctx context.Context, def *Definition, t Trigger, own *Cell[RunRecord]) (*run, error) {
+	_, why := LoadManifest(ctx, n.Stores.Runs, t.id)
+	n.Log.Warn(fmt.Sprintf("run %s of job %s cannot go on, and begins anew: %v", t.id, def.Job.ID, why))
+	if err := n.wipe(ctx, t.id, own.Value().Resumes); err != nil {
+		return nil, err
+	}
+	_, pointer, err := n.lastRun(ctx, def.Job.ID)
+	if err != nil {
+		return nil, err
+	}
+	return n.fresh(ctx, def, t, nil, pointer)
+}
+
+// clearID forgets what stands in the place of a run that is about to begin, and that nobody can read or make anew.
+func (n *Node) clearID(ctx context.Context, id string) error {
+	if _, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id)); !errors.Is(err, ErrForeign) {
+		return nil // whether it can be read at all, the creation finds out
+	}
+	return n.wipe(ctx, id, 0)
 }
 
 // fresh makes a new run. What can be found out without touching anything is, before last, the job's unfinished run, is given up; nil if

@@ -48,6 +48,8 @@ func sqliteParseDSN(dsn string) (sqliteTarget, error) {
 		return t, pipeline.Transient(fmt.Errorf("open sqlite database: %w", err))
 	case st.IsDir():
 		return t, pipeline.Permanent(fmt.Errorf("open sqlite database %s: this is a folder, not a database file", t.path))
+	case st.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeCharDevice) != 0: // to open a pipe waits for a writer, and cannot be stopped
+		return t, pipeline.Permanent(fmt.Errorf("open sqlite database %s: this is a pipe, a socket or a device, not a database file", t.path))
 	case st.Mode().IsRegular() && st.Size() == 0 && !t.hasJournal():
 		return t, pipeline.Permanent(fmt.Errorf("open sqlite database %s: the file is empty, 0 bytes: a copy that failed, or a file that a program made when it looked for the database here; "+
 			"put the branch's database there, or correct the path", t.path))

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"fanmill/pipeline"
+	"fanmill/stages"
 )
 
 // envReadFolder is set in the process that may read a folder and not write to it.
@@ -219,4 +220,18 @@ func walDatabase(t *testing.T, path string) *sql.DB {
 		}
 	}
 	return db
+}
+
+// A pipe in a database's place is refused: to open it would wait for a writer, for ever.
+func TestSQLitePipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "branch.db")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dsn := range []string{path, "file:" + path} {
+		_, err := stages.Drivers()["sqlite"].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: asQueries([]string{"select 1"})})
+		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), path+": this is a pipe") {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
 }
