@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"fanmill/pipeline"
-	"fanmill/pipeline/columnar"
 )
 
 // csvHeader decides which columns the file has, and in which order, without the connection's column.
@@ -128,14 +127,16 @@ func (h *csvHeader) line(names []string) []string {
 	return names
 }
 
-// texts says which columns are of texts in the run's schema, whatever they are here.
-func (h *csvHeader) texts(columns []pipeline.OpeningColumn) []bool {
-	out := make([]bool, len(columns))
+// types are those that the columns have in the run's schema, whatever they are here; "" for one that it has not.
+func (h *csvHeader) types(columns []pipeline.OpeningColumn) []string {
+	out := make([]string, len(columns))
 	if h.schema == nil {
 		return out
 	}
 	for i, at := range h.schema.Place(columns) {
-		out[i] = at >= 0 && h.schema.Columns[at].Type == columnar.Text.String()
+		if at >= 0 {
+			out[i] = h.schema.Columns[at].Type
+		}
 	}
 	return out
 }

@@ -33,6 +33,7 @@ type jsonlChunk struct {
 	lines   []byte
 	losses  []pipeline.Loss
 	tally   []columnar.Tally
+	kinds   []string // by field; nil if all are declared
 }
 
 // release gives the chunk's memory back.
@@ -83,8 +84,15 @@ func (p *jsonlPart) Encode(query int, first int64, b *columnar.Batch) (pipeline.
 		if f.notUTF8 > 0 {
 			c.losses = append(c.losses, pipeline.Loss{Column: p.names[i], What: lossNotUTF8, Cells: f.notUTF8})
 		}
-		if f.view != &e.absent {
-			f.count(&c.tally[i], first, b.Rows)
+		if f.view == &e.absent {
+			continue
+		}
+		f.count(&c.tally[i], first, b.Rows)
+		if f.key.open {
+			if c.kinds == nil {
+				c.kinds = make([]string, len(e.fields))
+			}
+			c.kinds[i] = jsonlKind(f.view, b.Rows)
 		}
 	}
 	return c, nil

@@ -23,6 +23,7 @@ type jsonlPart struct {
 	prefix   []byte     // of every line: the brace, and the connection's name
 	lost     []pipeline.Loss
 	tally    []columnar.Tally // by field
+	kinds    []string         // by field; "" where one is declared, or has no value yet
 }
 
 // jsonlKey is what is fixed of a field before its first row.
@@ -30,6 +31,8 @@ type jsonlKey struct {
 	text   []byte // the key as JSON, its comma and colon
 	asText bool   // elsewhere the column holds texts: numbers and booleans are written as such
 	zoned  bool   // it holds instants, shown in the file's time zone
+	open   bool   // its database does not declare its type: its values say
+	usual  string // what it is in the connections that declare it; "" if none does
 }
 
 // jsonlPartState describes a part file.
@@ -37,18 +40,19 @@ type jsonlPartState struct {
 	linesPartState
 	Losses []pipeline.Loss  `json:"losses,omitempty"`
 	Tally  []columnar.Tally `json:"tally,omitempty"` // by field
+	Kinds  []string         `json:"kinds,omitempty"` // by field
 }
 
 func (s *jsonlFile) newPart(id pipeline.PartID, part *artifact.Part, o *pipeline.Opening, names csvNames, st jsonlPartState) *jsonlPart {
 	columns := o.Queries[s.query].Columns
-	p := &jsonlPart{sink: s, file: part, columns: columns, others: s.others(o), csvNames: names, id: id, order: st.Order, lost: st.Losses, tally: st.Tally, prefix: []byte{'{'}}
+	p := &jsonlPart{sink: s, file: part, columns: columns, others: s.others(o), csvNames: names, id: id, order: st.Order, lost: st.Losses, tally: st.Tally, kinds: st.Kinds, prefix: []byte{'{'}}
 	keys := jsonKeys(s.header.line(names.names))
 	if s.options.names.connection != "" {
 		p.prefix = append(appendJSONText(p.prefix, []byte(keys[0])), ':')
 		p.prefix = appendJSONText(p.prefix, []byte(s.manifest.Connections[id.Connection].Name))
 		keys = keys[1:]
 	}
-	texts := s.header.texts(columns)
+	types := s.header.types(columns)
 	for i, key := range keys {
 		var k jsonlKey
 		if i > 0 || len(p.prefix) > 1 {
@@ -61,7 +65,9 @@ func (s *jsonlFile) newPart(id pipeline.PartID, part *artifact.Part, o *pipeline
 		}
 		if at >= 0 {
 			k.zoned = columns[at].Type == columnar.Instant.String()
-			k.asText = texts[at]
+			k.asText = types[at] == columnar.Text.String()
+			k.open = s.header.schema != nil && !k.asText && columns[at].Type == columnar.Unknown.String()
+			k.usual = jsonlKindOf(types[at])
 		}
 		p.keys = append(p.keys, k)
 	}
@@ -81,6 +87,7 @@ func (p *jsonlPart) Append(_ context.Context, query int, c pipeline.Chunk) error
 		p.lost = addLoss(p.lost, l)
 	}
 	p.tally = addTallies(p.tally, chunk.tally)
+	p.kinds = firstKinds(p.kinds, chunk.kinds)
 	chunk.release()
 	return err
 }
@@ -90,7 +97,7 @@ func (p *jsonlPart) Save(context.Context) (pipeline.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(jsonlPartState{linesPartState{f.Length, p.order}, p.lost, p.tally})
+	return json.Marshal(jsonlPartState{linesPartState{f.Length, p.order}, p.lost, p.tally, p.kinds})
 }
 
 // Finish makes its columns the keys if there are none yet; a part that was begun before and has others is turned away. It gives up
@@ -99,7 +106,9 @@ func (p *jsonlPart) Finish(context.Context) (pipeline.Summary, error) {
 	if err := p.sink.header.fix(p.csvNames); err != nil {
 		return pipeline.Summary{}, err
 	}
-	return pipeline.Summary{Losses: p.losses(), Notes: p.notes()}, p.file.Close()
+	sum := pipeline.Summary{Losses: p.losses(), Notes: p.notes()}
+	p.sink.kinds = firstKinds(p.sink.kinds, p.kinds)
+	return sum, p.file.Close()
 }
 
 func (p *jsonlPart) Discard() error { return p.file.Discard() }
@@ -116,5 +125,6 @@ func (p *jsonlPart) notes() []string {
 			notes = append(notes, fmt.Sprintf("a second column is called %q: its key is %q", names[i], key))
 		}
 	}
+	notes = append(notes, p.kindNotes()...)
 	return append(notes, strayNotes("", p.tally, func(i int) string { return p.names[i] }, strayValues)...)
 }

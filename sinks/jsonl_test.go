@@ -267,6 +267,59 @@ func TestJSONLStrays(t *testing.T) {
 	}
 }
 
+// What no database declares may be numbers in one connection and texts in another: the later one says so, also after a claim, and
+// so does the one that differs from what others declare.
+func TestJSONLUndeclared(t *testing.T) {
+	cols := []columnar.Column{{Name: "x", Kind: columnar.Unknown}, {Name: "n", Kind: columnar.Unknown}, {Name: "none", Kind: columnar.Unknown}, {Name: "late", Kind: columnar.Unknown}}
+	declared := slices.Clone(cols)
+	declared[1].Kind = columnar.Int
+	change := schema(declared)
+	batch := func(kind columnar.Kind, late bool) *columnar.Batch {
+		b := columnar.NewBuilder(cols)
+		for i := range 2 {
+			if b.Column(i).Retype(kind); kind == columnar.Text {
+				b.Column(i).String("00042")
+			} else {
+				b.Column(i).Long(42)
+			}
+		}
+		if b.Column(2).Null(); late {
+			b.Column(3).Retype(columnar.Text)
+			b.Column(3).String("b")
+		} else {
+			b.Column(3).Null()
+		}
+		b.EndRow()
+		return decodeBatch(t, b)
+	}
+	dir := t.TempDir()
+	s := jsonlWith(t, dir, `{}`, change)
+	numbers := fill(t, s, 0, cols, batch(columnar.Int, false), batch(columnar.Int, true))
+	state := settle(t, s, numbers)
+	if notes := sinks.SummaryOf(numbers).Notes; len(notes) > 0 {
+		t.Errorf("the first connection has the notes %q", notes)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newLines("jsonl", dir, `{}`, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim(t, s, state)
+	texts := fill(t, s, 1, cols, batch(columnar.Text, true))
+	settle(t, s, texts)
+	finish(t, s)
+	const why = ": its values are texts here and numbers elsewhere, and the database does not say what it is: a cast in the query does"
+	if notes := sinks.SummaryOf(texts).Notes; !slices.Equal(notes, []string{"x" + why, "n" + why}) {
+		t.Errorf("the notes are %q", notes)
+	}
+	want := `{"x":42,"n":42,"none":null,"late":null}` + "\n" + `{"x":42,"n":42,"none":null,"late":"b"}` + "\n" + `{"x":"00042","n":"00042","none":null,"late":"b"}` + "\n"
+	if got := readJSONL(t, dir); got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+}
+
 // Keys: names that differ, an order, renamed and hidden columns, the connection's; NULL for what a connection lacks; texts where others have texts.
 func TestJSONLKeys(t *testing.T) {
 	cols := []columnar.Column{{Name: "a", Kind: columnar.Int}, {Name: "a", Kind: columnar.Bool}, {Name: "b\"", Kind: columnar.Int}}

@@ -17,6 +17,8 @@ type lines struct {
 	query   int // the query whose rows it takes
 	header  csvHeader
 	unended bool // what rows are appended to does not end with a line end
+	// kinds are, by field, what a column that no database declares holds in the connections that are there: see jsonlKind.
+	kinds []string
 	// namesakes are, where the file has the connections' names, the connections that have the same one or a similar
 	// one, by index.
 	namesakes [][]int
@@ -49,6 +51,7 @@ type linesState struct {
 	From    []string `json:"from,omitempty"` // the databases' names, where the header's are not enough
 	Width   int      `json:"width,omitempty"`
 	Unended bool     `json:"unended,omitempty"`
+	Kinds   []string `json:"kinds,omitempty"` // by field
 }
 
 func (l *lines) restore(state json.RawMessage) error {
@@ -59,7 +62,7 @@ func (l *lines) restore(state json.RawMessage) error {
 	if err := json.Unmarshal(state, &st); err != nil {
 		return err
 	}
-	l.header.width, l.unended = st.Width, st.Unended
+	l.header.width, l.unended, l.kinds = st.Width, st.Unended, st.Kinds
 	if st.Header != nil {
 		l.header.csvNames = csvNames{st.Header, st.From}
 	}
@@ -69,7 +72,7 @@ func (l *lines) restore(state json.RawMessage) error {
 func (l *lines) recovered(artifact.State) error { return nil }
 
 func (l *lines) record() any {
-	st := linesState{Header: l.header.names, Width: l.header.width, Unended: l.unended}
+	st := linesState{Header: l.header.names, Width: l.header.width, Unended: l.unended, Kinds: l.kinds}
 	if !slices.Equal(keysOf(l.header.csvNames), l.header.names) {
 		st.From = l.header.from
 	}
