@@ -235,6 +235,29 @@ func TestDamageOfANamedRun(t *testing.T) {
 	}
 }
 
+// Who asks for a job's newest run is shown one, whatever stands in the pointer to it.
+func TestNewestRunWithoutItsPointer(t *testing.T) {
+	d := newDamaged(t)
+	gate, began := d.next()
+	close(gate)
+	d.whole(t, pipeline.Trigger{})
+	run := <-began
+	for _, text := range []string{run, "", "garbage!", "null", "{}", "gone", "job", "a.b", "*"} {
+		if _, err := d.node.Stores.Runs.Put(t.Context(), pipeline.JobRunKey(d.job.ID), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.node.LastRun(t.Context(), d.job.ID); err != nil || got != run {
+			t.Errorf("%q: the newest run is %q, %v", text, got, err)
+		}
+	}
+	if err := d.node.Stores.Runs.Delete(t.Context(), pipeline.RunKey(run)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.node.LastRun(t.Context(), d.job.ID); !errors.Is(err, pipeline.ErrNoKey) {
+		t.Errorf("without any, it is %q, %v", got, err)
+	}
+}
+
 // After the run: nobody minds, and the run can be forgotten.
 func TestDamageOfACompleteRun(t *testing.T) {
 	d := newDamaged(t)

@@ -76,10 +76,26 @@ func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 	return info, nil
 }
 
-// LastRun is the id of a job's newest run; ErrNoKey if it never ran.
+// LastRun is the id of a job's newest run; ErrNoKey if it never ran. Where another program has changed the pointer to it, or removed what that names, it is
+// the newest that can be read.
 func (n *Node) LastRun(ctx context.Context, job string) (string, error) {
 	e, err := n.Stores.Runs.Get(ctx, JobRunKey(job))
-	return string(e.Value), err
+	if err != nil {
+		return "", err
+	}
+	if run := string(e.Value); CheckRunID(run) == nil {
+		if _, err := n.Stores.Runs.Get(ctx, RunKey(run)); !errors.Is(err, ErrNoKey) {
+			return run, err
+		}
+	}
+	runs, err := n.Runs(ctx, job)
+	if err != nil {
+		return "", err
+	}
+	if len(runs) == 0 {
+		return "", ErrNoKey
+	}
+	return runs[0].Run, nil
 }
 
 // RunEntry is a run in a list.
