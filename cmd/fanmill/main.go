@@ -72,7 +72,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		var quiet *exitError
 		if !errors.As(err, &quiet) || quiet.err != nil {
-			_ = screen.Message(say, "fanmill: "+err.Error()+"\n")
+			_ = screen.Message(say, "fanmill: "+whyStopped(ctx, err).Error()+"\n")
 			var run *stoppedRun
 			if code := exitCode(ctx, err); errors.Is(err, pipeline.ErrFenced) {
 				_ = screen.Message(say, "the files are the other process's now; how far it is: fanmill status\n")

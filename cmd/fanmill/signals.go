@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"sync"
@@ -24,17 +25,17 @@ func untilStopped(parent context.Context) (context.Context, context.CancelFunc) 
 	if hangup {
 		stops = append(stops, syscall.SIGHUP)
 	}
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancelCause(parent)
 	came, over := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(came, stops...)
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		select {
-		case <-came:
+		case s := <-came:
+			cancel(stopped{s})
 		case <-over:
 			return
 		}
-		cancel()
 		signal.Reset(os.Interrupt, syscall.SIGTERM)
 		if !hangup {
 			return
@@ -50,7 +51,33 @@ func untilStopped(parent context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() {
 		close(over)
 		watching.Wait()
-		cancel()
+		cancel(nil)
 		signal.Stop(came)
 	}
+}
+
+// stopped is why a process that got a signal ends. It counts as context.Canceled, and reads better.
+type stopped struct{ by os.Signal }
+
+func (s stopped) Error() string {
+	switch s.by {
+	case os.Interrupt:
+		return "stopped by Ctrl-C"
+	case syscall.SIGTERM:
+		return "stopped by SIGTERM"
+	case syscall.SIGHUP:
+		return "stopped by SIGHUP"
+	}
+	return "stopped by a signal: " + s.by.String()
+}
+
+func (stopped) Is(target error) bool { return target == context.Canceled }
+
+// whyStopped is what a user reads of an error: of one that only says that ctx has ended, in the middle of whatever went on then, what ended ctx.
+func whyStopped(ctx context.Context, err error) error {
+	var cause stopped
+	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &cause) && !errors.As(err, &cause) {
+		return cause
+	}
+	return err
 }
