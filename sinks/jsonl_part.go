@@ -120,10 +120,14 @@ func (p *jsonlPart) losses() []pipeline.Loss { return p.lost }
 func (p *jsonlPart) notes() []string {
 	notes := append(p.sink.header.notes(p.columns, p.others, p.names), p.sink.namesakeNotes(p.id.Connection)...)
 	names := p.sink.header.line(p.names)
-	for i, key := range jsonKeys(names) {
+	keys := jsonKeys(names)
+	for i, key := range keys {
 		if key != names[i] {
 			notes = append(notes, fmt.Sprintf("a second column is called %q: its key is %q", names[i], key))
 		}
+	}
+	for _, twin := range pipeline.Twins(keys) {
+		notes = append(notes, "of the keys "+twin)
 	}
 	notes = append(notes, p.kindNotes()...)
 	return append(notes, strayNotes("", p.tally, func(i int) string { return p.names[i] }, strayValues)...)

@@ -357,6 +357,20 @@ func TestJSONLKeys(t *testing.T) {
 	}
 }
 
+// Keys that a reader may take for each other are named.
+func TestJSONLTwins(t *testing.T) {
+	dir := t.TempDir()
+	s := jsonlWith(t, dir, `{}`)
+	p := fill(t, s, 0, textColumns("caf\u00e9", "cafe\u0301", "a\u00a0b", "a b", "id", "id"))
+	settle(t, s, p)
+	finish(t, s)
+	want := []string{`a second column is called "id": its key is "id_2"`, `of the keys "caf\u00e9" and "cafe\u0301" look alike and are not the same`,
+		`of the keys "a\u00a0b" and "a b" look alike and are not the same`}
+	if notes := sinks.SummaryOf(p).Notes; !slices.Equal(notes, want) {
+		t.Errorf("the notes are %q", notes)
+	}
+}
+
 // Numbers are as JSON has them, whatever the digits of the database.
 func TestJSONLNumbers(t *testing.T) {
 	cols := []columnar.Column{{Name: "n", Kind: columnar.Numeric}}
