@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -28,8 +29,8 @@ func init() {
 		Options:     csvTable,
 		Traits:      pipeline.Traits{OneQuery: true, OneSchema: true},
 		Check: func(d *pipeline.Destination) error {
-			_, err := readCSVOptions(d.Options)
-			return err
+			o, err := readCSVOptions(d.Options)
+			return errors.Join(err, checkCompression(d, o.compression))
 		},
 		Warn:        csvOptionTwins,
 		HeaderTwins: csvHeaderTwins,
@@ -49,7 +50,7 @@ func newCSVFile(f *file) (fileFormat, error) {
 		return nil, err
 	}
 	c := &csvFile{options: o, format: o.format(f.location)}
-	if c.lines, err = newLines(f, &c.options); err != nil {
+	if c.lines, err = newLines(f, &c.options, o.compression); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -91,12 +92,24 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &
 
 func (s *csvFile) assemble(parts []pipeline.Part) (*assembly, error) {
 	files := make([]*artifact.Part, len(parts))
+	head, begins := s.head(), -1 // the part whose first row is the file's
+	text := int64(len(head))
 	for i, p := range parts {
-		files[i] = p.(*csvPart).file
+		part := p.(*csvPart)
+		files[i] = part.file
+		if begins < 0 && part.file.Length() > 0 {
+			begins = i
+		}
+		text += part.text
 	}
-	head, first := s.head(), s.beginsWithRow()
-	return &assembly{files: files, write: func(w io.Writer) error {
-		begins := first
+	head, quote := s.beginning(head, begins >= 0), s.packed([]byte{'"'})
+	if begins >= 0 && (!s.beginsWithRow() || parts[begins].(*csvPart).sylk == 0) {
+		begins = -1
+	}
+	if begins >= 0 {
+		text += 2
+	}
+	return &assembly{files: files, staged: func() { s.committed(text) }, write: func(w io.Writer) error {
 		if len(head) > 0 {
 			if _, err := w.Write(head); err != nil {
 				return err
@@ -106,8 +119,8 @@ func (s *csvFile) assemble(parts []pipeline.Part) (*assembly, error) {
 		defer copyBuffers.Put(buf)
 		for i, f := range files {
 			to := w
-			if begins && f.Length() > 0 { // its first row is the file's
-				to, begins = &quotingWriter{to: w, left: parts[i].(*csvPart).sylk}, false
+			if i == begins {
+				to = &quotingWriter{to: w, mark: quote, left: parts[i].(*csvPart).sylk}
 			}
 			if err := f.CopyTo(to, *buf); err != nil {
 				return err
@@ -120,7 +133,7 @@ func (s *csvFile) assemble(parts []pipeline.Part) (*assembly, error) {
 // head is what the next commit begins with: the beginning of the file, or the line end that the last line of an earlier run lacks.
 func (s *csvFile) head() (head []byte) {
 	switch st := s.artifact.State(); {
-	case st.Length == 0:
+	case s.length() == 0:
 		if s.options.bom {
 			head = append(head, byteOrderMark...)
 		}
@@ -136,6 +149,6 @@ func (s *csvFile) head() (head []byte) {
 // beginsWithRow reports whether the next row that is written begins the file. A mark may be there already: of a connection without rows, or
 // in the file that rows are appended to.
 func (s *csvFile) beginsWithRow() bool {
-	n := s.artifact.State().Length
+	n := s.length()
 	return !s.options.headers && (n == 0 || s.options.bom && n == int64(len(byteOrderMark)))
 }

@@ -2,8 +2,6 @@ package sinks
 
 import (
 	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -21,15 +19,15 @@ const (
 // inspect looks whether rows can follow what is in the file: the same columns in the same order, written the same way as far
 // as that can be seen. All differences are named at once. Where the run has no schema the file's header is the header.
 func (s *csvFile) inspect(r io.ReaderAt, size int64) error {
-	head := make([]byte, min(size, maxHeaderBytes))
-	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return pipeline.Transient(fmt.Errorf("read %s: %w", s.artifact.Path(), err))
-	}
-	last, err := s.inspectAll(r, size)
-	if err != nil {
+	seen, err := s.look(r, size)
+	switch {
+	case err != nil || seen.length == 0:
 		return err
+	case seen.quotes%2 != 0: // rows that follow an open quote would be read as one long field
+		return s.refuse("it has a quote without its counterpart, so that it may be damaged; put that right first")
 	}
-	s.unended = last != '\n'
+	s.unended = seen.last != '\n'
+	head := seen.head
 
 	var problems []string
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
@@ -43,7 +41,7 @@ func (s *csvFile) inspect(r io.ReaderAt, size int64) error {
 		problem(`it does not begin with a byte order mark ("bom": false)`)
 	}
 	fields, end, ok := firstRecord(body, s.options.delimiter)
-	if !ok && size > maxHeaderBytes {
+	if !ok && seen.length > maxHeaderBytes {
 		return s.refuse("its first line is longer than %d bytes", maxHeaderBytes)
 	}
 	for name, text := range csvLineEnds {
@@ -71,32 +69,6 @@ func (s *csvFile) inspect(r io.ReaderAt, size int64) error {
 		return s.refuse("%s", strings.Join(problems, "; "))
 	}
 	return nil
-}
-
-// refuse says why nothing can be appended, and what to do.
-func (s *csvFile) refuse(format string, args ...any) error {
-	return pipeline.Permanent(fmt.Errorf("rows cannot be appended to %s: %s; for a new run without --resume let the destination write the same way, or give it another filePath or \"mode\": \"replace\"",
-		s.artifact.Path(), fmt.Sprintf(format, args...)))
-}
-
-// inspectAll reads all of the file: rows that follow an open quote would be read as one long field.
-func (s *csvFile) inspectAll(r io.ReaderAt, size int64) (last byte, err error) {
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
-	quotes := 0
-	for at := int64(0); at < size; {
-		n, err := r.ReadAt((*buf)[:min(int64(len(*buf)), size-at)], at)
-		if n == 0 {
-			return 0, pipeline.Transient(fmt.Errorf("read %s: %w", s.artifact.Path(), cmp.Or(err, io.ErrUnexpectedEOF)))
-		}
-		quotes += bytes.Count((*buf)[:n], []byte{'"'})
-		last = (*buf)[n-1]
-		at += int64(n)
-	}
-	if quotes%2 != 0 {
-		return 0, s.refuse("it has a quote without its counterpart, so that it may be damaged; put that right first")
-	}
-	return last, nil
 }
 
 // firstRecord reads the fields of the first line and what ends it, "" at the end of the file. It is not ok where the text ends within it.

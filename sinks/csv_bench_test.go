@@ -1,9 +1,11 @@
 package sinks_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
@@ -98,4 +100,41 @@ func benchmarkLines(b *testing.B, s pipeline.Sink, batch *columnar.Batch) {
 	rows := float64(batch.Rows)
 	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
 	b.ReportMetric(float64(bytes)/float64(b.N)/rows, "bytes/row")
+}
+
+// Rows compressed against plain ones: what a batch costs, and how large it is.
+func BenchmarkCSVCompressed(b *testing.B) {
+	for _, ending := range []string{"", ".gz", ".zst"} {
+		b.Run("csv"+ending, func(b *testing.B) {
+			s := csvWith(b, b.TempDir(), `{}`, ends(ending))
+			b.Cleanup(func() { _ = s.Close() })
+			benchmarkLines(b, s, salesBatch(b, 0, 4000, true))
+		})
+	}
+}
+
+// The end of a run makes one member of those of its batches.
+func BenchmarkCompressedJoin(b *testing.B) {
+	text := bytes.Repeat([]byte("17,INV-2026-0000017,29ABCDE1234F1Z5,Sharma Sons & Co.,84713010,2026-04-01,1234.50\r\n"), 6000)
+	for i := range text {
+		if text[i] == '7' {
+			text[i] = '0' + byte(i*2654435761>>16%10)
+		}
+	}
+	for _, ending := range endings {
+		codec := sinks.Codecs[ending]
+		var members []byte
+		for range 100 {
+			members = codec.Pack(members, text)
+		}
+		b.Run(ending, func(b *testing.B) {
+			b.SetBytes(int64(100 * len(text))) // of text
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := codec.Join(io.Discard, bytes.NewReader(members), 0, int64(len(members))); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

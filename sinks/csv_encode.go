@@ -18,7 +18,12 @@ func (p *csvPart) Encode(query int, firstRow int64, b *columnar.Batch) (pipeline
 	e := csvEncoders.Get().(*csvEncoder)
 	e.use(p.sink.format)
 	c := &csvChunk{encoder: e}
-	c.lines, c.nulls = e.encode(e.buf[:0], b, p.order, p.instant, p.prefix)
+	e.buf, c.nulls = e.encode(e.buf[:0], b, p.order, p.instant, p.prefix)
+	first := 0
+	if firstRow == 0 && !p.sink.options.headers {
+		first = p.sink.format.sylkField(e.buf)
+	}
+	c.piece = p.sink.piece(e.buf, first)
 	c.tally = e.tally(firstRow, b.Rows)
 	for i := range e.fields {
 		if n := e.fields[i].guarded; n > 0 {
@@ -27,6 +32,10 @@ func (p *csvPart) Encode(query int, firstRow int64, b *columnar.Batch) (pipeline
 			}
 			c.guarded[i] = n
 		}
+	}
+	if c.own != nil { // its lines are copied
+		csvEncoders.Put(e)
+		c.encoder = nil
 	}
 	return c, nil
 }

@@ -16,15 +16,16 @@ import (
 
 // csvOptions are the destination's own keys, with what is absent filled in.
 type csvOptions struct {
-	delimiter  string // one character
-	headers    bool
-	nullText   string
-	bom        bool
-	guard      bool   // against formulas
-	connection string // name of the column that holds the connection's; "" if there is none
-	quoting    csvQuoting
-	lineEnd    string
-	columns    []csvColumn // by name
+	delimiter   string // one character
+	headers     bool
+	nullText    string
+	bom         bool
+	guard       bool   // against formulas
+	connection  string // name of the column that holds the connection's; "" if there is none
+	quoting     csvQuoting
+	lineEnd     string
+	compression string      // "" if the file's ending decides
+	columns     []csvColumn // by name
 }
 
 // csvQuoting says which fields stand in quotes though they need not. NULL never does: that is how it differs from a text.
@@ -54,6 +55,7 @@ var csvTable = []pipeline.Option{
 	{Name: "quoting", Types: []string{"string"}, Enum: []string{"minimal", "all", "nonNumeric"}, Default: "minimal",
 		Description: "Which values stand in quotes: those that must, all, or all but numbers."},
 	{Name: "lineEnd", Types: []string{"string"}, Enum: []string{"crlf", "lf"}, Default: "crlf", Description: "How lines end."},
+	compressionOption,
 	{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the query.",
 		Example: map[string]any{"invoice_no": map[string]any{"rename": "Invoice No"}}, Each: columnOptions},
 }
@@ -68,6 +70,7 @@ type csvKeys struct {
 	ConnectionColumn any                   `json:"connectionColumn"`
 	Quoting          string                `json:"quoting"`
 	LineEnd          string                `json:"lineEnd"`
+	Compression      string                `json:"compression"`
 	Columns          map[string]columnKeys `json:"columns"`
 }
 
@@ -89,7 +92,7 @@ func readCSVOptions(raw json.RawMessage) (csvOptions, error) {
 		return csvOptions{}, fmt.Errorf("csv %w", err)
 	}
 	o := csvOptions{delimiter: keys.Delimiter, headers: keys.IncludeHeaders, nullText: keys.NullText, bom: keys.BOM, guard: keys.FormulaGuard,
-		quoting: csvQuotings[keys.Quoting], lineEnd: csvLineEnds[keys.LineEnd]}
+		quoting: csvQuotings[keys.Quoting], lineEnd: csvLineEnds[keys.LineEnd], compression: keys.Compression}
 	var p problems
 	if c, size := utf8.DecodeRuneInString(o.delimiter); c == utf8.RuneError || size != len(o.delimiter) || strings.ContainsRune("\"\r\n\x00", c) {
 		p.add("delimiter", `delimiter %q: use one character other than a quote or a line end, such as ",", ";", "|" or "\t"`, o.delimiter)

@@ -26,7 +26,8 @@ type csvPart struct {
 	nulls    int64
 	guarded  []int64          // by field
 	tally    []columnar.Tally // by field
-	sylk     int              // length of the first row's first field, if it is to be quoted where it begins a file
+	sylk     int              // what of the part is the first row's first field, if it is to be quoted where it begins a file
+	text     int64            // bytes of it, if they are compressed
 }
 
 // csvPartState describes a part file.
@@ -35,12 +36,12 @@ type csvPartState struct {
 	Nulls   int64            `json:"nulls,omitempty"`   // NULLs written as "", in a file of one column
 	Guarded []int64          `json:"guarded,omitempty"` // texts that got a ' in front, by field
 	Tally   []columnar.Tally `json:"tally,omitempty"`   // by field
-	SYLK    int              `json:"sylk,omitempty"`    // length of the first row's first field, if it is to be quoted where it begins a file
+	SYLK    int              `json:"sylk,omitempty"`    // what of the part is the first row's first field, if it is to be quoted where it begins a file
 }
 
 func (s *csvFile) newPart(id pipeline.PartID, part *artifact.Part, o *pipeline.Opening, names csvNames, st csvPartState) *csvPart {
 	columns := o.Queries[s.query].Columns
-	p := &csvPart{sink: s, file: part, columns: columns, csvNames: names, id: id, others: s.others(o), order: st.Order, nulls: st.Nulls, guarded: st.Guarded, tally: st.Tally, sylk: st.SYLK, instant: make([]bool, len(columns))}
+	p := &csvPart{sink: s, file: part, columns: columns, csvNames: names, id: id, others: s.others(o), order: st.Order, nulls: st.Nulls, guarded: st.Guarded, tally: st.Tally, sylk: st.SYLK, text: st.Text, instant: make([]bool, len(columns))}
 	for i, c := range columns {
 		p.instant[i] = c.Type == columnar.Instant.String() || c.Type == columnar.Timestamp.String()
 	}
@@ -55,8 +56,8 @@ func (s *csvFile) newPart(id pipeline.PartID, part *artifact.Part, o *pipeline.O
 
 // csvChunk is a batch as lines. Its memory is used again once it is written.
 type csvChunk struct {
-	encoder *csvEncoder
-	lines   []byte
+	piece
+	encoder *csvEncoder // whose memory it has; nil if it is compressed
 	nulls   int64
 	guarded []int64          // by field; nil if none
 	tally   []columnar.Tally // by field
@@ -64,8 +65,11 @@ type csvChunk struct {
 
 // release gives the chunk's memory back.
 func (c *csvChunk) release() {
-	c.encoder.buf = c.lines[:0]
-	csvEncoders.Put(c.encoder)
+	if c.encoder != nil {
+		c.encoder.buf = c.data[:0]
+		csvEncoders.Put(c.encoder)
+	}
+	c.piece.release()
 }
 
 var errNotOurChunk = errors.New("a chunk of another part")
@@ -79,9 +83,10 @@ func (p *csvPart) Append(_ context.Context, query int, c pipeline.Chunk) error {
 		return pipeline.Permanent(errNotOurChunk)
 	}
 	if p.file.Length() == 0 {
-		p.sylk = p.sink.format.sylkField(chunk.lines)
+		p.sylk = chunk.head
 	}
-	err := p.file.Append(chunk.lines)
+	err := p.file.Append(chunk.data)
+	p.text += chunk.text
 	p.nulls += chunk.nulls
 	if chunk.guarded != nil {
 		if p.guarded == nil {
@@ -101,7 +106,7 @@ func (p *csvPart) Save(context.Context) (pipeline.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(csvPartState{linesPartState: linesPartState{f.Length, p.order}, Nulls: p.nulls, Guarded: p.guarded, Tally: p.tally, SYLK: p.sylk})
+	return json.Marshal(csvPartState{linesPartState: linesPartState{f.Length, p.order, p.text}, Nulls: p.nulls, Guarded: p.guarded, Tally: p.tally, SYLK: p.sylk})
 }
 
 // Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned away. It gives up

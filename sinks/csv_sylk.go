@@ -44,14 +44,15 @@ func (f *csvFormat) quoteSYLK(dst []byte, from int) []byte {
 // quotingWriter quotes the first bytes that pass through it.
 type quotingWriter struct {
 	to   io.Writer
-	left int // bytes still to be quoted
+	mark []byte // the quote as the file has it
+	left int    // bytes still to be quoted
 	in   bool
 }
 
 func (w *quotingWriter) Write(p []byte) (n int, err error) {
 	if !w.in && w.left > 0 {
 		w.in = true
-		if _, err := w.to.Write([]byte{'"'}); err != nil {
+		if _, err := w.to.Write(w.mark); err != nil {
 			return 0, err
 		}
 	}
@@ -59,7 +60,7 @@ func (w *quotingWriter) Write(p []byte) (n int, err error) {
 		if n, err = w.to.Write(p[:w.left]); err != nil {
 			return n, err
 		}
-		if _, err := w.to.Write([]byte{'"'}); err != nil {
+		if _, err := w.to.Write(w.mark); err != nil {
 			return n, err
 		}
 		w.left, w.in = 0, false

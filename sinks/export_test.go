@@ -1,15 +1,20 @@
 package sinks
 
-import "fanmill/pipeline"
+import (
+	"encoding/binary"
+	"io"
+
+	"fanmill/pipeline"
+)
 
 // Recycle gives the memory of a chunk of lines back as Append does, without writing it, and returns its length.
 func Recycle(c pipeline.Chunk) (n int) {
 	switch chunk := c.(type) {
 	case *csvChunk:
-		n = len(chunk.lines)
+		n = len(chunk.data)
 		chunk.release()
 	case *jsonlChunk:
-		n = len(chunk.lines)
+		n = len(chunk.data)
 		chunk.release()
 	}
 	return n
@@ -35,3 +40,35 @@ func SummaryOf(p pipeline.Part) pipeline.Summary {
 
 // AppendJSONText is how texts stand in a JSON Lines file.
 var AppendJSONText = appendJSONText
+
+// Codecs are the ways of compressing by the ending of their files.
+var Codecs = map[string]Codec{".gz": {gzipCodec{}}, ".zst": {zstdCodec{}}}
+
+// GzipSum adds members of one text length each, and returns what a joined member's trailer says.
+func GzipSum(members int, crc, text uint32) (crc32, length uint32) {
+	var s gzipSum
+	for range members {
+		s.add(0, crc, text)
+	}
+	end := appendGzipTrailer(nil, s.crc, int64(s.text))
+	end = end[len(end)-8:]
+	return binary.LittleEndian.Uint32(end), binary.LittleEndian.Uint32(end[4:])
+}
+
+// Codec is a codec for the tests.
+type Codec struct{ codec }
+
+// Pack and Join are the codec's.
+func (c Codec) Pack(dst, text []byte) []byte { return c.pack(dst, text) }
+
+func (c Codec) Join(w io.Writer, r io.ReaderAt, from, to int64) error { return c.join(w, r, from, to) }
+
+// StateOf is what the sink of one file would have recorded now.
+func StateOf(s pipeline.Sink) pipeline.State {
+	f := s.(*fileSink)
+	state, err := f.state(f.artifact.State())
+	if err != nil {
+		panic(err)
+	}
+	return state
+}

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,8 +31,8 @@ func init() {
 		Options:     jsonlTable,
 		Traits:      pipeline.Traits{OneQuery: true, OneSchema: true},
 		Check: func(d *pipeline.Destination) error {
-			_, err := readJSONLOptions(d.Options)
-			return err
+			o, err := readJSONLOptions(d.Options)
+			return errors.Join(err, checkCompression(d, o.compression))
 		},
 	}, newJSONLFile)
 }
@@ -42,26 +43,29 @@ var jsonlTable = []pipeline.Option{
 		Description: "What decimals and whole numbers are: number, with all their digits; string, for readers that make doubles of all numbers, which keep 15 digits."},
 	{Name: "connectionColumn", Types: []string{"boolean", "string"}, Default: false,
 		Description: "Whether the first key holds the connection's name: true calls it _connection, a text gives it another name.", Example: "branch"},
+	compressionOption,
 	{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the query.",
 		Example: map[string]any{"invoice_no": map[string]any{"rename": "invoiceNo"}}, Each: columnOptions},
 }
 
 // jsonlOptions are the destination's own keys.
 type jsonlOptions struct {
-	strings bool       // decimals and whole numbers are strings
-	names   csvOptions // what both formats ask of columns
+	strings     bool       // decimals and whole numbers are strings
+	names       csvOptions // what both formats ask of columns
+	compression string     // "" if the file's ending decides
 }
 
 func readJSONLOptions(raw json.RawMessage) (jsonlOptions, error) {
 	var keys struct {
 		Numbers          string                `json:"numbers"`
 		ConnectionColumn any                   `json:"connectionColumn"`
+		Compression      string                `json:"compression"`
 		Columns          map[string]columnKeys `json:"columns"`
 	}
 	if err := pipeline.DecodeOptions(raw, jsonlTable, &keys); err != nil {
 		return jsonlOptions{}, fmt.Errorf("jsonl %w", err)
 	}
-	o := jsonlOptions{strings: keys.Numbers == "string"}
+	o := jsonlOptions{strings: keys.Numbers == "string", compression: keys.Compression}
 	var p problems
 	o.names.connection = p.connectionColumn(keys.ConnectionColumn)
 	for _, name := range slices.Sorted(maps.Keys(keys.Columns)) {
@@ -85,7 +89,7 @@ func newJSONLFile(f *file) (fileFormat, error) {
 		return nil, err
 	}
 	j := &jsonlFile{options: o}
-	if j.lines, err = newLines(f, &j.options.names); err != nil {
+	if j.lines, err = newLines(f, &j.options.names, o.compression); err != nil {
 		return nil, err
 	}
 	return j, nil
@@ -112,14 +116,21 @@ func (s *jsonlFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline
 
 func (s *jsonlFile) assemble(parts []pipeline.Part) (*assembly, error) {
 	files := make([]*artifact.Part, len(parts))
+	var text, rows int64
 	for i, p := range parts {
-		files[i] = p.(*jsonlPart).file
+		part := p.(*jsonlPart)
+		files[i] = part.file
+		text, rows = text+part.text, rows+part.file.Length()
 	}
-	st := s.artifact.State()
-	lineEnd := st.Length > 0 && st.Commits == 0 && s.unended
-	return &assembly{files: files, write: func(w io.Writer) error {
-		if lineEnd { // that the last line of an earlier run lacks
-			if _, err := w.Write([]byte{'\n'}); err != nil {
+	var head []byte
+	if s.length() > 0 && s.artifact.State().Commits == 0 && s.unended { // a line end that the last line of an earlier run lacks
+		head = []byte{'\n'}
+	}
+	text += int64(len(head))
+	head = s.beginning(head, rows > 0)
+	return &assembly{files: files, staged: func() { s.committed(text) }, write: func(w io.Writer) error {
+		if len(head) > 0 {
+			if _, err := w.Write(head); err != nil {
 				return err
 			}
 		}
@@ -129,12 +140,12 @@ func (s *jsonlFile) assemble(parts []pipeline.Part) (*assembly, error) {
 
 // inspect looks whether rows can follow what is in the file: lines of objects, with the keys of this run.
 func (s *jsonlFile) inspect(r io.ReaderAt, size int64) error {
-	var last [1]byte
-	if _, err := r.ReadAt(last[:], size-1); err != nil && !errors.Is(err, io.EOF) {
-		return pipeline.Transient(fmt.Errorf("read %s: %w", s.artifact.Path(), err))
+	seen, err := s.look(r, size)
+	if err != nil || seen.length == 0 {
+		return err
 	}
-	s.unended = last[0] != '\n'
-	keys, err := firstKeys(io.NewSectionReader(r, 0, min(size, maxHeaderBytes)))
+	s.unended = seen.last != '\n'
+	keys, err := firstKeys(bytes.NewReader(seen.head))
 	if err != nil {
 		return s.refuse("its first line is no JSON object (%v)", err)
 	}
@@ -149,12 +160,6 @@ func (s *jsonlFile) inspect(r io.ReaderAt, size int64) error {
 		return s.refuse("its objects have the keys %s, and those of this run %s", strings.Join(keys, ", "), strings.Join(want, ", "))
 	}
 	return nil
-}
-
-// refuse says why nothing can be appended, and what to do.
-func (s *jsonlFile) refuse(format string, args ...any) error {
-	return pipeline.Permanent(fmt.Errorf("rows cannot be appended to %s: %s; for a new run without --resume let the destination write the same way, or give it another filePath or \"mode\": \"replace\"",
-		s.artifact.Path(), fmt.Sprintf(format, args...)))
 }
 
 // firstKeys are the keys of the object that r begins with, in their order.

@@ -29,8 +29,8 @@ var jsonlEncoders = sync.Pool{New: func() any { return new(jsonlEncoder) }}
 
 // jsonlChunk is a batch as lines. Its memory is used again once it is written.
 type jsonlChunk struct {
-	encoder *jsonlEncoder
-	lines   []byte
+	piece
+	encoder *jsonlEncoder // whose memory it has; nil if it is compressed
 	losses  []pipeline.Loss
 	tally   []columnar.Tally
 	kinds   []string // by field; nil if all are declared
@@ -38,8 +38,11 @@ type jsonlChunk struct {
 
 // release gives the chunk's memory back.
 func (c *jsonlChunk) release() {
-	c.encoder.buf = c.lines[:0]
-	jsonlEncoders.Put(c.encoder)
+	if c.encoder != nil {
+		c.encoder.buf = c.data[:0]
+		jsonlEncoders.Put(c.encoder)
+	}
+	c.piece.release()
 }
 
 // jsonlField is how the values of one column become values of a key.
@@ -75,7 +78,8 @@ func (p *jsonlPart) Encode(query int, first int64, b *columnar.Batch) (pipeline.
 	e := jsonlEncoders.Get().(*jsonlEncoder)
 	e.clock = columnar.NewClock(p.sink.location)
 	e.plan(b, p)
-	c := &jsonlChunk{encoder: e, lines: e.encode(e.buf[:0], b.Rows, p.prefix, p.sink.options.strings), tally: make([]columnar.Tally, len(e.fields))}
+	e.buf = e.encode(e.buf[:0], b.Rows, p.prefix, p.sink.options.strings)
+	c := &jsonlChunk{encoder: e, piece: p.sink.piece(e.buf, 0), tally: make([]columnar.Tally, len(e.fields))}
 	for i := range e.fields {
 		f := &e.fields[i]
 		if f.notFinite > 0 {
@@ -94,6 +98,10 @@ func (p *jsonlPart) Encode(query int, first int64, b *columnar.Batch) (pipeline.
 			}
 			c.kinds[i] = jsonlKind(f.view, b.Rows)
 		}
+	}
+	if c.own != nil { // its lines are copied
+		jsonlEncoders.Put(e)
+		c.encoder = nil
 	}
 	return c, nil
 }

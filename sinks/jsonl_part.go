@@ -24,6 +24,7 @@ type jsonlPart struct {
 	lost     []pipeline.Loss
 	tally    []columnar.Tally // by field
 	kinds    []string         // by field; "" where one is declared, or has no value yet
+	text     int64            // bytes of it, if they are compressed
 }
 
 // jsonlKey is what is fixed of a field before its first row.
@@ -45,7 +46,7 @@ type jsonlPartState struct {
 
 func (s *jsonlFile) newPart(id pipeline.PartID, part *artifact.Part, o *pipeline.Opening, names csvNames, st jsonlPartState) *jsonlPart {
 	columns := o.Queries[s.query].Columns
-	p := &jsonlPart{sink: s, file: part, columns: columns, others: s.others(o), csvNames: names, id: id, order: st.Order, lost: st.Losses, tally: st.Tally, kinds: st.Kinds, prefix: []byte{'{'}}
+	p := &jsonlPart{sink: s, file: part, columns: columns, others: s.others(o), csvNames: names, id: id, order: st.Order, lost: st.Losses, tally: st.Tally, kinds: st.Kinds, text: st.Text, prefix: []byte{'{'}}
 	keys := jsonKeys(s.header.line(names.names))
 	if s.options.names.connection != "" {
 		p.prefix = append(appendJSONText(p.prefix, []byte(keys[0])), ':')
@@ -82,7 +83,8 @@ func (p *jsonlPart) Append(_ context.Context, query int, c pipeline.Chunk) error
 	if !ok {
 		return pipeline.Permanent(errNotOurChunk)
 	}
-	err := p.file.Append(chunk.lines)
+	err := p.file.Append(chunk.data)
+	p.text += chunk.text
 	for _, l := range chunk.losses {
 		p.lost = addLoss(p.lost, l)
 	}
@@ -97,7 +99,7 @@ func (p *jsonlPart) Save(context.Context) (pipeline.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(jsonlPartState{linesPartState{f.Length, p.order}, p.lost, p.tally, p.kinds})
+	return json.Marshal(jsonlPartState{linesPartState{f.Length, p.order, p.text}, p.lost, p.tally, p.kinds})
 }
 
 // Finish makes its columns the keys if there are none yet; a part that was begun before and has others is turned away. It gives up

@@ -3,7 +3,6 @@ package sinks
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 
 	"fanmill/pipeline"
@@ -19,18 +18,20 @@ type lines struct {
 	unended bool // what rows are appended to does not end with a line end
 	// kinds are, by field, what a column that no database declares holds in the connections that are there: see jsonlKind.
 	kinds []string
+	codec codec // nil if the file is not compressed
+	text  int64 // bytes of text that are committed, if it is
 	// namesakes are, where the file has the connections' names, the connections that have the same one or a similar
 	// one, by index.
 	namesakes [][]int
 }
 
 // newLines finds the query and the header of a file whose rows are lines.
-func newLines(f *file, o *csvOptions) (lines, error) {
+func newLines(f *file, o *csvOptions, compression string) (lines, error) {
 	query, err := f.oneQuery()
 	if err != nil {
 		return lines{}, err
 	}
-	l := lines{file: f, query: query, header: newCSVHeader(o, f.manifest, query)}
+	l := lines{file: f, codec: codecOf(f.dest.Path, compression), query: query, header: newCSVHeader(o, f.manifest, query)}
 	if o.connection != "" {
 		l.namesakes = namesakesOf(f.manifest)
 	}
@@ -52,6 +53,7 @@ type linesState struct {
 	Width   int      `json:"width,omitempty"`
 	Unended bool     `json:"unended,omitempty"`
 	Kinds   []string `json:"kinds,omitempty"` // by field
+	Text    int64    `json:"text,omitempty"`  // bytes of text that are committed, if they are compressed
 }
 
 func (l *lines) restore(state json.RawMessage) error {
@@ -62,7 +64,7 @@ func (l *lines) restore(state json.RawMessage) error {
 	if err := json.Unmarshal(state, &st); err != nil {
 		return err
 	}
-	l.header.width, l.unended, l.kinds = st.Width, st.Unended, st.Kinds
+	l.header.width, l.unended, l.kinds, l.text = st.Width, st.Unended, st.Kinds, st.Text
 	if st.Header != nil {
 		l.header.csvNames = csvNames{st.Header, st.From}
 	}
@@ -72,20 +74,18 @@ func (l *lines) restore(state json.RawMessage) error {
 func (l *lines) recovered(artifact.State) error { return nil }
 
 func (l *lines) record() any {
-	st := linesState{Header: l.header.names, Width: l.header.width, Unended: l.unended, Kinds: l.kinds}
+	st := linesState{Header: l.header.names, Width: l.header.width, Unended: l.unended, Kinds: l.kinds, Text: l.text}
 	if !slices.Equal(keysOf(l.header.csvNames), l.header.names) {
 		st.From = l.header.from
 	}
 	return st
 }
 
-// final leaves the committed bytes as they are.
-func (l *lines) final(*pipeline.Report) func(io.Writer, io.ReaderAt, int64) error { return nil }
-
 // linesPartState describes a part file, whatever else a format says of it.
 type linesPartState struct {
 	Length int64 `json:"length"`
 	Order  []int `json:"order,omitzero"` // of the fields: which of the columns each is, -1 for none; nil and none are not the same
+	Text   int64 `json:"text,omitempty"` // bytes of text, if they are compressed
 }
 
 func (l *lines) partFiles(p pipeline.PartState) ([]artifact.FileState, error) {

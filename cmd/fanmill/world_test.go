@@ -84,7 +84,7 @@ func (c worldConn) query() string {
 func (w *world) job() string   { return filepath.Join(w.dir, "job.json") }
 func (w *world) xlsx() string  { return filepath.Join(w.dir, "out", "GST.xlsx") }
 func (w *world) csv() string   { return filepath.Join(w.dir, "out", "GST.csv") }
-func (w *world) jsonl() string { return filepath.Join(w.dir, "out", "GST.jsonl") }
+func (w *world) jsonl() string { return filepath.Join(w.dir, "out", "GST.jsonl.gz") }
 func (w *world) asked() string {
 	return filepath.Join(w.dir, "asked.txt")
 }
@@ -110,7 +110,7 @@ func (w *world) write() {
 		Destinations []dest `json:"destinations"`
 	}{ID: "gst", Name: "GST", Destinations: []dest{{"excel", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.xlsx")), w.mode}, {"csv", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv")), w.mode}}}
 	if w.all {
-		job.Destinations = append(job.Destinations, dest{"jsonl", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.jsonl")), w.mode})
+		job.Destinations = append(job.Destinations, dest{"jsonl", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.jsonl.gz")), w.mode})
 	}
 	for i, c := range w.conns {
 		driver := "sqlite"
@@ -277,7 +277,40 @@ func (w *world) whole() int {
 			}
 		}
 	}
+	if _, err := os.Stat(w.jsonl()); err == nil {
+		for name, got := range w.jsonlRows() {
+			if got != want[name] {
+				w.t.Errorf("the JSON Lines have %d rows of %s, the branch %d", got, name, want[name])
+			}
+		}
+	}
 	return n
+}
+
+// jsonlRows counts the rows by branch.
+func (w *world) jsonlRows() map[string]int {
+	w.t.Helper()
+	f, err := verify.Open(w.jsonl())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil || len(text) > 0 && !bytes.HasSuffix(text, []byte("}\n")) {
+		w.t.Fatalf("%d bytes of JSON Lines, %v", len(text), err)
+	}
+	rows, all := map[string]int{}, 0
+	for _, c := range w.conns {
+		branch, _ := json.Marshal(c.name)
+		if n := bytes.Count(text, slices.Concat([]byte(`"branch":`), branch, []byte{','})); n > 0 {
+			rows[c.name] = n
+			all += n
+		}
+	}
+	if n := bytes.Count(text, []byte{'\n'}); n != all {
+		w.t.Errorf("the JSON Lines are %d, of which %d are of a branch", n, all)
+	}
+	return rows
 }
 
 // csvRows counts the rows by branch and checks that they stand together.
@@ -337,7 +370,7 @@ func (w *world) tidy() {
 	}
 	want := []string{"GST.csv", "GST.csv.manifest.json", "GST.xlsx", "GST.xlsx.manifest.json"}
 	if w.all {
-		want = slices.Insert(want, 2, "GST.jsonl", "GST.jsonl.manifest.json")
+		want = slices.Insert(want, 2, "GST.jsonl.gz", "GST.jsonl.gz.manifest.json")
 	}
 	if !slices.Equal(names, want) {
 		w.t.Errorf("beside the artifacts are %v, want %v", names, want)

@@ -168,11 +168,11 @@ func listed(names []string) string {
 
 // beforeExtension puts a text before the extension of a path's last part.
 func beforeExtension(path, text string) string {
-	start := strings.LastIndexAny(path, `/\`) + 1
-	if dot := strings.LastIndexByte(path[start:], '.'); dot >= 0 && strings.IndexByte(path[start+dot:], '}') < 0 {
-		return path[:start+dot] + text + path[start+dot:]
+	ext := outfile.Ext(path)
+	if strings.IndexByte(ext, '}') >= 0 {
+		ext = ""
 	}
-	return path + text
+	return strings.TrimSuffix(path, ext) + text + ext
 }
 
 // uniqueNames makes names fit for files, and different from each other where no case is told; " (2)" goes to the later one. They are cut

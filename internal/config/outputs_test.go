@@ -75,6 +75,7 @@ func TestDestinationsOfARun(t *testing.T) {
 		{twoQueries, `{"type": "csv", "filePath": "DIR/v1.2/plain"}`, []shown{{"csv.sales", "v1.2/plain-sales", 0, nil}, {"csv.by/place", "v1.2/plain-by_place", 1, nil}}},
 		{twoQueries, `{"type": "excel", "id": "x", "filePath": "DIR/{query}/{runId}.xlsx"}`, []shown{{"x.sales", "sales/r-7.xlsx", 0, nil}, {"x.by/place", "by_place/r-7.xlsx", 1, nil}}},
 		{`"queries": [{"name": "sales", "sql": "select 1"}]`, `{"type": "csv", "filePath": "DIR/{query}.csv"}`, []shown{{"csv.sales", "sales.csv", 0, nil}}},
+		{twoQueries, `{"type": "csv", "filePath": "DIR/{jobId}.csv.gz"}`, []shown{{"csv.sales", "j-sales.csv.gz", 0, nil}, {"csv.by/place", "j-by_place.csv.gz", 1, nil}}},
 		{`"queries": [{"name": "sales", "sql": "select 1"}]`, `{"type": "csv", "filePath": "DIR/a.csv"}`, []shown{{"csv", "a.csv", -1, nil}}},
 		{oneQuery, `{"type": "excel", "filePath": "DIR/{connection}.xlsx"}`,
 			[]shown{{"excel", "{connection}.xlsx", -1, []string{"Delhi_North.xlsx", "Pune.xlsx", "PUNE (2).xlsx"}}}},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -22,7 +21,7 @@ type CSVOptions struct {
 // whole fields, as many fields in every record, UTF-8. An empty field is NULL, a quoted empty one the empty text. The rows
 // of a key must stand together. Anything else is an error that names the line.
 func CSV(path string, o CSVOptions) (_ Dataset, err error) {
-	f, err := os.Open(path)
+	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"fanmill/pipeline/outfile"
 )
 
 // The functions of this file give files that are not ours names of their own. They never take a name away: the public one goes on
@@ -21,7 +23,7 @@ const edited = "edited"
 
 // asideName is the n-th name for what a user has at path: "sales (edited).csv", "sales (edited 2).csv".
 func asideName(path, word string, n int) string {
-	ext := filepath.Ext(path)
+	ext := outfile.Ext(path)
 	if n == 1 {
 		return fmt.Sprintf("%s (%s)%s", strings.TrimSuffix(path, ext), word, ext)
 	}

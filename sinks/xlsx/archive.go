@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/flate"
+
+	"fanmill/sinks/deflate"
 )
 
 // archive writes entries one after the other and remembers the first error.
@@ -69,7 +71,7 @@ func (p *packer) compress(content []byte, finish func(*flate.Writer) error) {
 }
 
 func (p *packer) account(crc uint32, raw int64) {
-	p.crc = combineCRC(p.crc, crc, raw)
+	p.crc = deflate.CombineCRC(p.crc, crc, raw)
 	p.raw += raw
 }
 

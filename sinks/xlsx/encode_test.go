@@ -136,17 +136,6 @@ func TestPiecesAreIndependent(t *testing.T) {
 	wg.Wait()
 }
 
-// TestCombineCRC compares with the checksum of the joined text.
-func TestCombineCRC(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		a := rapid.SliceOf(rapid.Byte()).Draw(t, "a")
-		b := append(rapid.SliceOf(rapid.Byte()).Draw(t, "b"), make([]byte, rapid.IntRange(0, 100_000).Draw(t, "zeros"))...)
-		if got, want := xlsx.CombineCRC(crc32.ChecksumIEEE(a), crc32.ChecksumIEEE(b), int64(len(b))), crc32.ChecksumIEEE(append(a, b...)); got != want {
-			t.Fatalf("%08x, want %08x", got, want)
-		}
-	})
-}
-
 // TestSegmentsInOrder: pieces out of order are refused.
 func TestSegmentsInOrder(t *testing.T) {
 	var s xlsx.Segments

@@ -4,7 +4,6 @@ import "fanmill/pipeline/columnar"
 
 // Doors for the tests.
 var (
-	CombineCRC    = combineCRC
 	AppendEscaped = appendEscaped
 	ExactNumber   = exactNumber
 	FoldName      = foldName
