@@ -85,6 +85,9 @@ func (f *folder) look(ctx context.Context) {
 		if e.IsDir() || artifact.IsReport(e.Name()) || !slices.Contains([]string{".json", ".yaml", ".yml"}, strings.ToLower(filepath.Ext(path))) {
 			continue
 		}
+		if info, err := os.Stat(path); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDevice) != 0 {
+			continue // to open a pipe would wait for a writer, and hold up all jobs
+		}
 		found[path] = true
 		f.read(path)
 	}
