@@ -63,6 +63,11 @@ func (h *host) space() string {
 	return fmt.Sprintf("%.1f MB free", float64(n)/1e6)
 }
 
+// noRoom says that the server reserves more than the folder's disk has, and what to do.
+func (h *host) noRoom() string {
+	return fmt.Sprintf("the embedded NATS server finds no room for what it reserves in %s (disk: %s): free space there, name a folder on a larger disk with --data, or lower --log-max-mb", h.dir, h.space())
+}
+
 // cure waits until the disk takes data again, and starts the server anew.
 func (h *host) cure(ctx context.Context, cause string) {
 	text := fmt.Sprintf("the embedded NATS server cannot store in %s (disk: %s): %s. Free space there, or mend the disk; what runs goes on by itself then", h.dir, h.space(), cause)

@@ -124,20 +124,28 @@ func (c *Conn) call(ctx context.Context, what string, f func(context.Context) er
 			if now := c.refused.since(began); now != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return pipeline.Transient(fmt.Errorf("%s: no answer from NATS in time (%w): %w", what, ctx.Err(), now))
 			}
-			return classify(ctx, what, last)
+			return c.classify(ctx, what, last)
 		}
 		last = err
 		if !lost && !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
-			return classify(ctx, what, err)
+			return c.classify(ctx, what, err)
 		}
 		if c.nc.IsClosed() {
-			return classify(ctx, what, nats.ErrConnectionClosed)
+			return c.classify(ctx, what, nats.ErrConnectionClosed)
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
 	}
+}
+
+// classify is classify for one who knows whose disk it is that has no room.
+func (c *Conn) classify(ctx context.Context, what string, err error) error {
+	if code := apiCode(err); c.host != nil && ctx.Err() == nil && (code == codeNoStorage || code == codeNoAccountStorage) {
+		return pipeline.Transient(fmt.Errorf("%s: %s: %w", what, c.host.noRoom(), err))
+	}
+	return classify(ctx, what, err)
 }
 
 // Codes of the JetStream API that nats.go has no name for [nats-server errors.json].

@@ -245,13 +245,19 @@ func TestTrimStopsAtTheEnd(t *testing.T) {
 
 // With no storage left to reserve, the run is refused with a message that says what to do.
 func TestReservationIsRefusedClearly(t *testing.T) {
-	c, err := nats.Open(within(t), nats.Options{DataDir: t.TempDir(), MaxStore: 64 << 20})
+	dir := t.TempDir()
+	c, err := nats.Open(within(t), nats.Options{DataDir: dir, MaxStore: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer shut(t, c)
 	_, err = c.RowLogs().Create(within(t), manifest("r", 128<<20), 1)
-	if err == nil || pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "--log-max-mb") {
-		t.Errorf("a log larger than the store: %v", err)
+	if err == nil || pipeline.IsPermanent(err) {
+		t.Fatalf("a log larger than the store: %v", err)
+	}
+	for _, says := range []string{dir, "MB free", "--data", "--log-max-mb"} {
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("a log larger than the store: %v does not say %s", err, says)
+		}
 	}
 }

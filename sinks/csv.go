@@ -1,9 +1,7 @@
 package sinks
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 
@@ -57,22 +55,12 @@ func newCSVFile(f *file) (fileFormat, error) {
 }
 
 func (s *csvFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
-	if from != nil {
-		var st csvPartState
-		if err := json.Unmarshal(from.State, &st); err != nil {
-			return nil, unreadable(fmt.Sprintf("part of connection %d", id.Connection), err)
-		}
-		part, names, err := s.resume(id, o, st.linesPartState)
-		if err != nil {
-			return nil, err
-		}
-		return s.newPart(id, part, o, names, st), nil
-	}
-	part, order, names, err := s.begin(id, o)
+	var st csvPartState
+	part, names, err := s.part(id, o, from, &st, &st.linesPartState)
 	if err != nil {
 		return nil, err
 	}
-	return s.newPart(id, part, o, names, csvPartState{linesPartState: linesPartState{Order: order}}), nil
+	return s.newPart(id, part, o, names, st), nil
 }
 
 // copyParts writes part files one after the other.

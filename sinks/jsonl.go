@@ -96,22 +96,12 @@ func newJSONLFile(f *file) (fileFormat, error) {
 }
 
 func (s *jsonlFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
-	if from != nil {
-		var st jsonlPartState
-		if err := json.Unmarshal(from.State, &st); err != nil {
-			return nil, unreadable(fmt.Sprintf("part of connection %d", id.Connection), err)
-		}
-		part, names, err := s.resume(id, o, st.linesPartState)
-		if err != nil {
-			return nil, err
-		}
-		return s.newPart(id, part, o, names, st), nil
-	}
-	part, order, names, err := s.begin(id, o)
+	var st jsonlPartState
+	part, names, err := s.part(id, o, from, &st, &st.linesPartState)
 	if err != nil {
 		return nil, err
 	}
-	return s.newPart(id, part, o, names, jsonlPartState{linesPartState: linesPartState{Order: order}}), nil
+	return s.newPart(id, part, o, names, st), nil
 }
 
 func (s *jsonlFile) assemble(parts []pipeline.Part) (*assembly, error) {

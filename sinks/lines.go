@@ -94,22 +94,24 @@ func (l *lines) partFiles(p pipeline.PartState) ([]artifact.FileState, error) {
 	return []artifact.FileState{{Name: l.partName(p.PartID, l.query), Length: st.Length}}, err
 }
 
-// begin makes the file of a new part. names are those of its fields, and order says where they come from.
-func (l *lines) begin(id pipeline.PartID, o *pipeline.Opening) (part *artifact.Part, order []int, names csvNames, err error) {
-	if l.query >= len(o.Queries) {
-		return nil, nil, names, &pipeline.RejectError{Reason: fmt.Sprintf("the connection has %d queries, and the file takes the rows of query %d", len(o.Queries), l.query+1)}
+// part makes the file of a new part, or opens that of a recorded one again, whose state is read into st; common is what of st all lines
+// have. names are those of its fields.
+func (l *lines) part(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, st any, common *linesPartState) (part *artifact.Part, names csvNames, err error) {
+	if from != nil {
+		if err := json.Unmarshal(from.State, st); err != nil {
+			return nil, names, unreadable(fmt.Sprintf("part of connection %d", id.Connection), err)
+		}
+		part, err = l.artifact.ReopenPart(artifact.FileState{Name: l.partName(id, l.query), Length: common.Length})
+		return part, l.header.resume(o.Queries[l.query].Columns, common.Order), err
 	}
-	if order, names, err = l.header.place(o.Queries[l.query].Columns); err != nil {
-		return nil, nil, names, err
+	if l.query >= len(o.Queries) {
+		return nil, names, &pipeline.RejectError{Reason: fmt.Sprintf("the connection has %d queries, and the file takes the rows of query %d", len(o.Queries), l.query+1)}
+	}
+	if common.Order, names, err = l.header.place(o.Queries[l.query].Columns); err != nil {
+		return nil, names, err
 	}
 	part, err = l.artifact.CreatePart(l.partName(id, l.query))
-	return part, order, names, err
-}
-
-// resume opens the file of a recorded part again. names are those of its fields.
-func (l *lines) resume(id pipeline.PartID, o *pipeline.Opening, st linesPartState) (part *artifact.Part, names csvNames, err error) {
-	part, err = l.artifact.ReopenPart(artifact.FileState{Name: l.partName(id, l.query), Length: st.Length})
-	return part, l.header.resume(o.Queries[l.query].Columns, st.Order), err
+	return part, names, err
 }
 
 // others are the columns of a connection's other queries, which have files of their own.
