@@ -11,6 +11,7 @@ import (
 // state.
 type SinkKind struct {
 	Name        string   // the "type" of a job file
+	Label       string   // what people call it, in log lines
 	Description string   // one sentence, for the schema
 	Example     string   // of a filePath
 	Options     []Option // the keys beside id, type, filePath and mode
@@ -34,6 +35,8 @@ type SinkKind struct {
 type Traits struct {
 	OneQuery  bool // an artifact takes the rows of one query: a job with several gets a destination for each
 	OneSchema bool // an artifact has room for one set of columns
+	// LongestPath is how long a path, in UTF-16 units, its usual program opens on Windows; 0 is what the system opens.
+	LongestPath int
 }
 
 // OneSchema reports whether all connections share one set of columns in this destination. With a file for each, each has its own.

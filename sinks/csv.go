@@ -22,6 +22,7 @@ import (
 func init() {
 	fileKind(pipeline.SinkKind{
 		Name:        "csv",
+		Label:       "CSV",
 		Description: "A CSV file with the rows of one query of all connections. With several queries there is a file for each.",
 		Example:     "D:/Exports/{jobName} {date}.csv",
 		Options:     csvTable,

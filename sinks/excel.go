@@ -29,9 +29,11 @@ import (
 func init() {
 	fileKind(pipeline.SinkKind{
 		Name:        "excel",
+		Label:       "Excel",
 		Description: "An Excel workbook with a sheet for every connection and query.",
 		Example:     "D:/Reports/{jobName} {date}.xlsx",
 		Options:     excelTable,
+		Traits:      pipeline.Traits{LongestPath: 218}, // Excel takes less than other programs
 		Check: func(d *pipeline.Destination) error {
 			_, err := readExcelOptions(d.Options)
 			if path := strings.TrimSpace(d.FilePath); path != "" && !strings.EqualFold(filepath.Ext(path), ".xlsx") {

@@ -26,6 +26,7 @@ import (
 func init() {
 	fileKind(pipeline.SinkKind{
 		Name:        "jsonl",
+		Label:       "JSON Lines",
 		Description: "A JSON Lines file with the rows of one query of all connections, an object a line. With several queries there is a file for each.",
 		Example:     "D:/Exports/{jobName} {date}.jsonl",
 		Options:     jsonlTable,

@@ -31,7 +31,7 @@ func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeli
 		running.Add(1)
 		on := s.level()
 		f := pipeline.Follower{}
-		scope := screen.ScopeOf(job, nil, s.parallel).Into(destinations)
+		scope := screen.ScopeOf(job, nil, s.parallel).Into(destinations).Labelled(destinationLabels())
 		var progress *screen.Progress
 		if bars {
 			progress = screen.NewProgress(out.stderr, scope)
@@ -105,4 +105,13 @@ func givenUp(o *pipeline.Outcome) (text string) {
 		}
 	}
 	return text
+}
+
+// destinationLabels are what people call the kinds of destinations.
+func destinationLabels() map[string]string {
+	labels := map[string]string{}
+	for name, kind := range sinkKinds() {
+		labels[name] = kind.Label
+	}
+	return labels
 }

@@ -61,19 +61,16 @@ func (d *decoder) artifacts() {
 	}
 }
 
-// What programs of Windows open at most, in UTF-16 units: Excel takes less than the others. fanmill itself writes longer ones.
-const (
-	windowsPath = 259
-	excelPath   = 218
-)
+// windowsPath is what most programs of Windows open at most, in UTF-16 units. fanmill itself writes longer ones.
+const windowsPath = 259
 
 // longPaths warns of files that fanmill can write and others cannot open.
 func (d *decoder) longPaths(outs []output, at func(int) string) {
 	said := map[int]bool{}
 	for i := range outs {
 		most := windowsPath
-		if outs[i].Type == "excel" {
-			most = excelPath
+		if kind := d.o.Destinations[outs[i].Type]; kind != nil && kind.Traits.LongestPath > 0 {
+			most = kind.Traits.LongestPath
 		}
 		for _, file := range outs[i].paths() {
 			if n := len(utf16.Encode([]rune(file))); n > most && !said[outs[i].of] {

@@ -1,10 +1,10 @@
 package screen
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 
 	"fanmill/pipeline"
@@ -18,7 +18,7 @@ type Lines struct {
 	log        *slog.Logger
 	structured bool
 	names      map[string]string // by connection id
-	labels     map[string]string // by destination id: CSV, Excel
+	labels     map[string]string // by destination id
 	twins      bool              // two destinations have one label
 
 	mu      sync.Mutex
@@ -35,22 +35,11 @@ func NewLines(log *slog.Logger, scope Scope, structured bool) *Lines {
 	}
 	seen := map[string]bool{}
 	for _, d := range scope.Destinations {
-		label := destinationLabel(d.Type)
+		label := cmp.Or(d.Label, d.Type, "destination")
 		l.twins = l.twins || seen[label]
 		seen[label], l.labels[d.ID] = true, label
 	}
 	return l
-}
-
-// destinationLabel is what lines call a destination of a type.
-func destinationLabel(kind string) string {
-	switch kind {
-	case "csv":
-		return "CSV"
-	case "":
-		return "destination"
-	}
-	return strings.ToUpper(kind[:1]) + kind[1:]
 }
 
 // Observe tells an event.

@@ -13,6 +13,9 @@ import (
 )
 
 // narrator logs the bare messages, with attributes where a line has some.
+// sampleLabels are what the program calls its destinations.
+var sampleLabels = map[string]string{"csv": "CSV", "excel": "Excel", "webhook": "Webhook"}
+
 func narrator(t *testing.T, structured bool) (*screen.Lines, *bytes.Buffer) {
 	t.Helper()
 	var b bytes.Buffer
@@ -26,7 +29,7 @@ func narrator(t *testing.T, structured bool) (*screen.Lines, *bytes.Buffer) {
 	if structured {
 		h = slog.NewJSONHandler(&b, &slog.HandlerOptions{ReplaceAttr: drop})
 	}
-	return screen.NewLines(slog.New(h), screen.ScopeOf(sampleJob(4), nil, 2), structured), &b
+	return screen.NewLines(slog.New(h), screen.ScopeOf(sampleJob(4), nil, 2).Labelled(sampleLabels), structured), &b
 }
 
 // The wordings and marks that users search for, to the letter.
@@ -138,12 +141,12 @@ func TestMemoryCleanedIsToldOnce(t *testing.T) {
 // Of two destinations of one kind a line says which is meant.
 func TestTwinsAreToldApart(t *testing.T) {
 	var b bytes.Buffer
-	scope := screen.ScopeOf(sampleJob(2), []string{"conn_2"}, 1)
+	scope := screen.ScopeOf(sampleJob(2), []string{"conn_2"}, 1).Labelled(sampleLabels)
 	if len(scope.Connections) != 1 {
 		t.Errorf("the scope of one connection has %d", len(scope.Connections))
 	}
 	scope.Destinations = []screen.ScopeDestination{{ID: "north", Type: "csv"}, {ID: "south", Type: "csv"}, {ID: "hook", Type: "webhook"}}
-	l := screen.NewLines(slog.New(slog.NewTextHandler(&b, nil)), scope, false)
+	l := screen.NewLines(slog.New(slog.NewTextHandler(&b, nil)), scope.Labelled(sampleLabels), false)
 	l.Observe(pipeline.Event{Kind: pipeline.EventCommitted, Connection: "conn_2", Destination: "south", Rows: 5})
 	if s := b.String(); !strings.Contains(s, `appended" destination=south`) {
 		t.Errorf("logged %s", s)

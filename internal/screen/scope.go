@@ -20,9 +20,10 @@ type ScopeConnection struct {
 	Have     []string
 }
 
-// ScopeDestination is a destination of the run. Type is that of the job file: csv, excel.
+// ScopeDestination is a destination of the run.
 type ScopeDestination struct {
 	ID, Type string
+	Label    string // what people call its type, see Scope.Labelled; "" is the type
 }
 
 // ScopeOf is the scope of a new run of job. With connections, the run is to deliver those only.
@@ -35,6 +36,15 @@ func ScopeOf(job *pipeline.Job, connections []string, parallel int) Scope {
 	}
 	for _, d := range job.Destinations {
 		s.Destinations = append(s.Destinations, ScopeDestination{ID: d.ID, Type: d.Type})
+	}
+	return s
+}
+
+// Labelled is the scope with what people call its destinations, by their type.
+func (s Scope) Labelled(labels map[string]string) Scope {
+	s.Destinations = slices.Clone(s.Destinations)
+	for i := range s.Destinations {
+		s.Destinations[i].Label = labels[s.Destinations[i].Type]
 	}
 	return s
 }

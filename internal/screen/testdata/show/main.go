@@ -37,7 +37,7 @@ func job() *pipeline.Job {
 func run(quick bool) {
 	const parallel = 6
 	j := job()
-	scope := screen.ScopeOf(j, nil, parallel)
+	scope := screen.ScopeOf(j, nil, parallel).Labelled(map[string]string{"csv": "CSV", "excel": "Excel"})
 	p := screen.NewProgress(os.Stderr, scope)
 	lines := screen.NewLines(logger(p.Writer()), scope, false)
 	tell := func(e pipeline.Event) {
