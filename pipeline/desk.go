@@ -132,13 +132,27 @@ func (d *desk) hasBegun(t *ticket) bool {
 // a message that is delivered twice is no twin of itself.
 func (d *desk) twin(id string, seq uint64) (Answer, bool) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	for t := range d.tickets {
 		if t.id == id && t.key != "" && t.seq != seq {
-			return Answer{Run: t.run, Job: t.job, State: t.state, Duplicate: true}, true
+			a := Answer{Run: t.run, Job: t.job, State: t.state, Duplicate: true}
+			d.mu.Unlock()
+			return d.asRecorded(a), true
 		}
 	}
+	d.mu.Unlock()
 	return Answer{}, false
+}
+
+// asRecorded is an answer about a run with the state that its record has: a run has ended as soon as that says so, and its ticket is handed in
+// a moment later.
+func (d *desk) asRecorded(a Answer) Answer {
+	if a.State != string(RunRunning) {
+		return a
+	}
+	if cell, err := LoadCell[RunRecord](d.ctx, d.n.Stores.Runs, RunKey(a.Run)); err == nil {
+		a.State = string(cell.Value().State)
+	}
+	return a
 }
 
 // others reports whether the trigger of this id has another ticket.
@@ -219,8 +233,9 @@ func (d *desk) known(id string) (Answer, bool) {
 	d.mu.Lock()
 	for t := range d.tickets {
 		if t.id == id {
-			defer d.mu.Unlock()
-			return Answer{Run: t.run, Job: t.job, State: t.state}, true
+			a := Answer{Run: t.run, Job: t.job, State: t.state}
+			d.mu.Unlock()
+			return d.asRecorded(a), true
 		}
 	}
 	d.mu.Unlock()
