@@ -42,9 +42,10 @@ func (c *claim) Renew(ctx context.Context, age time.Duration) error {
 	return c.write(ctx, func(*pipeline.CommitRecord) {})
 }
 
-// write is the fence. A claimer takes the record by changing its token, so an owner that slept through that finds
-// a conflict and a foreign token, and nothing that it prepared meanwhile is ever recorded. A conflict with the own token
-// cannot be: only the claim's holder writes under it, one write at a time; Cell.Write has already recognized its own.
+// write is the fence. A claimer takes the record by changing its token, so an owner that slept through that finds a
+// conflict and a foreign token, and nothing that it prepared meanwhile is ever recorded. A conflict with the own
+// token cannot be: only the claim's holder writes under it, one write at a time; Cell.Write has already recognized
+// its own.
 func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) error {
 	next := clone(c.cell.Value())
 	change(&next)

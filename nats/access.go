@@ -69,9 +69,10 @@ func (a *Access) identity() (by []string, _ error) {
 	return by, nil
 }
 
-// Merge makes one of what the command line, the environment and a context say. The first of them that names a server, or a context, says
-// where; then of each setting what comes first counts. Who connects, and a certificate with its key, count together. The settings of a context come
-// last; warnings are about those of its settings that do not count.
+// Merge makes one of what the command line, the environment and a context say. The first of them that names a server,
+// or a context, says where; then of each setting what comes first counts. Who connects, and a certificate with its
+// key, count together. The settings of a context come last; warnings are about those of its settings that do not
+// count.
 func Merge(layers ...Access) (a Access, warnings []string, err error) {
 	for _, l := range layers {
 		if l.External() {
@@ -156,8 +157,8 @@ func (a *Access) Check() error {
 	return err
 }
 
-// options are those of the client. What a file must hold is looked at here; later, at each reconnect, files are read anew, so that credentials may be
-// exchanged meanwhile.
+// options are those of the client. What a file must hold is looked at here; later, at each reconnect, files are read
+// anew, so that credentials may be exchanged meanwhile.
 func (a *Access) options() (all []nats.Option, _ error) {
 	add := func(by Given, o nats.Option, err error) error {
 		if err == nil {
@@ -284,8 +285,8 @@ func (a *Access) who() string {
 	return "a client that names no user"
 }
 
-// cli is a command of the nats CLI that reaches the same server as the same user. A password is not part of it: note says where the CLI
-// takes it from.
+// cli is a command of the nats CLI that reaches the same server as the same user. A password is not part of it: note
+// says where the CLI takes it from.
 func (a *Access) cli() (cmd, note string) {
 	option := func(name, value string) {
 		if value != "" {

@@ -61,7 +61,8 @@ func file(t *testing.T, name string, data []byte) string {
 	return path
 }
 
-// A user with a password, and a token, come from the environment, a context or the URL; who is not let in is told who that was, and never a secret.
+// A user with a password, and a token, come from the environment, a context or the URL; who is not let in is told who
+// that was, and never a secret.
 func TestPasswordsAndTokens(t *testing.T) {
 	joe := serveWith(t, func(o *server.Options) { o.Username, o.Password = "joe", "s3cret@/:%" }).ClientURL()
 	token := serveWith(t, func(o *server.Options) { o.Authorization = "s3cret" }).ClientURL()
@@ -99,7 +100,8 @@ func TestPasswordsAndTokens(t *testing.T) {
 	}
 }
 
-// An nkey, mutual TLS and TLS from the first byte are shown by files; one that is not what it must be is named with what named it.
+// An nkey, mutual TLS and TLS from the first byte are shown by files; one that is not what it must be is named with
+// what named it.
 func TestFilesThatSayWhoConnects(t *testing.T) {
 	pair, _ := nkeys.CreateUser()
 	public, _ := pair.PublicKey()
@@ -145,7 +147,8 @@ func TestFilesThatSayWhoConnects(t *testing.T) {
 	}
 }
 
-// Credentials are those of an operator's user. A file that is exchanged while a connection stands counts when it comes back.
+// Credentials are those of an operator's user. A file that is exchanged while a connection stands counts when it
+// comes back.
 func TestCredentialsAreReadAnew(t *testing.T) {
 	o := newOperator(t)
 	s := serveWith(t, o.configure)

@@ -20,9 +20,9 @@ const (
 	askAgain   = 20 * time.Millisecond // before a message is published again after the connection broke
 )
 
-// Listen implements pipeline.Bus on a subscription outside JetStream, which outlives the loss of the connection; what is published
-// meanwhile it does not hear. When Listen returns, the server knows of it. stop waits for the call of f that is under way, so f
-// must not call it; Close of the Conn does the same.
+// Listen implements pipeline.Bus on a subscription outside JetStream, which outlives the loss of the connection; what
+// is published meanwhile it does not hear. When Listen returns, the server knows of it. stop waits for the call of f
+// that is under way, so f must not call it; Close of the Conn does the same.
 func (b bus) Listen(topic string, f func(pipeline.Inquiry)) (stop func(), err error) {
 	what := "listen to " + topic
 	sub, err := b.c.nc.SubscribeSync(topic)
@@ -70,14 +70,15 @@ func inquiry(m *nats.Msg) pipeline.Inquiry {
 	return q
 }
 
-// Ask implements pipeline.Bus. A trigger's stream keeps it but says nothing, so Ask looks for the message there: ErrNoAnswer then
-// means that it waits for whoever serves next. If it was seen neither in the stream nor answered, the error is another one, and
-// it should be asked again under the same id, by which the stream drops what it has already. Without a msgID such a message gets one. An answer
-// is taken as proof: whoever serves must answer only what its Subscriber has delivered, or what it knows by its id.
-// Who may not read the stream can ask all the same, and is told so where nobody answers.
+// Ask implements pipeline.Bus. A trigger's stream keeps it but says nothing, so Ask looks for the message there:
+// ErrNoAnswer then means that it waits for whoever serves next. If it was seen neither in the stream nor answered,
+// the error is another one, and it should be asked again under the same id, by which the stream drops what it has
+// already. Without a msgID such a message gets one. An answer is taken as proof: whoever serves must answer only what
+// its Subscriber has delivered, or what it knows by its id. Who may not read the stream can ask all the same, and is
+// told so where nobody answers.
 //
-// When the connection breaks, or the message is not in the stream after a while, it is published again, under its id: a stream drops a second message of one
-// id for a moment after the first.
+// When the connection breaks, or the message is not in the stream after a while, it is published again, under its id:
+// a stream drops a second message of one id for a moment after the first.
 func (b bus) Ask(ctx context.Context, topic, msgID string, payload []byte) ([]byte, error) {
 	what := "ask " + topic
 	stream, kept := streamOf(topic)
@@ -180,7 +181,8 @@ func (a *asking) publish(ctx context.Context) (*nats.Msg, error) {
 	return a.replies.NextMsgWithContext(ctx)
 }
 
-// look searches the stream for the message, or one that says the same under the same id: at its end, where it is most often, then among the others of its subject, each once.
+// look searches the stream for the message, or one that says the same under the same id: at its end, where it is most
+// often, then among the others of its subject, each once.
 func (a *asking) look(ctx context.Context) error {
 	ctx, done := a.c.refused.during(ctx, func(subject string) bool { return subject != a.msg.Subject })
 	defer done()

@@ -82,7 +82,8 @@ func TestTriggersAreAnswered(t *testing.T) {
 	}
 }
 
-// Nobody serves: the trigger is kept, which Ask made sure of, and comes to who serves later; asked again under its id it is kept again: whoever serves knows of the first.
+// Nobody serves: the trigger is kept, which Ask made sure of, and comes to who serves later; asked again under its id
+// it is kept again: whoever serves knows of the first.
 func TestAskKeepsTrigger(t *testing.T) {
 	c := open(t, t.TempDir())
 	topic := pipeline.TopicTrigger("job")
@@ -130,8 +131,8 @@ func TestAskKeepsTrigger(t *testing.T) {
 	}
 }
 
-// The id of a trigger that somebody is done with can be asked under again, at once and without a word of the stream's: also where the stream was made to remember
-// ids for a day.
+// The id of a trigger that somebody is done with can be asked under again, at once and without a word of the
+// stream's: also where the stream was made to remember ids for a day.
 func TestIDsAreNotBurnt(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, dir)

@@ -58,7 +58,8 @@ func (b bus) Drop(ctx context.Context, topic string) error {
 	})
 }
 
-// Kept implements pipeline.Bus by asking for one message after the other [ADR-8: next_by_subj]: a consumer would take them.
+// Kept implements pipeline.Bus by asking for one message after the other [ADR-8: next_by_subj]: a consumer would take
+// them.
 func (b bus) Kept(ctx context.Context, topic string, limit int) (all []*message.Message, _ error) {
 	stream, ok := streamOf(topic)
 	if !ok {
@@ -92,11 +93,12 @@ func (b bus) Kept(ctx context.Context, topic string, limit int) (all []*message.
 // publisher stores each message durably, one after the other, and stops at the first that fails.
 type publisher struct{ c *Conn }
 
-// reservedPrefix begins the headers that tell the server, or come from it: what one message says with them is not said by another
-// that was made from it.
+// reservedPrefix begins the headers that tell the server, or come from it: what one message says with them is not
+// said by another that was made from it.
 const reservedPrefix = "Nats-"
 
-// A dead letter names the message that it was. Its own id is that one's place in its stream: of two with one id both are letters.
+// A dead letter names the message that it was. Its own id is that one's place in its stream: of two with one id both
+// are letters.
 var deadHeaders = map[string]string{
 	pipeline.MetaMsgID:    "Fanmill-Msg-Id",
 	pipeline.MetaSubject:  "Fanmill-Subject",

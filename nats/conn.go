@@ -1,10 +1,10 @@
 // Package nats is everything of fanmill that knows NATS: the embedded server and the folder it keeps its data in, the
-// streams and buckets, the row log, the key-value stores, and the Watermill bus. It implements the interfaces of package
-// pipeline over github.com/nats-io/nats.go/jetstream; nobody else in the module imports nats.go.
+// streams and buckets, the row log, the key-value stores, and the Watermill bus. It implements the interfaces of
+// package pipeline over github.com/nats-io/nats.go/jetstream; nobody else in the module imports nats.go.
 //
-// A Conn is either embedded (a data folder, shared by the processes of one machine: the one that holds the folder's OS
-// lock runs the server, the others connect to it and take over when it ends) or external (a URL). What is above a Conn
-// cannot tell which.
+// A Conn is either embedded (a data folder, shared by the processes of one machine: the one that holds the folder's
+// OS lock runs the server, the others connect to it and take over when it ends) or external (a URL). What is above a
+// Conn cannot tell which.
 package nats
 
 import (
@@ -39,7 +39,8 @@ const (
 type Options struct {
 	DataDir string // folder of the embedded server; DefaultDataDir if empty. Not used with Access.
 	Access  Access // to external servers; without one, runs or joins the embedded one
-	// Guest is for who reads, or asks those who serve: on external servers nothing is made and no permission asked for before it is needed.
+	// Guest is for who reads, or asks those who serve: on external servers nothing is made and no permission asked
+	// for before it is needed.
 	Guest bool
 	// Name is what operators see in `nats server report connections`; "fanmill" if empty.
 	Name string
@@ -222,8 +223,8 @@ func (c *Conn) External() bool { return c.host == nil }
 // Stores are the buckets fanmill keeps its state in.
 func (c *Conn) Stores() pipeline.Stores { return c.stores }
 
-// CLI is a command of the nats CLI, ready to paste, that looks at this store: args is a subcommand such as "stream ls". It never has a password
-// in it; where one is needed, a note behind it says where to put it.
+// CLI is a command of the nats CLI, ready to paste, that looks at this store: args is a subcommand such as "stream
+// ls". It never has a password in it; where one is needed, a note behind it says where to put it.
 func (c *Conn) CLI(args string) string {
 	if c.host != nil {
 		return "nats --context " + shellQuote(c.host.contextFile()) + " " + args

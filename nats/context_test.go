@@ -35,7 +35,8 @@ func contexts(t *testing.T, selected string, files map[string]string) (dir strin
 
 func named(context string) nats.Access { return nats.Access{Context: by(context, "--nats-context")} }
 
-// What a context says counts where nothing nearer does. Who connects is said in one place, and a server never gets what is meant for another one's user.
+// What a context says counts where nothing nearer does. Who connects is said in one place, and a server never gets
+// what is meant for another one's user.
 func TestWhatCounts(t *testing.T) {
 	contexts(t, "prod", map[string]string{
 		"prod": `{"description":"d","url":"tls://prod:4222","user":"joe","password":"pw","ca":"ca.pem","tls_first":true,"inbox_prefix":"_I.joe","jetstream_domain":"hub","color_scheme":"c"}`,
@@ -84,8 +85,8 @@ func TestWhatCounts(t *testing.T) {
 	}
 }
 
-// A setting of a context that would change where a connection goes, or as whom, is refused by its name; one that fanmill has never heard of is warned of. No
-// message has a secret in it.
+// A setting of a context that would change where a connection goes, or as whom, is refused by its name; one that
+// fanmill has never heard of is warned of. No message has a secret in it.
 func TestContextsThatSayOther(t *testing.T) {
 	t.Setenv("FANMILL_TEST_SECRET", "s3cret")
 	secret := filepath.ToSlash(file(t, "secret", []byte("s3cret\n")))

@@ -12,8 +12,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// A server that could not write to its disk keeps those streams in error, or shuts JetStream down, for as long as it lives: space that is freed
-// later does not help it. So the process that runs it starts it anew once the disk takes data again.
+// A server that could not write to its disk keeps those streams in error, or shuts JetStream down, for as long as it
+// lives: space that is freed later does not help it. So the process that runs it starts it anew once the disk takes
+// data again.
 
 const (
 	diskLook      = 5 * time.Second // between looks at the free space
@@ -25,7 +26,8 @@ const (
 	shutPatience  = 8 * time.Second // with a server that does not end
 )
 
-// ailing is what the server says when it cannot write: what it logs is all that it lets others know [nats-server stream.go, filestore.go].
+// ailing is what the server says when it cannot write: what it logs is all that it lets others know [nats-server
+// stream.go, filestore.go].
 var ailing = []string{
 	"failed to store a msg on stream",
 	"ritical write error",

@@ -47,8 +47,8 @@ func fakeDisk(t *testing.T) (dir string, free func(string) (int64, bool), fill, 
 	return t.TempDir(), free, fill, func(*nats.Conn) { full.Store(false) }
 }
 
-// A full disk is named with the folder and what helps, once. With space freed the server is started anew, and what was under way goes on: nothing
-// that was acknowledged is lost, nothing is there twice.
+// A full disk is named with the folder and what helps, once. With space freed the server is started anew, and what
+// was under way goes on: nothing that was acknowledged is lost, nothing is there twice.
 func TestFullDisk(t *testing.T) {
 	disks := map[string]func(*testing.T) (string, func(string) (int64, bool), func(*nats.Conn), func(*nats.Conn)){"fake": fakeDisk}
 	if small := smallDisk(t); small != nil {
@@ -129,7 +129,8 @@ func TestFullDiskAtStart(t *testing.T) {
 	}
 }
 
-// A store that was emptied, or of which a bucket was made anew, is not the one that was opened. Another stream is no such matter.
+// A store that was emptied, or of which a bucket was made anew, is not the one that was opened. Another stream is no
+// such matter.
 func TestProbeKnowsTheStore(t *testing.T) {
 	for _, bucket := range []string{"fanmill_runs", "fanmill_checkpoints", "fanmill_jobs"} {
 		t.Run(bucket, func(t *testing.T) {
@@ -157,7 +158,8 @@ func TestProbeKnowsTheStore(t *testing.T) {
 	}
 }
 
-// What the server does not take is trouble until a later write to the same stream succeeds; a full row log and a conflict are none.
+// What the server does not take is trouble until a later write to the same stream succeeds; a full row log and a
+// conflict are none.
 func TestFailedWritesAreTrouble(t *testing.T) {
 	c := open(t, t.TempDir())
 	put(t, c, "k")

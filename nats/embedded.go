@@ -27,9 +27,9 @@ const (
 	memoryStore = 256 << 20             // bytes of JetStream's memory storage: reader positions only
 )
 
-// host is this process's share in an embedded store. The holder of the folder's lock runs the server; the others dial it
-// and, when it is gone, try for the lock: one of them gets it, starts the server, and everybody reconnects. A holder that
-// closes therefore does not wait for the others, and they lose a fraction of a second, not their runs.
+// host is this process's share in an embedded store. The holder of the folder's lock runs the server; the others dial
+// it and, when it is gone, try for the lock: one of them gets it, starts the server, and everybody reconnects. A
+// holder that closes therefore does not wait for the others, and they lose a fraction of a second, not their runs.
 type host struct {
 	dir  folder
 	c    *Conn

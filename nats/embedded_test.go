@@ -53,8 +53,8 @@ func TestRestartKeepsEverything(t *testing.T) {
 	}
 }
 
-// The second to open a folder uses the first's server. When the first closes, the second takes over, and what it has under
-// way goes on: its reader, its watch, its subscriber, its listener, its publisher.
+// The second to open a folder uses the first's server. When the first closes, the second takes over, and what it has
+// under way goes on: its reader, its watch, its subscriber, its listener, its publisher.
 func TestTakeover(t *testing.T) {
 	dir := t.TempDir()
 	holder, other, third := open(t, dir), open(t, dir), open(t, dir)
@@ -138,8 +138,8 @@ func put(t *testing.T, c *nats.Conn, key string) {
 	}
 }
 
-// publishUntilKilled is the other process of TestKilledHolder: it opens the folder, publishes when its input asks for it, and
-// reports each frame once it is acknowledged.
+// publishUntilKilled is the other process of TestKilledHolder: it opens the folder, publishes when its input asks for
+// it, and reports each frame once it is acknowledged.
 func publishUntilKilled(dir string) {
 	ctx := context.Background()
 	c, err := nats.Open(ctx, nats.Options{DataDir: dir})
@@ -156,8 +156,8 @@ func publishUntilKilled(dir string) {
 	}
 }
 
-// A process that is killed while it runs the server loses nothing it has acknowledged, and those that share the folder go
-// on without it.
+// A process that is killed while it runs the server loses nothing it has acknowledged, and those that share the
+// folder go on without it.
 func TestKilledHolder(t *testing.T) {
 	dir := t.TempDir()
 	in, lines, kill := child(t, "publish", dir)

@@ -16,10 +16,12 @@ import (
 	"fanmill/pipeline"
 )
 
-// The least max_payload of a server, in bytes: manifests and commit records are single messages, and rows in small pieces are slow.
+// The least max_payload of a server, in bytes: manifests and commit records are single messages, and rows in small
+// pieces are slow.
 const leastPayload = 128 << 10
 
-// The oldest server with everything fanmill uses: stream and consumer metadata, KV compression, several consumer filters.
+// The oldest server with everything fanmill uses: stream and consumer metadata, KV compression, several consumer
+// filters.
 const oldestMajor, oldestMinor = 2, 10
 
 func (c *Conn) openExternal(ctx context.Context) error {
@@ -106,7 +108,8 @@ func (a *Access) unreachable(where string, err error) error {
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return permanent("the server has no TLS, which %s asks for: %w", a.wantsTLS(), err)
 	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"), strings.Contains(text, "unknown certificate"),
-		// The server looks at it when the client takes the handshake for done, and may close before it has said why [RFC 8446 4.4.2.4].
+		// The server looks at it when the client takes the handshake for done, and may close before it has said why
+		// [RFC 8446 4.4.2.4].
 		a.wantsTLS() != "" && (strings.Contains(text, "after TLS handshake") || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return permanent("the server accepts no client without a certificate that it knows: %w; name yours with --nats-cert and --nats-key", err)
 	case strings.Contains(text, "first record does not look like a TLS handshake") && a.TLSFirst:

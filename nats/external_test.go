@@ -142,7 +142,8 @@ func TestClusterHasThreeReplicas(t *testing.T) {
 	}
 }
 
-// What was made while nodes were away is stored once, and three times as soon as there are as many; what somebody made with one copy is left so.
+// What was made while nodes were away is stored once, and three times as soon as there are as many; what somebody
+// made with one copy is left so.
 func TestCopiesAreMadeUpFor(t *testing.T) {
 	routes := freeRoutes(t, 3)
 	servers := []*server.Server{serveMember(t, 0, routes[:2], true), serveMember(t, 1, routes[:2], true)}

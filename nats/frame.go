@@ -63,8 +63,8 @@ func storedSize(m *nats.Msg) int64 {
 	return int64(n)
 }
 
-// frame reads a message of the row log. What was not written by fanmill into this very log is pipeline.FrameForeign: without the headers, with those of another run,
-// or in another place than it was written for.
+// frame reads a message of the row log. What was not written by fanmill into this very log is pipeline.FrameForeign:
+// without the headers, with those of another run, or in another place than it was written for.
 func (l *rowLog) frame(seq uint64, subject string, h nats.Header, body []byte) *pipeline.Frame {
 	f := &pipeline.Frame{Kind: pipeline.FrameKind(first(h, headKind)), Fragments: 1, Body: body, Seq: seq}
 	if !l.readFrame(f, subject, h) {
@@ -121,7 +121,8 @@ func (l *rowLog) readFrame(f *pipeline.Frame, subject string, h nats.Header) (ok
 	return true
 }
 
-// messageID is the Nats-Msg-Id of a frame: what a retry stores is dropped while the server remembers the first, and answered as a success.
+// messageID is the Nats-Msg-Id of a frame: what a retry stores is dropped while the server remembers the first, and
+// answered as a success.
 func messageID(subject, attempt, number string) string {
 	return subject[len(rowsPrefix):] + "/" + attempt + "/" + number
 }

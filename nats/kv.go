@@ -12,7 +12,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// bucket is a pipeline.KV over a JetStream key-value bucket [ADR-8]. Token's alphabet, '=' included, is legal in its keys.
+// bucket is a pipeline.KV over a JetStream key-value bucket [ADR-8]. Token's alphabet, '=' included, is legal in its
+// keys.
 type bucket struct {
 	c    *Conn
 	name string
@@ -127,8 +128,9 @@ func (b *bucket) Delete(ctx context.Context, key string) error {
 	return err
 }
 
-// RemoveAll deletes key by key. A purge of the stream would do it in one go, but a watch that begins at that moment then waits for messages that
-// are gone: nats.go takes the present entries for complete when as many have come as there were (jetstream/kv.go, initPending).
+// RemoveAll deletes key by key. A purge of the stream would do it in one go, but a watch that begins at that moment
+// then waits for messages that are gone: nats.go takes the present entries for complete when as many have come as
+// there were (jetstream/kv.go, initPending).
 func (b *bucket) RemoveAll(ctx context.Context, pattern string) error {
 	keys, err := b.Keys(ctx, pattern)
 	if err != nil {

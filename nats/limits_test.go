@@ -105,8 +105,8 @@ func as(t *testing.T, s *server.Server) jetstream.JetStream {
 	return js
 }
 
-// Streams and buckets that somebody made before fanmill did, or an older version, are brought to what they must be, or refused with what to do. One that
-// loses what it keeps would lose runs.
+// Streams and buckets that somebody made before fanmill did, or an older version, are brought to what they must be,
+// or refused with what to do. One that loses what it keeps would lose runs.
 func TestStreamsMadeByOthers(t *testing.T) {
 	stream := func(c jetstream.StreamConfig) func(context.Context, jetstream.JetStream) error {
 		return func(ctx context.Context, js jetstream.JetStream) error { _, err := js.CreateStream(ctx, c); return err }

@@ -73,8 +73,8 @@ func (l *link) wait(ctx context.Context) (context.Context, error) {
 	}
 }
 
-// within runs f with a context that ends with ctx or with the session. lost reports that the connection broke meanwhile,
-// so that f's work may have been done or not.
+// within runs f with a context that ends with ctx or with the session. lost reports that the connection broke
+// meanwhile, so that f's work may have been done or not.
 func (c *Conn) within(ctx context.Context, f func(context.Context) error) (lost bool, err error) {
 	session, err := c.link.wait(ctx)
 	if err != nil {
@@ -88,12 +88,14 @@ func (c *Conn) within(ctx context.Context, f func(context.Context) error) (lost 
 		errors.Is(err, nats.ErrDisconnected)), err
 }
 
-// callTry bounds one try of a call: a cluster that loses a node answers some requests never, and the same again a moment later.
+// callTry bounds one try of a call: a cluster that loses a node answers some requests never, and the same again a
+// moment later.
 const callTry = 5 * time.Second
 
-// call is a request to the server that may be repeated: it gives ctx a deadline if it has none, waits for the connection,
-// and asks again when the connection breaks while it waits for the answer, when the answer does not come, or when nobody answers because
-// the server has not finished starting. The error is classified and says what was asked.
+// call is a request to the server that may be repeated: it gives ctx a deadline if it has none, waits for the
+// connection, and asks again when the connection breaks while it waits for the answer, when the answer does not come,
+// or when nobody answers because the server has not finished starting. The error is classified and says what was
+// asked.
 func (c *Conn) call(ctx context.Context, what string, f func(context.Context) error) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -120,7 +122,8 @@ func (c *Conn) call(ctx context.Context, what string, f func(context.Context) er
 			if last == nil || !errors.Is(err, ctx.Err()) {
 				last = err
 			}
-			// What is not permitted is not answered either. Whether this was, the server's word for it does not tell; it came meanwhile.
+			// What is not permitted is not answered either. Whether this was, the server's word for it does not tell;
+			// it came meanwhile.
 			if now := c.refused.since(began); now != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return pipeline.Transient(fmt.Errorf("%s: no answer from NATS in time (%w): %w", what, ctx.Err(), now))
 			}

@@ -13,8 +13,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// failing is how long a write that failed speaks for the store, unless a later one to the same stream succeeded: who writes tries again
-// within this.
+// failing is how long a write that failed speaks for the store, unless a later one to the same stream succeeded: who
+// writes tries again within this.
 const failing = 45 * time.Second
 
 // failure is the last write to a stream that the store did not take.
@@ -23,7 +23,8 @@ type failure struct {
 	err error
 }
 
-// noted remembers how a write to a stream went. A full row log, a conflict and a caller that gave up say nothing about the store.
+// noted remembers how a write to a stream went. A full row log, a conflict and a caller that gave up say nothing
+// about the store.
 func (c *Conn) noted(stream string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,7 +49,8 @@ func (c *Conn) failed() error {
 	return nil
 }
 
-// Probe implements pipeline.Store. Whether writes are taken is known from those that were tried: no others are made for it.
+// Probe implements pipeline.Store. Whether writes are taken is known from those that were tried: no others are made
+// for it.
 func (c *Conn) Probe(ctx context.Context) error {
 	if err := c.Trouble(); err != nil {
 		return err

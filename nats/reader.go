@@ -59,8 +59,8 @@ func (l *rowLog) Reader(ctx context.Context, name string, from uint64) (pipeline
 	return r, nil
 }
 
-// attach makes a consumer, at the next frame. Each has a name of its own: the one before may be on a node that is gone, and is then not removed before that
-// comes back.
+// attach makes a consumer, at the next frame. Each has a name of its own: the one before may be on a node that is
+// gone, and is then not removed before that comes back.
 func (r *reader) attach(ctx context.Context) error {
 	r.abandon()
 	s, info, err := r.l.info(ctx, "read")
@@ -97,8 +97,8 @@ func (r *reader) attach(ctx context.Context) error {
 			MaxAckPending:     -1,
 			InactiveThreshold: readerIdle,
 			MemoryStorage:     true, // a lost position costs nothing, a stored one two writes a batch
-			// Also of a stream with several: a replicated consumer holds messages back until its others know of them, tells the end of a pull
-			// at once, and so loses what nobody waits for any more.
+			// Also of a stream with several: a replicated consumer holds messages back until its others know of them,
+			// tells the end of a pull at once, and so loses what nobody waits for any more.
 			Replicas: 1,
 		})
 		return err
@@ -225,10 +225,12 @@ func (r *reader) fetch(ctx context.Context, maxBytes int) ([]*pipeline.Frame, er
 	}
 }
 
-// errMissed is a frame that came before its turn. Messages on their way are lost when a node of a cluster is, or a connection between two.
+// errMissed is a frame that came before its turn. Messages on their way are lost when a node of a cluster is, or a
+// connection between two.
 var errMissed = errors.New("frames were missed")
 
-// missed reports ErrGap if the next frame is not in the log. If it is, only its delivery failed, and the caller begins anew.
+// missed reports ErrGap if the next frame is not in the log. If it is, only its delivery failed, and the caller
+// begins anew.
 func (r *reader) missed(ctx context.Context, err error) error {
 	s, _, lookErr := r.l.info(ctx, "read")
 	if lookErr == nil {
@@ -246,8 +248,8 @@ func (r *reader) missed(ctx context.Context, err error) error {
 // quietLook is how long nothing comes before the reader looks whether anything can.
 var quietLook = 3 * time.Second
 
-// removed reports ErrGap if the next frame has been in the log and is not any more, seen twice: another program has purged the log or deleted from it, and nothing
-// would ever come to show that. A frame that is there is on its way.
+// removed reports ErrGap if the next frame has been in the log and is not any more, seen twice: another program has
+// purged the log or deleted from it, and nothing would ever come to show that. A frame that is there is on its way.
 func (r *reader) removed(ctx context.Context) error {
 	s, info, err := r.l.info(ctx, "read")
 	if err != nil || r.next > r.l.stateOf(info).Last {
@@ -328,9 +330,9 @@ func (r *reader) remove(ctx context.Context, timeout time.Duration) error {
 	})
 }
 
-// A delivered message's reply subject says where it stands [ADR-15]:
-// $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, in newer servers with domain and
-// account hash before the stream and a random token at the end.
+// A delivered message's reply subject says where it stands [ADR-15]: $JS.ACK.<stream>.<consumer>.<delivered>.<stream
+// seq>.<consumer seq>.<time>.<pending>, in newer servers with domain and account hash before the stream and a random
+// token at the end.
 func ackTokens(reply string) (tokens []string, at int) {
 	tokens = strings.Split(reply, ".")
 	switch {

@@ -117,7 +117,8 @@ func TestGapIsAnError(t *testing.T) {
 	}
 }
 
-// Frames that another program takes out of the log while a reader waits for them are a gap, also where nothing comes after them. One that has read all waits.
+// Frames that another program takes out of the log while a reader waits for them are a gap, also where nothing comes
+// after them. One that has read all waits.
 func TestPurgedLogIsAGap(t *testing.T) {
 	t.Cleanup(nats.SetQuietLook(20 * time.Millisecond))
 	for name, remove := range map[string]func(c *nats.Conn, stream string) error{

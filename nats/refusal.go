@@ -38,8 +38,8 @@ func (r *refusal) Error() string {
 
 func (r *refusal) Unwrap() error { return r.cause }
 
-// refusals bring what the server does not permit to those who wait for it. A request that is not permitted has no answer: the server says so beside
-// the requests, and names the subject.
+// refusals bring what the server does not permit to those who wait for it. A request that is not permitted has no
+// answer: the server says so beside the requests, and names the subject.
 type refusals struct {
 	alone atomic.Bool // one call at a time goes on, so that what is refused is always its
 

@@ -13,7 +13,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// permitted runs a server with a user that may publish all of this but what is left out, and brings a way to open its store.
+// permitted runs a server with a user that may publish all of this but what is left out, and brings a way to open its
+// store.
 func permitted(t *testing.T, subscribe []string, without ...string) func(guest bool) (*nats.Conn, error) {
 	t.Helper()
 	if subscribe == nil {
@@ -35,7 +36,8 @@ func permitted(t *testing.T, subscribe []string, without ...string) func(guest b
 	return func(guest bool) (*nats.Conn, error) { return as("less", guest) }
 }
 
-// refused checks that an error names a permission, and that it came of the server's word and not of a time that had passed.
+// refused checks that an error names a permission, and that it came of the server's word and not of a time that had
+// passed.
 func refused(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !pipeline.IsPermanent(err) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lacks the permission to "+want) {
@@ -110,8 +112,8 @@ func TestListenWithoutPermission(t *testing.T) {
 	}
 }
 
-// Who may ask and not read the stream of triggers gets an answer all the same, and without one is told what cannot be known. On a store that was never
-// served a guest makes the stream, if it may.
+// Who may ask and not read the stream of triggers gets an answer all the same, and without one is told what cannot be
+// known. On a store that was never served a guest makes the stream, if it may.
 func TestAskWithoutPermission(t *testing.T) {
 	c, err := permitted(t, nil, "$JS.API.>")(true)
 	if err != nil {

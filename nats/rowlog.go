@@ -29,7 +29,8 @@ type rowLog struct {
 
 var _ pipeline.RowLog = (*rowLog)(nil)
 
-// MaxBody leaves room for the headers, and for a second frame in the log: one that fills it alone would stop everything.
+// MaxBody leaves room for the headers, and for a second frame in the log: one that fills it alone would stop
+// everything.
 func (l *rowLog) MaxBody() int { return l.maxBody }
 
 // Publish stores f. It waits while the log is full, for as long as ctx allows; a server that fails it gives a minute.

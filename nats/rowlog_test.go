@@ -60,7 +60,8 @@ func TestRetryIsStoredOnce(t *testing.T) {
 	}
 }
 
-// The log's disk is bounded: publishers wait while it is full, a trim wakes them, and no frame is lost, repeated or moved.
+// The log's disk is bounded: publishers wait while it is full, a trim wakes them, and no frame is lost, repeated or
+// moved.
 func TestFullLogWaitsForTrim(t *testing.T) {
 	for _, where := range []string{"here", "another process"} {
 		t.Run(where, func(t *testing.T) {
@@ -145,7 +146,8 @@ func TestFullLogEndsWithContextAndLog(t *testing.T) {
 	}
 }
 
-// What no log or message can ever hold fails for good, naming the setting; the room asked for is what the server counts.
+// What no log or message can ever hold fails for good, naming the setting; the room asked for is what the server
+// counts.
 func TestTooLarge(t *testing.T) {
 	c := open(t, t.TempDir())
 	l := newLog(t, c, "r", 500_000)

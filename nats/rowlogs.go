@@ -85,7 +85,8 @@ func (r rowLogs) Create(ctx context.Context, m *pipeline.Manifest, generation in
 	return l, nil
 }
 
-// present finds the stream that takes a run's subjects, of which there is one at a time, and its generation; "" if there is none.
+// present finds the stream that takes a run's subjects, of which there is one at a time, and its generation; "" if
+// there is none.
 func (r rowLogs) present(ctx context.Context, run string) (name string, generation int, err error) {
 	name, err = r.c.js.StreamNameBySubject(ctx, rowsOf(run))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -36,8 +36,8 @@ func (l *serverLog) heard(level slog.Level, text string) {
 	l.log.Log(context.Background(), level, text)
 }
 
-// afterKill is what the server says of every stream when the process before was killed: its index is older than its messages, and is
-// made anew from them. Failing to do that it calls an error, and so it is logged.
+// afterKill is what the server says of every stream when the process before was killed: its index is older than its
+// messages, and is made anew from them. Failing to do that it calls an error, and so it is logged.
 var afterKill = []string{
 	"attempting to recover",
 	"Stream state outdated",

@@ -31,8 +31,9 @@ const (
 	eventAge  = 7 * 24 * time.Hour
 	deadAge   = 30 * 24 * time.Hour
 	deadBytes = 32 << 20 // reserved; the oldest go first
-	// How long the server drops triggers of a Nats-Msg-Id that it has seen, without a word to anybody: as short as it may be. Whoever serves knows which ids have had
-	// their runs, and one that was refused may be right the next time.
+	// How long the server drops triggers of a Nats-Msg-Id that it has seen, without a word to anybody: as short as it
+	// may be. Whoever serves knows which ids have had their runs, and one that was refused may be right the next
+	// time.
 	triggerWindow = 100 * time.Millisecond
 )
 
@@ -49,7 +50,8 @@ func fixedStreams() []jetstream.StreamConfig {
 		Subjects:    []string{pipeline.TopicTriggers, pipeline.TopicInlines},
 		Retention:   jetstream.WorkQueuePolicy,
 		Duplicates:  triggerWindow,
-		// A stream that acknowledges is always the first to answer a request, with its own bookkeeping. Here whoever serves answers.
+		// A stream that acknowledges is always the first to answer a request, with its own bookkeeping. Here whoever
+		// serves answers.
 		NoAck: true,
 	}, {
 		Name:        streamEvents,
@@ -80,8 +82,8 @@ func errNoStream(topic string) error {
 	return pipeline.Permanent(fmt.Errorf("topic %q is in no stream of fanmill's", topic))
 }
 
-// covers reports whether every subject that topic stands for matches pattern. Both may have wildcards: * is one token, a final >
-// one or more.
+// covers reports whether every subject that topic stands for matches pattern. Both may have wildcards: * is one
+// token, a final > one or more.
 func covers(pattern, topic string) bool {
 	for {
 		p, patterns, more := strings.Cut(pattern, ".")
@@ -100,7 +102,8 @@ func covers(pattern, topic string) bool {
 	}
 }
 
-// ensureStreams makes what is missing and leaves the rest as it is, but for settings that an older version made differently.
+// ensureStreams makes what is missing and leaves the rest as it is, but for settings that an older version made
+// differently.
 func (c *Conn) ensureStreams(ctx context.Context) error {
 	runs, err := c.bucket(ctx, bucketRuns, "fanmill: runs, their manifests and the state of each connection")
 	if err != nil {
@@ -191,7 +194,8 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 	})
 }
 
-// remake makes a stream of messages anew that somebody has deleted, in a store that is the one that was opened. nil means that it is there.
+// remake makes a stream of messages anew that somebody has deleted, in a store that is the one that was opened. nil
+// means that it is there.
 func (c *Conn) remake(ctx context.Context, name string) error {
 	if _, err := c.js.Stream(ctx, name); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
@@ -232,8 +236,8 @@ func durable(has jetstream.StreamConfig) error {
 	return nil
 }
 
-// adoptTriggers moves the triggers that older versions kept among the commands to the stream that is theirs now, which until
-// then acknowledges what it stores. A crash in between leaves it so, and the next open goes on.
+// adoptTriggers moves the triggers that older versions kept among the commands to the stream that is theirs now,
+// which until then acknowledges what it stores. A crash in between leaves it so, and the next open goes on.
 func (c *Conn) adoptTriggers(ctx context.Context) error {
 	return c.call(ctx, "move triggers to "+streamTriggers, func(ctx context.Context) error {
 		to, err := c.js.Stream(ctx, streamTriggers)
@@ -277,7 +281,8 @@ func (c *Conn) adoptTriggers(ctx context.Context) error {
 	})
 }
 
-// replicated calls create with the number of replicas; if the cluster has too few nodes for three at the moment, with one.
+// replicated calls create with the number of replicas; if the cluster has too few nodes for three at the moment, with
+// one.
 func (c *Conn) replicated(create func(int) error) error {
 	err := create(c.replicas)
 	if code := apiCode(err); c.replicas > 1 && c.opts.Replicas == 0 && (code == codeNoPeers || code == codeNoReplicas) {
@@ -288,8 +293,8 @@ func (c *Conn) replicated(create func(int) error) error {
 	return err
 }
 
-// metaLacking marks a stream that was made with one copy because the cluster had too few nodes for as many as this. What somebody made with
-// one copy has no such mark, and is left so.
+// metaLacking marks a stream that was made with one copy because the cluster had too few nodes for as many as this.
+// What somebody made with one copy has no such mark, and is left so.
 const metaLacking = "fanmill.replicas"
 
 // lacking is the mark of a stream that is made with n copies.

@@ -24,8 +24,9 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// A store of a version that kept triggers among the commands is brought up to date, whether or not an earlier try was cut short: every
-// message is kept, each where its reader looks for it, and triggers are no longer acknowledged by their stream.
+// A store of a version that kept triggers among the commands is brought up to date, whether or not an earlier try was
+// cut short: every message is kept, each where its reader looks for it, and triggers are no longer acknowledged by
+// their stream.
 func TestOldLayoutIsMigrated(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, dir)

@@ -20,17 +20,17 @@ const (
 	triggerWait  = 10 * time.Second       // the same for triggers: after a crash nobody minds the job meanwhile
 	nackDelay    = 500 * time.Millisecond // of the first redelivery; doubles with each
 	nackDelayMax = 30 * time.Second
-	// Of a message that is given back because this process ends. With a delay, however short, the server writes down when it is
-	// due; without one it would wait for ackWait if it is restarted now, as the embedded one often is.
+	// Of a message that is given back because this process ends. With a delay, however short, the server writes down
+	// when it is due; without one it would wait for ackWait if it is restarted now, as the embedded one often is.
 	returnDelay   = time.Millisecond
 	ackTimeout    = 10 * time.Second
 	closePatience = 50 * time.Second // of Close with handlers that do not notice
 	durableIdle   = 30 * 24 * time.Hour
 )
 
-// subscriber delivers the messages of a topic, in stream order, through a durable pull consumer. It asks for one when it has
-// room for one, hands it over, and keeps the server informed until it is acknowledged; so never more than parallel are outstanding
-// here, and what other processes with the same durable can do, they get.
+// subscriber delivers the messages of a topic, in stream order, through a durable pull consumer. It asks for one when
+// it has room for one, hands it over, and keeps the server informed until it is acknowledged; so never more than
+// parallel are outstanding here, and what other processes with the same durable can do, they get.
 type subscriber struct {
 	c        *Conn
 	durable  string
@@ -98,7 +98,8 @@ func (s *subscriber) Close() error {
 	return nil
 }
 
-// consumer finds the durable consumer, or makes it. Where one of its name was removed a moment ago the server may still be at its files, and fails.
+// consumer finds the durable consumer, or makes it. Where one of its name was removed a moment ago the server may
+// still be at its files, and fails.
 func (s *subscription) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	for pause := 10 * time.Millisecond; ; pause *= 2 {
 		consumer, err := s.findConsumer(ctx)
@@ -152,8 +153,8 @@ func (s *subscription) findConsumer(ctx context.Context) (jetstream.Consumer, er
 	return consumer, err
 }
 
-// deliver runs until ctx ends and every message handed over is dealt with. Whatever ends its pulling, it begins anew: someone
-// removed the consumer, or its store was lost, but the messages are what counts.
+// deliver runs until ctx ends and every message handed over is dealt with. Whatever ends its pulling, it begins anew:
+// someone removed the consumer, or its store was lost, but the messages are what counts.
 func (s *subscription) deliver(ctx context.Context, consumer jetstream.Consumer) {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
@@ -181,20 +182,23 @@ func (s *subscription) deliver(ctx context.Context, consumer jetstream.Consumer)
 	}
 }
 
-// How long the iterator over single messages may sleep at a time. It can miss that its request was answered (nats.go 1.55), sends no other one, and would sleep
-// on; asked again soon, it goes on. Later it must be left to sleep: only in one sleep of several heartbeats does it find out that there are none, as its request
-// was lost with a node of a cluster.
+// How long the iterator over single messages may sleep at a time. It can miss that its request was answered (nats.go
+// 1.55), sends no other one, and would sleep on; asked again soon, it goes on. Later it must be left to sleep: only
+// in one sleep of several heartbeats does it find out that there are none, as its request was lost with a node of a
+// cluster.
 const (
 	wakeUp    = 50 * time.Millisecond
 	wakeUps   = 20
 	longSleep = 4 * fetchHeartbeat
 )
 
-// pull hands one message over after the other, asking for the next when there is room for it. At the end it does not just go away:
-// a message that is on its way here then would be missed by everybody until the consumer's wait is over.
+// pull hands one message over after the other, asking for the next when there is room for it. At the end it does not
+// just go away: a message that is on its way here then would be missed by everybody until the consumer's wait is
+// over.
 //
-// An iterator serves one session of the connection. When that ends while nothing is asked for, the iterator learns of it only when it is asked for the next
-// message, and asks twice then (nats.go 1.55): for a message that there may be no room for, that lies there without a sign of life, while others would have room.
+// An iterator serves one session of the connection. When that ends while nothing is asked for, the iterator learns of
+// it only when it is asked for the next message, and asks twice then (nats.go 1.55): for a message that there may be
+// no room for, that lies there without a sign of life, while others would have room.
 func (s *subscription) pull(ctx context.Context, consumer jetstream.Consumer, handlers *sync.WaitGroup) error {
 	session, err := s.c.link.wait(ctx)
 	if err != nil {
@@ -319,8 +323,8 @@ func (s *subscription) see(ctx context.Context, d *delivery) {
 	}
 }
 
-// giveBack asks for a redelivery after delay and waits until the server has noted it [ADR-13]: jetstream's own Nak does not, and an
-// embedded server that ends the next moment would forget it.
+// giveBack asks for a redelivery after delay and waits until the server has noted it [ADR-13]: jetstream's own Nak
+// does not, and an embedded server that ends the next moment would forget it.
 func (s *subscription) giveBack(ctx context.Context, d *delivery, delay time.Duration) {
 	s.answer(ctx, d, "return", func(ctx context.Context) error {
 		_, err := s.c.nc.RequestWithContext(ctx, d.Reply(), fmt.Appendf(nil, `-NAK {"delay": %d}`, delay.Nanoseconds()))
@@ -328,8 +332,8 @@ func (s *subscription) giveBack(ctx context.Context, d *delivery, delay time.Dur
 	})
 }
 
-// answer tells the server what became of a message, also after the end of ctx. If that fails the message comes again: handlers bear
-// that. Where the consumer is gone, with the messages it had, there is nobody to tell.
+// answer tells the server what became of a message, also after the end of ctx. If that fails the message comes again:
+// handlers bear that. Where the consumer is gone, with the messages it had, there is nobody to tell.
 func (s *subscription) answer(ctx context.Context, d *delivery, what string, tell func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
 	defer cancel()
@@ -367,7 +371,8 @@ func (s *subscription) consumerGone(ctx context.Context) bool {
 	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
-// convert makes a Watermill message. Without a message id of its own it is named by its place, the same at every delivery.
+// convert makes a Watermill message. Without a message id of its own it is named by its place, the same at every
+// delivery.
 func convert(subject string, h nats.Header, data []byte, stream string, sequence uint64, stored time.Time) *message.Message {
 	seq := strconv.FormatUint(sequence, 10)
 	id := first(h, jetstream.MsgIDHeader)

@@ -11,8 +11,8 @@ import (
 	"fanmill/pipeline/failpoint"
 )
 
-// A batch is cut when it is expected to encode to about batchTarget bytes. The row log pays per message and the database
-// waits for the acknowledgement of each, so small batches are slow; large ones cost memory in every stage.
+// A batch is cut when it is expected to encode to about batchTarget bytes. The row log pays per message and the
+// database waits for the acknowledgement of each, so small batches are slow; large ones cost memory in every stage.
 const (
 	batchTarget = 384 << 10
 	minBatch    = 256 << 10 // of rows in memory, however well they compress
@@ -20,8 +20,8 @@ const (
 	logShare    = 8         // but never more than this part of the row log, however badly they compress
 )
 
-// attempt is one try at one connection. Its frames are published one at a time, in order; while one is being stored the next
-// batch is read.
+// attempt is one try at one connection. Its frames are published one at a time, in order; while one is being stored
+// the next batch is read.
 type attempt struct {
 	worker  *Worker
 	m       *Manifest
@@ -47,7 +47,8 @@ type attempt struct {
 
 func (a *attempt) millis() int64 { return time.Since(a.started).Milliseconds() }
 
-// run tries the connection once. The database's silence and the job's maxDuration end it; neither runs before there is room for its rows.
+// run tries the connection once. The database's silence and the job's maxDuration end it; neither runs before there
+// is room for its rows.
 func (a *attempt) run(ctx context.Context) (err error) {
 	if a.budget, err = a.worker.Budget.queries.take(ctx, 2*minBatch); err != nil {
 		return err
@@ -217,8 +218,8 @@ func (a *attempt) account(n int64) {
 	a.forced = extra
 }
 
-// aim sets the size of the next batch, which the budget must have room for twice: while one is stored the next is read. Where it has not,
-// batches stay small, and nobody waits.
+// aim sets the size of the next batch, which the budget must have room for twice: while one is stored the next is
+// read. Where it has not, batches stay small, and nobody waits.
 func (a *attempt) aim(target int) {
 	if more := 2*int64(target) - a.budget; more > 0 {
 		if !a.worker.Budget.queries.try(more) {
@@ -230,7 +231,8 @@ func (a *attempt) aim(target int) {
 	a.target = target
 }
 
-// split makes the frames of a batch: one, unless it is larger than a message. Only a batch of one huge row, or a few, can be.
+// split makes the frames of a batch: one, unless it is larger than a message. Only a batch of one huge row, or a few,
+// can be.
 func (a *attempt) split(query, rows int, body []byte) ([]*Frame, error) {
 	size := a.log.MaxBody()
 	if bound := a.m.LogMaxBytes / 2; int64(len(body)) > bound {

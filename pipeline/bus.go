@@ -10,23 +10,26 @@ import (
 
 // Bus carries triggers, commands and events as Watermill messages with JSON payloads. A topic is a subject.
 type Bus interface {
-	// Publisher stores a message durably before Publish returns. The message's UUID is its Nats-Msg-Id: a second message
-	// with the same one is dropped while the server remembers the first.
+	// Publisher stores a message durably before Publish returns. The message's UUID is its Nats-Msg-Id: a second
+	// message with the same one is dropped while the server remembers the first.
 	Publisher() message.Publisher
-	// Subscriber reads through a durable consumer of this name, with up to parallel messages unacknowledged at a time. A message
-	// that was not acknowledged is delivered again; while a handler works on it the server is told so. The messages carry
-	// the metadata named below.
+	// Subscriber reads through a durable consumer of this name, with up to parallel messages unacknowledged at a
+	// time. A message that was not acknowledged is delivered again; while a handler works on it the server is told
+	// so. The messages carry the metadata named below.
 	Subscriber(durable string, parallel int) message.Subscriber
 	// Drop removes the messages of a topic and the durable consumers that read it.
 	Drop(ctx context.Context, topic string) error
-	// Kept lists the messages of a topic, of at most limit, the oldest first, that a stream keeps: those that nobody is done with. They have
-	// a Subscriber's metadata but MetaDelivered, and cannot be acknowledged. In topic * stands for one token.
+	// Kept lists the messages of a topic, of at most limit, the oldest first, that a stream keeps: those that nobody
+	// is done with. They have a Subscriber's metadata but MetaDelivered, and cannot be acknowledged. In topic *
+	// stands for one token.
 	Kept(ctx context.Context, topic string, limit int) ([]*message.Message, error)
-	// Listen hands f every message that is published to topic from now on, whether a stream keeps it or not, until stop is called.
-	// Calls of f come one at a time, on a goroutine of the connection's: f must not wait. In topic * stands for one token.
+	// Listen hands f every message that is published to topic from now on, whether a stream keeps it or not, until
+	// stop is called. Calls of f come one at a time, on a goroutine of the connection's: f must not wait. In topic *
+	// stands for one token.
 	Listen(topic string, f func(Inquiry)) (stop func(), err error)
-	// Ask publishes a message and waits for somebody's answer. msgID may be "". The error is ErrNoAnswer when ctx ended first, or at
-	// once when nobody listens to such a topic and no stream keeps it; a message that a stream keeps is kept all the same.
+	// Ask publishes a message and waits for somebody's answer. msgID may be "". The error is ErrNoAnswer when ctx
+	// ended first, or at once when nobody listens to such a topic and no stream keeps it; a message that a stream
+	// keeps is kept all the same.
 	Ask(ctx context.Context, topic, msgID string, payload []byte) ([]byte, error)
 }
 
@@ -55,8 +58,8 @@ const TopicTriggers = "fanmill.jobs.run.*"
 // TopicInlines is every TopicInline.
 const TopicInlines = "fanmill.jobs.inline.*"
 
-// TopicInline asks for a run of a job that the trigger brings along. Its subject is another than TopicTrigger's, so that who may do the one need not be allowed to do
-// the other.
+// TopicInline asks for a run of a job that the trigger brings along. Its subject is another than TopicTrigger's, so
+// that who may do the one need not be allowed to do the other.
 func TopicInline(job string) string { return "fanmill.jobs.inline." + Token(job) }
 
 // topicMisspelt is every subject that looks like a TopicTrigger of an id with a dot in it and is none.
@@ -68,10 +71,12 @@ const TopicCancels = "fanmill.jobs.cancel.*"
 // TopicDeadTriggers keeps the triggers that could not be understood.
 const TopicDeadTriggers = "fanmill.dead.run"
 
-// TopicCancel asks the process that carries a run out, or has it waiting, to stop it. No stream keeps it: it is for whoever listens now.
+// TopicCancel asks the process that carries a run out, or has it waiting, to stop it. No stream keeps it: it is for
+// whoever listens now.
 func TopicCancel(run string) string { return "fanmill.jobs.cancel." + Token(run) }
 
-// TopicTrigger asks for a run of a job. Its stream acknowledges nothing: whoever takes the trigger answers the publisher.
+// TopicTrigger asks for a run of a job. Its stream acknowledges nothing: whoever takes the trigger answers the
+// publisher.
 func TopicTrigger(job string) string { return "fanmill.jobs.run." + Token(job) }
 
 // topicOwnTriggers is every TopicOwnTrigger.
@@ -105,8 +110,8 @@ type Trigger struct {
 	Params      map[string]any  `json:"params,omitempty"`      // text, number (json.Number), bool or nil, in place of the job's
 	Job         json.RawMessage `json:"job,omitempty"`         // a whole job file, of a TopicInline
 
-	// ID names the run that Node.Run is asked for: one of this id that is complete is not carried out again, and one that is not goes on. "" asks
-	// for a new one, or, with Resume, for the job's unfinished one.
+	// ID names the run that Node.Run is asked for: one of this id that is complete is not carried out again, and one
+	// that is not goes on. "" asks for a new one, or, with Resume, for the job's unfinished one.
 	ID string `json:"-"`
 
 	id  string // of the run that it asks for, unless it resumes another; "" for one that is no message

@@ -12,16 +12,17 @@ import (
 	"time"
 )
 
-// Cell is one JSON document in a KV, changed by compare-and-set only. Every write carries a stamp of its own, a random "stamp" in the
-// document, so that a write whose answer was lost can be told from everybody else's. A Cell is not safe for concurrent use.
+// Cell is one JSON document in a KV, changed by compare-and-set only. Every write carries a stamp of its own, a
+// random "stamp" in the document, so that a write whose answer was lost can be told from everybody else's. A Cell is
+// not safe for concurrent use.
 type Cell[T any] struct {
 	kv    KV
 	key   string
 	rev   uint64
 	stamp string
 	value T
-	// unsure are the stamps of writes that were given up before it was known whether they happened. The last few are enough: who gives up
-	// writes no more than a sign of life every few seconds.
+	// unsure are the stamps of writes that were given up before it was known whether they happened. The last few are
+	// enough: who gives up writes no more than a sign of life every few seconds.
 	unsure []string
 	extra  map[string]json.RawMessage // members that a later version wrote, and this one does not know: they stay
 }
@@ -33,7 +34,8 @@ const maxUnsure = 32
 // taken as gone; what had been written is found by whoever reads the record next.
 const cellPatience = 30 * time.Second
 
-// LoadCell reads the document; ErrNoKey if there is none, ErrForeign if it is none of ours: Overwrite then takes its place.
+// LoadCell reads the document; ErrNoKey if there is none, ErrForeign if it is none of ours: Overwrite then takes its
+// place.
 func LoadCell[T any](ctx context.Context, kv KV, key string) (*Cell[T], error) {
 	c := &Cell[T]{kv: kv, key: key}
 	return c, c.Reload(ctx)
@@ -85,7 +87,8 @@ func (c *Cell[T]) adopt(e KVEntry) error {
 	return nil
 }
 
-// stamped is v as JSON with a stamp as its first member, and what a later version knows as its last ones. v is a struct with at least one member.
+// stamped is v as JSON with a stamp as its first member, and what a later version knows as its last ones. v is a
+// struct with at least one member.
 func stamped(v any, stamp string, extra map[string]json.RawMessage) ([]byte, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -120,9 +123,9 @@ func (c *Cell[T]) Overwrite(ctx context.Context, next T) error {
 	return c.Write(ctx, next)
 }
 
-// Write replaces the document if it is still at the revision last read or written; otherwise it fails with ErrConflict.
-// A write whose answer was lost, or that the client library repeated and so sees as a conflict with itself, is looked up: if
-// the stored document has our stamp, it was ours. next is durable when Write returns nil.
+// Write replaces the document if it is still at the revision last read or written; otherwise it fails with
+// ErrConflict. A write whose answer was lost, or that the client library repeated and so sees as a conflict with
+// itself, is looked up: if the stored document has our stamp, it was ours. next is durable when Write returns nil.
 func (c *Cell[T]) Write(ctx context.Context, next T) error {
 	stamp := NewToken()
 	data, err := stamped(next, stamp, c.extra)

@@ -100,8 +100,8 @@ func TestCellLostAnswer(t *testing.T) {
 	}
 }
 
-// R1: a write that happened and is repeated by the client library is in conflict with itself. A replica that has not seen it, nor the one before, does not
-// make it somebody else's.
+// R1: a write that happened and is repeated by the client library is in conflict with itself. A replica that has not
+// seen it, nor the one before, does not make it somebody else's.
 func TestCellLaggingReplica(t *testing.T) {
 	ctx := t.Context()
 	kv := &memKV{}
@@ -186,7 +186,8 @@ func TestCellCanceled(t *testing.T) {
 	}
 }
 
-// Different ids have different tokens, and a token is a legal subject token and key segment, from which the id can be read.
+// Different ids have different tokens, and a token is a legal subject token and key segment, from which the id can be
+// read.
 func TestToken(t *testing.T) {
 	seen := map[string]string{}
 	for _, id := range []string{"", "=", "conn_1", "conn.1", "conn 1", "conn=2E1", "महाराष्ट्र", "a*b", "a>b", "A", "a"} {

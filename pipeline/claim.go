@@ -15,9 +15,10 @@ type Records interface {
 	Reset(ctx context.Context, run, destination string, change func(*CommitRecord)) error
 	// Replace writes a record in place of one that is gone or cannot be read; ErrConflict if there is one that can.
 	Replace(ctx context.Context, run, destination string, rec CommitRecord) error
-	// Claim makes owner the record's owner, by a compare-and-set of the record itself, before a file is touched. A record
-	// that another owner holds is claimed once its lease has run out without a sign of life, by the caller's own clock;
-	// while the owner lives the error is ErrHeld. previous is the caller's own former claim, which needs no waiting.
+	// Claim makes owner the record's owner, by a compare-and-set of the record itself, before a file is touched. A
+	// record that another owner holds is claimed once its lease has run out without a sign of life, by the caller's
+	// own clock; while the owner lives the error is ErrHeld. previous is the caller's own former claim, which needs
+	// no waiting.
 	Claim(ctx context.Context, run, destination string, owner Owner, previous string) (Claim, error)
 	// SetError keeps why a destination lacks a connection, cut to MaxErrorBytes; Errors reads them by connection id.
 	SetError(ctx context.Context, run, destination, connection, text string) error
@@ -41,7 +42,8 @@ type Claim interface {
 	Token() string
 	// Record is the record as last written. Its maps and slices are not to be changed.
 	Record() CommitRecord
-	// Commit applies change to a copy of the record and writes it. The error is ErrFenced when another claim owns the record.
+	// Commit applies change to a copy of the record and writes it. The error is ErrFenced when another claim owns the
+	// record.
 	Commit(ctx context.Context, change func(*CommitRecord)) error
 	// Renew writes the record unchanged if it was not written for age.
 	Renew(ctx context.Context, age time.Duration) error

@@ -94,8 +94,8 @@ func (v *delivery) finishReady(ctx context.Context) ([]Part, map[int]Settlement,
 	return parts, settled, nil
 }
 
-// cut makes all open parts durable at the present position, so that the row log can be trimmed inside a connection larger
-// than the log. It happens only when half the log waits for this destination.
+// cut makes all open parts durable at the present position, so that the row log can be trimmed inside a connection
+// larger than the log. It happens only when half the log waits for this destination.
 func (v *delivery) cut(ctx context.Context) error {
 	var g errgroup.Group
 	for _, p := range v.open {
@@ -113,8 +113,8 @@ func (v *delivery) cut(ctx context.Context) error {
 	return v.record(ctx, func(*CommitRecord) {})
 }
 
-// record writes the commit record: what change says, the failures noted since the last one, the open parts as of the last cut, and
-// the position that all of it covers. Afterwards nothing references the discarded parts.
+// record writes the commit record: what change says, the failures noted since the last one, the open parts as of the
+// last cut, and the position that all of it covers. Afterwards nothing references the discarded parts.
 func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error {
 	seq := v.pos
 	var parts []PartState
@@ -178,8 +178,8 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 	return nil
 }
 
-// finish makes the final artifact, records it, publishes it. Each step can be repeated: a claim after a crash in between
-// does so.
+// finish makes the final artifact, records it, publishes it. Each step can be repeated: a claim after a crash in
+// between does so.
 func (v *delivery) finish(ctx context.Context) error {
 	if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State = RecordFinishing }); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 // errAttempts is a row log with frames of a connection whose attempts nobody knows any more.
 var errAttempts = errors.New("the record of its attempts is gone or cannot be read, and its rows are in the row log: a new one takes the place of that")
 
-// askAgain marks a connection's record so that a worker asks it; last is its newest frame in the row log. A record that is gone or cannot be read is
-// made anew, with an attempt number that no destination has seen.
+// askAgain marks a connection's record so that a worker asks it; last is its newest frame in the row log. A record
+// that is gone or cannot be read is made anew, with an attempt number that no destination has seen.
 func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last *Frame) (*Cell[ConnRecord], error) {
 	id := r.m.Connections[i].ID
 	cell, err := loadConn(ctx, r.Stores.Runs, r.m.Run, id)
@@ -34,7 +34,8 @@ func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last 
 	return cell, write(ctx, next)
 }
 
-// attempt is the highest attempt at a connection that has begun as far as a record knows. A floor is the number of one that may be yet to come.
+// attempt is the highest attempt at a connection that has begun as far as a record knows. A floor is the number of
+// one that may be yet to come.
 func (c *CommitRecord) attempt(i int) int {
 	n := max(c.Settled[i].Attempt, c.Failed[i].Attempt, c.Floor[i]-1)
 	for _, p := range c.Parts {
@@ -45,8 +46,9 @@ func (c *CommitRecord) attempt(i int) int {
 	return n
 }
 
-// loadRecord reads a commit record for a resume. One that is gone or cannot be read is replaced by an empty one: its destination is delivered anew, all of
-// it. What the earlier claims have left beside the artifact says what was there before the run, so that nothing stands there twice.
+// loadRecord reads a commit record for a resume. One that is gone or cannot be read is replaced by an empty one: its
+// destination is delivered anew, all of it. What the earlier claims have left beside the artifact says what was there
+// before the run, so that nothing stands there twice.
 func (n *Node) loadRecord(ctx context.Context, m *Manifest, destination string) (CommitRecord, error) {
 	rec, err := n.Records.Load(ctx, m.Run, destination)
 	empty := CommitRecord{State: RecordOpen}

@@ -13,8 +13,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// A hostile hand on the store: each record of a run deleted, emptied or filled with what is none, while the run goes on, when it is to be resumed or
-// given up, and after it. No row is lost or doubled, the job is never blocked, and everybody else goes on.
+// A hostile hand on the store: each record of a run deleted, emptied or filled with what is none, while the run goes
+// on, when it is to be resumed or given up, and after it. No row is lost or doubled, the job is never blocked, and
+// everybody else goes on.
 
 // records are the keys that a run of connections a and b into destination x has.
 var records = map[string]func(w *world, run string) (pipeline.KV, string){
@@ -79,8 +80,8 @@ func newDamaged(t *testing.T) *damaged {
 	return &damaged{world: w}
 }
 
-// next makes a job whose connection b waits for gate. began gets the run's id once a is committed and b has begun: then every record of the run
-// is there.
+// next makes a job whose connection b waits for gate. began gets the run's id once a is committed and b has begun:
+// then every record of the run is there.
 func (d *damaged) next() (gate chan struct{}, began chan string) {
 	d.n++
 	d.job = &pipeline.Job{ID: fmt.Sprintf("job%d", d.n), Name: "Job", Retry: pipeline.Retry{Attempts: 3}}
@@ -139,7 +140,8 @@ func (d *damaged) each(t *testing.T, f func(t *testing.T, name, deed string)) {
 	}
 }
 
-// While the run goes on: it ends as interrupted if the record is one that it relies on, and says which; its resume brings what is missing.
+// While the run goes on: it ends as interrupted if the record is one that it relies on, and says which; its resume
+// brings what is missing.
 func TestDamageWhileRunning(t *testing.T) {
 	d := newDamaged(t)
 	d.each(t, func(t *testing.T, name, deed string) {
@@ -171,7 +173,8 @@ func TestDamageWhileRunning(t *testing.T) {
 	})
 }
 
-// Between the end of a process and what follows: a resume goes on, a fresh run takes the place, and other jobs do not notice.
+// Between the end of a process and what follows: a resume goes on, a fresh run takes the place, and other jobs do not
+// notice.
 func TestDamageOfAnUnfinishedRun(t *testing.T) {
 	for _, resume := range []bool{true, false} {
 		t.Run(fmt.Sprintf("resume %v", resume), func(t *testing.T) {
@@ -200,7 +203,8 @@ func TestDamageOfAnUnfinishedRun(t *testing.T) {
 	}
 }
 
-// A run that is asked for by its id comes to its end under that id, whatever was damaged of it: what starts it again does so until then.
+// A run that is asked for by its id comes to its end under that id, whatever was damaged of it: what starts it again
+// does so until then.
 func TestDamageOfANamedRun(t *testing.T) {
 	d := newDamaged(t)
 	for _, names := range [][]string{{"run"}, {"manifest"}, {"run", "manifest"}, {"commit", "manifest"}, {"run", "manifest", "commit", "done conn", "pointer"}} {

@@ -13,11 +13,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// describeParallel is how many connections are described at a time: that costs them a login, and this process next to nothing.
+// describeParallel is how many connections are described at a time: that costs them a login, and this process next to
+// nothing.
 const describeParallel = 16
 
-// describe fixes the columns of the destinations that have room for one set, from what all reachable connections say before anything is
-// written. One that cannot be reached now has its say when it is asked: a column that nobody else has turns it away.
+// describe fixes the columns of the destinations that have room for one set, from what all reachable connections say
+// before anything is written. One that cannot be reached now has its say when it is asked: a column that nobody else
+// has turns it away.
 func (r *run) describe(ctx context.Context) error {
 	if !slices.ContainsFunc(r.m.Destinations, func(d ManifestDestination) bool { return r.oneSchema(&d) }) {
 		return nil
@@ -72,8 +74,8 @@ func (r *run) describe(ctx context.Context) error {
 	return r.driftFound(usual)
 }
 
-// describeAgain fixes the columns of queries that no connection could describe when the run began: as long as nothing is committed, a resume
-// may. Those that are fixed stay.
+// describeAgain fixes the columns of queries that no connection could describe when the run began: as long as nothing
+// is committed, a resume may. Those that are fixed stay.
 func (r *run) describeAgain(ctx context.Context, records []CommitRecord) error {
 	unknown := func(s Schema) bool { return len(s.Columns) == 0 }
 	begun := func(c CommitRecord) bool { return len(c.Settled) > 0 || len(c.Parts) > 0 }

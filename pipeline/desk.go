@@ -32,8 +32,8 @@ const (
 	AnswerCancelling = "cancelling"
 )
 
-// desk hears what people ask of this process, and answers: triggers as they pass by on their way into the stream, see inquiries, and
-// cancellations. Every process hears everything; the one that has the run speaks first.
+// desk hears what people ask of this process, and answers: triggers as they pass by on their way into the stream, see
+// inquiries, and cancellations. Every process hears everything; the one that has the run speaks first.
 type desk struct {
 	n     *Node
 	work  sync.WaitGroup
@@ -128,8 +128,8 @@ func (d *desk) hasBegun(t *ticket) bool {
 	return t.begun
 }
 
-// twin is what is said of another message that asks for the run of this id and is in this process's hands. seq is this one's place in the stream:
-// a message that is delivered twice is no twin of itself.
+// twin is what is said of another message that asks for the run of this id and is in this process's hands. seq is
+// this one's place in the stream: a message that is delivered twice is no twin of itself.
 func (d *desk) twin(id string, seq uint64) (Answer, bool) {
 	d.mu.Lock()
 	for t := range d.tickets {
@@ -143,8 +143,8 @@ func (d *desk) twin(id string, seq uint64) (Answer, bool) {
 	return Answer{}, false
 }
 
-// asRecorded is an answer about a run with the state that its record has: a run has ended as soon as that says so, and its ticket is handed in
-// a moment later.
+// asRecorded is an answer about a run with the state that its record has: a run has ended as soon as that says so,
+// and its ticket is handed in a moment later.
 func (d *desk) asRecorded(a Answer) Answer {
 	if a.State != string(RunRunning) {
 		return a
@@ -199,8 +199,8 @@ func (d *desk) inquired(q Inquiry) {
 	}
 }
 
-// repeated is the answer to a trigger whose id is known from before. One that arrives from the stream at this moment is not: it is expected, however far its run
-// has come.
+// repeated is the answer to a trigger whose id is known from before. One that arrives from the stream at this moment
+// is not: it is expected, however far its run has come.
 func (d *desk) repeated(q Inquiry, key string) (Answer, bool) {
 	if q.MsgID == "" {
 		return Answer{}, false
@@ -216,7 +216,8 @@ func (d *desk) repeated(q Inquiry, key string) (Answer, bool) {
 	return a, true
 }
 
-// expected reports whether an answer is there for this trigger, or will be in a moment: then it is not known from before.
+// expected reports whether an answer is there for this trigger, or will be in a moment: then it is not known from
+// before.
 func (d *desk) expected(key string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -243,7 +244,8 @@ func (d *desk) known(id string) (Answer, bool) {
 	return a, err == nil && a != (Answer{})
 }
 
-// reply answers whoever published a trigger that came from the stream. One that comes again has most likely been answered: nobody is awaited.
+// reply answers whoever published a trigger that came from the stream. One that comes again has most likely been
+// answered: nobody is awaited.
 func (d *desk) reply(key, says string, a Answer, again bool) {
 	d.mu.Lock()
 	for t := range d.tickets {
@@ -287,8 +289,8 @@ func (d *desk) cancelled(q Inquiry) {
 	}
 }
 
-// cancel stops the run of this id if it is here. One whose record says that it has ended is only about to leave, unless it still waits to
-// be resumed.
+// cancel stops the run of this id if it is here. One whose record says that it has ended is only about to leave,
+// unless it still waits to be resumed.
 func (d *desk) cancel(id string, ended bool) (a Answer, found bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

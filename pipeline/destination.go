@@ -34,9 +34,9 @@ type Deliverer struct {
 // fetchBytes bounds what a destination takes from the row log at a time: four large batches.
 const fetchBytes = 2 << 20
 
-// cutBytes is how much a destination reads, in bytes of frames, before it makes its parts durable, however large the log may become:
-// only what is recorded can be trimmed, and an embedded server keeps what was stored in the last ten seconds in memory
-// unless it is trimmed. A cut costs an fsync of each open part.
+// cutBytes is how much a destination reads, in bytes of frames, before it makes its parts durable, however large the
+// log may become: only what is recorded can be trimmed, and an embedded server keeps what was stored in the last ten
+// seconds in memory unless it is trimmed. A cut costs an fsync of each open part.
 const cutBytes = 64 << 20
 
 // NewDeliverer completes d for use.
@@ -45,8 +45,8 @@ func NewDeliverer(d Deliverer) *Deliverer {
 	return &d
 }
 
-// Deliver works on a destination until its record is finished or detached (nil), another process owns it (ErrFenced, ErrHeld) or
-// ctx ends. generation is that of the run's present row log.
+// Deliver works on a destination until its record is finished or detached (nil), another process owns it (ErrFenced,
+// ErrHeld) or ctx ends. generation is that of the run's present row log.
 func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDestination, generation int) error {
 	log := d.Log.With("destination", dest.ID)
 	pauses := backoff.NewExponentialBackOff()
@@ -102,8 +102,9 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 	}
 }
 
-// fenced tells what stopped a delivery. If the record is still ours, a claimer that had overslept its own claim renamed our
-// folder away: claiming once more puts that right. If the coordinator detached the destination, all is said. Else it is a takeover.
+// fenced tells what stopped a delivery. If the record is still ours, a claimer that had overslept its own claim
+// renamed our folder away: claiming once more puts that right. If the coordinator detached the destination, all is
+// said. Else it is a takeover.
 func (d *Deliverer) fenced(ctx context.Context, m *Manifest, dest *ManifestDestination, token string, err error) (stillOurs bool, _ error) {
 	if rec, loadErr := d.Records.Load(ctx, m.Run, dest.ID); loadErr == nil {
 		if token != "" && rec.Token == token {
@@ -244,7 +245,8 @@ func withToken(o Owner) Owner {
 	return o
 }
 
-// keepLease renews the lease until ctx ends, and ends the delivery when it was fenced. The channel closes when it is over.
+// keepLease renews the lease until ctx ends, and ends the delivery when it was fenced. The channel closes when it is
+// over.
 func (v *delivery) keepLease(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	third := time.Duration(v.Owner.LeaseMS) * time.Millisecond / 3
@@ -363,7 +365,8 @@ func (v *delivery) follow(ctx context.Context) error {
 				return err
 			}
 		}
-		// Also right after a commit: if the log is full of other connections' frames, nothing more may come before this.
+		// Also right after a commit: if the log is full of other connections' frames, nothing more may come before
+		// this.
 		if v.volatile >= min(v.maxBytes/2, cutBytes) {
 			if err := v.cut(ctx); err != nil {
 				return err

@@ -15,8 +15,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// Rows in fragments pass, though each connection's first piece fits the log, no second one does, and a destination cannot let go
-// of a piece.
+// Rows in fragments pass, though each connection's first piece fits the log, no second one does, and a destination
+// cannot let go of a piece.
 func TestFragmentsPassALogTheyFill(t *testing.T) {
 	w := newWorld(t, 30*mb)
 	w.node.Timeout = 30 * time.Second
@@ -84,8 +84,8 @@ func TestHungDestinationIsDetachedAlone(t *testing.T) {
 	w.exact("healthy", "big")
 }
 
-// Invariant 8. What counts is how long the log is full: a destination that had nothing to write for longer than the timeout is given its time when the log
-// fills all at once.
+// Invariant 8. What counts is how long the log is full: a destination that had nothing to write for longer than the
+// timeout is given its time when the log fills all at once.
 func TestBurstAfterALongWait(t *testing.T) {
 	w := newWorld(t, 4*mb)
 	w.node.Timeout = 4 * time.Second
@@ -115,8 +115,8 @@ func TestBurstAfterALongWait(t *testing.T) {
 	w.exact("x", "a")
 }
 
-// A destination that the coordinator has detached, and whose sink then fails with something transient, does not claim its
-// record again to hold the trim as before.
+// A destination that the coordinator has detached, and whose sink then fails with something transient, does not claim
+// its record again to hold the trim as before.
 func TestDetachedDestinationStaysAway(t *testing.T) {
 	w := newWorld(t, 4*mb)
 	var run atomic.Value
@@ -195,7 +195,8 @@ func TestDetachedDestinationHasAReason(t *testing.T) {
 	}
 }
 
-// A destination that had nothing to write for longer than the timeout, as its databases think long, is not given up for the first trouble that it has then.
+// A destination that had nothing to write for longer than the timeout, as its databases think long, is not given up
+// for the first trouble that it has then.
 func TestFirstTroubleAfterALongWait(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Timeout = time.Nanosecond
@@ -212,7 +213,8 @@ func TestFirstTroubleAfterALongWait(t *testing.T) {
 	w.exact("x", "a")
 }
 
-// Nor is it for the second one, if all the time between them it had waited for rows of a connection of which nothing can be committed yet.
+// Nor is it for the second one, if all the time between them it had waited for rows of a connection of which nothing
+// can be committed yet.
 func TestSecondTroubleAfterALongWait(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Timeout = 4 * time.Second // all but the wait takes less, however busy the machine is

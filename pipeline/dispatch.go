@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// dispatcher publishes the query commands of a run in the job's order, and of the connections on one server only as many at a time as
-// the job allows: a worker takes whatever is published.
+// dispatcher publishes the query commands of a run in the job's order, and of the connections on one server only as
+// many at a time as the job allows: a worker takes whatever is published.
 type dispatcher struct {
 	limit   int
 	waiting []string // connection ids
@@ -64,7 +64,8 @@ func (d *dispatcher) ended(id string) {
 	}
 }
 
-// back takes in again what next has taken out and could not be published, the first of which may have been stored without an answer.
+// back takes in again what next has taken out and could not be published, the first of which may have been stored
+// without an answer.
 func (d *dispatcher) back(ids []string) {
 	for _, id := range ids {
 		d.ended(id)
@@ -73,7 +74,8 @@ func (d *dispatcher) back(ids []string) {
 	d.waiting = append(slices.Clone(ids), d.waiting...)
 }
 
-// call publishes the sink commands. What the store does not take now, because their stream has lost its leader, say, the next tick publishes.
+// call publishes the sink commands. What the store does not take now, because their stream has lost its leader, say,
+// the next tick publishes.
 func (s *supervisor) call() error {
 	for len(s.uncalled) > 0 {
 		if err := s.command(s.topic(TopicSink), SinkCommand{Job: s.m.JobID, Run: s.m.Run, Destination: s.uncalled[0]}); err != nil {
@@ -84,8 +86,8 @@ func (s *supervisor) call() error {
 	return nil
 }
 
-// ask publishes the query commands that are due, as call does. Once the store did not take one, nothing but the tick asks it: each try may take seconds, in which
-// the supervisor hears of nothing and gives no sign of life.
+// ask publishes the query commands that are due, as call does. Once the store did not take one, nothing but the tick
+// asks it: each try may take seconds, in which the supervisor hears of nothing and gives no sign of life.
 func (s *supervisor) ask() error {
 	if s.unstored {
 		return nil

@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// drainPatience bounds how long a run that is stopped waits for its destinations to write what has been delivered whole.
+// drainPatience bounds how long a run that is stopped waits for its destinations to write what has been delivered
+// whole.
 const drainPatience = 20 * time.Second
 
 // brokenPatience bounds everything that a run that is stopped still wants of a store that does not work.
 const brokenPatience = 2 * time.Second
 
-// drain finds out, once no worker is left, which connections are in the row log whole: the destinations may still take those. What only
-// a part of arrived is left for a resume.
+// drain finds out, once no worker is left, which connections are in the row log whole: the destinations may still
+// take those. What only a part of arrived is left for a resume.
 func (s *supervisor) drain(ctx context.Context) error {
 	s.draining, s.delivered = true, map[string]bool{}
 	for _, c := range s.m.Connections {

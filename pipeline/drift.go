@@ -59,8 +59,8 @@ func (s *Schema) drifts(all []Described) {
 	}
 }
 
-// Common is the schema that most connections have, the first of them in order if several are as many, and how the others differ from it. A
-// column whose type is unknown somewhere has the type that most of those say which fit.
+// Common is the schema that most connections have, the first of them in order if several are as many, and how the
+// others differ from it. A column whose type is unknown somewhere has the type that most of those say which fit.
 func Common(all []Described) Schema {
 	shapes := shapesOf(all)
 	if len(shapes) == 0 {
@@ -228,8 +228,8 @@ func timesOf(name string, names []string) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// Differs says how columns differ from the schema: "lacks discount; has also note; amount is text, not decimal(14,2)". It is "" if they
-// do not.
+// Differs says how columns differ from the schema: "lacks discount; has also note; amount is text, not
+// decimal(14,2)". It is "" if they do not.
 func (s *Schema) Differs(columns []OpeningColumn) string {
 	d := s.Compare(columns)
 	var parts []string
@@ -246,8 +246,8 @@ func (s *Schema) Differs(columns []OpeningColumn) string {
 	return strings.Join(parts, "; ")
 }
 
-// Widest is the narrowest type that holds the values of both exactly; text holds every value as it is written. What is unknown is taken for
-// the other.
+// Widest is the narrowest type that holds the values of both exactly; text holds every value as it is written. What
+// is unknown is taken for the other.
 func Widest(a, b string) string {
 	switch {
 	case a == b || b == unknownType:

@@ -275,7 +275,8 @@ func TestDriftFail(t *testing.T) {
 	w.exact("flat")
 }
 
-// Who could not be compared has its columns looked at when it is asked: it is left out, as the others have been written.
+// Who could not be compared has its columns looked at when it is asked: it is left out, as the others have been
+// written.
 func TestDriftFailOfALateOne(t *testing.T) {
 	w := driftWorld(t, pipeline.DriftFail)
 	odd := of(10, 10)

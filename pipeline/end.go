@@ -16,8 +16,8 @@ const endPatience = 10 * time.Second
 // errUnrecorded is a stop that the store does not know of.
 var errUnrecorded = errors.New("the stop of the run could not be recorded")
 
-// interrupt records that the run stopped before its end, and returns why. If the store cannot be told, the run is taken for running until whoever
-// has its trigger, or the next start, finds out; the error is errUnrecorded, too.
+// interrupt records that the run stopped before its end, and returns why. If the store cannot be told, the run is
+// taken for running until whoever has its trigger, or the next start, finds out; the error is errUnrecorded, too.
 func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 	if errors.Is(cause, ErrFenced) || errors.Is(cause, ErrStore) { // in a store that took the place of ours there is no such run
 		return cause
@@ -79,8 +79,8 @@ func (s *supervisor) publishCheckpoint(ctx context.Context, force bool) {
 	}
 }
 
-// checkpoint derives the public view: a connection counts when all destinations have it, and fails when one will not get it. What a
-// destination had when it was given up does not count: nobody knows whether its file shows that.
+// checkpoint derives the public view: a connection counts when all destinations have it, and fails when one will not
+// get it. What a destination had when it was given up does not count: nobody knows whether its file shows that.
 func (r *run) checkpoint(records map[string]CommitRecord) PublicCheckpoint {
 	c := PublicCheckpoint{JobID: r.m.JobID, JobName: r.m.JobName, CompletedConnectionIDs: []string{}, FailedConnectionIDs: []string{},
 		TotalConnections: len(r.m.Connections), LastUpdated: time.Now().UTC()}
@@ -104,9 +104,10 @@ func (r *run) checkpoint(records map[string]CommitRecord) PublicCheckpoint {
 	return c
 }
 
-// end records the run's outcome. What tidies up after the run comes before that: whoever waits for the run and is killed with this process begins
-// another one if it finds this one complete, so there is to be nothing left that takes time then. All destinations have finished or given up, which
-// their records say: a crash in between leaves a run whose resume finds nothing to do but this.
+// end records the run's outcome. What tidies up after the run comes before that: whoever waits for the run and is
+// killed with this process begins another one if it finds this one complete, so there is to be nothing left that
+// takes time then. All destinations have finished or given up, which their records say: a crash in between leaves a
+// run whose resume finds nothing to do but this.
 func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	records := s.records
 	out := &Outcome{Run: r.m.Run, State: r.outcome(records), Started: r.cell.Value().Started, Owner: r.Owner}
@@ -139,8 +140,8 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	return out, nil
 }
 
-// tidy removes what the run, which is about to end, no longer needs, and reports whether that is all gone. The outcome stands whether or not it succeeds; the
-// next start tries again.
+// tidy removes what the run, which is about to end, no longer needs, and reports whether that is all gone. The
+// outcome stands whether or not it succeeds; the next start tries again.
 func (r *run) tidy(ctx context.Context, rec RunRecord, state RunState, records map[string]CommitRecord) (cleaned bool) {
 	var err error
 	if state == RunComplete {
@@ -173,7 +174,8 @@ func (r *run) outcome(records map[string]CommitRecord) RunState {
 	return RunFailed
 }
 
-// cleanPartial keeps what a resume needs. If every destination has read the log to its end, nobody needs that any more: then all is cleaned.
+// cleanPartial keeps what a resume needs. If every destination has read the log to its end, nobody needs that any
+// more: then all is cleaned.
 func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord) (cleaned bool, _ error) {
 	if err := r.dropCommands(ctx, r.m.Run, r.fixed.Resumes); err != nil {
 		return false, err
@@ -187,8 +189,8 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 	return err == nil, err
 }
 
-// clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its commit records and
-// its artifacts. The public checkpoint is the job's: it goes with the newest run only.
+// clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its
+// commit records and its artifacts. The public checkpoint is the job's: it goes with the newest run only.
 func (n *Node) clean(ctx context.Context, rec RunRecord, m *Manifest, abandoned bool) error {
 	err := errors.Join(
 		n.dropCommands(ctx, m.Run, rec.Resumes),
@@ -202,7 +204,8 @@ func (n *Node) clean(ctx context.Context, rec RunRecord, m *Manifest, abandoned 
 	return err
 }
 
-// cleanSinks cleans after every destination, also after one that failed: a file that a user holds open concerns no other.
+// cleanSinks cleans after every destination, also after one that failed: a file that a user holds open concerns no
+// other.
 func (n *Node) cleanSinks(ctx context.Context, m *Manifest, keepPrevious bool) error {
 	var errs []error
 	for i := range m.Destinations {
@@ -245,8 +248,9 @@ func (n *Node) Abandon(ctx context.Context, job string) (string, error) {
 	return runOf(last), n.abandon(ctx, job, last, "")
 }
 
-// abandon gives up an unfinished run, which this process owns, in favour of a fresh one: its records first, so that nothing of it
-// writes any more, then its log and parts. The artifact as published stays until the fresh run's first commit. hint is what else could have been done.
+// abandon gives up an unfinished run, which this process owns, in favour of a fresh one: its records first, so that
+// nothing of it writes any more, then its log and parts. The artifact as published stays until the fresh run's first
+// commit. hint is what else could have been done.
 func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], hint string) error {
 	id := runOf(cell)
 	m, err := LoadManifest(ctx, n.Stores.Runs, id)
@@ -290,7 +294,8 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 	return nil
 }
 
-// abandonBare gives up a run whose manifest is gone: where its files are nobody knows. What is private of them is found by whoever writes them next.
+// abandonBare gives up a run whose manifest is gone: where its files are nobody knows. What is private of them is
+// found by whoever writes them next.
 func (n *Node) abandonBare(ctx context.Context, job string, cell *Cell[RunRecord], why error) error {
 	n.Log.Warn(fmt.Sprintf("job %s has an unfinished run, %s, that cannot go on and is given up: %v", job, runOf(cell), why))
 	rec := cell.Value()

@@ -13,8 +13,8 @@ var (
 	ErrTransient = errors.New("transient")
 	// ErrPermanent marks what will fail again: a wrong password, a missing table, a row no message can hold.
 	ErrPermanent = errors.New("permanent")
-	// ErrOnceMore marks a transient error that will most likely stay: a server's limit for a query's time, a file of another
-	// user. A second try that ends like it is the last.
+	// ErrOnceMore marks a transient error that will most likely stay: a server's limit for a query's time, a file of
+	// another user. A second try that ends like it is the last.
 	ErrOnceMore = fmt.Errorf("worth one more try: %w", ErrTransient)
 	// ErrConflict is a compare-and-set that found another revision.
 	ErrConflict = errors.New("revision conflict")
@@ -30,7 +30,8 @@ var (
 	ErrNoLog = errors.New("no such row log")
 	// ErrForeign is a record that another program wrote over, damaged or deleted. It is an ErrConflict, too.
 	ErrForeign = errors.New("another program has changed a record")
-	// ErrStore is a store that is not the one that this process opened: it was emptied, or another one answers in its place.
+	// ErrStore is a store that is not the one that this process opened: it was emptied, or another one answers in its
+	// place.
 	ErrStore = errors.New("the store is not the one that this process began with")
 	// ErrMustRun is a query whose columns its database tells only once it runs.
 	ErrMustRun = errors.New("it tells its columns only once it runs")

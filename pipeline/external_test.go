@@ -110,7 +110,8 @@ func (c *cluster) ready() {
 	}
 }
 
-// A run goes on when its external NATS server is restarted under it, and when a cluster loses the server that leads its streams.
+// A run goes on when its external NATS server is restarted under it, and when a cluster loses the server that leads
+// its streams.
 func TestRunOutlivesItsServers(t *testing.T) {
 	servers := map[string]int{"one": 1, "three": 3}
 	if testing.Short() {

@@ -18,7 +18,8 @@ const (
 	FrameRows   FrameKind = "rows"   // body: a batch, or a piece of one (columnar.ContentType)
 	FrameEOF    FrameKind = "eof"    // body: Ending
 	FrameFailed FrameKind = "failed" // body: Failure
-	// FrameForeign is a message that another program has put on a subject of the row log. It takes a place there, and is nothing else.
+	// FrameForeign is a message that another program has put on a subject of the row log. It takes a place there, and
+	// is nothing else.
 	FrameForeign FrameKind = "foreign"
 )
 

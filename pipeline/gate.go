@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// gate lets through, of all frames of one connection, exactly those of one attempt in their order. What was stored twice, and what a
-// fenced publisher still sends, is dropped; what is missing stops the delivery.
+// gate lets through, of all frames of one connection, exactly those of one attempt in their order. What was stored
+// twice, and what a fenced publisher still sends, is dropped; what is missing stops the delivery.
 type gate struct {
 	settled bool   // its eof was verified: whatever follows is dropped
 	failed  bool   // given up, or turned away by this destination
@@ -120,8 +120,8 @@ func (v *delivery) begin(ctx context.Context, i int, f *Frame) error {
 	return nil
 }
 
-// drifts says why a connection is left out by the job's onDrift; "" if it is not. Where that is fail, the others have been compared: it is
-// one that could not be reached then.
+// drifts says why a connection is left out by the job's onDrift; "" if it is not. Where that is fail, the others have
+// been compared: it is one that could not be reached then.
 func (v *delivery) drifts(o *Opening) string {
 	if v.m.OnDrift != DriftSkip && v.m.OnDrift != DriftFail || !v.oneSchema {
 		return ""

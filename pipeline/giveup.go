@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// connChanged tells the destinations of a connection that its worker gave up, and lets the next one on its server have its turn.
+// connChanged tells the destinations of a connection that its worker gave up, and lets the next one on its server
+// have its turn.
 func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
 	id := s.connection(e.Key)
 	if id == "" {
@@ -45,8 +46,8 @@ func (s *supervisor) concerns(id string, damage error) error {
 	return nil
 }
 
-// giveUp publishes a connection's failed frame, under an attempt number of its own: that fences a worker that still publishes. The
-// row log may be full, so nobody waits for it here.
+// giveUp publishes a connection's failed frame, under an attempt number of its own: that fences a worker that still
+// publishes. The row log may be full, so nobody waits for it here.
 func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) {
 	if s.given[connection] {
 		return
@@ -62,8 +63,8 @@ func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[C
 	}()
 }
 
-// publishFailure goes on from the record as it was seen: a successor that asks the connection again meanwhile changes it, and is
-// not disturbed.
+// publishFailure goes on from the record as it was seen: a successor that asks the connection again meanwhile changes
+// it, and is not disturbed.
 func (s *supervisor) publishFailure(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) error {
 	next := cell.Value()
 	next.Attempt, next.Owner, next.State, next.Error = next.Attempt+1, s.Owner.Token, ConnGivenUp, reason

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// inquiries bring together who asks and what is answered. A stream does not keep where an answer goes. So a trigger is heard twice: as a plain
-// message that may wait for an answer, and from the stream, where it is carried out; the two are brought together by the Nats-Msg-Id,
-// or by what the message says: of two that say the same each gets one of two answers. Which comes first is left open.
+// inquiries bring together who asks and what is answered. A stream does not keep where an answer goes. So a trigger
+// is heard twice: as a plain message that may wait for an answer, and from the stream, where it is carried out; the
+// two are brought together by the Nats-Msg-Id, or by what the message says: of two that say the same each gets one of
+// two answers. Which comes first is left open.
 type inquiries struct {
 	asked map[string][]*inquiry
 	owed  map[string][]owed
@@ -28,14 +29,16 @@ type owed struct {
 	at     time.Time
 }
 
-// How long one side waits for the other: a trigger may wait in the stream for a free process; a plain message takes no detour.
+// How long one side waits for the other: a trigger may wait in the stream for a free process; a plain message takes
+// no detour.
 const (
 	askedPatience = time.Minute
 	owedPatience  = 2 * time.Second
 )
 
-// latePatience is how long a refusal is at hand for a trigger that the stream drops because it has the id of the refused one: ten times as long as the stream
-// remembers an id, as its clock may be behind. againPatience is how long such a trigger may take to come from the stream, if it was not dropped.
+// latePatience is how long a refusal is at hand for a trigger that the stream drops because it has the id of the
+// refused one: ten times as long as the stream remembers an id, as its clock may be behind. againPatience is how long
+// such a trigger may take to come from the stream, if it was not dropped.
 const (
 	latePatience  = time.Second
 	againPatience = time.Second
@@ -57,7 +60,8 @@ const keyOfID = "id "
 
 func saying(subject string, payload []byte) string { return "as " + subject + " " + string(payload) }
 
-// ask returns the answer that is owed to a trigger, or notes that one is waited for. A refusal is owed to what says the same.
+// ask returns the answer that is owed to a trigger, or notes that one is waited for. A refusal is owed to what says
+// the same.
 func (q *inquiries) ask(key string, who *inquiry) (Answer, bool) {
 	q.forget()
 	list := q.owed[key]
@@ -108,8 +112,9 @@ func (q *inquiries) owes(key string) bool {
 	return len(q.owed[key]) > 0
 }
 
-// answer returns who waits for the answer to a trigger: the first that asked, or, where they all named one message, all of them; of these a refusal is the answer to
-// those that say the same. If nobody does, the answer is kept for who is about to ask, unless the trigger came again.
+// answer returns who waits for the answer to a trigger: the first that asked, or, where they all named one message,
+// all of them; of these a refusal is the answer to those that say the same. If nobody does, the answer is kept for
+// who is about to ask, unless the trigger came again.
 func (q *inquiries) answer(key, says string, a Answer, again bool) (all []func([]byte) error) {
 	q.forget()
 	var left []*inquiry

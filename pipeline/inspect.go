@@ -76,8 +76,8 @@ func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 	return info, nil
 }
 
-// LastRun is the id of a job's newest run; ErrNoKey if it never ran. Where another program has changed the pointer to it, or removed what that names, it is
-// the newest that can be read.
+// LastRun is the id of a job's newest run; ErrNoKey if it never ran. Where another program has changed the pointer to
+// it, or removed what that names, it is the newest that can be read.
 func (n *Node) LastRun(ctx context.Context, job string) (string, error) {
 	e, err := n.Stores.Runs.Get(ctx, JobRunKey(job))
 	if err != nil {
@@ -133,8 +133,8 @@ type Waiting struct {
 // maxWaiting bounds a list of triggers.
 const maxWaiting = 10_000
 
-// Waiting lists the triggers whose runs have not begun, the oldest first, of all jobs if job is "": they wait for their turn, or for somebody
-// who serves.
+// Waiting lists the triggers whose runs have not begun, the oldest first, of all jobs if job is "": they wait for
+// their turn, or for somebody who serves.
 func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	topics := []string{TopicTriggers, TopicInlines}
 	if job != "" {
@@ -181,8 +181,9 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	return out, nil
 }
 
-// Describe opens a connection of a job, learns what its queries return, shows the session to look, whose error is then its own, and closes it. took is how long the
-// database needed to answer, also where it fails; that a place on its server was waited for is not part of it.
+// Describe opens a connection of a job, learns what its queries return, shows the session to look, whose error is
+// then its own, and closes it. took is how long the database needed to answer, also where it fails; that a place on
+// its server was waited for is not part of it.
 func (n *Node) Describe(ctx context.Context, def *Definition, connection string, params []Arg, hosts *Hosts, look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
 	r := &run{Node: n, def: def, job: def.Job, m: &Manifest{Params: params}}
 	return r.probe(ctx, hosts, connection, false, func() {}, look)

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// SinkKind is one kind of destination, as its own file registers it: all that the rest of fanmill needs to know of it. It holds no
-// state.
+// SinkKind is one kind of destination, as its own file registers it: all that the rest of fanmill needs to know of
+// it. It holds no state.
 type SinkKind struct {
 	Name        string   // the "type" of a job file
 	Label       string   // what people call it, in log lines
@@ -16,18 +16,18 @@ type SinkKind struct {
 	Example     string   // of a filePath
 	Options     []Option // the keys beside id, type, filePath and mode
 	Traits      Traits
-	// Check reports every mistake in a destination that its options' table does not show, without touching anything. An error with a
-	// method Key() string is shown at that key. nil checks nothing.
+	// Check reports every mistake in a destination that its options' table does not show, without touching anything.
+	// An error with a method Key() string is shown at that key. nil checks nothing.
 	Check func(d *Destination) error
 	// Warn reports, in the same way, what may be meant otherwise. nil warns of nothing.
 	Warn func(d *Destination) error
-	// HeaderTwins are the names in the header of an artifact, or of a connection's share of one, that a reader takes for each other, with these
-	// columns by query; see Twins. nil is a kind without headers.
+	// HeaderTwins are the names in the header of an artifact, or of a connection's share of one, that a reader takes
+	// for each other, with these columns by query; see Twins. nil is a kind without headers.
 	HeaderTwins func(d *ManifestDestination, queries []OpeningQuery) []string
 	// New makes the sink of one destination of a run. It touches nothing yet: Recover does.
 	New func(spec SinkSpec) (Sink, error)
-	// Clean removes everything private of a destination whose run is over, without a claim; keepPrevious leaves what a first commit
-	// replaced where it was kept. Calling it again changes nothing.
+	// Clean removes everything private of a destination whose run is over, without a claim; keepPrevious leaves what
+	// a first commit replaced where it was kept. Calling it again changes nothing.
 	Clean func(ctx context.Context, spec SinkSpec, keepPrevious bool) error
 }
 
@@ -39,13 +39,14 @@ type Traits struct {
 	LongestPath int
 }
 
-// OneSchema reports whether all connections share one set of columns in this destination. With a file for each, each has its own.
+// OneSchema reports whether all connections share one set of columns in this destination. With a file for each, each
+// has its own.
 func (k *SinkKind) OneSchema(d *ManifestDestination) bool {
 	return k.Traits.OneSchema && d.Files == nil
 }
 
-// Option is a key that a destination takes in a job file. What is known of it stands here alone: the check of its value, its decoding,
-// the schema for editors and the page of job files follow from it.
+// Option is a key that a destination takes in a job file. What is known of it stands here alone: the check of its
+// value, its decoding, the schema for editors and the page of job files follow from it.
 type Option struct {
 	Name        string
 	Types       []string // JSON types of its value: string, integer, number, boolean, object
@@ -57,8 +58,9 @@ type Option struct {
 	Example     any
 }
 
-// DecodeOptions reads a destination's options into a struct with JSON tags, after the defaults of their table. The values have been
-// checked by that table when the job was loaded; options that were not fail here, without their place in a file.
+// DecodeOptions reads a destination's options into a struct with JSON tags, after the defaults of their table. The
+// values have been checked by that table when the job was loaded; options that were not fail here, without their
+// place in a file.
 func DecodeOptions(raw json.RawMessage, table []Option, into any) error {
 	defaults := make(map[string]any, len(table))
 	for _, o := range table {

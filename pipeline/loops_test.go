@@ -13,8 +13,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// Invariant 5: a connection six times the log passes through it, and the log never grows past its bound, whatever a slow
-// destination does; invariant 8: neither destination loses, repeats or reorders a row.
+// Invariant 5: a connection six times the log passes through it, and the log never grows past its bound, whatever a
+// slow destination does; invariant 8: neither destination loses, repeats or reorders a row.
 func TestLogBoundHoldsAndSlowDestinationIsExact(t *testing.T) {
 	w := newWorld(t, 4*mb)
 	w.connect("big", of(24*16, 64<<10))
@@ -171,8 +171,8 @@ func TestSeveralQueries(t *testing.T) {
 	w.exact("a", "two", "more")
 }
 
-// Invariant 8: a destination that fails for good is detached and named; the other is complete; the resume brings it what it
-// lacks, never what it has.
+// Invariant 8: a destination that fails for good is detached and named; the other is complete; the resume brings it
+// what it lacks, never what it has.
 func TestDetachedDestinationIsResumed(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Parallel = 1
@@ -369,8 +369,8 @@ func (s *spiedLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 	return err
 }
 
-// What a source says of its values reaches the readers of every artifact (invariant 9), but for what another file than theirs holds, and
-// also those of a resume.
+// What a source says of its values reaches the readers of every artifact (invariant 9), but for what another file
+// than theirs holds, and also those of a resume.
 func TestNotesOfASource(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	s := script{queries: []rows{{10, 100}, {10, 100}}, notes: map[int][]string{0: {"of the first"}, 1: {"of the second", "and more"}}}

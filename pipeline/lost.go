@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// recall publishes commands again that somebody has removed from their stream: nobody carries them out, none is kept, and what they ask for is not done.
-// A command too many finds nothing to do.
+// recall publishes commands again that somebody has removed from their stream: nobody carries them out, none is kept,
+// and what they ask for is not done. A command too many finds nothing to do.
 func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 	var sinks []string
 	for _, d := range s.m.Destinations {

@@ -10,8 +10,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Manifest is a run as it was resolved once, when it began: nothing in it changes by a crash or the passing of midnight.
-// A resume may add connections at its end.
+// Manifest is a run as it was resolved once, when it began: nothing in it changes by a crash or the passing of
+// midnight. A resume may add connections at its end.
 type Manifest struct {
 	Run          string                `json:"run"`
 	JobID        string                `json:"jobId"`
@@ -61,8 +61,8 @@ type ManifestDestination struct {
 	Files   []string        `json:"files,omitempty"` // a file per connection, by index; Path then has the token {connection} still
 }
 
-// same reports whether two destinations are one and the same to a resume. Options are compared by their meaning: storing them may have
-// changed their spelling.
+// same reports whether two destinations are one and the same to a resume. Options are compared by their meaning:
+// storing them may have changed their spelling.
 func (d *ManifestDestination) same(o *ManifestDestination) bool {
 	a, b := *d, *o
 	a.Options, b.Options = nil, nil
@@ -99,8 +99,8 @@ func (m *Manifest) Destination(id string) *ManifestDestination {
 	return nil
 }
 
-// NewManifest resolves a job for a run. paths gives the destinations with their tokens replaced, Files for all connections of the job. selected are the ids of the
-// connections to ask; all if empty.
+// NewManifest resolves a job for a run. paths gives the destinations with their tokens replaced, Files for all
+// connections of the job. selected are the ids of the connections to ask; all if empty.
 func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, selected []string, paths []ManifestDestination) (*Manifest, error) {
 	m := &Manifest{Run: run, JobID: job.ID, JobName: job.Name, Created: created, TimeZone: job.TimeZone, LogMaxBytes: logMaxBytes,
 		Selected: len(selected) > 0, OnDrift: job.OnDrift, Destinations: slices.Clone(paths)}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// merge compares the job with the run's manifest and adds new connections at its end. What may not change is refused, all at
-// once. It returns the connections whose query changed.
+// merge compares the job with the run's manifest and adds new connections at its end. What may not change is refused,
+// all at once. It returns the connections whose query changed.
 func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]bool, error) {
 	paths, err := r.def.Resolve(old.Run, old.Created)
 	if err != nil {
@@ -107,7 +107,8 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 	return changed, nil
 }
 
-// given are the params of the trigger that began the run, unless this one has its own: they are compared like anything else.
+// given are the params of the trigger that began the run, unless this one has its own: they are compared like
+// anything else.
 func (r *run) given(old *Manifest, t Trigger) (map[string]any, error) {
 	if len(t.Params) > 0 || len(old.Given) == 0 {
 		return t.Params, nil

@@ -23,7 +23,8 @@ func TestIDsOfRuns(t *testing.T) {
 	}
 }
 
-// A resume is told of a run whose process was killed before it had told, for as long as that is likely to be what it was started for.
+// A resume is told of a run whose process was killed before it had told, for as long as that is likely to be what it
+// was started for.
 func TestResumeIsToldOnce(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))

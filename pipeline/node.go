@@ -14,7 +14,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 )
 
-// Node is one process's share of fanmill: it takes triggers, coordinates their runs and works on their commands. cmd wires it.
+// Node is one process's share of fanmill: it takes triggers, coordinates their runs and works on their commands. cmd
+// wires it.
 type Node struct {
 	Stores   Stores
 	Records  Records
@@ -27,8 +28,8 @@ type Node struct {
 
 	// Alive reports whether an owner's process still runs; known is false where this process cannot tell.
 	Alive func(Owner) (alive, known bool)
-	// Untold reports whether an owner's process is gone and had not come to its orderly end: whoever started it does not know how its run ended.
-	// nil is never.
+	// Untold reports whether an owner's process is gone and had not come to its orderly end: whoever started it does
+	// not know how its run ended. nil is never.
 	Untold func(Owner) bool
 
 	Owner       Owner
@@ -43,8 +44,8 @@ type Node struct {
 	Budget        *Budget       // of the rows in memory, of all runs of the process
 	Memory        *Memory       // watches the process; may be nil
 	Log           *slog.Logger
-	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who follows it logs what is
-	// said of it and sees its events. nil is Log, and nobody.
+	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who
+	// follows it logs what is said of it and sees its events. nil is Log, and nobody.
 	Follow func(job *Job, run string, destinations []ManifestDestination) Follower
 
 	follower Follower    // of the run that a copy of the node is for
@@ -86,9 +87,9 @@ type Outcome struct {
 	Already  bool  // it was complete before it was asked for
 }
 
-// Run asks for a run of a job by a trigger message, takes that message, and carries the run out in this process. An error means
-// that the run did not come to its end; what it has committed stays, and a resume goes on from there. A run that the trigger names and that is
-// complete already is answered for at once.
+// Run asks for a run of a job by a trigger message, takes that message, and carries the run out in this process. An
+// error means that the run did not come to its end; what it has committed stays, and a resume goes on from there. A
+// run that the trigger names and that is complete already is answered for at once.
 func (n *Node) Run(ctx context.Context, def *Definition, trigger Trigger) (*Outcome, error) {
 	ctx, watch := n.watchStore(ctx, n.storePatience())
 	defer watch.stop()
@@ -162,7 +163,8 @@ func (n *Node) runNow(ctx context.Context, def *Definition, trigger Trigger) (*O
 
 var errNoTrigger = errors.New("no trigger arrived")
 
-// serve runs a Watermill router with the handlers that add adds, until ctx ends or a handler calls stop, and waits for the handlers.
+// serve runs a Watermill router with the handlers that add adds, until ctx ends or a handler calls stop, and waits
+// for the handlers.
 func (n *Node) serve(ctx context.Context, add func(r *message.Router, stop func())) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -181,7 +183,8 @@ func (n *Node) serve(ctx context.Context, add func(r *message.Router, stop func(
 // closeTimeout bounds the wait for handlers at the end: a run drains first, and then records its end.
 const closeTimeout = drainPatience + time.Minute
 
-// carry carries a trigger out: the run that it asks for, or the one that it resumes. began is told the run's id once it is certain.
+// carry carries a trigger out: the run that it asks for, or the one that it resumes. began is told the run's id once
+// it is certain.
 func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func(run string)) (out *Outcome, err error) {
 	if n.watch == nil || !n.watch.ends {
 		watching, watch := n.watchStore(ctx, n.storePatience())
@@ -205,7 +208,8 @@ func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func
 	if err != nil || !out.Lost {
 		return out, err
 	}
-	// A destination found its committed bytes gone, or what it must read next. The run knows how to bring them again, so nobody has to ask for it.
+	// A destination found its committed bytes gone, or what it must read next. The run knows how to bring them again,
+	// so nobody has to ask for it.
 	r.Log.Warn(fmt.Sprintf("run %s delivers anew what was lost", out.Run))
 	if err := r.takeOver(ctx, r.cell); err != nil { // it has ended: another process may have it by now
 		return nil, err
@@ -218,8 +222,8 @@ func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func
 	return again.execute(ctx)
 }
 
-// following is a copy of the node for one run, followed by whoever wants to. leave is told how its beginning went: if it did not come
-// about, the follower is done.
+// following is a copy of the node for one run, followed by whoever wants to. leave is told how its beginning went: if
+// it did not come about, the follower is done.
 func (n *Node) following(job *Job, run string, destinations []ManifestDestination) (own *Node, leave func(error)) {
 	if n.follower.Log != nil || n.Follow == nil {
 		return n, func(error) {}
@@ -239,8 +243,8 @@ func NewRunID(now time.Time) string {
 	return now.UTC().Format("20060102-150405-") + NewToken()[:6]
 }
 
-// runID names the run that a trigger asks for: the publisher's Msg-Id where it gave one, else the message's place in the stream. A
-// redelivered trigger so finds the run that it began.
+// runID names the run that a trigger asks for: the publisher's Msg-Id where it gave one, else the message's place in
+// the stream. A redelivered trigger so finds the run that it began.
 func runID(msg *message.Message) string {
 	if id := msg.Metadata.Get(MetaMsgID); id != "" {
 		return id
@@ -252,7 +256,8 @@ func runID(msg *message.Message) string {
 	return at.UTC().Format("20060102-150405-") + msg.Metadata.Get(MetaSequence)
 }
 
-// event publishes an event and shows it to the observer. Events are for people: one that cannot be stored costs a log line.
+// event publishes an event and shows it to the observer. Events are for people: one that cannot be stored costs a log
+// line.
 func (n *Node) event(e Event) {
 	if n.follower.Event != nil {
 		n.follower.Event(e)

@@ -11,8 +11,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// A server's limit for the time of a query does not pass by trying: a second try that ends in it, too, is the last, however many the job
-// would give. Another error in between begins the count anew.
+// A server's limit for the time of a query does not pass by trying: a second try that ends in it, too, is the last,
+// however many the job would give. Another error in between begins the count anew.
 func TestLimitIsTriedTwice(t *testing.T) {
 	for name, c := range map[string]struct {
 		errors []error // of the attempts
@@ -38,8 +38,8 @@ func TestLimitIsTriedTwice(t *testing.T) {
 	}
 }
 
-// So it is with a destination: one that fails twice with what will most likely stay is given up, long before its timeout. With
-// progress in between it goes on.
+// So it is with a destination: one that fails twice with what will most likely stay is given up, long before its
+// timeout. With progress in between it goes on.
 func TestDestinationIsTriedTwice(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	var refused atomic.Int32
@@ -74,8 +74,8 @@ func TestDestinationIsTriedTwice(t *testing.T) {
 	}
 }
 
-// A destination that is given up when it has all rows, and cannot make its file of them, has delivered nothing for sure: the run is
-// partial, and the public checkpoint counts no connection.
+// A destination that is given up when it has all rows, and cannot make its file of them, has delivered nothing for
+// sure: the run is partial, and the public checkpoint counts no connection.
 func TestGivenUpAtTheEnd(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.disk.failing(func(dest, step, _ string) error {

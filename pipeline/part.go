@@ -94,16 +94,17 @@ func (p *openPart) take(ctx context.Context, f *Frame) error {
 	return p.submit(ctx, &task{query: f.Query, firstRow: first, body: body, encoded: make(chan struct{})})
 }
 
-// What a batch takes in memory on its way into a part, as a multiple of its encoded body: itself, its columns, and the text or
-// cells made of them. Batches are cut at maxBatch bytes of columns.
+// What a batch takes in memory on its way into a part, as a multiple of its encoded body: itself, its columns, and
+// the text or cells made of them. Batches are cut at maxBatch bytes of columns.
 const (
 	taskWeight    = 12
 	maxTaskWeight = 3 * maxBatch
 )
 
-// submit waits for a slot and for room in the budget, which bound the memory of batches under way, and starts the encoding. Whoever
-// has them needs nothing else to give them back but its own storage. A destination whose storage hangs keeps them, so each may have one batch
-// under way whatever the others hold: it goes on, if slowly, and who is given up for holding the row log is the one that hangs.
+// submit waits for a slot and for room in the budget, which bound the memory of batches under way, and starts the
+// encoding. Whoever has them needs nothing else to give them back but its own storage. A destination whose storage
+// hangs keeps them, so each may have one batch under way whatever the others hold: it goes on, if slowly, and who is
+// given up for holding the row log is the one that hangs.
 func (p *openPart) submit(ctx context.Context, t *task) error {
 	select {
 	case p.v.slots <- struct{}{}:
@@ -133,7 +134,8 @@ func (p *openPart) submit(ctx context.Context, t *task) error {
 	return nil
 }
 
-// append writes the encoded batches in order. After the end of ctx nothing more is written, and the part says so: it lacks rows.
+// append writes the encoded batches in order. After the end of ctx nothing more is written, and the part says so: it
+// lacks rows.
 func (p *openPart) append(ctx context.Context) {
 	defer close(p.ended)
 	for t := range p.queue {

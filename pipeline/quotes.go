@@ -30,7 +30,8 @@ var shells = []struct {
 		`, in bash and PowerShell 7 as ` + spelledPlain},
 }
 
-// fromShell says what a shell has most likely made of a trigger that is no JSON object, as err says; "" if nothing points to that.
+// fromShell says what a shell has most likely made of a trigger that is no JSON object, as err says; "" if nothing
+// points to that.
 func fromShell(payload []byte, err error) string {
 	var syntax *json.SyntaxError
 	var other *json.UnmarshalTypeError

@@ -47,8 +47,8 @@ type Settlement struct {
 	Notes    []string `json:"notes,omitempty"` // what readers of the artifact should know: columns it lacks, say
 }
 
-// Refusal is a connection that a destination will not get in this run: it failed for all, or its columns do not fit this one.
-// The reason is kept under the key ErrorKey, so that the record stays small.
+// Refusal is a connection that a destination will not get in this run: it failed for all, or its columns do not fit
+// this one. The reason is kept under the key ErrorKey, so that the record stays small.
 type Refusal struct {
 	Attempt  int   `json:"a"`
 	Attempts int   `json:"t"`
@@ -161,7 +161,8 @@ type ConnRecord struct {
 	Millis   int64     `json:"durationMs,omitempty"`
 }
 
-// PublicCheckpoint is what others may read of a job's progress. It is derived from the commit records and never read back.
+// PublicCheckpoint is what others may read of a job's progress. It is derived from the commit records and never read
+// back.
 type PublicCheckpoint struct {
 	JobID                  string    `json:"jobId"`
 	JobName                string    `json:"jobName"`

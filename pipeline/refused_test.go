@@ -41,8 +41,8 @@ func TestDriverChangeAndOptions(t *testing.T) {
 	}
 }
 
-// A resume with a changed query is killed between writing the manifest and the records; the next one knows of the change, and delivers none
-// of the rows of the old query that are in the log.
+// A resume with a changed query is killed between writing the manifest and the records; the next one knows of the
+// change, and delivers none of the rows of the old query that are in the log.
 func TestChangedQueryIsRemembered(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	ctx, cancel := context.WithCancel(t.Context())

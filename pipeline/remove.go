@@ -7,8 +7,8 @@ import (
 	"math"
 )
 
-// Remove forgets a run at once that has nothing left to do, or of which something cannot be read: its records, its row log, its commands. Files stay. One that goes on,
-// and one that a resume could go on with, is refused.
+// Remove forgets a run at once that has nothing left to do, or of which something cannot be read: its records, its
+// row log, its commands. Files stay. One that goes on, and one that a resume could go on with, is refused.
 func (n *Node) Remove(ctx context.Context, run string) error {
 	if run == "" || Token(run) != run || run == jobKeys {
 		return Permanent(fmt.Errorf("%q is no run's id; fanmill runs lists them", run))

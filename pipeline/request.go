@@ -31,8 +31,8 @@ type request struct {
 	said string // what it waits for, as last logged
 }
 
-// handle carries one trigger out. Its error says what becomes of the message: nil, it is done with; permanent, it is dead; any other, it
-// comes again. ctx ends with the process.
+// handle carries one trigger out. Its error says what becomes of the message: nil, it is done with; permanent, it is
+// dead; any other, it comes again. ctx ends with the process.
 func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	q := &request{server: s, msg: msg, key: keyOf(msg.Metadata.Get(MetaSubject), msg.Metadata.Get(MetaMsgID), msg.Payload)}
 	q.says = saying(msg.Metadata.Get(MetaSubject), msg.Payload)
@@ -83,8 +83,9 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	return q.ended(ctx, q.inTurn(ctx))
 }
 
-// before is what there is to say of a trigger whose run there was before, or is in this process's hands under another message: its stream takes the same id
-// again a moment after the first. over is false for one that is new, or whose run goes on with it.
+// before is what there is to say of a trigger whose run there was before, or is in this process's hands under another
+// message: its stream takes the same id again a moment after the first. over is false for one that is new, or whose
+// run goes on with it.
 func (s *server) before(ctx context.Context, id string, seq uint64) (_ Answer, over bool, _ error) {
 	if a, ok := s.desk.twin(id, seq); ok {
 		return a, true, nil
@@ -117,8 +118,9 @@ func (s *server) begun(ctx context.Context, job, id string) (bool, error) {
 // errOverlap ends a trigger that finds its job running, where the job's onOverlap says skip.
 var errOverlap = errors.New("the job is running, and its onOverlap is skip")
 
-// inTurn waits for this trigger's turn and carries it out. A run that another process has is waited for; also one of this trigger's, which it
-// was given while this process stood still: until it has ended, the trigger may have to go on with it.
+// inTurn waits for this trigger's turn and carries it out. A run that another process has is waited for; also one of
+// this trigger's, which it was given while this process stood still: until it has ended, the trigger may have to go
+// on with it.
 func (q *request) inTurn(ctx context.Context) error {
 	job := q.def.Job.ID
 	turn, first := q.lanes.line(job, q.seq)
@@ -185,8 +187,9 @@ func (q *request) once(ctx context.Context) error {
 	return err
 }
 
-// predecessor finishes the job's last run if that was interrupted by the end of its process, and returns its outcome. Its own trigger comes
-// again, maybe later than this one, whose fresh run would abandon it. It has a ticket of its own: who cancels one of them means that one alone.
+// predecessor finishes the job's last run if that was interrupted by the end of its process, and returns its outcome.
+// Its own trigger comes again, maybe later than this one, whose fresh run would abandon it. It has a ticket of its
+// own: who cancels one of them means that one alone.
 func (q *request) predecessor(ctx context.Context) (*Outcome, error) {
 	last, _, err := q.lastRun(ctx, q.def.Job.ID)
 	if err != nil || last == nil {
@@ -215,7 +218,8 @@ func (q *request) predecessor(ctx context.Context) (*Outcome, error) {
 	return nil, err
 }
 
-// ended says what becomes of a trigger that was carried out with err. Only what is over, or recorded as stopped on purpose, is done with.
+// ended says what becomes of a trigger that was carried out with err. Only what is over, or recorded as stopped on
+// purpose, is done with.
 func (q *request) ended(ctx context.Context, err error) error {
 	id := q.t.id
 	switch {

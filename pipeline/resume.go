@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// maxTriggers bounds the list of the triggers that had a run resumed. Only one that was not acknowledged comes again, and the last few are
-// all that can be so.
+// maxTriggers bounds the list of the triggers that had a run resumed. Only one that was not acknowledged comes again,
+// and the last few are all that can be so.
 const maxTriggers = 64
 
 // resume continues an unfinished run under its own id, log and paths. This process owns it already.
@@ -117,8 +117,9 @@ func settledEverywhere(records []CommitRecord, i int) bool {
 }
 
 // reopenLog opens the run's row log if it is the one that every record was written against and still holds what each
-// needs. Otherwise the store was lost, rolled back or trimmed past a detached destination, and a new generation begins: positions in
-// the old one would skip rows silently. anew says that the present one is not to be read any more.
+// needs. Otherwise the store was lost, rolled back or trimmed past a detached destination, and a new generation
+// begins: positions in the old one would skip rows silently. anew says that the present one is not to be read any
+// more.
 func (r *run) reopenLog(ctx context.Context, records []CommitRecord, anew bool) (LogState, error) {
 	rec := r.cell.Value()
 	// Read by all to its end: whether or not whoever ended the run has already deleted it, and be it in a moment.
@@ -159,7 +160,8 @@ func (r *run) lacks(c *CommitRecord) bool {
 	return c.State != RecordFinished || len(c.Settled) < len(r.m.Connections)
 }
 
-// fits reports whether a record can go on reading this log. One with a hole has lost frames, to a disk that was full or to somebody's hand.
+// fits reports whether a record can go on reading this log. One with a hole has lost frames, to a disk that was full
+// or to somebody's hand.
 func fits(c *CommitRecord, s LogState) bool {
 	if s.Holes > 0 {
 		return false
@@ -170,8 +172,9 @@ func fits(c *CommitRecord, s LogState) bool {
 	return c.Log.Same(s.ID) && s.Last >= c.Seq && s.First <= c.Seq+1
 }
 
-// lacking finds the connections to be asked again, and marks their records so. Frames of the attempts so far no longer count for
-// whoever lacks them. A connection whose eof is in the log is not asked while every destination that lacks it will take it from there.
+// lacking finds the connections to be asked again, and marks their records so. Frames of the attempts so far no
+// longer count for whoever lacks them. A connection whose eof is in the log is not asked while every destination that
+// lacks it will take it from there.
 func (r *run) lacking(ctx context.Context, records []CommitRecord, changed map[int]bool) (map[int]*Cell[ConnRecord], error) {
 	ask := map[int]*Cell[ConnRecord]{}
 	for i, c := range r.m.Connections {

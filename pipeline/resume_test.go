@@ -12,7 +12,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// Columns that nobody could describe when the run began, because nobody was reached, are described by the resume, as long as nothing is committed.
+// Columns that nobody could describe when the run began, because nobody was reached, are described by the resume, as
+// long as nothing is committed.
 func TestColumnsAreDescribedWhenSomebodyAnswers(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Sinks["memory"] = w.disk.kind(pipeline.Traits{OneSchema: true})
@@ -34,7 +35,8 @@ func TestColumnsAreDescribedWhenSomebodyAnswers(t *testing.T) {
 	w.exact("x", "a", "b")
 }
 
-// Columns that are fixed stay so: a connection that was away then and has another column is its own affair, and one that is added, too.
+// Columns that are fixed stay so: a connection that was away then and has another column is its own affair, and one
+// that is added, too.
 func TestFixedColumnsStay(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Sinks["memory"] = w.disk.kind(pipeline.Traits{OneSchema: true})
@@ -64,7 +66,8 @@ func TestFixedColumnsStay(t *testing.T) {
 	}
 }
 
-// A run of chosen connections stays one: a resume of it brings those. A resume may choose among them, and names what it left out.
+// A run of chosen connections stays one: a resume of it brings those. A resume may choose among them, and names what
+// it left out.
 func TestResumeOfChosenConnections(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	bad := of(5, 10)
@@ -116,7 +119,8 @@ func TestParametersOfAResume(t *testing.T) {
 	w.exact("x", "a", "b")
 }
 
-// A run that nobody could be told the end of, because the store was gone, is not taken for stopped: its trigger comes again and goes on with it.
+// A run that nobody could be told the end of, because the store was gone, is not taken for stopped: its trigger comes
+// again and goes on with it.
 func TestStopThatIsNotRecorded(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", stuck())
@@ -134,7 +138,8 @@ func TestStopThatIsNotRecorded(t *testing.T) {
 	w.exact("x", "a")
 }
 
-// losingKV cannot write that a run is interrupted, for one whole write. Signs of life are let pass: one may come at any moment.
+// losingKV cannot write that a run is interrupted, for one whole write. Signs of life are let pass: one may come at
+// any moment.
 type losingKV struct {
 	pipeline.KV
 	key    string

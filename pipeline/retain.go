@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What stays of a job's runs: the newest ones, and all that ended a short while ago. A trigger that comes a second time within a day is
-// answered with the run that it began, which must still be known.
+// What stays of a job's runs: the newest ones, and all that ended a short while ago. A trigger that comes a second
+// time within a day is answered with the run that it began, which must still be known.
 const (
 	keepRuns    = 100
 	keepRunsFor = 48 * time.Hour
@@ -52,7 +52,8 @@ func (n *Node) runCells(ctx context.Context) (cells []*Cell[RunRecord], _ error)
 	return nil, watchEnded(ctx, "runs")
 }
 
-// How many old runs are removed at a time, which takes some milliseconds each; and after how many triggers a process that serves looks for some.
+// How many old runs are removed at a time, which takes some milliseconds each; and after how many triggers a process
+// that serves looks for some.
 const (
 	forgetAtOnce = 50
 	forgetEvery  = 50
@@ -71,7 +72,8 @@ func (n *Node) forgetOld(ctx context.Context, cells []*Cell[RunRecord]) {
 	}
 }
 
-// outdated are the runs that need not be known any longer, the oldest last: no process has them, and what they left behind is removed.
+// outdated are the runs that need not be known any longer, the oldest last: no process has them, and what they left
+// behind is removed.
 func outdated(cells []*Cell[RunRecord], now time.Time) (old []*Cell[RunRecord]) {
 	newestFirst := func(a, b *Cell[RunRecord]) int { return b.Value().Started.Compare(a.Value().Started) }
 	ofJob := map[string][]*Cell[RunRecord]{}
@@ -91,8 +93,9 @@ func outdated(cells []*Cell[RunRecord], now time.Time) (old []*Cell[RunRecord]) 
 	return old
 }
 
-// forget removes everything that is known of a run, unless it is its job's newest, which may be resumed. An unfinished one is first marked as given up:
-// its trigger, should that come again now, goes on with it or finds this. The record goes last: as long as that is there, the next start does the rest.
+// forget removes everything that is known of a run, unless it is its job's newest, which may be resumed. An
+// unfinished one is first marked as given up: its trigger, should that come again now, goes on with it or finds this.
+// The record goes last: as long as that is there, the next start does the rest.
 func (n *Node) forget(ctx context.Context, cell *Cell[RunRecord]) error {
 	id, rec := runOf(cell), cell.Value()
 	if last, _, err := n.lastRun(ctx, rec.Job); err != nil || last == nil || runOf(last) == id {

@@ -29,7 +29,8 @@ type RowLogs interface {
 	Open(ctx context.Context, run string, generation int) (RowLog, error)
 	// Newest is the generation of the run's log that there is; 0 if there is none.
 	Newest(ctx context.Context, run string) (int, error)
-	// Delete removes it, or the log of an earlier generation of the run, should that be there still; no error if there is none.
+	// Delete removes it, or the log of an earlier generation of the run, should that be there still; no error if
+	// there is none.
 	Delete(ctx context.Context, run string, generation int) error
 }
 
@@ -52,8 +53,8 @@ type RowLog interface {
 
 // FrameReader reads frames in stream order.
 type FrameReader interface {
-	// Fetch returns the next frames, at least one, at most about maxBytes together (one frame may be larger). It waits for
-	// the first. A gap in the sequence is an error: frames were trimmed that this reader needs.
+	// Fetch returns the next frames, at least one, at most about maxBytes together (one frame may be larger). It
+	// waits for the first. A gap in the sequence is an error: frames were trimmed that this reader needs.
 	Fetch(ctx context.Context, maxBytes int) ([]*Frame, error)
 	// Acked shows operators how far the destination has committed. It promises nothing.
 	Acked(seq uint64)

@@ -30,9 +30,9 @@ type leftOut struct {
 	cell *Cell[ConnRecord]
 }
 
-// begin makes the run that a trigger asks for, or takes over the one it resumes. Everything the run depends on is in the store
-// when it returns. A trigger that was delivered before finds the run that it began or resumed: it goes on with that, or, if it has
-// ended, with nothing, and its outcome is returned.
+// begin makes the run that a trigger asks for, or takes over the one it resumes. Everything the run depends on is in
+// the store when it returns. A trigger that was delivered before finds the run that it began or resumed: it goes on
+// with that, or, if it has ended, with nothing, and its outcome is returned.
 func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Outcome, error) {
 	last, pointer, err := n.lastRun(ctx, def.Job.ID)
 	if err != nil {
@@ -83,8 +83,8 @@ func ownInline(def *Definition, run *Cell[RunRecord]) error {
 	return Permanent(fmt.Errorf("job %s has runs that are not those of a job that is brought along, which must have an id of its own", def.Job.ID))
 }
 
-// runOfTrigger finds the run that a trigger began, or the one that it resumed, when it was delivered before; nil if there is none. last is
-// the job's newest run.
+// runOfTrigger finds the run that a trigger began, or the one that it resumed, when it was delivered before; nil if
+// there is none. last is the job's newest run.
 func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunRecord]) (*Cell[RunRecord], error) {
 	own, err := n.loadRun(ctx, job, id)
 	switch {
@@ -141,7 +141,8 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 	return r, nil, err
 }
 
-// anew begins a run under its id once more: without its manifest nobody can go on with it, and whoever asks for that id, again and again, would never get it.
+// anew begins a run under its id once more: without its manifest nobody can go on with it, and whoever asks for that
+// id, again and again, would never get it.
 func (n *Node) anew(ctx context.Context, def *Definition, t Trigger, own *Cell[RunRecord]) (*run, error) {
 	_, why := LoadManifest(ctx, n.Stores.Runs, t.id)
 	n.Log.Warn(fmt.Sprintf("run %s of job %s cannot go on, and begins anew: %v", t.id, def.Job.ID, why))
@@ -163,8 +164,8 @@ func (n *Node) clearID(ctx context.Context, id string) error {
 	return n.wipe(ctx, id, 0)
 }
 
-// fresh makes a new run. What can be found out without touching anything is, before last, the job's unfinished run, is given up; nil if
-// there is none.
+// fresh makes a new run. What can be found out without touching anything is, before last, the job's unfinished run,
+// is given up; nil if there is none.
 func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last *Cell[RunRecord], pointer uint64) (_ *run, err error) {
 	now := time.Now()
 	paths, err := def.Resolve(t.id, now)
@@ -212,9 +213,10 @@ func (n *Node) prepare(ctx context.Context, def *Definition, t Trigger, now time
 	return r, r.describe(ctx)
 }
 
-// create writes a new run. Its record comes before its row log, so that nothing of it is without an owner, and the job points to it last: a
-// crash before that leaves nothing that anybody would resume but its own trigger. pointer is the revision of the job's pointer that the
-// decision was based on: of two processes that start the job at once, one finds it changed.
+// create writes a new run. Its record comes before its row log, so that nothing of it is without an owner, and the
+// job points to it last: a crash before that leaves nothing that anybody would resume but its own trigger. pointer is
+// the revision of the job's pointer that the decision was based on: of two processes that start the job at once, one
+// finds it changed.
 func (r *run) create(ctx context.Context, t Trigger, pointer uint64) error {
 	id := r.m.Run
 	if err := errors.Join(r.StoreJob(ctx, r.job), r.putManifest(ctx)); err != nil {
@@ -247,8 +249,8 @@ func (r *run) create(ctx context.Context, t Trigger, pointer uint64) error {
 	return nil
 }
 
-// withdraw gives a run back that did not come about, for its trigger to go on with, should that come again. Its row log is removed; the record says
-// first that the next one has another number.
+// withdraw gives a run back that did not come about, for its trigger to go on with, should that come again. Its row
+// log is removed; the record says first that the next one has another number.
 func (r *run) withdraw(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
@@ -333,8 +335,9 @@ func (n *Node) lastRun(ctx context.Context, job string) (_ *Cell[RunRecord], poi
 	return cell, id.Revision, err
 }
 
-// loadRun reads the record of a job's run; nil if there is none. One that cannot be read is made anew from the run's manifest, as that of a run that was interrupted: whoever
-// works on it finds out at its next sign of life. Without a manifest there is no such run any more.
+// loadRun reads the record of a job's run; nil if there is none. One that cannot be read is made anew from the run's
+// manifest, as that of a run that was interrupted: whoever works on it finds out at its next sign of life. Without a
+// manifest there is no such run any more.
 func (n *Node) loadRun(ctx context.Context, job, id string) (*Cell[RunRecord], error) {
 	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id))
 	if errors.Is(err, ErrNoKey) {

@@ -11,8 +11,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// The id of a trigger that was refused is free: asked under it again, at once, it is answered with the reason for as long as that lasts, and has its run
-// when the cause is gone, also from a process that has heard nothing of the refusal.
+// The id of a trigger that was refused is free: asked under it again, at once, it is answered with the reason for as
+// long as that lasts, and has its run when the cause is gone, also from a process that has heard nothing of the
+// refusal.
 func TestRefusedIDIsFree(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))

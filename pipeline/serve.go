@@ -26,17 +26,18 @@ type Service struct {
 	Ready func()
 }
 
-// serveDurable is the consumer of triggers, and inlineDurable that of those that bring their jobs along, that all serving processes share; inLine is how many triggers one of them holds at a time,
-// running or waiting for their turn.
+// serveDurable is the consumer of triggers, and inlineDurable that of those that bring their jobs along, that all
+// serving processes share; inLine is how many triggers one of them holds at a time, running or waiting for their
+// turn.
 const (
 	serveDurable  = "serve"
 	inlineDurable = "serve-inline"
 	inLine        = 1000
 )
 
-// Serve takes triggers and carries their runs out until ctx ends; then it takes no more, stops the runs as Ctrl-C does, and gives their
-// triggers back: whoever serves next goes on with them. A trigger is acknowledged only when its run has ended, so one that this process
-// dies over is delivered again and finds its run.
+// Serve takes triggers and carries their runs out until ctx ends; then it takes no more, stops the runs as Ctrl-C
+// does, and gives their triggers back: whoever serves next goes on with them. A trigger is acknowledged only when its
+// run has ended, so one that this process dies over is delivered again and finds its run.
 func (n *Node) Serve(ctx context.Context, service Service) error {
 	if err := n.sweep(ctx); err != nil {
 		return err

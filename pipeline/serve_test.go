@@ -94,7 +94,8 @@ func (w *world) state(run string) pipeline.RunState {
 	return cell.Value().State
 }
 
-// Every trigger is answered: a good one with its run, a bad one with what is wrong; the bad ones are kept among the dead letters.
+// Every trigger is answered: a good one with its run, a bad one with what is wrong; the bad ones are kept among the
+// dead letters.
 func TestTriggersAreAnswered(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	ids := branches(w, 3, of(10, 100))
@@ -173,7 +174,8 @@ func (w *world) deadLetters() <-chan *message.Message {
 	return dead
 }
 
-// Triggers of one job wait for each other; the same Msg-Id asks for the same run; one that waits can be cancelled, and one that runs.
+// Triggers of one job wait for each other; the same Msg-Id asks for the same run; one that waits can be cancelled,
+// and one that runs.
 func TestTriggersWaitAndAreCancelled(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	gate := make(chan struct{})
@@ -234,7 +236,8 @@ func TestTriggersWaitAndAreCancelled(t *testing.T) {
 	}
 }
 
-// waiting checks which triggers of the job are listed as waiting. One that was just dropped or begun may be gone a moment later.
+// waiting checks which triggers of the job are listed as waiting. One that was just dropped or begun may be gone a
+// moment later.
 func (w *world) waiting(want ...string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
@@ -286,8 +289,8 @@ func TestOverlapSkip(t *testing.T) {
 	w.until(pipeline.EventEnded, first.Run)
 }
 
-// A process that stops gives its triggers back: the next one goes on with the run that was interrupted, and with what waited, and no
-// connection that is settled is asked again.
+// A process that stops gives its triggers back: the next one goes on with the run that was interrupted, and with what
+// waited, and no connection that is settled is asked again.
 func TestServeGoesOn(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Parallel = 1

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// What stands under a key of fanmill's and is none of its records (not JSON, JSON of another shape, numbers that cannot be, nothing at all) is
-// ErrForeign, and so is a record that somebody deleted in the middle of a run. It concerns its own run alone: everybody else passes it over.
+// What stands under a key of fanmill's and is none of its records (not JSON, JSON of another shape, numbers that
+// cannot be, nothing at all) is ErrForeign, and so is a record that somebody deleted in the middle of a run. It
+// concerns its own run alone: everybody else passes it over.
 
 // Bounds of what a record can say.
 const (

@@ -8,12 +8,12 @@ import (
 
 // Driver is one kind of database. It holds no state; each stage file registers one.
 type Driver interface {
-	// Open connects, describes every query and is ready to stream. Errors are classified (Transient, Permanent), carry the
-	// database's own message and never a password; one of a setting that keeps branches out (encryption, certificates) names the
-	// setting that would connect, and its risk. It ends soon after ctx does.
+	// Open connects, describes every query and is ready to stream. Errors are classified (Transient, Permanent),
+	// carry the database's own message and never a password; one of a setting that keeps branches out (encryption,
+	// certificates) names the setting that would connect, and its risk. It ends soon after ctx does.
 	Open(ctx context.Context, r Request) (Session, error)
-	// Host names the server that a dsn leads to, as host or host:port in lower case, so that branches that share one can be spared; ""
-	// for a file, or if it cannot be told.
+	// Host names the server that a dsn leads to, as host or host:port in lower case, so that branches that share one
+	// can be spared; "" for a file, or if it cannot be told.
 	Host(dsn string) string
 }
 
@@ -29,8 +29,8 @@ type Request struct {
 // NotingSession is a Session that may have something to say of the values that it streamed.
 type NotingSession interface {
 	Session
-	// Notes are for the readers of what query q returned, a few lines at most: what may not be as in the database. They are asked for once
-	// when Stream has returned nil.
+	// Notes are for the readers of what query q returned, a few lines at most: what may not be as in the database.
+	// They are asked for once when Stream has returned nil.
 	Notes(q int) []string
 }
 
@@ -48,14 +48,15 @@ type Session interface {
 	Close() error
 }
 
-// Rehearser is a Session that can find out more than describing a query tells, such as a missing right or a param that does not fit, without
-// running it.
+// Rehearser is a Session that can find out more than describing a query tells, such as a missing right or a param
+// that does not fit, without running it.
 type Rehearser interface {
 	Rehearse(ctx context.Context, q int) error
 }
 
 // Warner is a Session that may know of a query that it means something else here than it seems to.
 type Warner interface {
-	// Warnings are about query q, a line each, with what to write instead. They are the same for all sessions that are set up alike.
+	// Warnings are about query q, a line each, with what to write instead. They are the same for all sessions that
+	// are set up alike.
 	Warnings(q int) []string
 }

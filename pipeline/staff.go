@@ -11,7 +11,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// staff runs workers until ctx ends; the channel closes when all have left. Without its workers the run would wait for ever.
+// staff runs workers until ctx ends; the channel closes when all have left. Without its workers the run would wait
+// for ever.
 func (s *supervisor) staff(ctx context.Context, add func(*message.Router)) <-chan struct{} {
 	left := make(chan struct{})
 	go func() {
@@ -68,7 +69,8 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 				s.fail(ctx, err)
 				return err // the command is the successor's
 			}
-			// A conflict, too: whoever changed the record may be gone again. The next delivery finds out what is to be done.
+			// A conflict, too: whoever changed the record may be gone again. The next delivery finds out what is to
+			// be done.
 			if err != nil && ctx.Err() == nil {
 				s.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
 				return err
@@ -78,7 +80,8 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 	}
 }
 
-// again publishes a command anew, as soon as the store takes it: what keeps it from that may be what made the command fail.
+// again publishes a command anew, as soon as the store takes it: what keeps it from that may be what made the command
+// fail.
 func (s *supervisor) again(ctx context.Context, of func(run string) string, command any) {
 	for ctx.Err() == nil {
 		err := s.command(s.topic(of), command)
@@ -103,8 +106,9 @@ type inHand struct {
 	twice map[string]bool // it was delivered again meanwhile
 }
 
-// carryOut calls f unless that goes on already. A command is delivered twice after a freeze, or a loss of the connection. The second delivery is acknowledged at once, so
-// that it takes nobody's place, and with it the command: should f then fail, again has to bring it back.
+// carryOut calls f unless that goes on already. A command is delivered twice after a freeze, or a loss of the
+// connection. The second delivery is acknowledged at once, so that it takes nobody's place, and with it the command:
+// should f then fail, again has to bring it back.
 func (h *inHand) carryOut(id string, f func() error, again func()) error {
 	h.mu.Lock()
 	if _, busy := h.twice[id]; busy {

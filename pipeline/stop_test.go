@@ -44,8 +44,8 @@ func branches(w *world, n int, s script) (ids []string) {
 	return ids
 }
 
-// Memory that stays over the threshold stops the run: what was delivered until then is in every artifact, the rest is asked by the resume
-// alone, and the error says what to change.
+// Memory that stays over the threshold stops the run: what was delivered until then is in every artifact, the rest is
+// asked by the resume alone, and the error says what to change.
 func TestMemoryStop(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Parallel = 1
@@ -93,8 +93,8 @@ func TestMemoryPause(t *testing.T) {
 	}
 }
 
-// A stopped run drains: a connection that is in the row log whole is still written, one that is not is left out whole, and the resume
-// asks only that.
+// A stopped run drains: a connection that is in the row log whole is still written, one that is not is left out
+// whole, and the resume asks only that.
 func TestStopDrains(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -142,8 +142,8 @@ func TestStopDrains(t *testing.T) {
 	}
 }
 
-// A database that delivers nothing for QueryTimeout is given up for that attempt, saying which setting it was; one that delivers slowly,
-// but does, is not.
+// A database that delivers nothing for QueryTimeout is given up for that attempt, saying which setting it was; one
+// that delivers slowly, but does, is not.
 func TestSilentDatabase(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.QueryTimeout = time.Second

@@ -10,13 +10,13 @@ import (
 
 // Store is all that fanmill keeps its state in, as a whole.
 type Store interface {
-	// Probe looks whether the store is the one that this process opened, and works. The error is ErrStore if it is another one, or was
-	// emptied; any other says, in words for people, what keeps it from working and what helps.
+	// Probe looks whether the store is the one that this process opened, and works. The error is ErrStore if it is
+	// another one, or was emptied; any other says, in words for people, what keeps it from working and what helps.
 	Probe(ctx context.Context) error
 }
 
-// How long a store may fail. A run that waits for it holds its databases' sessions, and whoever waits for the run should hear of it; a
-// server that is restarted is back well before.
+// How long a store may fail. A run that waits for it holds its databases' sessions, and whoever waits for the run
+// should hear of it; a server that is restarted is back well before.
 const (
 	storeLook     = 2 * time.Second  // between looks
 	storeProbe    = 5 * time.Second  // for one answer
@@ -31,8 +31,8 @@ type storeWatch struct {
 	stop     func()
 }
 
-// watchStore ends the context that it returns once the store is another one or has not worked for patience; 0 is for ever. stop must
-// follow.
+// watchStore ends the context that it returns once the store is another one or has not worked for patience; 0 is for
+// ever. stop must follow.
 func (n *Node) watchStore(ctx context.Context, patience time.Duration) (context.Context, *storeWatch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &storeWatch{ends: patience > 0}

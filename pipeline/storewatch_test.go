@@ -68,8 +68,8 @@ func (w *world) start(t pipeline.Trigger) <-chan runEnd {
 
 var errFull = pipeline.Transient(errors.New("the disk of /data is full"))
 
-// A store that does not work ends a run after its patience, by the same way as Ctrl-C does; it is no failure of a connection, and a resume goes
-// on from what is committed.
+// A store that does not work ends a run after its patience, by the same way as Ctrl-C does; it is no failure of a
+// connection, and a resume goes on from what is committed.
 func TestStoreThatFailsForGood(t *testing.T) {
 	w, store, gate, began := heldWorld(t)
 	end := w.start(pipeline.Trigger{})
@@ -108,7 +108,8 @@ func TestStoreThatWorksAgain(t *testing.T) {
 	w.exact("x", "a", "b")
 }
 
-// A store that is another one ends the run at once, and nothing is written into it: neither that the run was interrupted.
+// A store that is another one ends the run at once, and nothing is written into it: neither that the run was
+// interrupted.
 func TestStoreThatIsAnotherOne(t *testing.T) {
 	w, store, gate, began := heldWorld(t)
 	defer close(gate)

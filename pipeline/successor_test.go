@@ -27,7 +27,8 @@ func (r *sinkHeld) Claim(ctx context.Context, run, destination string, owner pip
 	return r.Records.Claim(ctx, run, destination, owner, previous)
 }
 
-// A destination that is held when its command comes, by a predecessor about to learn that it is one, is claimed later: the run does not wait for ever.
+// A destination that is held when its command comes, by a predecessor about to learn that it is one, is claimed
+// later: the run does not wait for ever.
 func TestHeldDestinationIsClaimedLater(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
@@ -102,8 +103,9 @@ func (b *lateDrop) Drop(ctx context.Context, topic string) error {
 	return b.Bus.Drop(ctx, topic)
 }
 
-// Who tidies up after a run that another process has meanwhile resumed removes none of the other's commands, nor its row log. It may be
-// the one that stopped the run, or one that found its owner gone, and it may have stood still in between.
+// Who tidies up after a run that another process has meanwhile resumed removes none of the other's commands, nor its
+// row log. It may be the one that stopped the run, or one that found its owner gone, and it may have stood still in
+// between.
 func TestTidyingUpLeavesTheSuccessorAlone(t *testing.T) {
 	for name, end := range map[string]func(w *world, slow *pipeline.Node, late *lateDrop){
 		"stopped": func(w *world, slow *pipeline.Node, late *lateDrop) {
@@ -172,8 +174,9 @@ func TestTidyingUpLeavesTheSuccessorAlone(t *testing.T) {
 	}
 }
 
-// A process that removes the row log of a run which has waited for its resume for too long leaves a resume that begins meanwhile its own: that one waits for
-// the removal. It would have gone on with a log that is gone the next moment.
+// A process that removes the row log of a run which has waited for its resume for too long leaves a resume that
+// begins meanwhile its own: that one waits for the removal. It would have gone on with a log that is gone the next
+// moment.
 func TestResumeWhileItsLogIsSwept(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
@@ -230,7 +233,8 @@ func TestResumeWhileItsLogIsSwept(t *testing.T) {
 	w.exact("x", "a", "b")
 }
 
-// A run whose destination has lost what it had committed ends, and is resumed by itself. Whoever takes it in between has it: nothing of it is changed any more.
+// A run whose destination has lost what it had committed ends, and is resumed by itself. Whoever takes it in between
+// has it: nothing of it is changed any more.
 func TestLostDestinationOfARunThatWasTaken(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Parallel = 1
@@ -275,8 +279,9 @@ func TestLostDestinationOfARunThatWasTaken(t *testing.T) {
 	}
 }
 
-// A process that has taken a job's unfinished run, and describes connections for long before it goes on or gives that run up, gives signs of life meanwhile. If the run is
-// taken from it all the same, as after a freeze, it leaves everything of the run alone.
+// A process that has taken a job's unfinished run, and describes connections for long before it goes on or gives that
+// run up, gives signs of life meanwhile. If the run is taken from it all the same, as after a freeze, it leaves
+// everything of the run alone.
 func TestRunTakenWhileConnectionsAreDescribed(t *testing.T) {
 	for name, trigger := range map[string]pipeline.Trigger{"fresh": {}, "resume": {Resume: true}} {
 		t.Run(name, func(t *testing.T) {

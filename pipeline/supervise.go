@@ -41,8 +41,8 @@ type supervisor struct {
 	delivered map[string]bool // connections whose eof is in the log, once draining
 }
 
-// execute carries the run out: commands, supervision, end. When ctx ends, or memory runs out, the queries stop at once, and the
-// destinations go on until they have what is in the row log whole.
+// execute carries the run out: commands, supervision, end. When ctx ends, or memory runs out, the queries stop at
+// once, and the destinations go on until they have what is in the row log whole.
 func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -76,8 +76,8 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	return r.end(context.WithoutCancel(ctx), s)
 }
 
-// supervise returns nil once every destination is finished or detached. When asking ends, it waits until the destinations have committed
-// what the workers had delivered by then, and returns why asking ended.
+// supervise returns nil once every destination is finished or detached. When asking ends, it waits until the
+// destinations have committed what the workers had delivered by then, and returns why asking ended.
 func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -165,7 +165,8 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 	}
 }
 
-// tickPatience bounds what the supervisor asks of the store at a time: meanwhile it hears of nothing, also not that it is to stop.
+// tickPatience bounds what the supervisor asks of the store at a time: meanwhile it hears of nothing, also not that
+// it is to stop.
 const tickPatience = 5 * time.Second
 
 // tick does what is due: a sign of life, a trim, a look at the row log, commands that could not be published.

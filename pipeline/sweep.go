@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// sweep tidies up after processes that are provably gone: their runs become interrupted and their commands are dropped, so that no
-// worker begins what nobody coordinates. What a finished run left behind is removed.
+// sweep tidies up after processes that are provably gone: their runs become interrupted and their commands are
+// dropped, so that no worker begins what nobody coordinates. What a finished run left behind is removed.
 func (n *Node) sweep(ctx context.Context) error {
 	cells, err := n.runCells(ctx)
 	if err != nil {
@@ -27,8 +27,8 @@ func (n *Node) sweep(ctx context.Context) error {
 	return nil
 }
 
-// dropStray removes what a process asked of itself that is gone: before it had a run, or just after it. Where nobody can tell that it is gone, it is what is
-// as old as no process waits, and has no run.
+// dropStray removes what a process asked of itself that is gone: before it had a run, or just after it. Where nobody
+// can tell that it is gone, it is what is as old as no process waits, and has no run.
 func (n *Node) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
 	stray, err := n.Bus.Kept(ctx, topicOwnTriggers, maxWaiting)
 	if err != nil {
@@ -103,8 +103,8 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 	return nil
 }
 
-// sweepLog deletes the row log of an unfinished run if no resume would read it, or if it has waited long enough for one. Meanwhile the run is
-// taken: a resume waits, and finds no log, not one that is about to go.
+// sweepLog deletes the row log of an unfinished run if no resume would read it, or if it has waited long enough for
+// one. Meanwhile the run is taken: a resume waits, and finds no log, not one that is about to go.
 func (n *Node) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
 	rec := cell.Value()
 	old := time.Since(rec.Ended) > keepUnfinished

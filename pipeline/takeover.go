@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// refuseIfRunning answers at once when the job's newest run is alive, before anything of it is touched. A resume may be meant for a
-// process that hangs: it waits for the lease instead.
+// refuseIfRunning answers at once when the job's newest run is alive, before anything of it is touched. A resume may
+// be meant for a process that hangs: it waits for the lease instead.
 func (n *Node) refuseIfRunning(ctx context.Context, job string, resume bool) error {
 	last, _, err := n.lastRun(ctx, job)
 	if err != nil || last == nil || resume {
@@ -28,12 +28,13 @@ func (n *Node) alreadyRunning(cell *Cell[RunRecord]) error {
 	return Permanent(held(fmt.Errorf("job %s is already running: run %s, process %d on %s; wait for its end, or stop it: fanmill cancel %s", rec.Job, runOf(cell), rec.Owner.PID, rec.Owner.Host, runOf(cell))))
 }
 
-// takeOver makes this process the run's owner by a compare-and-set of its record. An owner that may be alive is waited out: only
-// if its record stands still for a whole lease, by our own clock, is it taken for dead. If it is merely frozen, its next write
-// finds another token. This process itself carries out one run of a job at a time, so what is marked as running here is not.
+// takeOver makes this process the run's owner by a compare-and-set of its record. An owner that may be alive is
+// waited out: only if its record stands still for a whole lease, by our own clock, is it taken for dead. If it is
+// merely frozen, its next write finds another token. This process itself carries out one run of a job at a time, so
+// what is marked as running here is not.
 //
-// Until the run goes on it is marked as interrupted, and as taken: who wants it, too, waits for what becomes of that. Should it not go on,
-// because the job has changed, say, letGo must follow.
+// Until the run goes on it is marked as interrupted, and as taken: who wants it, too, waits for what becomes of that.
+// Should it not go on, because the job has changed, say, letGo must follow.
 func (n *Node) takeOver(ctx context.Context, cell *Cell[RunRecord]) error {
 	rec := cell.Value()
 	if rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayLive(rec.Owner) {
@@ -92,8 +93,9 @@ func (n *Node) letGo(ctx context.Context, cell *Cell[RunRecord]) {
 	}
 }
 
-// holding calls f, which may take long, and gives signs of life in the record of a run that was taken over: who wants it, too, would take a silent owner for dead.
-// When f is done the run is still this process's, or the error says whose it is. Without a run it just calls f.
+// holding calls f, which may take long, and gives signs of life in the record of a run that was taken over: who wants
+// it, too, would take a silent owner for dead. When f is done the run is still this process's, or the error says
+// whose it is. Without a run it just calls f.
 func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(context.Context) error) error {
 	if cell == nil {
 		return f(ctx)
@@ -112,8 +114,8 @@ func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(contex
 	return err
 }
 
-// renewing calls f, which does not touch the cell, and gives signs of life in the record of a run meanwhile. lost means that another process has the run now; onLost
-// is called as soon as that is seen.
+// renewing calls f, which does not touch the cell, and gives signs of life in the record of a run meanwhile. lost
+// means that another process has the run now; onLost is called as soon as that is seen.
 func (n *Node) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost func()) (lost bool) {
 	done := make(chan struct{})
 	var signs sync.WaitGroup
@@ -145,8 +147,8 @@ func (n *Node) mayLive(o Owner) bool {
 	return alive || !known
 }
 
-// elsewhere waits while the job's newest run is carried out by another process: until it ends, or gives no sign of life for its lease.
-// waits is called before each wait, and again with a sign of life; its error ends the wait.
+// elsewhere waits while the job's newest run is carried out by another process: until it ends, or gives no sign of
+// life for its lease. waits is called before each wait, and again with a sign of life; its error ends the wait.
 func (n *Node) elsewhere(ctx context.Context, job string, waits func(last *Cell[RunRecord], lives bool) error) error {
 	for {
 		last, _, err := n.lastRun(ctx, job)

@@ -58,7 +58,8 @@ func TestRedeliveredSinkCommand(t *testing.T) {
 	_ = out
 }
 
-// The same job started twice in one moment: one runs, the other is told so; neither waits for a trigger that the other took or dropped.
+// The same job started twice in one moment: one runs, the other is told so; neither waits for a trigger that the
+// other took or dropped.
 func TestStartedTwiceAtOnce(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 2000
@@ -208,7 +209,8 @@ func TestOneWinnerOfARevision(t *testing.T) {
 	}
 }
 
-// A run that is waited for as its process gives no sign of life, and that ends after all, does not refuse the trigger that waits: its turn has come.
+// A run that is waited for as its process gives no sign of life, and that ends after all, does not refuse the trigger
+// that waits: its turn has come.
 func TestRunThatEndsWhileItIsTakenOver(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
@@ -247,8 +249,9 @@ func TestRunThatEndsWhileItIsTakenOver(t *testing.T) {
 	w.exact("x", "a")
 }
 
-// Of processes that want the same run at the same time, to resume it, to give it up or to begin a fresh one instead, one goes on; the others are told who has
-// it or how it ended, and disturb nothing. So it is also where none can tell whether the others live.
+// Of processes that want the same run at the same time, to resume it, to give it up or to begin a fresh one instead,
+// one goes on; the others are told who has it or how it ended, and disturb nothing. So it is also where none can tell
+// whether the others live.
 func TestOneOfSeveralGoesOn(t *testing.T) {
 	rounds := 6
 	if testing.Short() {

@@ -55,8 +55,8 @@ func (b agedBus) Kept(ctx context.Context, topic string, limit int) ([]*message.
 	return kept, err
 }
 
-// A process that was killed before it had a run leaves what it asked of itself. That is removed when the process is known to be gone, and after a week where
-// nobody can tell; not what one that works asked.
+// A process that was killed before it had a run leaves what it asked of itself. That is removed when the process is
+// known to be gone, and after a week where nobody can tell; not what one that works asked.
 func TestStrayTriggersAreRemoved(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))

@@ -63,7 +63,8 @@ func (s *supervisor) allEnded() bool {
 	return true
 }
 
-// trim drops what every destination has committed. A destination without a record, or with one of another log, holds all of it.
+// trim drops what every destination has committed. A destination without a record, or with one of another log, holds
+// all of it.
 func (s *supervisor) trim(ctx context.Context) error {
 	upTo := ^uint64(0)
 	for _, d := range s.m.Destinations {
@@ -98,12 +99,13 @@ func (s *supervisor) trim(ctx context.Context) error {
 	return nil
 }
 
-// lookGap is how long the supervisor, which looks at the row log every second, may be without a look before it has missed something: the process was frozen, its
-// machine asleep, or the store did not answer.
+// lookGap is how long the supervisor, which looks at the row log every second, may be without a look before it has
+// missed something: the process was frozen, its machine asleep, or the store did not answer.
 const lookGap = 10 * time.Second
 
-// look notes how full the row log is, and since when, and detaches who holds it for too long. Only time in which it is seen to be full counts:
-// before, a destination may have had nothing to write, and what nobody saw says nothing of destinations.
+// look notes how full the row log is, and since when, and detaches who holds it for too long. Only time in which it
+// is seen to be full counts: before, a destination may have had nothing to write, and what nobody saw says nothing of
+// destinations.
 func (s *supervisor) look(ctx context.Context) error {
 	state, err := s.log.State(ctx)
 	now := time.Now()
@@ -140,8 +142,9 @@ func (s *supervisor) logGone(ctx context.Context) error {
 	return Permanent(fmt.Errorf("the row log of run %s is gone, another program has deleted it; a resume asks its unfinished connections again", s.m.Run))
 }
 
-// detachStalled takes the record of the destination that holds a full row log, and has not moved for the timeout: the others must not
-// wait for it for ever. Those that merely have nothing more to read are further on, and are left alone.
+// detachStalled takes the record of the destination that holds a full row log, and has not moved for the timeout: the
+// others must not wait for it for ever. Those that merely have nothing more to read are further on, and are left
+// alone.
 func (s *supervisor) detachStalled(ctx context.Context) error {
 	if time.Since(s.full) <= s.Timeout {
 		return nil

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// vigil ends an attempt whose database delivers nothing for too long. What the attempt waits for on our own side (a full row log, a
-// pause for want of memory) does not count.
+// vigil ends an attempt whose database delivers nothing for too long. What the attempt waits for on our own side (a
+// full row log, a pause for want of memory) does not count.
 type vigil struct {
 	asked atomic.Bool // set by the watcher, cleared by a row
 	ours  atomic.Int32

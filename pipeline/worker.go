@@ -31,15 +31,15 @@ type Worker struct {
 
 	batches, batchBytes, logWait atomic.Int64 // the last in nanoseconds, of all attempts together
 
-	// pieces is locked while a batch in fragments is being stored, and read-locked for every other. A destination cannot let go of a
-	// piece before it has the last one: pieces of several connections, or one's pieces and the others' batches, could fill the row
-	// log and wait for each other.
+	// pieces is locked while a batch in fragments is being stored, and read-locked for every other. A destination
+	// cannot let go of a piece before it has the last one: pieces of several connections, or one's pieces and the
+	// others' batches, could fill the row log and wait for each other.
 	pieces sync.RWMutex
 }
 
-// Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up, or
-// ctx ends. It returns nil also when there is nothing to do; an error means that the command should be delivered again, unless it
-// is ErrFenced: then the run is somebody else's.
+// Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up,
+// or ctx ends. It returns nil also when there is nothing to do; an error means that the command should be delivered
+// again, unless it is ErrFenced: then the run is somebody else's.
 func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection string, generation int) error {
 	c, err := job.Connection(connection)
 	if err != nil {
@@ -106,8 +106,8 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 	}
 }
 
-// pauses makes the pauses between the attempts at one connection, one after the other. They vary, so that branches behind one router do
-// not come back together.
+// pauses makes the pauses between the attempts at one connection, one after the other. They vary, so that branches
+// behind one router do not come back together.
 func (r Retry) pauses() (next func() time.Duration) {
 	most := time.Duration(cmp.Or(r.Max, DefaultBackoffMax))
 	b := backoff.NewExponentialBackOff()
@@ -124,9 +124,9 @@ func (w *Worker) count(connection string, rows int64, bytes int) {
 	}
 }
 
-// entitled reports ErrFenced when the run has another owner by now. It is asked between reading the connection's record and changing it: a
-// successor changes that record before it has the connection asked again, so a worker that froze anywhere in between finds a conflict,
-// and one that wakes later finds the successor.
+// entitled reports ErrFenced when the run has another owner by now. It is asked between reading the connection's
+// record and changing it: a successor changes that record before it has the connection asked again, so a worker that
+// froze anywhere in between finds a conflict, and one that wakes later finds the successor.
 func (w *Worker) entitled(ctx context.Context, run string) error {
 	cell, err := LoadCell[RunRecord](ctx, w.Runs, RunKey(run))
 	if err != nil {

@@ -339,7 +339,8 @@ func (s *fakeSession) Server() string       { return "fake 1" }
 func (s *fakeSession) Notes(q int) []string { return s.notes[q] }
 func (s *fakeSession) Close() error         { return nil }
 
-// disk is what the destinations of type "memory" leave behind: it outlives claims, and a claim sees only what was recorded.
+// disk is what the destinations of type "memory" leave behind: it outlives claims, and a claim sees only what was
+// recorded.
 type disk struct {
 	mu        sync.Mutex
 	artifacts map[string][]entry

@@ -12,9 +12,10 @@ import (
 	"fanmill/pipeline"
 )
 
-// A file of lines may be compressed. A batch becomes a member of its own, a whole gzip member or zstd frame, where it is encoded: side by
-// side with others, and once. Parts and commits only copy members, so that every committed length is a valid file of exactly the committed
-// lines. The finished file is one member, because several readers stop after the first one without an error.
+// A file of lines may be compressed. A batch becomes a member of its own, a whole gzip member or zstd frame, where it
+// is encoded: side by side with others, and once. Parts and commits only copy members, so that every committed length
+// is a valid file of exactly the committed lines. The finished file is one member, because several readers stop after
+// the first one without an error.
 
 // codec is a way of compressing.
 type codec interface {
@@ -22,7 +23,8 @@ type codec interface {
 	name() string
 	// magic is what every member begins with.
 	magic() string
-	// pack compresses text behind dst as a member. It may be called side by side, and gives the same bytes for the same text.
+	// pack compresses text behind dst as a member. It may be called side by side, and gives the same bytes for the
+	// same text.
 	pack(dst, text []byte) []byte
 	// open reads the text of members, whoever made them.
 	open(r io.Reader) (io.ReadCloser, error)
@@ -60,7 +62,8 @@ func byEnding(path string) string {
 	return ""
 }
 
-// codecOf is how the file at path is compressed, by the option's value or, if that is "", the path's ending; nil is not at all.
+// codecOf is how the file at path is compressed, by the option's value or, if that is "", the path's ending; nil is
+// not at all.
 func codecOf(path, option string) codec {
 	name := cmp.Or(option, byEnding(path))
 	for _, c := range codecs {
@@ -71,7 +74,8 @@ func codecOf(path, option string) codec {
 	return nil
 }
 
-// checkCompression is the part of a kind's Check that concerns it: readers go by a file's name. What a token brings in is not looked at.
+// checkCompression is the part of a kind's Check that concerns it: readers go by a file's name. What a token brings
+// in is not looked at.
 func checkCompression(d *pipeline.Destination, option string) error {
 	path := strings.TrimSpace(d.FilePath)
 	ending := filepath.Ext(path)
@@ -134,7 +138,8 @@ func (l *lines) packed(text []byte) []byte {
 	return l.codec.pack(nil, text)
 }
 
-// beginning is what a commit writes before its parts. A compressed file without a byte would be none: it has a member without text.
+// beginning is what a commit writes before its parts. A compressed file without a byte would be none: it has a member
+// without text.
 func (l *lines) beginning(head []byte, rows bool) []byte {
 	if l.codec != nil && len(head) == 0 && !rows && l.artifact.State().Length == 0 {
 		return l.codec.pack(nil, nil)
@@ -157,7 +162,8 @@ func (l *lines) committed(text int64) {
 	}
 }
 
-// final makes compressed members one. What rows were appended to stays as it is. A file that is not compressed is final as it was committed.
+// final makes compressed members one. What rows were appended to stays as it is. A file that is not compressed is
+// final as it was committed.
 func (l *lines) final(*pipeline.Report) func(io.Writer, io.ReaderAt, int64) error {
 	st, from := l.artifact.State(), int64(0)
 	if st.Baseline != nil {

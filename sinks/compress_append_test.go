@@ -12,7 +12,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// Runs append to what another program has compressed, in several members: those stay as they are, each run adds one, and a header stands once.
+// Runs append to what another program has compressed, in several members: those stay as they are, each run adds one,
+// and a header stands once.
 func TestCompressedAppend(t *testing.T) {
 	cols := textColumns("id", "qty")
 	for _, ending := range endings {

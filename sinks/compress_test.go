@@ -21,7 +21,8 @@ import (
 
 var endings = []string{".gz", ".zst"}
 
-// deliverLines brings connections in with a claim in the middle of one, and tells what is public after each commit and at the end.
+// deliverLines brings connections in with a claim in the middle of one, and tells what is public after each commit
+// and at the end.
 func deliverLines(t *testing.T, kind, dir, options, ending string) (path string, saw []string) {
 	t.Helper()
 	cols := textColumns("ID", "Item")
@@ -76,7 +77,8 @@ func deliverLines(t *testing.T, kind, dir, options, ending string) (path string,
 	return path, saw
 }
 
-// Invariant 1: what is public is a valid file at every commit, of the text that the file has without compression, and in the end one member.
+// Invariant 1: what is public is a valid file at every commit, of the text that the file has without compression, and
+// in the end one member.
 func TestCompressedIsThePlainText(t *testing.T) {
 	for _, c := range [][2]string{{"csv", `{}`}, {"csv", `{"bom":true}`}, {"csv", `{"includeHeaders":false}`}, {"csv", `{"includeHeaders":false,"bom":true,"quoting":"all"}`},
 		{"csv", `{"includeHeaders":false,"connectionColumn":"ID","lineEnd":"lf"}`}, {"jsonl", `{}`}, {"jsonl", `{"connectionColumn":true}`}} {
@@ -196,7 +198,8 @@ func TestCompressedRecordIsSmall(t *testing.T) {
 	}
 }
 
-// Members of any texts, of sizes around the limits of blocks, join to one of the whole text, also where the first is one of joined ones.
+// Members of any texts, of sizes around the limits of blocks, join to one of the whole text, also where the first is
+// one of joined ones.
 func TestCompressedMembersJoin(t *testing.T) {
 	noise := make([]byte, 3<<20)
 	x := uint32(1)

@@ -9,16 +9,17 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// init registers the destination "csv": one file as [RFC 4180] has it, UTF-8, with one header line, the rows of a connection
-// together, the connections in the order in which they were committed.
+// init registers the destination "csv": one file as [RFC 4180] has it, UTF-8, with one header line, the rows of a
+// connection together, the connections in the order in which they were committed.
 //
-// A field is quoted where it must be, or as "quoting" says. NULL is an empty field, or nullText, and never quoted; an empty text is "",
-// quoted, and so is one that equals nullText: so they differ. In a file of one column an empty line would be a row that most
-// readers skip: there NULL is written as "" too, and counted as a loss.
+// A field is quoted where it must be, or as "quoting" says. NULL is an empty field, or nullText, and never quoted; an
+// empty text is "", quoted, and so is one that equals nullText: so they differ. In a file of one column an empty line
+// would be a row that most readers skip: there NULL is written as "" too, and counted as a loss.
 //
-// Columns are matched by name, see pipeline.MatchNames. Where the run has a schema, a connection that lacks a column of it has
-// NULL there, and the report says so; where it has none, the first connection that is staged fixes the header. A connection that does not fit
-// it is turned away, with the names that differ. In mode "append" the file's own header decides, see csvFile.inspect.
+// Columns are matched by name, see pipeline.MatchNames. Where the run has a schema, a connection that lacks a column
+// of it has NULL there, and the report says so; where it has none, the first connection that is staged fixes the
+// header. A connection that does not fit it is turned away, with the names that differ. In mode "append" the file's
+// own header decides, see csvFile.inspect.
 func init() {
 	fileKind(pipeline.SinkKind{
 		Name:        "csv",
@@ -119,7 +120,8 @@ func (s *csvFile) assemble(parts []pipeline.Part) (*assembly, error) {
 	}}, nil
 }
 
-// head is what the next commit begins with: the beginning of the file, or the line end that the last line of an earlier run lacks.
+// head is what the next commit begins with: the beginning of the file, or the line end that the last line of an
+// earlier run lacks.
 func (s *csvFile) head() (head []byte) {
 	switch st := s.artifact.State(); {
 	case s.length() == 0:
@@ -135,8 +137,8 @@ func (s *csvFile) head() (head []byte) {
 	return head
 }
 
-// beginsWithRow reports whether the next row that is written begins the file. A mark may be there already: of a connection without rows, or
-// in the file that rows are appended to.
+// beginsWithRow reports whether the next row that is written begins the file. A mark may be there already: of a
+// connection without rows, or in the file that rows are appended to.
 func (s *csvFile) beginsWithRow() bool {
 	n := s.length()
 	return !s.options.headers && (n == 0 || s.options.bom && n == int64(len(byteOrderMark)))

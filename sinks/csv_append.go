@@ -16,8 +16,9 @@ const (
 	byteOrderMark  = "\xef\xbb\xbf"
 )
 
-// inspect looks whether rows can follow what is in the file: the same columns in the same order, written the same way as far
-// as that can be seen. All differences are named at once. Where the run has no schema the file's header is the header.
+// inspect looks whether rows can follow what is in the file: the same columns in the same order, written the same way
+// as far as that can be seen. All differences are named at once. Where the run has no schema the file's header is the
+// header.
 func (s *csvFile) inspect(r io.ReaderAt, size int64) error {
 	seen, err := s.look(r, size)
 	switch {
@@ -71,7 +72,8 @@ func (s *csvFile) inspect(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// firstRecord reads the fields of the first line and what ends it, "" at the end of the file. It is not ok where the text ends within it.
+// firstRecord reads the fields of the first line and what ends it, "" at the end of the file. It is not ok where the
+// text ends within it.
 func firstRecord(text []byte, delimiter string) (fields []string, end string, ok bool) {
 	for {
 		field, rest := []byte(nil), text
@@ -109,7 +111,8 @@ func firstRecord(text []byte, delimiter string) (fields []string, end string, ok
 	}
 }
 
-// otherDelimiter finds out whether the first line makes sense with another delimiter only, and its fields with that; "" if not.
+// otherDelimiter finds out whether the first line makes sense with another delimiter only, and its fields with that;
+// "" if not.
 func (s *csvFile) otherDelimiter(body []byte, fields []string) (delimiter string, separated []string) {
 	want := s.header.names
 	if s.options.headers && want != nil && slices.Equal(fields, s.fileNames(s.header.line(s.header.names))) {
@@ -146,7 +149,8 @@ func (s *csvFile) fileNames(names []string) []string {
 	return out
 }
 
-// compareHeader says how the file's header differs from the run's; "" if it does not. Without a schema it takes the file's.
+// compareHeader says how the file's header differs from the run's; "" if it does not. Without a schema it takes the
+// file's.
 func (s *csvFile) compareHeader(fields []string) string {
 	if s.header.names == nil {
 		names := make([]string, len(fields))

@@ -50,7 +50,8 @@ func TestCSVAppend(t *testing.T) {
 	}
 }
 
-// The last line of the file gets the end it lacks, once, also when the process that saw that is not the one that appends.
+// The last line of the file gets the end it lacks, once, also when the process that saw that is not the one that
+// appends.
 func TestCSVAppendAfterUnendedLine(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "id,qty\r\n1,\"a\r\nb\"")

@@ -9,8 +9,8 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// Encode turns a batch into lines. What depends on a column alone is decided once per batch, so that a cell costs its text and
-// little else.
+// Encode turns a batch into lines. What depends on a column alone is decided once per batch, so that a cell costs its
+// text and little else.
 func (p *csvPart) Encode(query int, firstRow int64, b *columnar.Batch) (pipeline.Chunk, error) {
 	if query != p.sink.query {
 		return nil, nil
@@ -105,7 +105,8 @@ const (
 	csvInstant                  // moments
 )
 
-// plan decides how each column of the batch is written. instant tells which columns of the query hold moments, whatever this batch became.
+// plan decides how each column of the batch is written. instant tells which columns of the query hold moments,
+// whatever this batch became.
 func (e *csvEncoder) plan(b *columnar.Batch, order []int, instant []bool) {
 	n := len(b.Cols)
 	if order != nil {
@@ -162,7 +163,8 @@ func (e *csvEncoder) nulls(rows int) *columnar.View {
 	return &e.absent
 }
 
-// encode appends the batch's lines, each beginning with prefix, and counts the NULLs that had to be written as empty texts.
+// encode appends the batch's lines, each beginning with prefix, and counts the NULLs that had to be written as empty
+// texts.
 func (e *csvEncoder) encode(dst []byte, b *columnar.Batch, order []int, instant []bool, prefix []byte) (lines []byte, nulls int64) {
 	e.plan(b, order, instant)
 	// In the encoder rather than in variables, which would take registers from the loop.
@@ -243,8 +245,8 @@ func (e *csvEncoder) moment(text []byte) []byte {
 	return e.shown
 }
 
-// appendOther appends what is rare, or what options ask more of. It is kept out of the loop, whose choice of a branch is
-// the faster the fewer there are.
+// appendOther appends what is rare, or what options ask more of. It is kept out of the loop, whose choice of a branch
+// is the faster the fewer there are.
 func (f *csvField) appendOther(dst []byte, row int, e *csvEncoder) []byte {
 	switch f.form {
 	case csvAsked:
@@ -315,8 +317,8 @@ func (e *csvEncoder) tally(firstRow int64, rows int) []columnar.Tally {
 	return out
 }
 
-// asks reports whether the bytes of a cell may need quotes. Cells come in order: each of the four searches goes through the column's
-// bytes once, at the speed of a vector instruction, however many cells there are.
+// asks reports whether the bytes of a cell may need quotes. Cells come in order: each of the four searches goes
+// through the column's bytes once, at the speed of a vector instruction, however many cells there are.
 func (f *csvField) asks(from, to int, delimiter byte) bool {
 	if f.next >= to {
 		return false

@@ -10,14 +10,15 @@ import (
 
 // csvHeader decides which columns the file has, and in which order, without the connection's column.
 //
-// It is known from the start where the run has a schema, and where rows are appended under the header that the file has. Else
-// it is that of the first connection that is staged.
+// It is known from the start where the run has a schema, and where rows are appended under the header that the file
+// has. Else it is that of the first connection that is staged.
 type csvHeader struct {
 	options *csvOptions
 	schema  *pipeline.Schema // nil if the run has none
 	csvNames
 	width int // of the lines that rows are appended to, where no header names their columns; 0 if any will do
-	// seen is, until the header is known, the order in which parts with the same columns are all written: that of the first.
+	// seen is, until the header is known, the order in which parts with the same columns are all written: that of the
+	// first.
 	seen map[string]csvNames
 }
 
@@ -45,8 +46,8 @@ func namesOf(outputs []csvOutput) csvNames {
 	return n
 }
 
-// place says which of a connection's columns stands where in a line, -1 for one that it lacks, and nil if they stand as they are.
-// names are those that they stand under. A connection that does not fit is turned away.
+// place says which of a connection's columns stands where in a line, -1 for one that it lacks, and nil if they stand
+// as they are. names are those that they stand under. A connection that does not fit is turned away.
 func (h *csvHeader) place(columns []pipeline.OpeningColumn) (order []int, under csvNames, err error) {
 	outputs := h.options.arrange(columns)
 	if under = h.csvNames; under.names == nil {
@@ -141,7 +142,8 @@ func (h *csvHeader) types(columns []pipeline.OpeningColumn) []string {
 	return out
 }
 
-// fix makes the columns of a part the header, if there is none yet. A part that was begun before and has others is turned away.
+// fix makes the columns of a part the header, if there is none yet. A part that was begun before and has others is
+// turned away.
 func (h *csvHeader) fix(n csvNames) error {
 	if h.names == nil {
 		h.csvNames = n
@@ -162,8 +164,8 @@ func (h *csvHeader) fix(n csvNames) error {
 	return &pipeline.RejectError{Reason: "columns stand in another order than in the header, which was fixed while the rows were on their way; a resume brings them"}
 }
 
-// notes say how a connection differs from what the file or the job expects. Options are those of the files of all queries, so that a column
-// of any of them, also of others than this file's, is an expected one.
+// notes say how a connection differs from what the file or the job expects. Options are those of the files of all
+// queries, so that a column of any of them, also of others than this file's, is an expected one.
 func (h *csvHeader) notes(columns, others []pipeline.OpeningColumn, names []string) (notes []string) {
 	expected := slices.Concat(columns, others)
 	if h.schema != nil {

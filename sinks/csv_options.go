@@ -28,7 +28,8 @@ type csvOptions struct {
 	columns     []csvColumn // by name
 }
 
-// csvQuoting says which fields stand in quotes though they need not. NULL never does: that is how it differs from a text.
+// csvQuoting says which fields stand in quotes though they need not. NULL never does: that is how it differs from a
+// text.
 type csvQuoting uint8
 
 const (
@@ -114,7 +115,8 @@ func readCSVOptions(raw json.RawMessage) (csvOptions, error) {
 	return o, errors.Join(p...)
 }
 
-// find is what is asked for a column of this name; case decides only between names that differ in nothing else. nil is nothing.
+// find is what is asked for a column of this name; case decides only between names that differ in nothing else. nil
+// is nothing.
 func (o *csvOptions) find(name string) *csvColumn {
 	var found *csvColumn
 	for i := range o.columns {
@@ -135,8 +137,8 @@ type csvOutput struct {
 	at   int    // index among the database's columns
 }
 
-// arrange names and orders a query's columns as the job asks: those with an order first, the others after them as the query
-// has them, the hidden ones not at all.
+// arrange names and orders a query's columns as the job asks: those with an order first, the others after them as the
+// query has them, the hidden ones not at all.
 func (o *csvOptions) arrange(columns []pipeline.OpeningColumn) []csvOutput {
 	out := make([]csvOutput, 0, len(columns))
 	var order []int

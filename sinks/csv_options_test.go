@@ -139,8 +139,8 @@ func TestCSVOptionBytes(t *testing.T) {
 	}
 }
 
-// Guarded texts are counted by column, also across a cut; a connection's name and a header are guarded as texts are, numbers are
-// not, whatever they are kept as.
+// Guarded texts are counted by column, also across a cut; a connection's name and a header are guarded as texts are,
+// numbers are not, whatever they are kept as.
 func TestCSVFormulaGuardIsCounted(t *testing.T) {
 	dir, options := t.TempDir(), `{"formulaGuard":true,"connectionColumn":true,"lineEnd":"lf"}`
 	cols := textColumns("@id", "remark")
@@ -158,8 +158,8 @@ func TestCSVFormulaGuardIsCounted(t *testing.T) {
 	}
 }
 
-// The schema is the header from the start. A connection that lacks a column has NULL there, and says so; one with a column of its own
-// is turned away, unless nobody wants to see that.
+// The schema is the header from the start. A connection that lacks a column has NULL there, and says so; one with a
+// column of its own is turned away, unless nobody wants to see that.
 func TestCSVSchema(t *testing.T) {
 	dir := t.TempDir()
 	all := textColumns("id", "qty", "discount", "secret")
@@ -357,7 +357,8 @@ func (c csvCase) want(v any, number bool) string {
 	return s
 }
 
-// Whatever the options: every value reads back, with a ' in front where one is asked for, and NULL alone looks like NULL.
+// Whatever the options: every value reads back, with a ' in front where one is asked for, and NULL alone looks like
+// NULL.
 func TestCSVOptionsReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawCSV(t)

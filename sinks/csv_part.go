@@ -109,8 +109,8 @@ func (p *csvPart) Save(context.Context) (pipeline.State, error) {
 	return json.Marshal(csvPartState{linesPartState: linesPartState{f.Length, p.order, p.text}, Nulls: p.nulls, Guarded: p.guarded, Tally: p.tally, SYLK: p.sylk})
 }
 
-// Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned away. It gives up
-// the file handle: a thousand connections may be staged at once.
+// Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned
+// away. It gives up the file handle: a thousand connections may be staged at once.
 func (p *csvPart) Finish(context.Context) (pipeline.Summary, error) {
 	if err := p.sink.header.fix(p.csvNames); err != nil {
 		return pipeline.Summary{}, err
@@ -128,8 +128,8 @@ func (p *csvPart) losses() []pipeline.Loss {
 	return []pipeline.Loss{{Column: p.names[0], What: "NULL written like an empty text, because an empty line is no row", Cells: p.nulls}}
 }
 
-// notes says how the connection differs from what the file or the job expects, which texts were changed, and which columns hold values that
-// are none of their kind.
+// notes says how the connection differs from what the file or the job expects, which texts were changed, and which
+// columns hold values that are none of their kind.
 func (p *csvPart) notes() []string {
 	notes := append(p.sink.header.notes(p.columns, p.others, p.names), p.sink.namesakeNotes(p.id.Connection)...)
 	if p.marked {

@@ -267,8 +267,8 @@ func TestCSVRejectsOtherColumns(t *testing.T) {
 	fill(t, s, 1, textColumns("qty", "id", "hsn_code"))
 }
 
-// Without a schema the first connection that is staged fixes the header, whatever began before it; one with the same columns in another
-// order is written in the order of the first such one, and one with other columns is turned away.
+// Without a schema the first connection that is staged fixes the header, whatever began before it; one with the same
+// columns in another order is written in the order of the first such one, and one with other columns is turned away.
 func TestCSVHeaderIsThatOfTheFirstStaged(t *testing.T) {
 	dir := t.TempDir()
 	s := openCSV(t, dir, "", nil)
@@ -287,8 +287,8 @@ func TestCSVHeaderIsThatOfTheFirstStaged(t *testing.T) {
 	}
 }
 
-// Invariant 3: a claim after a cut goes on with what was recorded, under the header that was fixed before, though nothing
-// was committed yet and the part that fixed it is gone; what was written after the cut is not seen twice.
+// Invariant 3: a claim after a cut goes on with what was recorded, under the header that was fixed before, though
+// nothing was committed yet and the part that fixed it is gone; what was written after the cut is not seen twice.
 func TestCSVResumeAfterCut(t *testing.T) {
 	dir := t.TempDir()
 	s := newCSV(t, dir, "", nil, 3)
@@ -390,7 +390,8 @@ func TestCSVKinds(t *testing.T) {
 	}
 }
 
-// Moments beside one that is none, which has made texts of them, are in the job's zone like all others, whatever else is asked for.
+// Moments beside one that is none, which has made texts of them, are in the job's zone like all others, whatever else
+// is asked for.
 func TestCSVOddValueAmongMoments(t *testing.T) {
 	cols := []columnar.Column{{Name: "at", Kind: columnar.Instant}, {Name: "note", Kind: columnar.Text}}
 	for options, want := range map[string]string{

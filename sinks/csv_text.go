@@ -14,7 +14,8 @@ type csvFormat struct {
 	guard     bool
 	quoting   csvQuoting
 	location  *time.Location
-	// inValues says that the text of a number, a date or another value that is no text may hold the delimiter or be nullText.
+	// inValues says that the text of a number, a date or another value that is no text may hold the delimiter or be
+	// nullText.
 	inValues bool
 }
 
@@ -24,8 +25,8 @@ const endOfData = `\.`
 // plain reports whether texts are written as appendCSVText does: nothing is asked for but a delimiter.
 func (f *csvFormat) plain() bool { return f.nullText == "" && !f.guard && f.quoting == quoteMinimal }
 
-// appendText appends a text that is not NULL, and reports whether it had to be guarded. A number that is kept as text is given as
-// such: it is quoted and guarded as numbers are.
+// appendText appends a text that is not NULL, and reports whether it had to be guarded. A number that is kept as text
+// is given as such: it is quoted and guarded as numbers are.
 func (f *csvFormat) appendText(dst, text []byte, number bool) (_ []byte, guarded bool) {
 	guarded = f.guard && !number && len(text) > 0 && formulaStart(text[0])
 	quoted := f.quoting == quoteAll || f.quoting == quoteNonNumeric && !number

@@ -14,18 +14,20 @@ import (
 	"fanmill/sinks/xlsx"
 )
 
-// init registers the destination "excel": one workbook with a sheet for every connection and query, named after them, in the
-// order of the job whatever order they finish in. Rows past Excel's limit go on in "Name (2)". Every sheet has a header
-// in bold that stays in sight, a filter, and columns formatted by their type. Package xlsx says how values become cells.
+// init registers the destination "excel": one workbook with a sheet for every connection and query, named after them,
+// in the order of the job whatever order they finish in. Rows past Excel's limit go on in "Name (2)". Every sheet has
+// a header in bold that stays in sight, a filter, and columns formatted by their type. Package xlsx says how values
+// become cells.
 //
-// What a cell cannot hold in full is cut, counted by column and named in the report; with "onLoss": "fail" it turns the
-// connection away instead. "columns" says how single columns look: format, width, hide, rename, order.
+// What a cell cannot hold in full is cut, counted by column and named in the report; with "onLoss": "fail" it turns
+// the connection away instead. "columns" says how single columns look: format, width, hide, rename, order.
 //
-// In mode "append" the sheets of earlier runs stand before those of this one, which gets a Summary of its own in place of
-// theirs. The workbook must be as fanmill left it.
+// In mode "append" the sheets of earlier runs stand before those of this one, which gets a Summary of its own in
+// place of theirs. The workbook must be as fanmill left it.
 //
-// The last sheet is the Summary: every connection of the job with its state and what is known of it, and the sums of its
-// columns of numbers. It is the tab that opens as long as a connection is missing; "summary": false leaves it out.
+// The last sheet is the Summary: every connection of the job with its state and what is known of it, and the sums of
+// its columns of numbers. It is the tab that opens as long as a connection is missing; "summary": false leaves it
+// out.
 func init() {
 	fileKind(pipeline.SinkKind{
 		Name:        "excel",
@@ -46,7 +48,8 @@ func init() {
 	}, newExcelFile)
 }
 
-// excelFile is the format of one workbook. A part is a file per query of finished, compressed sheet XML, so that a commit only copies.
+// excelFile is the format of one workbook. A part is a file per query of finished, compressed sheet XML, so that a
+// commit only copies.
 type excelFile struct {
 	*file
 	options excelOptions
@@ -117,7 +120,8 @@ func (s *excelFile) load(st artifact.State) (*xlsx.Workbook, error) {
 	return book, nil
 }
 
-// inspect refuses to append to a workbook that another program made or saved: what this one does not know it could not carry on.
+// inspect refuses to append to a workbook that another program made or saved: what this one does not know it could
+// not carry on.
 func (s *excelFile) inspect(r io.ReaderAt, size int64) error {
 	_, err := xlsx.Load(r, size, xlsx.Properties{})
 	if err == nil {
@@ -158,8 +162,8 @@ func (s *excelFile) assemble(parts []pipeline.Part) (*assembly, error) {
 	return &assembly{write: addition.Write, files: files, staged: func() { s.book = addition.Workbook() }}, nil
 }
 
-// final copies the workbook without what later commits made obsolete. It keeps the facts of this run's sheets: a resume may
-// add a connection, and the Summary is written anew then.
+// final copies the workbook without what later commits made obsolete. It keeps the facts of this run's sheets: a
+// resume may add a connection, and the Summary is written anew then.
 func (s *excelFile) final(r *pipeline.Report) func(io.Writer, io.ReaderAt, int64) error {
 	book := s.book.WithPage(s.lastPage(r)).WithoutFacts(s.names.Series)
 	return func(w io.Writer, committed io.ReaderAt, length int64) error {

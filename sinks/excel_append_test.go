@@ -35,8 +35,8 @@ func newAppendWorld(t *testing.T, options string, names ...string) *excelWorld {
 	return w
 }
 
-// TestExcelAppend: each run adds its sheets after those of earlier ones, whose names and formats stay; names that are taken get the
-// day; the Summary is the newest run's.
+// TestExcelAppend: each run adds its sheets after those of earlier ones, whose names and formats stay; names that are
+// taken get the day; the Summary is the newest run's.
 func TestExcelAppend(t *testing.T) {
 	w := newAppendWorld(t, `{"columns":{"id":{"format":"0.0"}}}`, "A", "Big Branch")
 	w.claim()
@@ -77,8 +77,8 @@ func TestExcelAppend(t *testing.T) {
 	}
 }
 
-// TestExcelAppendOver: starting over while an append is unfinished goes back to the workbook as it was before that one, whose sheets
-// are gone then.
+// TestExcelAppendOver: starting over while an append is unfinished goes back to the workbook as it was before that
+// one, whose sheets are gone then.
 func TestExcelAppendOver(t *testing.T) {
 	w := newAppendWorld(t, "", "A", "B")
 	w.claim()
@@ -95,8 +95,8 @@ func TestExcelAppendOver(t *testing.T) {
 	w.check(wantSheet{"A", 0, 1}, wantSheet{"B", 1, 1}, wantSheet{"A (2026-11-24)", 0, 3}, wantSheet{"B (2026-11-24)", 1, 4})
 }
 
-// TestExcelAppendCrashes holds invariants 2 and 3 where there is a baseline: given up at any step and claimed again, the workbook is
-// the one of an undisturbed run, byte for byte.
+// TestExcelAppendCrashes holds invariants 2 and 3 where there is a baseline: given up at any step and claimed again,
+// the workbook is the one of an undisturbed run, byte for byte.
 func TestExcelAppendCrashes(t *testing.T) {
 	earlier := []wantSheet{{"A", 0, 1}, {"B", 1, 2}}
 	all := append(slices.Clone(earlier), wantSheet{"A (2026-11-24)", 0, 3}, wantSheet{"B (2026-11-24)", 1, 4})
@@ -145,7 +145,8 @@ func TestExcelAppendCrashes(t *testing.T) {
 	})
 }
 
-// TestExcelAppendRefuses: a workbook that another program made or saved stays as it is, and the message says what to do.
+// TestExcelAppendRefuses: a workbook that another program made or saved stays as it is, and the message says what to
+// do.
 func TestExcelAppendRefuses(t *testing.T) {
 	w := newAppendWorld(t, "", "A")
 	w.claim()

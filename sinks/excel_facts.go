@@ -8,9 +8,9 @@ import (
 	"fanmill/sinks/xlsx"
 )
 
-// excelFacts is what the Summary says of one query of a connection and the sheets themselves do not: it is kept in the workbook
-// beside the query's first sheet, so that the commit record need not hold it. A thousand connections with a hundred columns
-// of numbers each would be too much for that.
+// excelFacts is what the Summary says of one query of a connection and the sheets themselves do not: it is kept in
+// the workbook beside the query's first sheet, so that the commit record need not hold it. A thousand connections
+// with a hundred columns of numbers each would be too much for that.
 type excelFacts struct {
 	Rows   int64        `json:"rows"`
 	Totals []excelTotal `json:"totals,omitempty"`
@@ -70,8 +70,8 @@ type excelKnown struct {
 // excelShape is which columns of numbers a query has. Most connections share one.
 type excelShape struct{ columns []excelShapeColumn }
 
-// excelShapeColumn tells columns apart: those of different connections are one if their headers differ in case only; equal headers within a
-// query are matched by their order.
+// excelShapeColumn tells columns apart: those of different connections are one if their headers differ in case only;
+// equal headers within a query are matched by their order.
 type excelShapeColumn struct {
 	name    string // lower case
 	ordinal int    // among equal names

@@ -9,9 +9,9 @@ import (
 	"fanmill/sinks/xlsx"
 )
 
-// excelNames are the names that a run gives to sheets. They are reserved when it begins, for all connections of the job in
-// order, so that neither a crash nor the order of finishing changes one; a resume adds those of added connections. They
-// are part of the commit record.
+// excelNames are the names that a run gives to sheets. They are reserved when it begins, for all connections of the
+// job in order, so that neither a crash nor the order of finishing changes one; a resume adds those of added
+// connections. They are part of the commit record.
 type excelNames struct {
 	Names   []string `json:"names"`             // by connection and query
 	Summary string   `json:"summary,omitempty"` // "" if there is none
@@ -51,8 +51,8 @@ func (s *excelFile) earlier() (out []string) {
 	return out
 }
 
-// reserve names the sheets of all connections, after those that were named before. A sheet whose name one of an earlier run has
-// gets the day of this one: "Pune (2026-11-23)".
+// reserve names the sheets of all connections, after those that were named before. A sheet whose name one of an
+// earlier run has gets the day of this one: "Pune (2026-11-23)".
 func (s *excelFile) reserve() error {
 	earlier := s.earlier()
 	taken := xlsx.NewNames(earlier)

@@ -132,8 +132,8 @@ func (cs excelColumns) layout(cols []columnar.Column) []xlsx.Layout {
 	return out
 }
 
-// unknown are the names that no column of the connection's queries answers to. Where each query has its file, the options are those of all
-// the files.
+// unknown are the names that no column of the connection's queries answers to. Where each query has its file, the
+// options are those of all the files.
 func (cs excelColumns) unknown(o *pipeline.Opening) (out []string) {
 	for i := range cs {
 		found := false

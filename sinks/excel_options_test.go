@@ -13,7 +13,8 @@ import (
 	"fanmill/sinks"
 )
 
-// TestExcelCheck: problems of the configuration are told before a run, all at once, each at its key and with what to write instead.
+// TestExcelCheck: problems of the configuration are told before a run, all at once, each at its key and with what to
+// write instead.
 func TestExcelCheck(t *testing.T) {
 	check := sinks.Kinds()["excel"].Check
 	good := `{"onLoss":"fail","summary":false,"columns":{"amount":{"format":"#,##0.00","width":14.5,"hide":false,"rename":"Amount (INR)","order":1},"Amount":{"order":2},"day":{}}}`
@@ -57,8 +58,8 @@ func flat(err error) (out []error) {
 	return append(out, err)
 }
 
-// TestExcelColumns: options find columns by the database's name, the exact one first; the order of the others stays; names that no
-// query returns are noted.
+// TestExcelColumns: options find columns by the database's name, the exact one first; the order of the others stays;
+// names that no query returns are noted.
 func TestExcelColumns(t *testing.T) {
 	w := newExcelWorld(t, `{"columns":{"AMOUNT":{"rename":"upper","order":2},"amount":{"rename":"lower","order":1},"party":{"order":3,"width":40},"id":{"hide":true},"amuont":{"width":9},"zip":{}}}`, "A")
 	w.cols = []columnar.Column{{Name: "id", Kind: columnar.Int}, {Name: "day", Kind: columnar.Date}, {Name: "AMOUNT", Kind: columnar.Int}, {Name: "amount", Kind: columnar.Int}, {Name: "PARTY", Kind: columnar.Text}}

@@ -13,7 +13,8 @@ import (
 const (
 	// Control totals stand side by side; beyond so many columns nobody reads them.
 	maxSummaryTotals = 200
-	// Every commit writes the Summary anew. One of more cells than this takes so long that it waits for the end of the run.
+	// Every commit writes the Summary anew. One of more cells than this takes so long that it waits for the end of
+	// the run.
 	maxProgressCells = 50_000
 	// Names of missing connections in the Summary's head; the table has them all.
 	maxSummaryMissing = 8
@@ -48,7 +49,8 @@ type summaryColumn struct {
 	approx bool
 }
 
-// bandLines is how many lines of the Summary are rendered together. A commit changes few lines, and renders only what stands with those.
+// bandLines is how many lines of the Summary are rendered together. A commit changes few lines, and renders only what
+// stands with those.
 const bandLines = 32
 
 // summaryBand is rendered lines, and what they were rendered from.

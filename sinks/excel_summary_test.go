@@ -205,8 +205,8 @@ func TestSummaryOff(t *testing.T) {
 	w.check(wantSheet{"Summary", 0, 3})
 }
 
-// TestControlTotals holds invariant 3 for the Summary: totals are the exact sums of all rows, whatever the batches, across a cut, a
-// crash and a resume.
+// TestControlTotals holds invariant 3 for the Summary: totals are the exact sums of all rows, whatever the batches,
+// across a cut, a crash and a resume.
 func TestControlTotals(t *testing.T) {
 	totals := func(w *excelWorld) (out [][]string) {
 		rows, _ := w.summary()
@@ -236,8 +236,8 @@ func TestControlTotals(t *testing.T) {
 	w.commit(w.sold(1, 10))
 	w.finish()
 	w.publishFinal()
-	// Sum of ids 0..1499 and 0..9; amounts 12345.67 and 24691.34 plus a paisa per row and id; 1510 times the double that stands for 0.1; 1.5 for six of
-	// seven rows.
+	// Sum of ids 0..1499 and 0..9; amounts 12345.67 and 24691.34 plus a paisa per row and id; 1510 times the double
+	// that stands for 0.1; 1.5 for six of seven rows.
 	want := [][]string{{"A", "1124250", "18529747.50", "150", "1929.00"}, {"B", "45", "246913.85", "1", "13.50"},
 		{"Total", "1124295", "18776661.35", "151", "1942.50"}}
 	if got := totals(w); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -249,8 +249,8 @@ func TestControlTotals(t *testing.T) {
 	}
 }
 
-// TestExcelThousandConnections holds rule R8 with a thousand connections of a hundred columns of numbers: what the record keeps
-// does not grow with totals.
+// TestExcelThousandConnections holds rule R8 with a thousand connections of a hundred columns of numbers: what the
+// record keeps does not grow with totals.
 func TestExcelThousandConnections(t *testing.T) {
 	n := 1000
 	if testing.Short() {

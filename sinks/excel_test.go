@@ -129,8 +129,8 @@ func TestExcelCrashes(t *testing.T) {
 	})
 }
 
-// TestExcelResumedAfterEnd: a run that ended without a branch gets it by a resume, also one that the job has gained, and no
-// name changes.
+// TestExcelResumedAfterEnd: a run that ended without a branch gets it by a resume, also one that the job has gained,
+// and no name changes.
 func TestExcelResumedAfterEnd(t *testing.T) {
 	w := newExcelWorld(t, "", "Pune", "Delhi")
 	w.claim()
@@ -189,8 +189,8 @@ func TestExcelShortPart(t *testing.T) {
 	}
 }
 
-// TestExcelLosses holds invariant 9: what a cell cannot hold is counted and named, across a cut, or turns the connection
-// away.
+// TestExcelLosses holds invariant 9: what a cell cannot hold is counted and named, across a cut, or turns the
+// connection away.
 func TestExcelLosses(t *testing.T) {
 	long := func(w *excelWorld) *columnar.Batch {
 		b := columnar.NewBuilder(w.cols)

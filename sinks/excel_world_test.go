@@ -238,8 +238,8 @@ func (w *excelWorld) clean() {
 	cleanUp(w.t, w.sink, false)
 }
 
-// atEveryCrash runs something undisturbed, and then with a crash at each step where it asks whether there is one: the destination is claimed
-// again then. Whatever the step, what comes out is the same to the byte.
+// atEveryCrash runs something undisturbed, and then with a crash at each step where it asks whether there is one: the
+// destination is claimed again then. Whatever the step, what comes out is the same to the byte.
 func atEveryCrash(t *testing.T, run func(t *testing.T, crashing func(*excelWorld) (crash func() bool)) []byte) {
 	steps := 0
 	with := func(crashAt int) func(w *excelWorld) func() bool {

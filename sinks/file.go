@@ -71,8 +71,8 @@ func (f *file) partName(id pipeline.PartID, query int) string {
 	return artifact.PartName(id.Connection, f.manifest.Connections[id.Connection].ID, query, id.Attempt)
 }
 
-// fileFormat is how one kind of file is written: what sets it apart from others. fileSink calls it and does the rest: what is private, durable
-// and public is decided there.
+// fileFormat is how one kind of file is written: what sets it apart from others. fileSink calls it and does the rest:
+// what is private, durable and public is decided there.
 type fileFormat interface {
 	// restore takes up what record gave the last time, nil at a run's beginning, before the private files are claimed.
 	restore(state json.RawMessage) error
@@ -86,7 +86,8 @@ type fileFormat interface {
 	partFiles(p pipeline.PartState) ([]artifact.FileState, error)
 	// open begins a part, or continues one at what from says.
 	open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error)
-	// assemble writes finished parts behind the committed bytes. It may be called a second time, and writes the same bytes then.
+	// assemble writes finished parts behind the committed bytes. It may be called a second time, and writes the same
+	// bytes then.
 	assemble(parts []pipeline.Part) (*assembly, error)
 	// final writes the artifact's last form from its committed bytes; nil if those are it.
 	final(r *pipeline.Report) func(w io.Writer, committed io.ReaderAt, length int64) error
@@ -99,7 +100,8 @@ type assembly struct {
 	staged func()           // what the format notes once the bytes are durable; may be nil
 }
 
-// fileSink writes one file. It is what all formats have in common: the state in the record, the order of steps, contexts.
+// fileSink writes one file. It is what all formats have in common: the state in the record, the order of steps,
+// contexts.
 type fileSink struct {
 	file
 	format fileFormat

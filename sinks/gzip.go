@@ -11,15 +11,16 @@ import (
 	"fanmill/sinks/deflate"
 )
 
-// gzipCodec makes members [RFC 1952] of a piece that deflate.Append has made. A member's length stands in an extra field of its header, so that
-// members are found again, and joined: the new member has their pieces one after the other, a checksum that follows from theirs, and nothing
-// is compressed again. Headers have no time and no name, so that the same lines are the same bytes.
+// gzipCodec makes members [RFC 1952] of a piece that deflate.Append has made. A member's length stands in an extra
+// field of its header, so that members are found again, and joined: the new member has their pieces one after the
+// other, a checksum that follows from theirs, and nothing is compressed again. Headers have no time and no name, so
+// that the same lines are the same bytes.
 type gzipCodec struct{}
 
 const (
 	gzipMagic = "\x1f\x8b"
-	// gzipHead is a member's header before its length: deflate, an extra field, no time, an unknown system, and 12 bytes of extra fields, which are
-	// one, called FM, of 8 bytes.
+	// gzipHead is a member's header before its length: deflate, an extra field, no time, an unknown system, and 12
+	// bytes of extra fields, which are one, called FM, of 8 bytes.
 	gzipHead    = gzipMagic + "\x08\x04\x00\x00\x00\x00\x00\xff\x0c\x00FM\x08\x00"
 	gzipHeader  = int64(len(gzipHead) + 8)
 	gzipTrailer = int64(len(deflate.End) + 8) // CRC-32 and length of the text, modulo 2^32
@@ -57,8 +58,9 @@ type gzipSum struct {
 	text   uint64 // bytes of text, modulo 2^32
 }
 
-// add accounts for a member that follows: the length of its pieces, and its trailer. That says the length of the text modulo 2^32, and the
-// checksum needs all of it, but not of the first member. No other one has so much: it is a batch.
+// add accounts for a member that follows: the length of its pieces, and its trailer. That says the length of the text
+// modulo 2^32, and the checksum needs all of it, but not of the first member. No other one has so much: it is a
+// batch.
 func (s *gzipSum) add(pieces int64, crc, text uint32) {
 	s.pieces += pieces
 	s.crc = deflate.CombineCRC(s.crc, crc, int64(text))

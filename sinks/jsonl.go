@@ -14,15 +14,17 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// init registers the destination "jsonl": JSON Lines, one JSON object [RFC 8259] for each row, UTF-8, a line each that ends in "\n". The
-// rows of a connection stand together, the connections in the order in which they were committed.
+// init registers the destination "jsonl": JSON Lines, one JSON object [RFC 8259] for each row, UTF-8, a line each
+// that ends in "\n". The rows of a connection stand together, the connections in the order in which they were
+// committed.
 //
-// Every object has the same keys in the same order, those of the run's schema: NULL, and a column that the connection lacks, are null.
-// Columns are matched by name, as in a CSV; what would be a key twice gets a number behind it, for most readers keep one of two equal
-// keys.
+// Every object has the same keys in the same order, those of the run's schema: NULL, and a column that the connection
+// lacks, are null. Columns are matched by name, as in a CSV; what would be a key twice gets a number behind it, for
+// most readers keep one of two equal keys.
 //
-// A column is one kind of value in the whole file. Numbers have all the digits that the database has; JSON sets no limit, but many readers
-// do, see "numbers". NaN and the infinities, for which JSON has no number, are null, and counted.
+// A column is one kind of value in the whole file. Numbers have all the digits that the database has; JSON sets no
+// limit, but many readers do, see "numbers". NaN and the infinities, for which JSON has no number, are null, and
+// counted.
 func init() {
 	fileKind(pipeline.SinkKind{
 		Name:        "jsonl",

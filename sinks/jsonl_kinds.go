@@ -8,8 +8,8 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// A column that its database does not declare is, in each connection, what its first values are there. So it may be numbers in
-// one connection and texts in the next, which nobody knows before the rows are there: that is named.
+// A column that its database does not declare is, in each connection, what its first values are there. So it may be
+// numbers in one connection and texts in the next, which nobody knows before the rows are there: that is named.
 
 // jsonlKindOf is what a reader gets from a column of a type; "" if that is unknown.
 func jsonlKindOf(declared string) string {

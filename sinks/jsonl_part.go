@@ -102,8 +102,8 @@ func (p *jsonlPart) Save(context.Context) (pipeline.State, error) {
 	return json.Marshal(jsonlPartState{linesPartState{f.Length, p.order, p.text}, p.lost, p.tally, p.kinds})
 }
 
-// Finish makes its columns the keys if there are none yet; a part that was begun before and has others is turned away. It gives up
-// the file handle: a thousand connections may be staged at once.
+// Finish makes its columns the keys if there are none yet; a part that was begun before and has others is turned
+// away. It gives up the file handle: a thousand connections may be staged at once.
 func (p *jsonlPart) Finish(context.Context) (pipeline.Summary, error) {
 	if err := p.sink.header.fix(p.csvNames); err != nil {
 		return pipeline.Summary{}, err
@@ -117,8 +117,8 @@ func (p *jsonlPart) Discard() error { return p.file.Discard() }
 
 func (p *jsonlPart) losses() []pipeline.Loss { return p.lost }
 
-// notes say how the connection differs from what the file or the job expects, which columns hold values that are none of their kind, and
-// which keys are not as the columns are called.
+// notes say how the connection differs from what the file or the job expects, which columns hold values that are none
+// of their kind, and which keys are not as the columns are called.
 func (p *jsonlPart) notes() []string {
 	notes := append(p.sink.header.notes(p.columns, p.others, p.names), p.sink.namesakeNotes(p.id.Connection)...)
 	names := p.sink.header.line(p.names)

@@ -189,8 +189,8 @@ func TestJSONLTexts(t *testing.T) {
 	})
 }
 
-// A column is one kind of value; what is none of it is a string, counted and named, also across a claim. A number never becomes one by its
-// neighbours.
+// A column is one kind of value; what is none of it is a string, counted and named, also across a claim. A number
+// never becomes one by its neighbours.
 func TestJSONLStrays(t *testing.T) {
 	dir := t.TempDir()
 	cols := []columnar.Column{{Name: "amount", Kind: columnar.Decimal, Precision: 14, Scale: 2}, {Name: "paid", Kind: columnar.Bool}, {Name: "rate", Kind: columnar.Float},
@@ -267,8 +267,8 @@ func TestJSONLStrays(t *testing.T) {
 	}
 }
 
-// What no database declares may be numbers in one connection and texts in another: the later one says so, also after a claim, and
-// so does the one that differs from what others declare.
+// What no database declares may be numbers in one connection and texts in another: the later one says so, also after
+// a claim, and so does the one that differs from what others declare.
 func TestJSONLUndeclared(t *testing.T) {
 	cols := []columnar.Column{{Name: "x", Kind: columnar.Unknown}, {Name: "n", Kind: columnar.Unknown}, {Name: "none", Kind: columnar.Unknown}, {Name: "late", Kind: columnar.Unknown}}
 	declared := slices.Clone(cols)
@@ -320,7 +320,8 @@ func TestJSONLUndeclared(t *testing.T) {
 	}
 }
 
-// Keys: names that differ, an order, renamed and hidden columns, the connection's; NULL for what a connection lacks; texts where others have texts.
+// Keys: names that differ, an order, renamed and hidden columns, the connection's; NULL for what a connection lacks;
+// texts where others have texts.
 func TestJSONLKeys(t *testing.T) {
 	cols := []columnar.Column{{Name: "a", Kind: columnar.Int}, {Name: "a", Kind: columnar.Bool}, {Name: "b\"", Kind: columnar.Int}}
 	row := func() *columnar.Batch {
@@ -392,7 +393,8 @@ func TestJSONLNumbers(t *testing.T) {
 	}
 }
 
-// Rows follow those of an earlier run, also after a line without an end; other keys, or another kind of file, are refused.
+// Rows follow those of an earlier run, also after a line without an end; other keys, or another kind of file, are
+// refused.
 func TestJSONLAppend(t *testing.T) {
 	cols := textColumns("id", "qty")
 	put := func(dir, text string) {

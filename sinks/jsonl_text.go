@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// jsonEscapes has, for each byte, what stands after the backslash in its place; 0 if it stands for itself, 'u' if it becomes \u00XX, and 'x'
-// if what follows it decides.
+// jsonEscapes has, for each byte, what stands after the backslash in its place; 0 if it stands for itself, 'u' if it
+// becomes \u00XX, and 'x' if what follows it decides.
 var jsonEscapes = func() (t [256]byte) {
 	for c := range 0x20 {
 		t[c] = 'u'
@@ -29,8 +29,9 @@ func plainJSON(data []byte) bool {
 	return true
 }
 
-// appendJSONText appends a text as a JSON string. Line ends of all kinds are escaped, also U+0085, U+2028 and U+2029, at which some readers
-// end a line: a row stays one line everywhere. Each byte that is not UTF-8, such as of a lone surrogate, becomes U+FFFD.
+// appendJSONText appends a text as a JSON string. Line ends of all kinds are escaped, also U+0085, U+2028 and U+2029,
+// at which some readers end a line: a row stays one line everywhere. Each byte that is not UTF-8, such as of a lone
+// surrogate, becomes U+FFFD.
 func appendJSONText(dst, s []byte) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, '"')
@@ -71,8 +72,8 @@ func appendJSONText(dst, s []byte) []byte {
 	return append(append(dst, s[from:]...), '"')
 }
 
-// appendJSONNumber appends the plain decimal text of a number as JSON has it: without a plus sign or zeros in front, and with a digit before
-// the point.
+// appendJSONNumber appends the plain decimal text of a number as JSON has it: without a plus sign or zeros in front,
+// and with a digit before the point.
 func appendJSONNumber(dst, text []byte, quoted bool) []byte {
 	if quoted {
 		dst = append(dst, '"')

@@ -9,14 +9,15 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// lines is what the formats have in common whose rows are lines of text: they take one query, match columns by name, and a part of
-// theirs is a file of finished lines, so that a commit only copies.
+// lines is what the formats have in common whose rows are lines of text: they take one query, match columns by name,
+// and a part of theirs is a file of finished lines, so that a commit only copies.
 type lines struct {
 	*file
 	query   int // the query whose rows it takes
 	header  csvHeader
 	unended bool // what rows are appended to does not end with a line end
-	// kinds are, by field, what a column that no database declares holds in the connections that are there: see jsonlKind.
+	// kinds are, by field, what a column that no database declares holds in the connections that are there: see
+	// jsonlKind.
 	kinds []string
 	codec codec // nil if the file is not compressed
 	text  int64 // bytes of text that are committed, if it is
@@ -94,8 +95,8 @@ func (l *lines) partFiles(p pipeline.PartState) ([]artifact.FileState, error) {
 	return []artifact.FileState{{Name: l.partName(p.PartID, l.query), Length: st.Length}}, err
 }
 
-// part makes the file of a new part, or opens that of a recorded one again, whose state is read into st; common is what of st all lines
-// have. names are those of its fields.
+// part makes the file of a new part, or opens that of a recorded one again, whose state is read into st; common is
+// what of st all lines have. names are those of its fields.
 func (l *lines) part(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, st any, common *linesPartState) (part *artifact.Part, names csvNames, err error) {
 	if from != nil {
 		if err := json.Unmarshal(from.State, st); err != nil {

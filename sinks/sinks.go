@@ -1,5 +1,5 @@
-// Package sinks holds the destinations that an artifact can be written to, a small family of files each. A destination registers itself
-// in its first file; nothing else has to know it.
+// Package sinks holds the destinations that an artifact can be written to, a small family of files each. A
+// destination registers itself in its first file; nothing else has to know it.
 package sinks
 
 import "fanmill/pipeline"

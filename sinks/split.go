@@ -33,12 +33,13 @@ func newSplit(single func(pipeline.SinkSpec) (*fileSink, error), spec pipeline.S
 	return s, nil
 }
 
-// splitSink writes a file per connection: one log reader, one commit record, many artifacts. Each is written by a sink of its own, which
-// knows a run of one connection, and is made when that connection's first attempt begins.
+// splitSink writes a file per connection: one log reader, one commit record, many artifacts. Each is written by a
+// sink of its own, which knows a run of one connection, and is made when that connection's first attempt begins.
 //
-// A connection is alone in its file. So the file needs not wait for the end of the run to get its final form, and goes through these
-// phases. Each begins with something durable in private, which a record then names, before anything public follows from it; that is the
-// commit protocol of a single file, and each file's own folder fences a predecessor as it does there.
+// A connection is alone in its file. So the file needs not wait for the end of the run to get its final form, and
+// goes through these phases. Each begins with something durable in private, which a record then names, before
+// anything public follows from it; that is the commit protocol of a single file, and each file's own folder fences a
+// predecessor as it does there.
 //
 //	opened     the sink has recovered its file; parts are written. No record needs to know: without a recorded part or commit
 //	           the next claim begins the file again. A part that is recorded carries the sink's state with it.
@@ -47,11 +48,12 @@ func newSplit(single func(pipeline.SinkSpec) (*fileSink, error), spec pipeline.S
 //	published  makes it public. The next record keeps no more of the file than its length and checksum,
 //	done       and once it is written the private files go (R4). From then on the file is the user's.
 //
-// A crash in any phase leaves a record that names the phase before, or this one. The next claim goes on from there: what a record calls
-// done was public before, and what it does not know of was never public.
+// A crash in any phase leaves a record that names the phase before, or this one. The next claim goes on from there:
+// what a record calls done was public before, and what it does not know of was never public.
 //
-// A lock or a part file is held open only while it is used or a part is being written, so that a thousand connections do not need
-// a thousand handles. Different files are worked on side by side: most of the time goes by waiting for the disk.
+// A lock or a part file is held open only while it is used or a part is being written, so that a thousand connections
+// do not need a thousand handles. Different files are worked on side by side: most of the time goes by waiting for
+// the disk.
 type splitSink struct {
 	single func(pipeline.SinkSpec) (*fileSink, error) // makes the sink of one file
 	spec   pipeline.SinkSpec
@@ -60,7 +62,8 @@ type splitSink struct {
 	done   map[int]splitDone
 }
 
-// open returns a connection's file, claimed. It gives up the lock right away: the folder it has made fences just as well.
+// open returns a connection's file, claimed. It gives up the lock right away: the folder it has made fences just as
+// well.
 func (s *splitSink) open(ctx context.Context, connection int) (*splitFile, error) {
 	if f := s.live[connection]; f != nil {
 		return f, nil
@@ -139,7 +142,8 @@ func (s *splitSink) all() (files []*splitFile) {
 	return files
 }
 
-// lookAtDone names the files that are no longer as they were delivered. Nobody repairs them: they are whoever changed them's.
+// lookAtDone names the files that are no longer as they were delivered. Nobody repairs them: they are whoever changed
+// them's.
 func (s *splitSink) lookAtDone() {
 	for connection, d := range s.done {
 		path := s.spec.Destination.Files[connection]
@@ -179,8 +183,8 @@ func (s *splitSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Op
 	return &splitPart{Part: part, file: f}, nil
 }
 
-// Stage brings each part into its own file. The parts are not needed again: a file has one commit, which nothing replaces before
-// the file is done. At the end it makes the final form of the files that have none yet.
+// Stage brings each part into its own file. The parts are not needed again: a file has one commit, which nothing
+// replaces before the file is done. At the end it makes the final form of the files that have none yet.
 func (s *splitSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
 	if final != nil {
 		if err := each(s.in(splitStaged), func(f *splitFile) error { return f.finish(ctx, final) }); err != nil {
@@ -208,8 +212,8 @@ func (s *splitSink) Stage(ctx context.Context, parts []pipeline.Part, final *pip
 	return s.record()
 }
 
-// Release takes the files a phase further whose last one is recorded. At the end it insists on one file after the other, after each was tried
-// once: that one is held open must not keep the others waiting.
+// Release takes the files a phase further whose last one is recorded. At the end it insists on one file after the
+// other, after each was tried once: that one is held open must not keep the others waiting.
 func (s *splitSink) Release(ctx context.Context, r *pipeline.Report, insist bool) error {
 	if r == nil {
 		return each(s.all(), func(f *splitFile) error {
@@ -251,8 +255,9 @@ func (s *splitSink) advance(ctx context.Context, r *pipeline.Report) error {
 	return nil
 }
 
-// reportMissing writes the reports of the files that are not made in this run, and names those that an earlier run has left in their
-// place: nobody is to take yesterday's numbers for today's. They stay where they are: they are the last whole ones.
+// reportMissing writes the reports of the files that are not made in this run, and names those that an earlier run
+// has left in their place: nobody is to take yesterday's numbers for today's. They stay where they are: they are the
+// last whole ones.
 func (s *splitSink) reportMissing(ctx context.Context, r *pipeline.Report) {
 	var files []*splitFile
 	var stale []string

@@ -8,7 +8,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// splitParallel is how many files are worked on at a time: enough to keep a disk busy that gathers what several ask of it.
+// splitParallel is how many files are worked on at a time: enough to keep a disk busy that gathers what several ask
+// of it.
 const splitParallel = 8
 
 // splitFile is one connection's file while it is not done.
@@ -59,7 +60,8 @@ func (f *splitFile) finish(ctx context.Context, r *pipeline.Report) (err error) 
 	return f.rest()
 }
 
-// releaseFinal makes it public. Without insist that is tried once; a program that holds the file has it wait in its phase.
+// releaseFinal makes it public. Without insist that is tried once; a program that holds the file has it wait in its
+// phase.
 func (f *splitFile) releaseFinal(ctx context.Context, r *pipeline.Report, insist bool) error {
 	public, err := f.sink.artifact.PublishFinal(ctx, ofQuery(f.report(r, pipeline.RecordFinished), f.sink.manifest, f.sink.dest.Query), insist)
 	if err != nil || !public {

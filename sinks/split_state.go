@@ -12,8 +12,9 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// splitState is the artifacts' part of the commit record. A record holds at most a megabyte; a thousand connections of a hundred columns
-// that are committed together, each with a header in its state, would not fit. So what is large is deflated: the states are much alike.
+// splitState is the artifacts' part of the commit record. A record holds at most a megabyte; a thousand connections
+// of a hundred columns that are committed together, each with a header in its state, would not fit. So what is large
+// is deflated: the states are much alike.
 type splitState struct {
 	Done  map[int]splitDone      `json:"done,omitempty"`
 	Files map[int]splitFileState `json:"files,omitempty"`
@@ -108,7 +109,8 @@ type splitPart struct {
 	file *splitFile
 }
 
-// splitPartState describes a part together with the state of its file's sink: a record may name the part without naming the file.
+// splitPartState describes a part together with the state of its file's sink: a record may name the part without
+// naming the file.
 type splitPartState struct {
 	File json.RawMessage `json:"file"`
 	Part json.RawMessage `json:"part"`

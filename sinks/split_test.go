@@ -21,7 +21,8 @@ import (
 
 func nothing(int) string { return "" }
 
-// A file per connection, each with its own columns, whatever the groups they are committed in; a failed one gets a report only.
+// A file per connection, each with its own columns, whatever the groups they are committed in; a failed one gets a
+// report only.
 func TestSplit(t *testing.T) {
 	for _, group := range []int{1, 3, 10} {
 		w := newSplitWorld(t, t.TempDir(), 10, group)
@@ -48,8 +49,8 @@ func TestSplit(t *testing.T) {
 // died is what ends a process at a step.
 type died struct{}
 
-// Invariants 2 and 3 with a death at every step of the protocol: files are whole before anything runs again, the resumed run is exact, and
-// nothing is left but the files.
+// Invariants 2 and 3 with a death at every step of the protocol: files are whole before anything runs again, the
+// resumed run is exact, and nothing is left but the files.
 func TestSplitDeathAtEveryStep(t *testing.T) {
 	for _, ending := range []string{"", ".gz", ".zst"} {
 		splitDeaths(t, ending)
@@ -178,7 +179,8 @@ func TestSplitKilled(t *testing.T) {
 	}
 }
 
-// A thousand connections that are committed together: the record stays far below a megabyte, and few files are open at any time.
+// A thousand connections that are committed together: the record stays far below a megabyte, and few files are open
+// at any time.
 func TestSplitThousandConnections(t *testing.T) {
 	w := newSplitWorld(t, t.TempDir(), 1000, 1000)
 	largest, most := 0, 0
@@ -372,7 +374,8 @@ func TestSplitTurnsOneAway(t *testing.T) {
 	}
 }
 
-// A file that an earlier run left in the place of a connection that is missing stays, and is named: in the log, and in the report beside it.
+// A file that an earlier run left in the place of a connection that is missing stays, and is named: in the log, and
+// in the report beside it.
 func TestSplitNamesStaleFiles(t *testing.T) {
 	for _, mode := range []string{"replace", "append"} {
 		w := newSplitWorld(t, t.TempDir(), 4, 2)

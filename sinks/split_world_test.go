@@ -16,7 +16,8 @@ import (
 	"fanmill/sinks"
 )
 
-// splitWorld is a destination with a file per connection as its loop sees it. The record stands in a file, so that it outlives the process.
+// splitWorld is a destination with a file per connection as its loop sees it. The record stands in a file, so that it
+// outlives the process.
 type splitWorld struct {
 	t        tester
 	dir      string

@@ -8,8 +8,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// zstdCodec makes frames [RFC 8878] with a checksum of the text. Frames cannot be joined: the text of the finished file is compressed once
-// more, so that the frames before it are made quickly and it is made well.
+// zstdCodec makes frames [RFC 8878] with a checksum of the text. Frames cannot be joined: the text of the finished
+// file is compressed once more, so that the frames before it are made quickly and it is made well.
 type zstdCodec struct{}
 
 const (

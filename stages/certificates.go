@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// certificateAdvice says why a server's certificate was refused and what helps against that, and nothing that weakens what is not the cause: name
-// is for one of another name, authority for one that nobody vouches for.
+// certificateAdvice says why a server's certificate was refused and what helps against that, and nothing that weakens
+// what is not the cause: name is for one of another name, authority for one that nobody vouches for.
 func certificateAdvice(err error, name, authority string) string {
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError

@@ -7,8 +7,8 @@ import (
 	mssql "github.com/microsoft/go-mssqldb"
 )
 
-// What a server says of itself (starting, in recovery, offline, busy, full) may pass, and is tried again. What it says of the login, the database's name, the query or its
-// data stays.
+// What a server says of itself (starting, in recovery, offline, busy, full) may pass, and is tried again. What it
+// says of the login, the database's name, the query or its data stays.
 func TestPassingErrors(t *testing.T) {
 	for _, c := range []struct {
 		passes bool

@@ -40,8 +40,9 @@ var sqliteWrites = map[string]string{
 	"explain insert into t values (9, 'x')": "",
 }
 
-// Nothing that a query does is kept, by describing it as check does or by running it: the database is as it was, or the query is refused in clear words.
-// An error of "" is a query that delivers. SQL Server's are TestSQLServerKeepsNothing's.
+// Nothing that a query does is kept, by describing it as check does or by running it: the database is as it was, or
+// the query is refused in clear words. An error of "" is a query that delivers. SQL Server's are
+// TestSQLServerKeepsNothing's.
 func TestNothingIsKept(t *testing.T) {
 	for name, d := range map[string]struct {
 		dsn     func(t *testing.T) string

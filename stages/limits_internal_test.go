@@ -12,8 +12,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// What ends a query for its time is told from what a person, a standby or another transaction did, in words of the setting. Versions and
-// languages that no test server has are here.
+// What ends a query for its time is told from what a person, a standby or another transaction did, in words of the
+// setting. Versions and languages that no test server has are here.
 func TestLimitsOfServers(t *testing.T) {
 	pg := func(code, message string) error {
 		return pgError(context.Background(), "query", &pgconn.PgError{Code: code, Message: message}, nil)

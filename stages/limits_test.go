@@ -29,7 +29,8 @@ func wantLimit(t *testing.T, err error, words ...string) {
 
 const pgEndless = "select count(*) from generate_series(1, 1000000000) a, generate_series(1, 1000000000) b"
 
-// A server's limit for the time of a query is named, with the setting that lifts it; so is a wait for a lock, which may end by itself.
+// A server's limit for the time of a query is named, with the setting that lifts it; so is a wait for a lock, which
+// may end by itself.
 func TestPostgresLimits(t *testing.T) {
 	dsn := createPostgres(t, "create table sale (id int)")
 	err := attempt(t, "postgres", pipeline.Request{DSN: dsn + "&statement_timeout=50", Queries: asQueries([]string{pgEndless})})

@@ -48,8 +48,8 @@ var odd = map[string][]struct {
 	},
 }
 
-// A value that is no date or time leaves the others of its batch what they are, wherever in the batch it comes: the same text, the same
-// cell.
+// A value that is no date or time leaves the others of its batch what they are, wherever in the batch it comes: the
+// same text, the same cell.
 func TestOneOddValue(t *testing.T) {
 	each(t, func(t *testing.T, db database) {
 		dsn, n := db.dsn(t), 0

@@ -16,14 +16,14 @@ import (
 
 func init() { register(mysqlStage{}, "mysql", "mariadb") }
 
-// mysqlStage reads MySQL, MariaDB and what speaks their protocol. Every query is a prepared statement: that describes its columns
-// before it runs, binds its parameters, and sends its values in their binary form, which is exact also for FLOAT, of which the text
-// protocol has six digits. The packets are read off the wire here: the usual driver boxes every value, and a connection that it has
-// encrypted cannot be taken over from it.
+// mysqlStage reads MySQL, MariaDB and what speaks their protocol. Every query is a prepared statement: that describes
+// its columns before it runs, binds its parameters, and sends its values in their binary form, which is exact also
+// for FLOAT, of which the text protocol has six digits. The packets are read off the wire here: the usual driver
+// boxes every value, and a connection that it has encrypted cannot be taken over from it.
 type mysqlStage struct{}
 
-// mysqlPatience is how long, in seconds, the server lets the session wait: for a slow destination to take rows, and idle between
-// two queries. A week; Windows servers take 24 days at most.
+// mysqlPatience is how long, in seconds, the server lets the session wait: for a slow destination to take rows, and
+// idle between two queries. A week; Windows servers take 24 days at most.
 const mysqlPatience = 7 * 24 * 3600
 
 // Open implements pipeline.Driver. The DSN is a URL, mysql://user:password@host:3306/database?tls=true, or the same as
@@ -90,9 +90,10 @@ func (s *mysqlSession) setUp(r pipeline.Request) (op string, err error) {
 	return begin, nil
 }
 
-// begin sets the session up and begins the transaction that all queries run in: nothing they call can write. What the queries mean is
-// left alone (sql_mode, the isolation level, limits for the time of a statement), but for the time zone: TIMESTAMP values come in the
-// session's, and only in one of a fixed offset each is one moment. Versions between /*! */ are the oldest that know the setting.
+// begin sets the session up and begins the transaction that all queries run in: nothing they call can write. What the
+// queries mean is left alone (sql_mode, the isolation level, limits for the time of a statement), but for the time
+// zone: TIMESTAMP values come in the session's, and only in one of a fixed offset each is one moment. Versions
+// between /*! */ are the oldest that know the setting.
 func (s *mysqlSession) begin(snapshot bool) error {
 	var settings []string
 	for _, name := range slices.Sorted(maps.Keys(s.target.Params)) {
@@ -118,7 +119,8 @@ func (s *mysqlSession) begin(snapshot bool) error {
 	s.identity, s.quoting = row[0], mysqlDialect
 	s.quoting.backslash = !strings.Contains(row[1], "NO_BACKSLASH_ESCAPES")
 	s.quoting.ansiQuotes = strings.Contains(row[1], "ANSI_QUOTES")
-	// Also of the transactions that begin when one ends: by a COMMIT in a procedure, or by what commits first, as OPTIMIZE does.
+	// Also of the transactions that begin when one ends: by a COMMIT in a procedure, or by what commits first, as
+	// OPTIMIZE does.
 	var server *mysqlServerError
 	if _, err := s.ask("SET SESSION TRANSACTION READ ONLY"); err != nil && !(errors.As(err, &server) && server.number == 1064) { // older than 5.6.5
 		return err
@@ -209,8 +211,8 @@ var (
 	errMySQLChanged   = errors.New("the columns changed between describing the query and running it")
 )
 
-// checkSnapshot finds tables whose engine has no transactions, such as MyISAM: for them there is no snapshot. It knows the tables of
-// columns that the queries return, not those of expressions.
+// checkSnapshot finds tables whose engine has no transactions, such as MyISAM: for them there is no snapshot. It
+// knows the tables of columns that the queries return, not those of expressions.
 func (s *mysqlSession) checkSnapshot() error {
 	var tables []string
 	for _, r := range s.results {

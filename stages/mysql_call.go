@@ -7,7 +7,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// A CALL tells its columns only once it runs. So it runs when it is described, up to its columns, and goes on when its rows are asked for.
+// A CALL tells its columns only once it runs. So it runs when it is described, up to its columns, and goes on when
+// its rows are asked for.
 
 // isCall reports whether a statement that was prepared calls a procedure.
 func (s *mysqlSession) isCall(sql string) bool {

@@ -17,15 +17,15 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// errMySQLDSN says what a DSN looks like. It repeats nothing of the one that could not be read: any piece of it may be part of the
-// password.
+// errMySQLDSN says what a DSN looks like. It repeats nothing of the one that could not be read: any piece of it may
+// be part of the password.
 var errMySQLDSN = errors.New(`the DSN is neither a URL (mysql://user:password@host:3306/database?tls=true) nor user:password@tcp(host:3306)/database?tls=true; ` +
 	`in a URL, write the special characters of a password as %XX: @ as %40, / as %2F, % as %25`)
 
 var errMySQLUser = errors.New("there is no user: add user and password (mysql://user:password@host/database, user:password@tcp(host)/database)")
 
-// mysqlTarget is what a DSN asks for: the driver's configuration (github.com/go-sql-driver/mysql, whose DSNs are read with all
-// their parameters) and what is read from parameters of our own.
+// mysqlTarget is what a DSN asks for: the driver's configuration (github.com/go-sql-driver/mysql, whose DSNs are read
+// with all their parameters) and what is read from parameters of our own.
 type mysqlTarget struct {
 	*mysql.Config
 	zone      time.Duration // of the session, east of UTC
@@ -111,7 +111,8 @@ func mysqlParseError(err error) error {
 	return errMySQLDSN
 }
 
-// ownParams takes the parameters that the driver does not know, and would set as variables of the session, out of its hands.
+// ownParams takes the parameters that the driver does not know, and would set as variables of the session, out of its
+// hands.
 func (t *mysqlTarget) ownParams() error {
 	for name, value := range maps.Clone(t.Params) {
 		var err error
@@ -143,7 +144,8 @@ func (t *mysqlTarget) ownParams() error {
 	return nil
 }
 
-// mysqlVariable reports whether a name can be one of a server's variable, and is not one that this stage needs for itself.
+// mysqlVariable reports whether a name can be one of a server's variable, and is not one that this stage needs for
+// itself.
 func mysqlVariable(name string) bool {
 	for i := range len(name) {
 		if !wordByte(name[i]) && name[i] != '.' && name[i] != '@' {
@@ -213,8 +215,8 @@ func (t *mysqlTarget) zoneText() string {
 	return fmt.Sprintf("'%c%02d:%02d'", sign, minutes/60, minutes%60)
 }
 
-// secrets lists what must not appear in an error: the password, as it is and as a URL spells it. One that equals the user's,
-// database's or host's name is let through as that name.
+// secrets lists what must not appear in an error: the password, as it is and as a URL spells it. One that equals the
+// user's, database's or host's name is let through as that name.
 func (t *mysqlTarget) secrets() []string {
 	host, _, _ := net.SplitHostPort(t.Addr)
 	if p := t.Passwd; p != t.User && p != t.DBName && p != host {

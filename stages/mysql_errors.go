@@ -37,8 +37,8 @@ func (e *mysqlServerError) Error() string {
 	return fmt.Sprintf("%s (error %d, SQLSTATE %s)", e.message, e.number, e.state)
 }
 
-// mysqlError classifies an error of op, with the database's own message and without secrets. What is not the server's word is trouble
-// on the way, worth another try.
+// mysqlError classifies an error of op, with the database's own message and without secrets. What is not the server's
+// word is trouble on the way, worth another try.
 func mysqlError(op string, err error, secrets []string) error {
 	var server *mysqlServerError
 	var cert *tls.CertificateVerificationError
@@ -75,7 +75,8 @@ func mysqlError(op string, err error, secrets []string) error {
 	return pipeline.Transient(err)
 }
 
-// tlsRefused reports whether the two sides found no version of TLS or no cipher in common. crypto/tls has no types for that.
+// tlsRefused reports whether the two sides found no version of TLS or no cipher in common. crypto/tls has no types
+// for that.
 func tlsRefused(err error) bool {
 	text := err.Error()
 	for _, reason := range []string{"tls: server selected unsupported protocol version", "tls: protocol version not supported", "tls: handshake failure", "tls: no supported versions"} {
@@ -109,8 +110,9 @@ func (e *mysqlServerError) hint() string {
 // limit reports whether a limit of the server's for the time of a statement has ended it.
 func (e *mysqlServerError) limit() bool { return e.number == 1969 || e.number == 3024 }
 
-// transient tells by its number or SQLSTATE whether an error may pass [MySQL, "Server Error Message Reference"; MariaDB, "Error
-// Codes"]. Logins, missing databases, tables and columns, syntax, missing rights and whatever else a server says stay.
+// transient tells by its number or SQLSTATE whether an error may pass [MySQL, "Server Error Message Reference";
+// MariaDB, "Error Codes"]. Logins, missing databases, tables and columns, syntax, missing rights and whatever else a
+// server says stay.
 func (e *mysqlServerError) transient() bool {
 	switch e.number {
 	case 1021, 1114, // disk full, or a temporary table

@@ -51,8 +51,8 @@ func (r *mysqlRows) notes(columns []columnar.Column) []string {
 	return oddBools(odd, func(string) string { return "to have numbers, take tinyInt1isBit=true out of the DSN" })
 }
 
-// row appends one row [MySQL Internals, "Binary Protocol Resultset Row"]: a zero byte, a bit for each NULL, from the third bit on, and
-// the values of the others. It reports whether the row is as it should be.
+// row appends one row [MySQL Internals, "Binary Protocol Resultset Row"]: a zero byte, a bit for each NULL, from the
+// third bit on, and the values of the others. It reports whether the row is as it should be.
 func (r *mysqlRows) row(body []byte) bool {
 	at := 1 + (len(r.cols)+9)/8
 	if len(body) < at {
@@ -105,7 +105,8 @@ func (r *mysqlRows) row(body []byte) bool {
 	return at == len(body)
 }
 
-// value appends v, which has the coding's size if that is fixed; false means that v is not a value of the column's type.
+// value appends v, which has the coding's size if that is fixed; false means that v is not a value of the column's
+// type.
 func (c *mysqlCell) value(v []byte) bool {
 	if c.to.Kind != c.kind {
 		return c.widened(v)
@@ -189,8 +190,8 @@ func (c *mysqlCell) integer(v []byte) int64 {
 	}
 }
 
-// moment reads a date and time: nothing at all (all zeros), a date, with a time, with microseconds. real is false for what no
-// calendar has: 0000-00-00, 2024-00-00, 2024-02-31, all of which MySQL can store.
+// moment reads a date and time: nothing at all (all zeros), a date, with a time, with microseconds. real is false for
+// what no calendar has: 0000-00-00, 2024-00-00, 2024-02-31, all of which MySQL can store.
 func (c *mysqlCell) moment(v []byte) (days, micros int64, real, ok bool) {
 	switch len(v) {
 	case 0:
@@ -248,8 +249,8 @@ func mysqlClock(v []byte) (micros int64, ok bool) {
 	return micros, true
 }
 
-// mysqlParseDecimal reads the text of a decimal that has exactly scale decimals and up to 18 digits, as nearly all have; the others
-// are left to parseDecimal.
+// mysqlParseDecimal reads the text of a decimal that has exactly scale decimals and up to 18 digits, as nearly all
+// have; the others are left to parseDecimal.
 func mysqlParseDecimal(v []byte, precision, scale int32) (decimal128.Num, bool) {
 	digits := v
 	if len(v) > 0 && v[0] == '-' {

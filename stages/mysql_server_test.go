@@ -24,8 +24,8 @@ func (spoken) SetDeadline(time.Time) error      { return nil }
 func (spoken) SetReadDeadline(time.Time) error  { return nil }
 func (spoken) SetWriteDeadline(time.Time) error { return nil }
 
-// packets is a conversation's side of the server: each packet has its number, from 0 again for each command. A packet that is nil ends
-// the answer to one.
+// packets is a conversation's side of the server: each packet has its number, from 0 again for each command. A packet
+// that is nil ends the answer to one.
 func packets(bodies ...[]byte) (all []byte) {
 	seq := byte(0)
 	for _, b := range bodies {
@@ -41,8 +41,8 @@ func packets(bodies ...[]byte) (all []byte) {
 	return all
 }
 
-// Whatever a server, or what stands in its place, says from its greeting to the end of a result: it is understood or refused. Nothing
-// reads past what was sent, and nothing waits for more than that.
+// Whatever a server, or what stands in its place, says from its greeting to the end of a result: it is understood or
+// refused. Nothing reads past what was sent, and nothing waits for more than that.
 func FuzzMySQLServer(f *testing.F) {
 	ok := []byte{0, 0, 0, 2, 0, 0, 0}
 	end := []byte{0xfe, 0, 0, 2, 0, 0, 0}

@@ -63,8 +63,8 @@ var mysqlKinds = []string{
 		(4, true, 9223372036854775807, 1e-7, 0, '9999-12-31', '12:34:56', '9999-12-31 23:59:59.999999', '2024-07-01 03:00:00.5', '\ta\n', x'deadbeef')`,
 }
 
-// mysqlNumbers is an expression for the numbers 1 to 10^digits and the joins that make them. It streams on every version, where a
-// recursive query or a subquery with a limit is made in full first.
+// mysqlNumbers is an expression for the numbers 1 to 10^digits and the joins that make them. It streams on every
+// version, where a recursive query or a subquery with a limit is made in full first.
 func mysqlNumbers(digits int) (number, from string) {
 	var sum, joins []string
 	for i := range digits {

@@ -7,8 +7,9 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// widened appends the text of a value to a column that has no room for it as it is, or is mixed since another had none, or is announced as
-// another type than the rows now have, as that of a parameter in a select list, which is known only when there is a value.
+// widened appends the text of a value to a column that has no room for it as it is, or is mixed since another had
+// none, or is announced as another type than the rows now have, as that of a parameter in a select list, which is
+// known only when there is a value.
 func (c *mysqlCell) widened(v []byte) bool {
 	text, ok := c.text(c.buf[:0], v)
 	if c.buf = text; !ok {

@@ -62,7 +62,8 @@ func parseMySQLField(body []byte) (mysqlField, error) {
 	return f, r.err()
 }
 
-// mysqlCoding says how the values of a result column look on the wire [MySQL Internals, "Binary Protocol Value"] and where they go.
+// mysqlCoding says how the values of a result column look on the wire [MySQL Internals, "Binary Protocol Value"] and
+// where they go.
 type mysqlCoding uint8
 
 const (
@@ -89,8 +90,8 @@ const (
 	myBits // bit(n)
 )
 
-// mysqlColumn maps a result column. What tinyint(1) is, booleans or numbers that may well be 2 and 3, nobody but the DSN says: it is numbers
-// unless tinyBools, so that a column has one spelling before its first row.
+// mysqlColumn maps a result column. What tinyint(1) is, booleans or numbers that may well be 2 and 3, nobody but the
+// DSN says: it is numbers unless tinyBools, so that a column has one spelling before its first row.
 func mysqlColumn(f *mysqlField, tinyBools bool) (columnar.Column, mysqlCoding) {
 	c := columnar.Column{Name: f.name}
 	unsigned := f.flags&mysqlUnsigned != 0
@@ -153,8 +154,9 @@ func mysqlColumn(f *mysqlField, tinyBools bool) (columnar.Column, mysqlCoding) {
 	return c, coding
 }
 
-// bitsOfExpression reports whether a column is a bit(n), wider than one, that the query calculates. MariaDB then sends the digits of its number,
-// but for window functions the bits as for a table's column, and says nothing of which it is: the byte 49 is a 1, or a 49.
+// bitsOfExpression reports whether a column is a bit(n), wider than one, that the query calculates. MariaDB then
+// sends the digits of its number, but for window functions the bits as for a table's column, and says nothing of
+// which it is: the byte 49 is a 1, or a 49.
 func (f *mysqlField) bitsOfExpression() bool {
 	return f.kind == mysqlBit && f.length > 1 && f.table == "" && f.flags&mysqlBinary != 0
 }

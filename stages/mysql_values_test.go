@@ -105,8 +105,8 @@ func TestMySQLValues(t *testing.T) {
 	}
 }
 
-// A bit that the query calculates comes as the digits of its number, or as bits: where one could be taken for the other it is refused, with
-// what to write.
+// A bit that the query calculates comes as the digits of its number, or as bits: where one could be taken for the
+// other it is refused, with what to write.
 func TestMySQLCalculatedBits(t *testing.T) {
 	dsn := createMySQL(t, "create table b (n int, one bit(1), nine bit(9), eight bit(8))", "insert into b values (1, 1, 161, 1), (2, 0, 3, 49), (3, null, null, null)")
 	rows, types := textsAll(t, open(t, "mysql", dsn, "select max(one) as a, min(one) as b, coalesce(max(one), 0) as c, cast(max(nine) as unsigned) as d from b"))
@@ -155,7 +155,8 @@ func TestMySQLTimeZone(t *testing.T) {
 	}
 }
 
-// tinyint(1) is a number before its first row is seen, or with tinyInt1isBit=true a boolean; other variables are the session's.
+// tinyint(1) is a number before its first row is seen, or with tinyInt1isBit=true a boolean; other variables are the
+// session's.
 func TestMySQLParams(t *testing.T) {
 	dsn := createMySQL(t, "create table b (flag boolean)", "insert into b values (true), (2)")
 	rows, types := textsAll(t, open(t, "mysql", dsn, "select flag from b order by flag"))
@@ -222,7 +223,8 @@ func TestMySQLCrash(t *testing.T) {
 	}
 }
 
-// An error in the middle of a result has the server's words and number; a query that somebody kills may succeed next time.
+// An error in the middle of a result has the server's words and number; a query that somebody kills may succeed next
+// time.
 func TestMySQLErrorMidStream(t *testing.T) {
 	m := testdb.MariaDB(t)
 	number, from := mysqlNumbers(6)

@@ -47,7 +47,8 @@ func encodeNumeric(text string) []byte {
 	return b
 }
 
-// Every numeric has the text that it was made from, and as a decimal the same one, unless it has too many digits for that.
+// Every numeric has the text that it was made from, and as a decimal the same one, unless it has too many digits for
+// that.
 func TestNumericRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		scale := rapid.IntRange(0, 38).Draw(t, "scale")
@@ -91,7 +92,8 @@ func TestNumericRoundTrip(t *testing.T) {
 	})
 }
 
-// A float becomes a decimal only if its shortest text has up to 15 digits and no more decimals than the column, and then it is that text.
+// A float becomes a decimal only if its shortest text has up to 15 digits and no more decimals than the column, and
+// then it is that text.
 func TestDecimalOfFloat(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := rapid.OneOf(

@@ -30,19 +30,19 @@ const (
 	pgCancelEvery    = 100 * time.Millisecond
 )
 
-// The transaction that all queries of a session run in: nothing they call can write. Behind a pooler that lends its server
-// connections by the transaction (PgBouncer's pool_mode=transaction) it keeps one server for all that follows, so that the
-// unnamed statement that a query is described with is there when it is run.
+// The transaction that all queries of a session run in: nothing they call can write. Behind a pooler that lends its
+// server connections by the transaction (PgBouncer's pool_mode=transaction) it keeps one server for all that follows,
+// so that the unnamed statement that a query is described with is there when it is run.
 const (
 	pgBegin         = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY`
 	pgBeginSnapshot = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY` // all queries see what was committed when pgSettings ran
 )
 
-// pgSettings are those of the transaction. They end with it, so that a
-// pooler's next client does not inherit them, and fix the text of the types that come as text. The time zone, the order of
-// day and month in the DateStyle and lc_monetary are left alone: they decide what a query means and which currency a
-// money column is in. A setting that an older server lacks is left out. A session waits, idle in its transaction, while
-// destinations are slow; a server's limit for that must not end it.
+// pgSettings are those of the transaction. They end with it, so that a pooler's next client does not inherit them,
+// and fix the text of the types that come as text. The time zone, the order of day and month in the DateStyle and
+// lc_monetary are left alone: they decide what a query means and which currency a money column is in. A setting that
+// an older server lacks is left out. A session waits, idle in its transaction, while destinations are slow; a
+// server's limit for that must not end it.
 const pgSettings = `SELECT set_config(name, value, true) FROM (VALUES
 	('client_encoding', 'UTF8'),
 	('DateStyle', 'ISO'),
@@ -185,8 +185,8 @@ type emitError struct{ error }
 
 func (e emitError) Unwrap() error { return e.error }
 
-// Rehearse implements pipeline.Rehearser. The server looks at rights, and at the params as values, when it binds a query [PostgreSQL, PortalStart];
-// one that writes, which it refuses too, it leaves for when it runs.
+// Rehearse implements pipeline.Rehearser. The server looks at rights, and at the params as values, when it binds a
+// query [PostgreSQL, PortalStart]; one that writes, which it refuses too, it leaves for when it runs.
 func (s *pgSession) Rehearse(ctx context.Context, q int) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.net.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -200,8 +200,8 @@ func (s *pgSession) Rehearse(ctx context.Context, q int) error {
 	return nil
 }
 
-// send sends a query, with what is to be done with it. It is parsed again, which costs microseconds: the unnamed statement may by now
-// be another query's.
+// send sends a query, with what is to be done with it. It is parsed again, which costs microseconds: the unnamed
+// statement may by now be another query's.
 func (s *pgSession) send(q int, then ...pgproto3.FrontendMessage) error {
 	s.running = true
 	var buf []byte
@@ -281,11 +281,12 @@ func (s *pgSession) rows(q int, b *columnar.Builder, due func(*columnar.Builder)
 	}
 }
 
-// verify compares the columns of the running query with the described ones. The transaction holds locks on its tables since
-// then, but a function or a pooler may have changed its mind.
+// verify compares the columns of the running query with the described ones. The transaction holds locks on its tables
+// since then, but a function or a pooler may have changed its mind.
 //
-// An expression that was described as a numeric of any size may now have a precision: the server knows the params and makes
-// amount of coalesce(NULL, amount), and of case when true then amount else 0 end. It is read as it was described.
+// An expression that was described as a numeric of any size may now have a precision: the server knows the params and
+// makes amount of coalesce(NULL, amount), and of case when true then amount else 0 end. It is read as it was
+// described.
 func (r *pgResult) verify(body []byte) error {
 	var m pgproto3.RowDescription
 	if err := m.Decode(body); err != nil {
@@ -315,9 +316,9 @@ func (s *pgSession) Close() error {
 	return nil
 }
 
-// cancel ends the running query and returns when the server says so, or when ctx ends. A server that computes would notice a
-// closed socket only once it has rows to send, and one that is just reading a message ignores a cancel request: so it is
-// repeated.
+// cancel ends the running query and returns when the server says so, or when ctx ends. A server that computes would
+// notice a closed socket only once it has rows to send, and one that is just reading a message ignores a cancel
+// request: so it is repeated.
 func (s *pgSession) cancel(ctx context.Context) {
 	for ctx.Err() == nil {
 		if s.conn.CancelRequest(ctx) != nil {

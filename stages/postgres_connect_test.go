@@ -18,8 +18,8 @@ import (
 	"fanmill/stages"
 )
 
-// A login that is refused, a database that is not there are permanent; a server that does not answer may be back. None of
-// these errors, nor one about the DSN itself, holds the password.
+// A login that is refused, a database that is not there are permanent; a server that does not answer may be back.
+// None of these errors, nor one about the DSN itself, holds the password.
 func TestPostgresConnectErrors(t *testing.T) {
 	const secret = "s3cr3t%2Fp@ss"
 	good, err := url.Parse(testdb.Postgres(t).DSN())
@@ -69,7 +69,8 @@ func TestPostgresConnectErrors(t *testing.T) {
 	}
 }
 
-// Rows come through TLS as they do without; a certificate that nobody vouches for is refused for good when the DSN asks for that.
+// Rows come through TLS as they do without; a certificate that nobody vouches for is refused for good when the DSN
+// asks for that.
 func TestPostgresTLS(t *testing.T) {
 	pg := testdb.Postgres(t)
 	if !pg.TLS() {
@@ -91,8 +92,8 @@ func TestPostgresTLS(t *testing.T) {
 	same(t, "version", rows, []string{"TLSv1.3"})
 }
 
-// A server without encryption, and one that has only a version of it that is too old, are refused for good; the error names the
-// setting that would connect and what it costs. With that setting the old one is spoken to.
+// A server without encryption, and one that has only a version of it that is too old, are refused for good; the error
+// names the setting that would connect and what it costs. With that setting the old one is spoken to.
 func TestPostgresTLSAdvice(t *testing.T) {
 	old := &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10,
 		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}
@@ -117,7 +118,8 @@ func TestPostgresTLSAdvice(t *testing.T) {
 	}
 }
 
-// postgresGreeter is a server that does no more than agree on TLS, with a config, or refuse it. It tells whether a handshake was done.
+// postgresGreeter is a server that does no more than agree on TLS, with a config, or refuse it. It tells whether a
+// handshake was done.
 func postgresGreeter(t *testing.T, config *tls.Config) (dsn string, greeted <-chan bool) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

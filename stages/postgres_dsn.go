@@ -54,8 +54,8 @@ func pgParseDSN(dsn string) (*pgconn.Config, error) {
 	return config, nil
 }
 
-// pgUser finds out whether the user is somebody's wish. libpq takes the account that the process runs under, which over a network is nearly
-// always a mistake; through a Unix socket it is how one logs in.
+// pgUser finds out whether the user is somebody's wish. libpq takes the account that the process runs under, which
+// over a network is nearly always a mistake; through a Unix socket it is how one logs in.
 func pgUser(dsn string, config *pgconn.Config) error {
 	for _, name := range []string{"PGUSER", "PGSERVICE"} {
 		if os.Getenv(name) != "" {
@@ -80,8 +80,8 @@ func pgUser(dsn string, config *pgconn.Config) error {
 	return errors.New("there is no user: add user and password (postgres://user:password@host/database, user=... password=...)")
 }
 
-// pgOwnSettings takes those keys out of a DSN that are not the server's, which would refuse them: libpq's lowest TLS version, which
-// pgconn does not know, and those of pgx and its pool, which people copy from other programs.
+// pgOwnSettings takes those keys out of a DSN that are not the server's, which would refuse them: libpq's lowest TLS
+// version, which pgconn does not know, and those of pgx and its pool, which people copy from other programs.
 func pgOwnSettings(config *pgconn.Config) error {
 	take := func(key string) string {
 		v := config.RuntimeParams[key]
@@ -90,7 +90,8 @@ func pgOwnSettings(config *pgconn.Config) error {
 	}
 	switch mode := take("default_query_exec_mode"); mode {
 	case "", "cache_statement", "cache_describe", "describe_exec", "exec":
-		// All the same here: unnamed statements within one transaction, which need no cache and which every pooler carries.
+		// All the same here: unnamed statements within one transaction, which need no cache and which every pooler
+		// carries.
 	case "simple_protocol":
 		return errors.New("the DSN: default_query_exec_mode=simple_protocol cannot be done: a query's columns are asked for before it runs, which only the extended " +
 			"protocol can do; leave the setting out: no prepared statement outlives its transaction, so that pool_mode=transaction needs nothing special")
@@ -117,7 +118,8 @@ func pgOwnSettings(config *pgconn.Config) error {
 	return nil
 }
 
-// pgLowerTLS accepts servers from a version on. Those before TLS 1.2 know no key exchange that Go still offers by itself.
+// pgLowerTLS accepts servers from a version on. Those before TLS 1.2 know no key exchange that Go still offers by
+// itself.
 func pgLowerTLS(c *tls.Config, version uint16) {
 	if c == nil {
 		return
@@ -155,8 +157,9 @@ func isPGURL(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
 
-// pgSecrets lists what must not appear in an error: passwords from the DSN, the environment, a service or password file, as they
-// are and as the DSN spells them. One that equals the user's, database's or host's name is let through as that name.
+// pgSecrets lists what must not appear in an error: passwords from the DSN, the environment, a service or password
+// file, as they are and as the DSN spells them. One that equals the user's, database's or host's name is let through
+// as that name.
 func pgSecrets(dsn string, config *pgconn.Config) []string {
 	var secrets []string
 	names := map[string]bool{"": true}

@@ -15,9 +15,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// pgError classifies an error of op, with the database's own message and without secrets. What has no SQLSTATE is trouble on
-// the way: refused, reset, timed out, a name that did not resolve (branches behind a VPN come back), all worth another try. Once
-// ctx has ended, that is the error.
+// pgError classifies an error of op, with the database's own message and without secrets. What has no SQLSTATE is
+// trouble on the way: refused, reset, timed out, a name that did not resolve (branches behind a VPN come back), all
+// worth another try. Once ctx has ended, that is the error.
 func pgError(ctx context.Context, op string, err error, secrets []string) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", op, ctx.Err())
@@ -57,8 +57,8 @@ func pgError(ctx context.Context, op string, err error, secrets []string) error 
 	return pipeline.Transient(redacted(err, secrets))
 }
 
-// pgOneLine makes one line of the driver's several: one for each address that it has tried, first with encryption and then, where sslmode
-// allows that, without. What both met is said once.
+// pgOneLine makes one line of the driver's several: one for each address that it has tried, first with encryption and
+// then, where sslmode allows that, without. What both met is said once.
 func pgOneLine(text string) string {
 	first, tries, several := strings.Cut(text, ":\n\t")
 	if !several {
@@ -121,11 +121,13 @@ func pgAdvice(e *pgconn.PgError) string {
 	}
 }
 
-// poolerRefusals are what PgBouncer says in words alone: with the same SQLSTATE, 08P01, it passes on that a server is down.
+// poolerRefusals are what PgBouncer says in words alone: with the same SQLSTATE, 08P01, it passes on that a server is
+// down.
 var poolerRefusals = []string{"authentication failed", "no such database", "no such user", "no password found", "bouncer config error", "statement pooling mode", "unsupported startup parameter", "SSL required"}
 
-// pgTransient tells by its SQLSTATE whether an error may pass [PostgreSQL, appendix A]. Logins (28), missing databases (3D) and
-// tables, syntax (42), bad data (22), writes in a read-only transaction (25) and whatever else a server says stay.
+// pgTransient tells by its SQLSTATE whether an error may pass [PostgreSQL, appendix A]. Logins (28), missing
+// databases (3D) and tables, syntax (42), bad data (22), writes in a read-only transaction (25) and whatever else a
+// server says stay.
 func pgTransient(e *pgconn.PgError) bool {
 	code := e.Code
 	switch code {
@@ -160,9 +162,9 @@ func pgTransient(e *pgconn.PgError) bool {
 	return false
 }
 
-// pgLimit names the limit of the server's, or of a pooler's, that ended a query for the time that it took, and what to do about it; "" if
-// none did. The words of a server are in its language (lc_messages): what is cancelled and not known to be a person's or a standby's doing
-// is taken for the limit, which most likely it is.
+// pgLimit names the limit of the server's, or of a pooler's, that ended a query for the time that it took, and what
+// to do about it; "" if none did. The words of a server are in its language (lc_messages): what is cancelled and not
+// known to be a person's or a standby's doing is taken for the limit, which most likely it is.
 func pgLimit(e *pgconn.PgError) string {
 	const (
 		lift   = "ALTER ROLE <this user> SET %[1]s = 0 lifts it for fanmill's user, %[1]s=0 in the DSN for its sessions alone (where no pooler stands between)"

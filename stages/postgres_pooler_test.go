@@ -21,8 +21,8 @@ import (
 	"fanmill/stages"
 )
 
-// pooled starts a PgBouncer in front of the test server, with two connections to it, and returns a DSN through it that leads to
-// the same database as dsn. more are lines of its configuration.
+// pooled starts a PgBouncer in front of the test server, with two connections to it, and returns a DSN through it
+// that leads to the same database as dsn. more are lines of its configuration.
 func pooled(t *testing.T, dsn, mode string, more ...string) string {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
@@ -55,8 +55,8 @@ func pooled(t *testing.T, dsn, mode string, more ...string) string {
 			t.Fatal(err)
 		}
 	}
-	// PgBouncer refuses to run as root and then becomes the user that it is told. It must not outlive this process: the shell ends it
-	// when the pipe to it closes.
+	// PgBouncer refuses to run as root and then becomes the user that it is told. It must not outlive this process:
+	// the shell ends it when the pipe to it closes.
 	script := `"$0" "$@" & read -r line; kill $!; wait $!`
 	args := []string{"-c", script, program, config}
 	if os.Geteuid() == 0 {
@@ -95,8 +95,8 @@ func pooled(t *testing.T, dsn, mode string, more ...string) string {
 	}
 }
 
-// Behind a pooler that lends a server only for a transaction, a session keeps its server, describes and runs with statements
-// without names, and leaves nothing behind for the next client of that server.
+// Behind a pooler that lends a server only for a transaction, a session keeps its server, describes and runs with
+// statements without names, and leaves nothing behind for the next client of that server.
 func TestPostgresTransactionPool(t *testing.T) {
 	dsn := pooled(t, createPostgres(t, postgresKinds...), "transaction")
 	for _, mode := range []string{"", "&default_query_exec_mode=exec", "&default_query_exec_mode=cache_describe&pool_max_conns=4&statement_cache_capacity=0"} {
@@ -157,8 +157,8 @@ func TestPostgresPoolCancel(t *testing.T) {
 	postgresActivity(t, direct, "state = 'active'", 0)
 }
 
-// What a pooler says has one SQLSTATE for what will never work and for what may pass. They are told apart, and the error of a
-// pool that cannot carry a transaction names the one that can.
+// What a pooler says has one SQLSTATE for what will never work and for what may pass. They are told apart, and the
+// error of a pool that cannot carry a transaction names the one that can.
 func TestPostgresPoolErrors(t *testing.T) {
 	direct := createPostgres(t)
 	dsn := pooled(t, direct, "transaction")

@@ -33,8 +33,8 @@ type rowColumn struct {
 
 var errRowShape = errors.New("a row breaks the protocol")
 
-// row appends one DataRow message [PostgreSQL, "Message Formats"]: the number of values, then for each its length, -1 for
-// NULL, and its bytes.
+// row appends one DataRow message [PostgreSQL, "Message Formats"]: the number of values, then for each its length, -1
+// for NULL, and its bytes.
 func (r *rowReader) row(body []byte) error {
 	if len(body) < 2 || int(binary.BigEndian.Uint16(body)) != len(r.cols) {
 		return errRowShape

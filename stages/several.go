@@ -8,15 +8,16 @@ import (
 	"fanmill/pipeline"
 )
 
-// A query is one statement: of a second one nobody could say where its rows belong. SQL Server alone takes a batch, such as a declare with what
-// uses it, of which one statement returns rows.
+// A query is one statement: of a second one nobody could say where its rows belong. SQL Server alone takes a batch,
+// such as a declare with what uses it, of which one statement returns rows.
 
 var (
 	errSeveral        = pipeline.Permanent(errors.New("there is more than one statement; give each a query of its own"))
 	errSeveralResults = pipeline.Permanent(errors.New("it returns more than one result; give each a query of its own"))
 )
 
-// CheckQuery reports what can be told from a query's text alone to be wrong with it in every database of this kind, whatever its settings.
+// CheckQuery reports what can be told from a query's text alone to be wrong with it in every database of this kind,
+// whatever its settings.
 func CheckQuery(driver, sql string) error {
 	switch driver {
 	case "sqlite":
@@ -48,7 +49,8 @@ func CheckQuery(driver, sql string) error {
 // compound are the words that begin a statement of MySQL's which may have others in it.
 var compound = []string{"create", "alter", "declare", "if", "loop", "while", "repeat", "for", "case"}
 
-// several reports whether sql has more than one statement. Empty ones, comments and a semicolon at the end do not count.
+// several reports whether sql has more than one statement. Empty ones, comments and a semicolon at the end do not
+// count.
 func (d sqlDialect) several(sql string) bool {
 	n := 0
 	for _, s := range d.statements(sql) {
@@ -124,7 +126,8 @@ func (d sqlDialect) statements(sql string) (all []statement) {
 // steering are the words that make it uncertain which statements of a batch run.
 var steering = []string{"if", "else", "begin", "while", "return", "goto", "try", "catch", "throw", "noexec", "parseonly", "fmtonly", "create", "alter"}
 
-// sqlserverResults counts the statements of a batch that are certain to return rows: of one that another may skip nothing is certain.
+// sqlserverResults counts the statements of a batch that are certain to return rows: of one that another may skip
+// nothing is certain.
 func sqlserverResults(sql string) (n int) {
 	for _, s := range sqlserverDialect.statements(sql) {
 		for _, word := range s.words {

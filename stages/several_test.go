@@ -15,7 +15,8 @@ const (
 	resultsSaid = "it returns more than one result; give each a query of its own"
 )
 
-// Several statements are told from one by the text, in every dialect; where it depends on a setting of the server nothing is refused.
+// Several statements are told from one by the text, in every dialect; where it depends on a setting of the server
+// nothing is refused.
 func TestSeveralStatements(t *testing.T) {
 	all := "sqlite postgres mysql sqlserver"
 	for _, c := range []struct{ sql, not string }{ // not: who refuses it

@@ -15,8 +15,9 @@ import (
 
 func init() { register(sqlite{}, "sqlite") }
 
-// sqlite reads SQLite files through the C library's own interface, translated to Go (modernc.org/sqlite/lib): a step, then
-// the values where SQLite has them. That reads five times as many rows a second as the same library behind database/sql.
+// sqlite reads SQLite files through the C library's own interface, translated to Go (modernc.org/sqlite/lib): a step,
+// then the values where SQLite has them. That reads five times as many rows a second as the same library behind
+// database/sql.
 type sqlite struct{}
 
 const (
@@ -76,8 +77,9 @@ type sqliteResult struct {
 	notes   []string
 }
 
-// snapshot begins a transaction that lasts until Close. In WAL mode its state is that of the first read, and writers go on. In the
-// other modes it holds the lock that readers share, so that a writer waits: there, a snapshot that changes is not to be had.
+// snapshot begins a transaction that lasts until Close. In WAL mode its state is that of the first read, and writers
+// go on. In the other modes it holds the lock that readers share, so that a writer waits: there, a snapshot that
+// changes is not to be had.
 func (s *sqliteSession) snapshot(ctx context.Context) error {
 	defer s.conn.interruptWhen(ctx)()
 	for _, sql := range []string{"begin", "select count(*) from sqlite_schema"} {
@@ -122,7 +124,8 @@ func (s *sqliteSession) describe(ctx context.Context, q int) error {
 	return nil
 }
 
-// Columns implements pipeline.Session. An expression has no declared type: it is announced as unknown, and its first values say what it is.
+// Columns implements pipeline.Session. An expression has no declared type: it is announced as unknown, and its first
+// values say what it is.
 func (s *sqliteSession) Columns(q int) []columnar.Column { return s.results[q].columns }
 
 // Server implements pipeline.Session: the library's version, since a file has none.

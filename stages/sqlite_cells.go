@@ -12,13 +12,13 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// sqliteCells appends SQLite's values, each of which has a type of its own, to one column. A value that fits the column's
-// kind is appended as it; one that does not mixes the rest of the batch, where each value has its text and its class. So the text
-// of a value never depends on its neighbours.
+// sqliteCells appends SQLite's values, each of which has a type of its own, to one column. A value that fits the
+// column's kind is appended as it; one that does not mixes the rest of the batch, where each value has its text and
+// its class. So the text of a value never depends on its neighbours.
 type sqliteCells struct {
 	declared columnar.Column
-	// kind is what the column's values are: what was declared. Of a column that nobody declared it is found: it is Unknown while
-	// there are none, or only numbers, and the first batch that is not all NULL decides.
+	// kind is what the column's values are: what was declared. Of a column that nobody declared it is found: it is
+	// Unknown while there are none, or only numbers, and the first batch that is not all NULL decides.
 	kind    columnar.Kind
 	decided bool // of a column that nobody declared
 	to      *columnar.ColumnBuilder
@@ -28,14 +28,16 @@ type sqliteCells struct {
 	bare    int64 // and those without
 }
 
-// exactDigits is 10 to the number of digits up to which a decimal and the double nearest to it are one number to every reader.
+// exactDigits is 10 to the number of digits up to which a decimal and the double nearest to it are one number to
+// every reader.
 const exactDigits = 1_000_000_000_000_000
 
 func newSQLiteCells(c columnar.Column, to *columnar.ColumnBuilder) sqliteCells {
 	return sqliteCells{declared: c, kind: c.Kind, to: to, buf: make([]byte, 0, 64)} // as long as numbers are
 }
 
-// found fixes the kind of a column that nobody declared, before its batch is sent: the first one that is not all NULL decides.
+// found fixes the kind of a column that nobody declared, before its batch is sent: the first one that is not all NULL
+// decides.
 func (c *sqliteCells) found() {
 	if c.declared.Kind != columnar.Unknown || c.decided || c.to.Filled() == 0 {
 		return
@@ -250,8 +252,8 @@ func (c *sqliteCells) hex(v []byte) {
 	c.mixed(class, c.buf)
 }
 
-// shortNumber is the text of a real that has up to 15 digits: it is the decimal that people wrote down. One with more before the point may be
-// anything.
+// shortNumber is the text of a real that has up to 15 digits: it is the decimal that people wrote down. One with more
+// before the point may be anything.
 func (c *sqliteCells) shortNumber(v float64) (text []byte, ok bool) {
 	if math.Abs(v) >= exactDigits {
 		return nil, false
@@ -301,12 +303,12 @@ func decimalOfInt(v int64, precision, scale int32) (decimal128.Num, bool) {
 	return signed(hi, lo, v < 0, precision)
 }
 
-// decimalOfFloat is the decimal that v stands for: the only one of up to 15 digits that reads back as v. A double with more, or with as many
-// before the point, is no decimal that anybody wrote down.
+// decimalOfFloat is the decimal that v stands for: the only one of up to 15 digits that reads back as v. A double
+// with more, or with as many before the point, is no decimal that anybody wrote down.
 func decimalOfFloat(v float64, precision, scale int32) (decimal128.Num, bool) {
 	if scale <= 15 {
-		// 10^scale and the rounded product are integers that a float64 holds exactly, so that their quotient is v or another number,
-		// never almost v.
+		// 10^scale and the rounded product are integers that a float64 holds exactly, so that their quotient is v or
+		// another number, never almost v.
 		unit := float64(pow10[scale])
 		r := math.RoundToEven(v * unit)
 		if math.Abs(r) < exactDigits && r/unit == v {

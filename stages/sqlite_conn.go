@@ -56,7 +56,8 @@ func sqliteOpen(t sqliteTarget, access int32) (*sqliteConn, error) {
 	return c, nil
 }
 
-// strict says whether "..." is a name and nothing else in statements that are prepared from now on [SQLite, "sqlite3_db_config"].
+// strict says whether "..." is a name and nothing else in statements that are prepared from now on [SQLite,
+// "sqlite3_db_config"].
 func (c *sqliteConn) strict(yes bool) error {
 	on := int32(1)
 	if yes {

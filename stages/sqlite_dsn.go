@@ -67,8 +67,8 @@ func (t *sqliteTarget) hasJournal() bool {
 	return false
 }
 
-// sqliteURI reads file:PATH?PARAMETERS. The mode is replaced: a more permissive one would be refused. busy_timeout, in milliseconds,
-// is fanmill's own; other programs' libraries call it _busy_timeout.
+// sqliteURI reads file:PATH?PARAMETERS. The mode is replaced: a more permissive one would be refused. busy_timeout,
+// in milliseconds, is fanmill's own; other programs' libraries call it _busy_timeout.
 func sqliteURI(dsn string) (sqliteTarget, error) {
 	base, _, _ := strings.Cut(dsn, "#")
 	base, query, _ := strings.Cut(base, "?")

@@ -22,8 +22,8 @@ import (
 // envReadFolder is set in the process that may read a folder and not write to it.
 const envReadFolder = "FANMILL_TEST_READ_FOLDER"
 
-// A database in WAL mode is read from a folder that cannot be written to while a program has it open; afterwards SQLite needs to
-// be told that nothing changes, and the error says how.
+// A database in WAL mode is read from a folder that cannot be written to while a program has it open; afterwards
+// SQLite needs to be told that nothing changes, and the error says how.
 func TestSQLiteWALInReadOnlyFolder(t *testing.T) {
 	if dir := os.Getenv(envReadFolder); dir != "" {
 		readFolder(t, dir)
@@ -117,7 +117,8 @@ func copyProgram(t *testing.T, path string) {
 	}
 }
 
-// Reading a database in WAL mode leaves nothing beside it that was not there, changes not a byte of it, and lets a program that has it open go on.
+// Reading a database in WAL mode leaves nothing beside it that was not there, changes not a byte of it, and lets a
+// program that has it open go on.
 func TestSQLiteWALIsLeftAsItWas(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "branch.db")
 	writer := walDatabase(t, path)

@@ -8,8 +8,9 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// Dates and times are texts in SQLite, and every program writes them in its own way. Those that say one moment, and no
-// other, are read: all that SQLite documents [SQLite, "Date And Time Functions" 2], and what the usual libraries write:
+// Dates and times are texts in SQLite, and every program writes them in its own way. Those that say one moment, and
+// no other, are read: all that SQLite documents [SQLite, "Date And Time Functions" 2], and what the usual libraries
+// write:
 //
 //	2024-02-29T13:45:06.123Z                     JavaScript, Java, .NET; also with t and z [RFC 3339]
 //	2024-02-29T13:45:06.1234567+05:30            .NET "o"; Python, PHP, Java; also +0530 (Jackson), +05 (PostgreSQL), +05:53:28 (Python)

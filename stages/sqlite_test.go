@@ -95,7 +95,8 @@ func TestSQLiteDeclaredTypes(t *testing.T) {
 	}
 }
 
-// A name that is not UTF-8, as programs of the last century wrote them, is the same by every way it travels: with U+FFFD for each byte.
+// A name that is not UTF-8, as programs of the last century wrote them, is the same by every way it travels: with
+// U+FFFD for each byte.
 func TestSQLiteNameNotUTF8(t *testing.T) {
 	path := createSQLite(t, "create table t (grXYe text)", "insert into t values ('ok')")
 	content, err := os.ReadFile(path)
@@ -110,8 +111,8 @@ func TestSQLiteNameNotUTF8(t *testing.T) {
 	same(t, "rows", append(rows, s.Columns(0)[0].Name), []string{"ok", "gr\uFFFD\uFFFDe"})
 }
 
-// SQLite stores anything anywhere. What does not fit its column's kind mixes that batch and nothing is rounded; the text of the values around
-// it does not change.
+// SQLite stores anything anywhere. What does not fit its column's kind mixes that batch and nothing is rounded; the
+// text of the values around it does not change.
 func TestSQLiteWidening(t *testing.T) {
 	for _, c := range []struct {
 		declared string

@@ -17,9 +17,9 @@ import (
 
 func init() { register(sqlserver{}, "sqlserver", "mssql") }
 
-// sqlserver reads SQL Server from 2008 on and what speaks its protocol. go-mssqldb logs in and decodes the rows, which are taken from its
-// own driver.Rows: database/sql would scan every cell once more, and would put a connection back into its pool on which a
-// cancel was never confirmed, where the next query waits for ever.
+// sqlserver reads SQL Server from 2008 on and what speaks its protocol. go-mssqldb logs in and decodes the rows,
+// which are taken from its own driver.Rows: database/sql would scan every cell once more, and would put a connection
+// back into its pool on which a cancel was never confirmed, where the next query waits for ever.
 //
 // SQL Server has no read-only transaction. What there is: the login says ApplicationIntent=ReadOnly, a statement that
 // returns no rows is refused before it runs, and all queries run in a transaction that is never committed
@@ -32,13 +32,15 @@ const (
 	sqlserverCancelWait   = time.Second      // for a cancel to be confirmed, before the connection is cut
 )
 
-// sqlserverSettings hold for the whole session. A reader that deadlocks with the branch's own programs is the one to give way: it is
-// asked again. All else (isolation, lock timeout, language, date format) is the server's: it decides what a query means.
+// sqlserverSettings hold for the whole session. A reader that deadlocks with the branch's own programs is the one to
+// give way: it is asked again. All else (isolation, lock timeout, language, date format) is the server's: it decides
+// what a query means.
 const sqlserverSettings = "SET NOCOUNT ON; SET DEADLOCK_PRIORITY LOW; "
 
 const sqlserverVersion = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)) AS version, CAST(SERVERPROPERTY('Babelfish') AS nvarchar(128)) AS babelfish"
 
-// Open implements pipeline.Driver. dsn is a sqlserver:// URL, an ADO list (server=...;user id=...) or an ODBC list (odbc:server=...).
+// Open implements pipeline.Driver. dsn is a sqlserver:// URL, an ADO list (server=...;user id=...) or an ODBC list
+// (odbc:server=...).
 func (sqlserver) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, error) {
 	target, err := sqlserverParseDSN(r.DSN)
 	if err != nil {
@@ -109,8 +111,8 @@ func (s *sqlserverSession) prepare(ctx context.Context) error {
 	return s.begin(ctx)
 }
 
-// settle makes the session's settings and asks for the server's version. A compatible server that does not know one of them is
-// no worse for it.
+// settle makes the session's settings and asks for the server's version. A compatible server that does not know one
+// of them is no worse for it.
 func (s *sqlserverSession) settle(ctx context.Context) error {
 	s.server = "SQL Server"
 	_, rows, err := s.read(ctx, sqlserverSettings+sqlserverVersion, nil)
@@ -143,8 +145,8 @@ func sqlserverProduct(version string) string {
 	return strings.TrimSpace(strings.Join([]string{"SQL Server", year, version}, " "))
 }
 
-// checkSnapshot finds out whether the database lets a transaction see one state of it. A compatible server that cannot say
-// says so when the first query runs (3952).
+// checkSnapshot finds out whether the database lets a transaction see one state of it. A compatible server that
+// cannot say says so when the first query runs (3952).
 func (s *sqlserverSession) checkSnapshot(ctx context.Context) error {
 	_, rows, err := s.read(ctx, "SELECT CAST(snapshot_isolation_state AS int) AS state, name FROM sys.databases WHERE database_id = DB_ID()", nil)
 	switch {
@@ -250,8 +252,8 @@ func (s *sqlserverSession) rows(run *sqlserverRun, query *sqlserverQuery, b *col
 // Notes implements pipeline.NotingSession.
 func (s *sqlserverSession) Notes(q int) []string { return s.queries[q].notes }
 
-// sqlserverNotes names the columns whose texts the driver may have changed, in one line: it stands in commit records. Which texts it did change
-// cannot be told.
+// sqlserverNotes names the columns whose texts the driver may have changed, in one line: it stands in commit records.
+// Which texts it did change cannot be told.
 func sqlserverNotes(cells []sqlserverCells) []string {
 	const limit = 4
 	var named []string

@@ -23,8 +23,8 @@ type sqlserverCells struct {
 	marked int64 // texts with a replacement character
 }
 
-// append appends one value. A value that the driver made of another type than the column's is a mistake of a server or the driver; it
-// is an error, never a guess.
+// append appends one value. A value that the driver made of another type than the column's is a mistake of a server
+// or the driver; it is an error, never a guess.
 func (c *sqlserverCells) append(v driver.Value) error {
 	if v == nil {
 		c.to.Null()
@@ -84,8 +84,8 @@ func (c *sqlserverCells) append(v driver.Value) error {
 	return c.strange(v)
 }
 
-// text appends a text to a column of texts. One that is not UTF-8 comes from a collation without a code page; it is shown as the bytes that
-// it consists of, which are strays.
+// text appends a text to a column of texts. One that is not UTF-8 comes from a collation without a code page; it is
+// shown as the bytes that it consists of, which are strays.
 func (c *sqlserverCells) text(v string) {
 	if valid := utf8.ValidString(v); valid && c.to.Kind == columnar.Text {
 		c.mark(v)
@@ -108,8 +108,8 @@ func (c *sqlserverCells) textOf(b []byte, v string) []byte {
 	return appendHex(b, []byte(v))
 }
 
-// mark counts texts with a replacement character: the driver puts one for half a surrogate pair and for a byte that its code page does not
-// have, without a word.
+// mark counts texts with a replacement character: the driver puts one for half a surrogate pair and for a byte that
+// its code page does not have, without a word.
 func (c *sqlserverCells) mark(v string) {
 	if strings.Contains(v, "\ufffd") {
 		c.marked++
@@ -137,7 +137,8 @@ func (c *sqlserverCells) moment(t time.Time) error {
 	return nil
 }
 
-// widened appends a value of another type than the described one as its text: one of the column's kind if both are numbers, else a stray.
+// widened appends a value of another type than the described one as its text: one of the column's kind if both are
+// numbers, else a stray.
 func (c *sqlserverCells) widened(v driver.Value) error {
 	class := columnar.ClassStray
 	if c.wire.Kind.Number() && c.to.Declared().Kind.Number() {
@@ -201,8 +202,8 @@ func (c *sqlserverCells) strange(v driver.Value) error {
 	return pipeline.Permanent(fmt.Errorf("column %q: a value came as %T, which is not how a %s comes", c.wire.Name, v, c.wire.Kind))
 }
 
-// appendSQLServerUUID appends a uniqueidentifier, whose first three groups the wire has in reverse [MS-DTYP] 2.3.4.2, in the form of
-// [RFC 9562] section 4, in lower case like every database's.
+// appendSQLServerUUID appends a uniqueidentifier, whose first three groups the wire has in reverse [MS-DTYP] 2.3.4.2,
+// in the form of [RFC 9562] section 4, in lower case like every database's.
 func appendSQLServerUUID(dst, v []byte) []byte {
 	return appendUUID(dst, []byte{v[3], v[2], v[1], v[0], v[5], v[4], v[7], v[6], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15]})
 }

@@ -58,7 +58,8 @@ func (t *sqlserverTarget) connect(ctx context.Context) (*mssql.Conn, *sqlserverL
 	return own, link, nil
 }
 
-// forDriver is the configuration without the driver's own limits, and the limit for all that comes before the first query.
+// forDriver is the configuration without the driver's own limits, and the limit for all that comes before the first
+// query.
 func (t *sqlserverTarget) forDriver() (config msdsn.Config, limit time.Duration) {
 	config, limit = t.config, sqlserverLoginTimeout
 	if config.ConnTimeout > 0 {
@@ -74,7 +75,8 @@ func (t *sqlserverTarget) forDriver() (config msdsn.Config, limit time.Duration)
 	return config, limit
 }
 
-// sqlserverSPN is the name by which Windows logins know the server. The driver makes one only if it looks up the host itself.
+// sqlserverSPN is the name by which Windows logins know the server. The driver makes one only if it looks up the host
+// itself.
 func sqlserverSPN(host, instance string, port uint64) string {
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
 		if name, err := os.Hostname(); err == nil {
@@ -90,9 +92,9 @@ func sqlserverSPN(host, instance string, port uint64) string {
 	return fmt.Sprintf("MSSQLSvc/%s:%d", host, port)
 }
 
-// sqlserverTLS is the driver's TLS configuration, with two changes. A certificate that is refused is remembered: the driver keeps
-// its text only. And where the DSN accepts versions before 1.2, it accepts their ciphers too, which Go no longer offers by itself:
-// Windows before 2012 has no others.
+// sqlserverTLS is the driver's TLS configuration, with two changes. A certificate that is refused is remembered: the
+// driver keeps its text only. And where the DSN accepts versions before 1.2, it accepts their ciphers too, which Go
+// no longer offers by itself: Windows before 2012 has no others.
 func sqlserverTLS(c *tls.Config, link *sqlserverLink) *tls.Config {
 	c = c.Clone()
 	if c.MinVersion != 0 && c.MinVersion < tls.VersionTLS12 && c.CipherSuites == nil {
@@ -130,8 +132,8 @@ func sqlserverTLS(c *tls.Config, link *sqlserverLink) *tls.Config {
 	return c
 }
 
-// sqlserverLink dials for the driver and keeps hold of the connection, which the driver gives nobody. It is a mssql.HostDialer, so that names
-// are looked up here, where the context is heeded.
+// sqlserverLink dials for the driver and keeps hold of the connection, which the driver gives nobody. It is a
+// mssql.HostDialer, so that names are looked up here, where the context is heeded.
 type sqlserverLink struct {
 	everywhere bool        // try all addresses of a name at once
 	broken     atomic.Bool // a read or write has failed

@@ -20,8 +20,8 @@ var errSQLServerNoColumns = pipeline.Permanent(errors.New("it returns no columns
 //  2. SET FMTONLY ON, which runs nothing either, unless a procedure switches it off, and cannot see through them either.
 //  3. The query itself, up to its columns. Babelfish knows no other way: its SET FMTONLY does nothing.
 //
-// The last two are within a transaction that is rolled back. What is wrong with a query is what the last way says: the
-// first two are not always the server's plain words.
+// The last two are within a transaction that is rolled back. What is wrong with a query is what the last way says:
+// the first two are not always the server's plain words.
 func (s *sqlserverSession) describe(ctx context.Context) error {
 	ways := []func(context.Context, *sqlserverQuery) (done bool, err error){s.describeByProcedure, s.describeByFormat, s.describeByRunning}
 	if s.babelfish {

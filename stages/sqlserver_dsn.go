@@ -106,8 +106,8 @@ var sqlserverKeys = []string{"encrypt", "trustServerCertificate", "certificate",
 	"app name", "workstation id", "packet size", "connection timeout", "dial timeout", "keepAlive", "ServerSPN", "failoverpartner", "failoverport",
 	"multisubnetfailover", "authenticator", "database", "user id", "password", "server", "port", "protocol", "disableretry", "log", "timezone", "guid conversion", "epa enabled"}
 
-// sqlserverSlips refuses a setting that would have no effect because of its spelling. What is unlike any is let be: connection strings come
-// from other programs, whose settings mean nothing here.
+// sqlserverSlips refuses a setting that would have no effect because of its spelling. What is unlike any is let be:
+// connection strings come from other programs, whose settings mean nothing here.
 func sqlserverSlips(p map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if like := slipOf(name, sqlserverKeys); like != "" {
@@ -120,7 +120,8 @@ func sqlserverSlips(p map[string]string) error {
 	return nil
 }
 
-// sqlserverUser finds out whether somebody can log in. Without a user it is the account that the process runs under, which only Windows can say.
+// sqlserverUser finds out whether somebody can log in. Without a user it is the account that the process runs under,
+// which only Windows can say.
 func sqlserverUser(c *msdsn.Config) error {
 	switch {
 	case c.User != "":
@@ -139,8 +140,8 @@ func sqlserverPins(p map[string]string) bool {
 	return p[msdsn.Certificate] != "" || p[msdsn.ServerCertificate] != "" || p[msdsn.HostNameInCertificate] != ""
 }
 
-// sqlserverSendable refuses what the driver would cut: it counts the texts of a login in characters, where the protocol has UTF-16 units
-// [MS-TDS] 2.2.6.4.
+// sqlserverSendable refuses what the driver would cut: it counts the texts of a login in characters, where the
+// protocol has UTF-16 units [MS-TDS] 2.2.6.4.
 func sqlserverSendable(c *msdsn.Config) error {
 	for _, text := range []struct{ what, value string }{{"user", c.User}, {"password", c.Password}, {"database", c.Database}, {"app name", c.AppName}} {
 		if strings.ContainsFunc(text.value, func(r rune) bool { return r > 0xFFFF }) {
@@ -167,8 +168,8 @@ func sqlserverIntent(c *msdsn.Config) error {
 	return nil
 }
 
-// sqlserverSecrets lists what must not appear in an error: the password, as it is and as the DSN spells it. One that equals the user's,
-// database's or host's name is let through as that name.
+// sqlserverSecrets lists what must not appear in an error: the password, as it is and as the DSN spells it. One that
+// equals the user's, database's or host's name is let through as that name.
 func sqlserverSecrets(dsn string, c *msdsn.Config) []string {
 	secrets := []string{c.Password, c.ChangePassword, url.QueryEscape(c.Password)}
 	if _, rest, ok := strings.Cut(dsn, "://"); ok {

@@ -13,9 +13,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// sqlserverError classifies an error of op, with the server's own message and without secrets. What is no message of the server is
-// trouble on the way: refused, reset, timed out, a name that did not resolve (branches behind a VPN come back), all worth another
-// try.
+// sqlserverError classifies an error of op, with the server's own message and without secrets. What is no message of
+// the server is trouble on the way: refused, reset, timed out, a name that did not resolve (branches behind a VPN
+// come back), all worth another try.
 func sqlserverError(op string, err error, secrets []string) error {
 	var server mssql.Error
 	var stream mssql.StreamError
@@ -102,9 +102,9 @@ func sqlserverAdvice(number int32) string {
 	return ""
 }
 
-// sqlserverPassing are the errors that may pass [SQL Server, "Database Engine events and errors"; Azure SQL, "Troubleshoot transient
-// connection errors"]. Logins (18456), databases (4060, 911, 926: suspect), tables (208), columns (207), permissions (229), syntax (102), bad data
-// and whatever else a server says stay.
+// sqlserverPassing are the errors that may pass [SQL Server, "Database Engine events and errors"; Azure SQL,
+// "Troubleshoot transient connection errors"]. Logins (18456), databases (4060, 911, 926: suspect), tables (208),
+// columns (207), permissions (229), syntax (102), bad data and whatever else a server says stay.
 var sqlserverPassing = []int32{
 	-2, 20, 64, 121, 233, 10053, 10054, 10060, 10061, 11001, // the network's, passed on
 	596,      // somebody ended the session
@@ -122,15 +122,16 @@ var sqlserverPassing = []int32{
 	10922, 10928, 10929, 10930, 10936, 40197, 40501, 40613, 42108, 42109, 49918, 49919, 49920, 49983, // Azure is busy, or wakes up
 }
 
-// babelfishPassing are the words of PostgreSQL for what may pass, which Babelfish sends under a number that says nothing.
+// babelfishPassing are the words of PostgreSQL for what may pass, which Babelfish sends under a number that says
+// nothing.
 var babelfishPassing = []string{"the database system is ", "too many clients", "connection slots are reserved", "terminating connection", "conflict with recovery",
 	"deadlock detected", "could not serialize access", "out of memory", "out of shared memory", "No space left on device"}
 
 // babelfishNumber is the number of whatever has none in SQL Server.
 const babelfishNumber = 33557097
 
-// sqlserverLimits are what a server lets no query do, whenever it is asked: an estimated cost (8649), a grant of memory (8657), and what
-// Azure bounds by the session: time of a transaction, locks, tempdb, log, memory.
+// sqlserverLimits are what a server lets no query do, whenever it is asked: an estimated cost (8649), a grant of
+// memory (8657), and what Azure bounds by the session: time of a transaction, locks, tempdb, log, memory.
 var sqlserverLimits = []int32{8649, 8657, 40549, 40550, 40551, 40552, 40553}
 
 // limit reports whether one of the messages is about a limit of the server's.
@@ -138,7 +139,8 @@ func (m sqlserverMessages) limit() bool {
 	return slices.ContainsFunc(m, func(e mssql.Error) bool { return slices.Contains(sqlserverLimits, e.Number) })
 }
 
-// sqlserverSevere is the first severity class that is about the server and not about the request: out of resources, broken, fatal.
+// sqlserverSevere is the first severity class that is about the server and not about the request: out of resources,
+// broken, fatal.
 const sqlserverSevere = 17
 
 // transient tells whether one of the messages is about something that may pass.

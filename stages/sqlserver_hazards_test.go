@@ -46,8 +46,8 @@ func sqlserverOpen(ctx context.Context, dsn string, sql ...string) (pipeline.Ses
 	return stages.Drivers()["sqlserver"].Open(ctx, pipeline.Request{DSN: dsn, Queries: asQueries(sql)})
 }
 
-// A cancel that the server never confirms ends all the same, and the connection with it, before anybody closes it: a query on it would
-// wait for ever, whatever its context.
+// A cancel that the server never confirms ends all the same, and the connection with it, before anybody closes it: a
+// query on it would wait for ever, whatever its context.
 func TestSQLServerUnconfirmedCancel(t *testing.T) {
 	for _, q := range []string{"rows and then nothing", "nothing"} {
 		s, dsn := answered(t, minitds.Config{DeafToCancel: true}, minitds.Script{
@@ -87,8 +87,8 @@ func TestSQLServerNetworkDrop(t *testing.T) {
 	}
 }
 
-// Every error of a server is told in its own words with its number, and whether it may pass follows from the number or its severity. Numbers
-// that only compatible servers use are final.
+// Every error of a server is told in its own words with its number, and whether it may pass follows from the number
+// or its severity. Numbers that only compatible servers use are final.
 func TestSQLServerErrors(t *testing.T) {
 	for _, c := range []struct {
 		err       minitds.Error
@@ -236,8 +236,8 @@ func TestSQLServerEncryption(t *testing.T) {
 	}
 }
 
-// A server that hangs up when TLS begins may be one that does not know the client's version, or at the end of a bad line: it is asked again,
-// and the error has the setting.
+// A server that hangs up when TLS begins may be one that does not know the client's version, or at the end of a bad
+// line: it is asked again, and the error has the setting.
 func TestSQLServerHangsUpOnTLS(t *testing.T) {
 	s, _ := answered(t, minitds.Config{CutTLS: true}, nil)
 	_, err := sqlserverOpen(t.Context(), sqlserverDSN(s.Addr(), sqlserverPassword, "encrypt=true"), "q")
@@ -299,8 +299,8 @@ func ran(s *minitds.Server, query string) (n int) {
 	return n
 }
 
-// Queries are described without being run, by servers of every age. Only one that no server can describe is run for it: once if it is the
-// only one, for its rows are those; else it is cancelled and runs again when its turn comes.
+// Queries are described without being run, by servers of every age. Only one that no server can describe is run for
+// it: once if it is the only one, for its rows are those; else it is cancelled and runs again when its turn comes.
 func TestSQLServerDescribe(t *testing.T) {
 	plain, opaque := minitds.Answer{Columns: anInt, Rows: [][]any{{1}, {2}}}, minitds.Answer{Columns: anInt, Rows: [][]any{{1}}, Times: 50_000, Opaque: true}
 	for _, c := range []struct {
@@ -342,7 +342,8 @@ func TestSQLServerDescribe(t *testing.T) {
 	}
 }
 
-// A context that ends after a session was opened does not end a query that began then, if its rows are asked for with another.
+// A context that ends after a session was opened does not end a query that began then, if its rows are asked for with
+// another.
 func TestSQLServerOpenContextEnds(t *testing.T) {
 	_, dsn := answered(t, minitds.Config{}, minitds.Script{"opaque": {Columns: anInt, Rows: [][]any{{1}}, Times: 100_000, Opaque: true}})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -370,7 +371,8 @@ func TestSQLServerNeverCommits(t *testing.T) {
 	}
 }
 
-// A snapshot is a transaction of that isolation level over all queries; a database that does not allow it says so before any rows.
+// A snapshot is a transaction of that isolation level over all queries; a database that does not allow it says so
+// before any rows.
 func TestSQLServerSnapshot(t *testing.T) {
 	request := pipeline.Request{Snapshot: true, Queries: asQueries([]string{"q", "q"})}
 	s, dsn := answered(t, minitds.Config{}, minitds.Script{"q": {Columns: anInt}})
@@ -463,7 +465,8 @@ func TestSQLServerParams(t *testing.T) {
 	}
 }
 
-// A server that does not know encrypt=strict hangs up, as a network does: that is tried again, and the advice stands all the same.
+// A server that does not know encrypt=strict hangs up, as a network does: that is tried again, and the advice stands
+// all the same.
 func TestSQLServerStrictWithAnOlderOne(t *testing.T) {
 	s, _ := answered(t, minitds.Config{Encryption: minitds.EncryptRequired}, nil)
 	err := attempt(t, "sqlserver", pipeline.Request{DSN: sqlserverDSN(s.Addr(), sqlserverPassword, "encrypt=strict&trustServerCertificate=true"), Queries: asQueries([]string{"q"})})
@@ -472,7 +475,8 @@ func TestSQLServerStrictWithAnOlderOne(t *testing.T) {
 	}
 }
 
-// A user with a domain is a Windows account, whose password is not sent: the login begins with an NTLM negotiation [MS-NLMP] 2.2.1.1.
+// A user with a domain is a Windows account, whose password is not sent: the login begins with an NTLM negotiation
+// [MS-NLMP] 2.2.1.1.
 func TestSQLServerWindowsAccount(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there Windows itself logs in, and may negotiate otherwise")

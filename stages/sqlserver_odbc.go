@@ -4,15 +4,16 @@ import (
 	"strings"
 )
 
-// sqlserverODBC are the settings of ODBC's lists that the driver calls otherwise [Microsoft ODBC Driver for SQL Server, "DSN and connection string
-// keywords"]. The driver reads such lists, but knows none of these names.
+// sqlserverODBC are the settings of ODBC's lists that the driver calls otherwise [Microsoft ODBC Driver for SQL
+// Server, "DSN and connection string keywords"]. The driver reads such lists, but knows none of these names.
 var sqlserverODBC = map[string]string{
 	"uid": "user id", "user": "user id", "pwd": "password", "address": "server", "addr": "server", "wsid": "workstation id", "app": "app name",
 	"hostnameincertificate": "hostnameincertificate", "failover_partner": "failoverpartner", "serverspn": "serverspn",
 }
 
-// sqlserverFromODBC makes an ODBC list one that the driver understands. Names are as the driver has them, values stand in braces, and a server's name is
-// taken apart: tcp:host\instance,port. One that cannot be read is left for the driver to complain about.
+// sqlserverFromODBC makes an ODBC list one that the driver understands. Names are as the driver has them, values
+// stand in braces, and a server's name is taken apart: tcp:host\instance,port. One that cannot be read is left for
+// the driver to complain about.
 func sqlserverFromODBC(dsn string) string {
 	list, ok := strings.CutPrefix(dsn, "odbc:")
 	if !ok {
@@ -65,8 +66,8 @@ func odbcBool(value string) string {
 	}
 }
 
-// odbcPairs takes a list apart into names in lower case and values: key=value;key={a value with ; and }} in it}. false is a list that breaks the
-// rules.
+// odbcPairs takes a list apart into names in lower case and values: key=value;key={a value with ; and }} in it}.
+// false is a list that breaks the rules.
 func odbcPairs(list string) (pairs [][2]string, ok bool) {
 	for list = strings.TrimLeft(list, "; \t\r\n"); list != ""; list = strings.TrimLeft(list, "; \t\r\n") {
 		key, rest, found := strings.Cut(list, "=")

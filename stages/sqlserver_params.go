@@ -44,8 +44,8 @@ func sqlserverBind(q *pipeline.Query, label string) (sqlserverQuery, error) {
 	return out, nil
 }
 
-// sqlserverVariable is the name that parameter n has on the server: its own, unless the query uses that for a variable or two differ
-// by case only, which to most servers is the same.
+// sqlserverVariable is the name that parameter n has on the server: its own, unless the query uses that for a
+// variable or two differ by case only, which to most servers is the same.
 func sqlserverVariable(q *pipeline.Query, n int, name string) string {
 	taken := strings.Contains(strings.ToLower(q.SQL), "@"+strings.ToLower(name))
 	for i := range q.Args {

@@ -11,8 +11,8 @@ import (
 	mssql "github.com/microsoft/go-mssqldb"
 )
 
-// sqlserverRun is one query on its way. It has a context of its own, so that it may begin while a session is opened and go on when its rows
-// are asked for.
+// sqlserverRun is one query on its way. It has a context of its own, so that it may begin while a session is opened
+// and go on when its rows are asked for.
 type sqlserverRun struct {
 	session *sqlserverSession
 	ctx     context.Context
@@ -33,8 +33,8 @@ func (r *sqlserverRun) bind(ctx context.Context) (release func()) {
 	return func() { stop() }
 }
 
-// stop has the driver cancel the query on the server. The driver waits ten seconds for servers that never confirm it; the connection is
-// cut before that, since it is not used again anyway.
+// stop has the driver cancel the query on the server. The driver waits ten seconds for servers that never confirm it;
+// the connection is cut before that, since it is not used again anyway.
 func (r *sqlserverRun) stop() {
 	time.AfterFunc(sqlserverCancelWait, r.session.link.close)
 	r.cancel()
@@ -67,8 +67,8 @@ func (r *sqlserverRun) start(q *sqlserverQuery) (err error) {
 	return nil
 }
 
-// end cancels what still runs and returns when the server has confirmed it. An error means that it has not, in time: the connection is cut
-// then.
+// end cancels what still runs and returns when the server has confirmed it. An error means that it has not, in time:
+// the connection is cut then.
 func (r *sqlserverRun) end() error {
 	defer r.cancel()
 	if r.rows == nil {
@@ -77,8 +77,8 @@ func (r *sqlserverRun) end() error {
 	cut := time.AfterFunc(sqlserverCancelWait, r.session.link.close)
 	defer cut.Stop()
 	err := r.rows.Close()
-	// The driver reads ahead in a goroutine of its own, which would wait for ever for someone to take what it has read. Each Close
-	// takes some; the one that returns nil has seen the goroutine end.
+	// The driver reads ahead in a goroutine of its own, which would wait for ever for someone to take what it has
+	// read. Each Close takes some; the one that returns nil has seen the goroutine end.
 	for n := 0; n < 16 && err != nil; n++ {
 		if r.rows.Close() == nil {
 			break

@@ -17,8 +17,9 @@ import (
 	"fanmill/internal/minitds"
 )
 
-// envSQLServer is the DSN of a real SQL Server that the suite runs against, as sqlserver://user:password@host:port?... Its user must be
-// allowed to create databases. Without it the suite runs against minitds.
+// envSQLServer is the DSN of a real SQL Server that the suite runs against, as
+// sqlserver://user:password@host:port?... Its user must be allowed to create databases. Without it the suite runs
+// against minitds.
 const envSQLServer = "FANMILL_TEST_SQLSERVER"
 
 func init() {

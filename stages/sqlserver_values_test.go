@@ -76,8 +76,8 @@ var sqlserverValues = []struct {
 	{minitds.HierarchyID, "binary", "0x58", "0x58"},
 }
 
-// Every type keeps its value and its NULL, in both forms that rows have on the wire, whether its column is nullable or not, and however old
-// the server is that described it.
+// Every type keeps its value and its NULL, in both forms that rows have on the wire, whether its column is nullable
+// or not, and however old the server is that described it.
 func TestSQLServerValues(t *testing.T) {
 	for _, v := range sqlserverValues {
 		name := v.typ.String() + " " + strings.Map(func(r rune) rune {
@@ -107,7 +107,8 @@ func TestSQLServerValues(t *testing.T) {
 	}
 }
 
-// The driver replaces what it cannot read by U+FFFD, as which it may also be stored: either way the column is named (invariant 9).
+// The driver replaces what it cannot read by U+FFFD, as which it may also be stored: either way the column is named
+// (invariant 9).
 func TestSQLServerReplacementCharacters(t *testing.T) {
 	half := []byte{'a', 0, 0x3d, 0xd8, 'b', 0} // of a surrogate pair
 	columns := []minitds.Column{{Name: "wide", Type: minitds.NVarChar(20)}, {Name: "narrow", Type: minitds.VarChar(20)}, {Name: "long", Type: minitds.NVarChar(minitds.Max)}, {Name: "clean", Type: minitds.NVarChar(20)}}
@@ -161,8 +162,8 @@ func TestSQLServerVariant(t *testing.T) {
 	}
 }
 
-// A server that describes a column as another type than it sends loses nothing: a value has the text that it has in its own type, and is a
-// stray unless both are numbers.
+// A server that describes a column as another type than it sends loses nothing: a value has the text that it has in
+// its own type, and is a stray unless both are numbers.
 func TestSQLServerInexactDescription(t *testing.T) {
 	for _, c := range []struct {
 		claimed, sent minitds.Type

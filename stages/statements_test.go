@@ -10,8 +10,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// A query may begin with a comment or a WITH, end with a semicolon, and be any statement that returns rows; a column without a name has
-// its place for one, and two may have the same.
+// A query may begin with a comment or a WITH, end with a semicolon, and be any statement that returns rows; a column
+// without a name has its place for one, and two may have the same.
 func TestStatements(t *testing.T) {
 	shapes := []struct {
 		sql, names, rows string
@@ -130,8 +130,8 @@ func TestMySQLModesOfTheDSN(t *testing.T) {
 	}
 }
 
-// Texts arrive as UTF-8 whatever encoding their database has. Where it has none, what is not UTF-8 is shown as the bytes that it consists of,
-// and a query that would change the encoding on the way fails.
+// Texts arrive as UTF-8 whatever encoding their database has. Where it has none, what is not UTF-8 is shown as the
+// bytes that it consists of, and a query that would change the encoding on the way fails.
 func TestPostgresEncodings(t *testing.T) {
 	pg := testdb.Postgres(t)
 	for encoding, c := range map[string]struct {

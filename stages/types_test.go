@@ -33,8 +33,8 @@ const (
 // pageSections are the headings of the page's tables and the databases that they are about.
 var pageSections = map[string]string{"PostgreSQL": "postgres", "SQLite": "sqlite", "MySQL and MariaDB": "mysql", "SQL Server": "sqlserver"}
 
-// values returns a function that puts a value, as SQL, into a column of a type and returns the query that reads it. A database that
-// cannot execute statements is skipped, if it has no answer of its own.
+// values returns a function that puts a value, as SQL, into a column of a type and returns the query that reads it. A
+// database that cannot execute statements is skipped, if it has no answer of its own.
 func (db database) values(t testing.TB) func(typ, value string) (dsn, query string) {
 	t.Helper()
 	if db.typed != nil {
@@ -107,7 +107,8 @@ func allBecome(t testing.TB, driver, dsn, query string) (all []become, losses st
 	return all, losses
 }
 
-// csvText is what a CSV has of a value: instants on the wall clock of the job's zone, also those of a batch that became text.
+// csvText is what a CSV has of a value: instants on the wall clock of the job's zone, also those of a batch that
+// became text.
 func csvText(declared columnar.Kind, v *columnar.View, row int, clock *columnar.Clock) string {
 	if v.Kind == columnar.Mixed && v.Classes[row] == columnar.ClassMoment && (declared == columnar.Instant || declared == columnar.Timestamp) {
 		if micros, nanos, ok := columnar.ParseMoment(v.Bytes(row), columnar.Instant); ok {
@@ -139,7 +140,8 @@ func arrowType(t testing.TB, body []byte) string {
 	return strings.Replace(name, ", ", ",", strings.Count(name, "decimal"))
 }
 
-// excelCells is what Excel has of the values of a batch's one column: each cell's type and what it shows; and what was lost.
+// excelCells is what Excel has of the values of a batch's one column: each cell's type and what it shows; and what
+// was lost.
 func excelCells(t testing.TB, cols []columnar.Column, batch *columnar.Batch, zone *time.Location) (cells []string, losses string) {
 	t.Helper()
 	encoder, err := xlsx.NewEncoder(cols, xlsx.Options{Location: zone})
@@ -239,8 +241,8 @@ func codes(cell string) (out []string) {
 	return out
 }
 
-// Every value in the tables of the page about types becomes there what it says, on the database itself: in the row log, in a CSV
-// and in a workbook.
+// Every value in the tables of the page about types becomes there what it says, on the database itself: in the row
+// log, in a CSV and in a workbook.
 func TestTypesPage(t *testing.T) {
 	page, err := os.ReadFile(typesPage)
 	if err != nil {
@@ -376,8 +378,8 @@ var logical = []struct {
 		"sqlserver": {"uniqueidentifier", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"}, "sqlite": {"text", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'"}}},
 }
 
-// The same logical value has the same text and the same cell from every database that can hold it. The databases of one binary are
-// compared with the value's text and with each other.
+// The same logical value has the same text and the same cell from every database that can hold it. The databases of
+// one binary are compared with the value's text and with each other.
 func TestSameValueSameText(t *testing.T) {
 	cells := map[string]map[string]string{} // who has it, by value and cell
 	each(t, func(t *testing.T, db database) {

@@ -9,7 +9,8 @@ import (
 	"fanmill/stages"
 )
 
-// A DSN without a user is refused before anything is opened, whatever its form; validate says so. One that has it is not.
+// A DSN without a user is refused before anything is opened, whatever its form; validate says so. One that has it is
+// not.
 func TestMissingUser(t *testing.T) {
 	t.Setenv("PGUSER", "")
 	t.Setenv("PGSERVICE", "")

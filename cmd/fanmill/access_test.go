@@ -28,8 +28,9 @@ func TestStoreCommandsTakeTheFlagsOfNATS(t *testing.T) {
 	}
 }
 
-// A password reaches the server from a file, the environment, the .env beside a job, or the command line, where it is warned of; it is in nothing that fanmill
-// says, and in none of its files. The line for the nats CLI says where it takes the password from.
+// A password reaches the server from a file, the environment, the .env beside a job, or the command line, where it is
+// warned of; it is in nothing that fanmill says, and in none of its files. The line for the nats CLI says where it
+// takes the password from.
 func TestPasswordsAreNotShown(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	url := natsWith(t, `authorization { user: joe, password: "s3cret!" }`)

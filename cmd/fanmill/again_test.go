@@ -53,8 +53,9 @@ func (w *world) delivered(runs int) {
 	}
 }
 
-// What starts fanmill run --id again until it ends with 0 has the rows delivered once, also where they are appended, wherever the process was killed, and as
-// often: as its run begins, at work, as it ends, when its run is complete and it has not said so.
+// What starts fanmill run --id again until it ends with 0 has the rows delivered once, also where they are appended,
+// wherever the process was killed, and as often: as its run begins, at work, as it ends, when its run is complete and
+// it has not said so.
 func TestSameIDIsTheSameRun(t *testing.T) {
 	for _, point := range []string{"before-run", "after-run", "before-pointer", "after-cas", "after-finished", "mid-tidy", "before-ended", "after-ended", "before-told"} {
 		t.Run(point, func(t *testing.T) {
@@ -77,8 +78,8 @@ func TestSameIDIsTheSameRun(t *testing.T) {
 	}
 }
 
-// Without an id, a process that is killed when its run is recorded as complete, and before it has said so, is known by that: the resume says it. The next
-// one is a new run.
+// Without an id, a process that is killed when its run is recorded as complete, and before it has said so, is known
+// by that: the resume says it. The next one is a new run.
 func TestResumeTellsOfTheEnd(t *testing.T) {
 	for _, point := range []string{"mid-tidy", "after-ended", "before-told"} {
 		t.Run(point, func(t *testing.T) {

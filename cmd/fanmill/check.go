@@ -123,7 +123,8 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 			if err != nil {
 				line.Error = err.Error()
 				if pipeline.IsPermanent(err) {
-					// Does it let us in, and the query fails? What may pass, such as a server that is down, answers this no better.
+					// Does it let us in, and the query fails? What may pass, such as a server that is down, answers
+					// this no better.
 					_, _, _ = node.Describe(ctx, withoutQueries(file), line.ID, nil, hosts, reach)
 				}
 				return nil

@@ -110,8 +110,9 @@ func checkJSON(t *testing.T, want int, args ...string) (v checked) {
 	return v
 }
 
-// The check names every branch that is not as the others, and only those: of 56, one that refuses the connection, one the login, one that
-// lacks the table, and three whose columns differ, each with what becomes of it. Passwords are in none of it.
+// The check names every branch that is not as the others, and only those: of 56, one that refuses the connection, one
+// the login, one that lacks the table, and three whose columns differ, each with what becomes of it. Passwords are in
+// none of it.
 func TestCheckNamesTheBranchesThatDiffer(t *testing.T) {
 	const table = "create table sale (id integer, day date, amount decimal(14,2), note text)"
 	good := sqliteDB(t, table)
@@ -265,8 +266,8 @@ func (s *crowdedSession) Close() error {
 	return s.Session.Close()
 }
 
-// The check takes about as long as its slowest branch, because it waits for all at once: 56 sessions are open together before the first
-// is answered.
+// The check takes about as long as its slowest branch, because it waits for all at once: 56 sessions are open
+// together before the first is answered.
 func TestCheckAsksAllBranchesAtOnce(t *testing.T) {
 	db := sqliteDB(t, "create table sale (id integer)")
 	var connections []object
@@ -282,7 +283,8 @@ func TestCheckAsksAllBranchesAtOnce(t *testing.T) {
 	}
 }
 
-// What a branch would say only at night, a right that is missing or a value that a column does not take, it says to the check.
+// What a branch would say only at night, a right that is missing or a value that a column does not take, it says to
+// the check.
 func TestCheckFindsMissingRights(t *testing.T) {
 	dsn := testdb.Postgres(t).NewDatabase(t)
 	u, err := url.Parse(dsn)
@@ -311,7 +313,8 @@ func TestCheckFindsMissingRights(t *testing.T) {
 	}
 }
 
-// A server that several branches share is spared by the check as it is by the run: parallelPerHost sessions at a time, and no fewer.
+// A server that several branches share is spared by the check as it is by the run: parallelPerHost sessions at a
+// time, and no fewer.
 func TestCheckSparesSharedServers(t *testing.T) {
 	dsn := testdb.Postgres(t).NewDatabase(t)
 	var connections []object

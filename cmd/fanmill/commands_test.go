@@ -43,7 +43,8 @@ const tenMistakes = `{
 }
 `
 
-// validate names every mistake of a file, with its line and what to do, in one answer; and so does run, before anything is opened.
+// validate names every mistake of a file, with its line and what to do, in one answer; and so does run, before
+// anything is opened.
 func TestValidateNamesEveryMistake(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "job.json")
@@ -118,7 +119,8 @@ func TestValidateTakesPatterns(t *testing.T) {
 	}
 }
 
-// The schema that fanmill prints is JSON, and describes what there is: every destination with the keys that its sink reads, every driver.
+// The schema that fanmill prints is JSON, and describes what there is: every destination with the keys that its sink
+// reads, every driver.
 func TestSchemaIsOfWhatThereIs(t *testing.T) {
 	code, out, _ := call("schema")
 	var schema struct {
@@ -254,7 +256,8 @@ func TestBadCommandLines(t *testing.T) {
 	}
 }
 
-// A DSN that no database could read is named with the file's other mistakes, and none of it is repeated. One that leads nowhere is a good one.
+// A DSN that no database could read is named with the file's other mistakes, and none of it is repeated. One that
+// leads nowhere is a good one.
 func TestValidateReadsDSNs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "job.json")
 	writeJob(t, path, object{"query": "select 1", "destinations": []object{csvTo(filepath.Dir(path), "a.csv", nil)}, "connections": []object{
@@ -332,8 +335,8 @@ func TestRunsOfAJobThatNeverRan(t *testing.T) {
 	}
 }
 
-// A run is seen, cancelled and taken up again from other processes: cancel ends it with its exit code, what it has delivered is whole and
-// in the checkpoint, and the resume asks for the rest alone.
+// A run is seen, cancelled and taken up again from other processes: cancel ends it with its exit code, what it has
+// delivered is whole and in the checkpoint, and the resume asks for the rest alone.
 func TestCancelFromAnotherProcess(t *testing.T) {
 	all := branches(t)[:2]
 	job := object{"id": "gst", "query": "select id, amount from sale order by id", "connections": all, "destinations": []object{{"type": "csv", "filePath": outPath("gst.csv")}}}
@@ -418,7 +421,8 @@ func (w *world) asked1(v any, args ...string) {
 	}
 }
 
-// checkpoint rm gives an unfinished run up: nothing private stays, the file stays as it was published, and a resume has nothing to go on with.
+// checkpoint rm gives an unfinished run up: nothing private stays, the file stays as it was published, and a resume
+// has nothing to go on with.
 func TestCheckpointRemoved(t *testing.T) {
 	w := newWorld(t, 100, 200, 300)
 	if code, out := w.run([]string{"FANMILL_FAILPOINT=after-publish:2"}); code != -1 {
@@ -517,7 +521,8 @@ func TestRunForMachines(t *testing.T) {
 	}
 }
 
-// Two jobs that a schedule starts in the same moment share the embedded server: neither fails, whichever ends first, time after time.
+// Two jobs that a schedule starts in the same moment share the embedded server: neither fails, whichever ends first,
+// time after time.
 func TestTwoJobsAtOnce(t *testing.T) {
 	rounds := 3
 	if raceEnabled {

@@ -14,8 +14,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// Invariants 1, 2, 3 and 6: killed at random moments, at least 25 times, the artifacts are whole before fanmill runs again, what is
-// settled or has its eof in the log is not asked again, and the last resume ends where an undisturbed run does.
+// Invariants 1, 2, 3 and 6: killed at random moments, at least 25 times, the artifacts are whole before fanmill runs
+// again, what is settled or has its eof in the log is not asked again, and the last resume ends where an undisturbed
+// run does.
 func TestKilledAtRandom(t *testing.T) {
 	w := newWorldOfAll(t, 30000, 200, 12000, 2500, 0, 6000, 1, 4000) // one branch far larger than the row log, sheets above 1 MB, small ones, an empty one
 	began := time.Now()
@@ -148,8 +149,8 @@ func (w *world) safe() (dsns []string) {
 	return dsns
 }
 
-// Connections that arrive together are committed together, so no place of the commit is sure to be reached more often than once for
-// each of the destinations.
+// Connections that arrive together are committed together, so no place of the commit is sure to be reached more often
+// than once for each of the destinations.
 
 // Invariants 1 to 3 at each named place: killed exactly there, the artifacts are whole, and a resume completes them.
 func TestKilledAtFailpoints(t *testing.T) {
@@ -202,7 +203,8 @@ func TestKilledWhileClaiming(t *testing.T) {
 	w.tidy()
 }
 
-// A fresh run over an unfinished one starts anew, and the file of before stays until its first commit, then as .previous.
+// A fresh run over an unfinished one starts anew, and the file of before stays until its first commit, then as
+// .previous.
 func TestFreshRunAbandons(t *testing.T) {
 	w := newWorld(t, 300, 200)
 	w.mustRun(exitComplete, nil)

@@ -48,7 +48,8 @@ func commands(root *cobra.Command) []*cobra.Command {
 	return all
 }
 
-// Whatever the command line takes and the environment says stands in the pages on running fanmill; what has a page of its own stands there.
+// Whatever the command line takes and the environment says stands in the pages on running fanmill; what has a page of
+// its own stands there.
 func TestEveryFlagIsDocumented(t *testing.T) {
 	docs := pages(t)
 	text := docs["docs/operations.md"] + docs["docs/serve.md"]
@@ -134,10 +135,12 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 }
 
-// commandLine is what a page shows of a command of fanmill's: alone in a line of code, behind a prompt or not, or in code within a sentence.
+// commandLine is what a page shows of a command of fanmill's: alone in a line of code, behind a prompt or not, or in
+// code within a sentence.
 var commandLine = regexp.MustCompile("(?m)(?:^    (?:\\$ )?|`)fanmill ([^`\n]+)")
 
-// Every command line that the pages, the help and the examples show is one that fanmill takes: command, flags and the number of arguments.
+// Every command line that the pages, the help and the examples show is one that fanmill takes: command, flags and the
+// number of arguments.
 func TestEveryCommandLineShownIsTaken(t *testing.T) {
 	texts := pages(t)
 	root := newRoot(io.Discard, io.Discard)

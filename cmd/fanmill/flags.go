@@ -121,7 +121,8 @@ func workFlags(f *flags, fl *pflag.FlagSet) {
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress; warnings, errors and the result only")
 }
 
-// settings reads the environment, with the .env file beside a job in place of what it lacks, and lets flags win. path may be "".
+// settings reads the environment, with the .env file beside a job in place of what it lacks, and lets flags win. path
+// may be "".
 func (f *flags) settings(c *cobra.Command, path string) (settings, error) {
 	var dotenv map[string]string
 	var err error

@@ -23,8 +23,8 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.stderr.Write(p)
 }
 
-// follow makes who follows the runs of a process: each has its log file and its narrator; with bars, what runs is shown on the terminal, and
-// of its narration there only what went wrong.
+// follow makes who follows the runs of a process: each has its log file and its narrator; with bars, what runs is
+// shown on the terminal, and of its narration there only what went wrong.
 func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeline.Job, string, []pipeline.ManifestDestination) pipeline.Follower {
 	running := new(atomic.Int64)
 	return func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) pipeline.Follower {

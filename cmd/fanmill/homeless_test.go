@@ -10,7 +10,8 @@ import (
 // withoutHome are the variables of a process whose user has no home, as services and cron jobs may have it.
 var withoutHome = []string{"HOME=", "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "USERPROFILE=", "LOCALAPPDATA=", "APPDATA=", "FANMILL_DATA="}
 
-// Without a home --data suffices for whoever keeps state, and nothing at all for the others; without it they say so, and make no folder.
+// Without a home --data suffices for whoever keeps state, and nothing at all for the others; without it they say so,
+// and make no folder.
 func TestWithoutAHome(t *testing.T) {
 	w := newWorld(t, 30, 20)
 	w.env = append(w.env, withoutHome...)

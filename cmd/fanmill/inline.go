@@ -27,7 +27,8 @@ func (f *inlineFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.folders, "allow-folder", nil, "`folder` of SQLite files that such jobs may read; may be given several times")
 }
 
-// bounds are what jobs that are brought along may reach; nil if there are to be none. apart are folders that are fanmill's or its owner's.
+// bounds are what jobs that are brought along may reach; nil if there are to be none. apart are folders that are
+// fanmill's or its owner's.
 func (f *inlineFlags) bounds(apart ...string) (*config.Bounds, error) {
 	switch {
 	case !f.on && (f.root != "" || len(f.hosts)+len(f.folders) > 0):

@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// namingJob is the handler of a run's lines on the screen: as long as other runs go on beside it, a line says of which job it is.
+// namingJob is the handler of a run's lines on the screen: as long as other runs go on beside it, a line says of
+// which job it is.
 type namingJob struct {
 	slog.Handler
 	job     string

@@ -20,11 +20,12 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// lookEvery is how often the folder of jobs is looked at. It is looked at, not listened to: network drives tell nobody of their changes.
+// lookEvery is how often the folder of jobs is looked at. It is looked at, not listened to: network drives tell
+// nobody of their changes.
 const lookEvery = 2 * time.Second
 
-// folder is the job files that a process serves. A file that is changed into one that cannot be used keeps its last good version, and
-// says so; a trigger that names it is told, too.
+// folder is the job files that a process serves. A file that is changed into one that cannot be used keeps its last
+// good version, and says so; a trigger that names it is told, too.
 type folder struct {
 	s     *settings
 	dir   string

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A pipe in the folder of jobs, or a link to one, is passed over: to open it would wait for a writer, and no job would be served meanwhile.
+// A pipe in the folder of jobs, or a link to one, is passed over: to open it would wait for a writer, and no job
+// would be served meanwhile.
 func TestPipesAreNoJobs(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "a.json")

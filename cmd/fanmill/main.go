@@ -31,7 +31,8 @@ const (
 
 func main() { os.Exit(start()) }
 
-// Main is the program in a shell: arguments in, exit code out. Everything that a user should read goes to stdout or stderr.
+// Main is the program in a shell: arguments in, exit code out. Everything that a user should read goes to stdout or
+// stderr.
 func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := untilStopped(context.Background())
 	defer stop()
@@ -44,8 +45,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 // stopPatience bounds an end in order. Service managers kill what takes longer, and people do.
 const stopPatience = 28 * time.Second
 
-// endInTime ends the process should it not have ended by itself in time, because its store hangs, or a driver: that is as a kill, from which
-// a resume goes on.
+// endInTime ends the process should it not have ended by itself in time, because its store hangs, or a driver: that
+// is as a kill, from which a resume goes on.
 func endInTime(done <-chan struct{}, stderr io.Writer) {
 	select {
 	case <-done:

@@ -14,8 +14,8 @@ import (
 	"fanmill/stages"
 )
 
-// The tests run the program itself: the test binary, started with FANMILL_TEST_CHILD set, is fanmill. Only its databases are
-// watched.
+// The tests run the program itself: the test binary, started with FANMILL_TEST_CHILD set, is fanmill. Only its
+// databases are watched.
 func TestMain(m *testing.M) {
 	if os.Getenv("FANMILL_TEST_CHILD") != "" {
 		drivers = watched
@@ -100,7 +100,8 @@ func (s *watchedSession) Close() error {
 	return err
 }
 
-// scarce makes this process read more memory than it may have once so many connections were read, until the file relief is there.
+// scarce makes this process read more memory than it may have once so many connections were read, until the file
+// relief is there.
 func scarce(after int64, relief string) {
 	memoryEvery, memoryPatience = 5*time.Millisecond, 20
 	resident = func() (int64, error) {

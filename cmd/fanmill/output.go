@@ -10,8 +10,8 @@ import (
 	"fanmill/internal/screen"
 )
 
-// How long the end of a command waits for a reader who reads nothing. What was delivered is recorded by then, and whoever waits for the exit
-// code is not to wait for a reader. Tests wait less.
+// How long the end of a command waits for a reader who reads nothing. What was delivered is recorded by then, and
+// whoever waits for the exit code is not to wait for a reader. Tests wait less.
 var (
 	resultPatience = time.Minute     // of the result of a command that delivers; that of others waits for ever, as for a pager
 	linesPatience  = 5 * time.Second // of log lines
@@ -25,8 +25,9 @@ func judges(c *cobra.Command) bool {
 	return delivers(c) || slices.Contains([]string{"status", "check", "validate"}, c.Name())
 }
 
-// unread says that a result could not be written, where that can be said, and returns the exit code. A delivery is as good as it is, read or
-// not: only a command that does nothing but print has failed. Whoever closes a pipe, such as head, has read enough.
+// unread says that a result could not be written, where that can be said, and returns the exit code. A delivery is as
+// good as it is, read or not: only a command that does nothing but print has failed. Whoever closes a pipe, such as
+// head, has read enough.
 func unread(c *cobra.Command, failed error, code int, say io.Writer) int {
 	enough := failed == nil || brokenPipe(failed)
 	if failed == nil || enough && !delivers(c) {

@@ -91,8 +91,8 @@ func (w *world) into(out, problems *os.File, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Output that nobody reads costs nothing: whatever becomes of it, everything is delivered, the log file of the run has it all, and the exit
-// code tells of the delivery alone.
+// Output that nobody reads costs nothing: whatever becomes of it, everything is delivered, the log file of the run
+// has it all, and the exit code tells of the delivery alone.
 func TestOutputThatNobodyReads(t *testing.T) {
 	for _, u := range unreadables {
 		t.Run(u.name, func(t *testing.T) {
@@ -146,7 +146,8 @@ func TestDemoThatNobodyReads(t *testing.T) {
 	}
 }
 
-// What can be said is said: a result that does not fit on its disk is told of on standard error, and a command that only prints has failed then.
+// What can be said is said: a result that does not fit on its disk is told of on standard error, and a command that
+// only prints has failed then.
 func TestResultThatCannotBeWritten(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -197,7 +198,8 @@ func TestServeThatNobodyReads(t *testing.T) {
 	}
 }
 
-// A terminal that goes away is a stop in order, as SIGTERM is, also when it is told of twice; under nohup it is nothing.
+// A terminal that goes away is a stop in order, as SIGTERM is, also when it is told of twice; under nohup it is
+// nothing.
 func TestHangUp(t *testing.T) {
 	w := newWorld(t, 9000, 200, 3000, 0, 1500)
 	child, said := w.frozen("after-publish:2")

@@ -10,8 +10,8 @@ import (
 	"fanmill/pipeline/oslock"
 )
 
-// defaultLease is how long a run and its destinations stay with an owner that gives no sign of life. It is only waited out
-// where nobody can prove that the owner is gone.
+// defaultLease is how long a run and its destinations stay with an owner that gives no sign of life. It is only
+// waited out where nobody can prove that the owner is gone.
 const defaultLease = 15 * time.Second
 
 // owner is this process as others see it: a lock file in the data folder that is locked as long as it lives.
@@ -50,7 +50,8 @@ func ownersDir(dataDir string) string { return filepath.Join(dataDir, "owners") 
 
 func (o *owner) file(token string) string { return filepath.Join(o.dir, token+".lock") }
 
-// alive looks whether the owner's lock file is locked. Of an owner on another host, or with another data folder, nothing is known.
+// alive looks whether the owner's lock file is locked. Of an owner on another host, or with another data folder,
+// nothing is known.
 func (o *owner) alive(other pipeline.Owner) (alive, known bool) {
 	if other.Token == o.Token {
 		return true, true
@@ -64,8 +65,8 @@ func (o *owner) alive(other pipeline.Owner) (alive, known bool) {
 	return !taken, err == nil
 }
 
-// told notes that it was told how the run of an owner ended: what is left of this process is to exit. A process that is killed before that has no such
-// note, and whatever started it, starting it again, is told then.
+// told notes that it was told how the run of an owner ended: what is left of this process is to exit. A process that
+// is killed before that has no such note, and whatever started it, starting it again, is told then.
 func (o *owner) told(of pipeline.Owner) {
 	f, err := os.OpenFile(o.file(of.Token), os.O_WRONLY, 0)
 	if err != nil {

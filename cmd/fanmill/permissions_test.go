@@ -50,7 +50,8 @@ func (w *world) context(name string, keys map[string]any) (path string) {
 	return path
 }
 
-// The permissions that docs/nats.md gives to each user are enough for what it says, and what another would need is named at once.
+// The permissions that docs/nats.md gives to each user are enough for what it says, and what another would need is
+// named at once.
 func TestPermissionsAreAsDocumented(t *testing.T) {
 	_, conf, _ := strings.Cut(pages(t)["docs/nats.md"], "```conf\n")
 	conf, _, ok := strings.Cut(conf, "```")

@@ -133,8 +133,8 @@ func (s *settings) preview(ctx context.Context, file *config.File, connection, q
 	return view, nil
 }
 
-// shown is the text of a value as a CSV has it, in the job's time zone: also of an instant that stands as a text, because a value beside it
-// is none.
+// shown is the text of a value as a CSV has it, in the job's time zone: also of an instant that stands as a text,
+// because a value beside it is none.
 func shown(v *columnar.View, i int, declared columnar.Kind, clock *columnar.Clock) string {
 	if (declared == columnar.Instant || declared == columnar.Timestamp) && v.Kind == columnar.Mixed && v.Classes[i] == columnar.ClassMoment {
 		if micros, nanos, ok := columnar.ParseMoment(v.Bytes(i), columnar.Instant); ok {

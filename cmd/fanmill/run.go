@@ -167,7 +167,8 @@ func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Tri
 // haltedPatience bounds how long a stopped run looks at how far it has come.
 const haltedPatience = 5 * time.Second
 
-// halted is how far a run of this process has come that was stopped; nil if it had not begun, or the store does not say.
+// halted is how far a run of this process has come that was stopped; nil if it had not begun, or the store does not
+// say.
 func (s *settings) halted(ctx context.Context, node *pipeline.Node, file *config.File) *screen.RunView {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltedPatience)
 	defer cancel()

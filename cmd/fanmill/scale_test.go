@@ -50,8 +50,21 @@ func (p slowPart) Append(ctx context.Context, query int, c pipeline.Chunk) error
 	return p.Part.Append(ctx, query, c)
 }
 
-// withSlowed is the real destinations, the one named on a slow device: a batch takes a moment longer, or, of the one named in "csv=FILE",
-// until the file is gone.
+// wrapped is the real destinations, those of one kind behind something else.
+func wrapped(name string, wrap func(pipeline.Sink) pipeline.Sink) map[string]*pipeline.SinkKind {
+	all := sinks.Kinds()
+	kind := *all[name]
+	made := kind.New
+	kind.New = func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
+		sink, err := made(spec)
+		return wrap(sink), err
+	}
+	all[name] = &kind
+	return all
+}
+
+// withSlowed is the real destinations, the one named on a slow device: a batch takes a moment longer, or, of the one
+// named in "csv=FILE", until the file is gone.
 func withSlowed(what string) func() map[string]*pipeline.SinkKind {
 	name, while, held := strings.Cut(what, "=")
 	pause := func() { time.Sleep(moment) }
@@ -66,20 +79,12 @@ func withSlowed(what string) func() map[string]*pipeline.SinkKind {
 		}
 	}
 	return func() map[string]*pipeline.SinkKind {
-		all := sinks.Kinds()
-		kind := *all[name]
-		made := kind.New
-		kind.New = func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-			sink, err := made(spec)
-			return slowSink{sink, pause}, err
-		}
-		all[name] = &kind
-		return all
+		return wrapped(name, func(sink pipeline.Sink) pipeline.Sink { return slowSink{sink, pause} })
 	}
 }
 
-// Invariants 5 and 8: one connection of 100 MB, a row log of 16 MB, one slow destination. The log stays within its bound on disk,
-// and both artifacts are exact.
+// Invariants 5 and 8: one connection of 100 MB, a row log of 16 MB, one slow destination. The log stays within its
+// bound on disk, and both artifacts are exact.
 func TestLogBoundHolds(t *testing.T) {
 	times, size := 17, 100<<20
 	if raceEnabled {
@@ -122,7 +127,8 @@ func TestLogBoundHolds(t *testing.T) {
 			running = false
 		}
 	}
-	// The server frees space in blocks of a quarter of the bound: one that is trimmed in part still takes its whole size.
+	// The server frees space in blocks of a quarter of the bound: one that is trimmed in part still takes its whole
+	// size.
 	if most := int64(bound<<20) * 5 / 4; highest > most+most/20 {
 		t.Errorf("the row log took %.1f MB on disk, its bound is %d MB", mb(highest), bound)
 	}

@@ -132,8 +132,9 @@ func (w *world) trigger(job string, code int, more ...string) string {
 	return a.Run
 }
 
-// Triggers are not lost and none is run twice, whatever becomes of the process that serves: it is killed in the middle of a run, with
-// others waiting; what is started next goes on with that run, asks no settled connection again, and then has the others' turn.
+// Triggers are not lost and none is run twice, whatever becomes of the process that serves: it is killed in the
+// middle of a run, with others waiting; what is started next goes on with that run, asks no settled connection again,
+// and then has the others' turn.
 func TestServeKilled(t *testing.T) {
 	w := newWorld(t, 300, 400, 500, 600)
 	s := w.serve()

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Several statements in one query are refused by validate where the text tells it, at their line, once for all connections that share them; and so by run, before
-// anything is opened.
+// Several statements in one query are refused by validate where the text tells it, at their line, once for all
+// connections that share them; and so by run, before anything is opened.
 func TestSeveralStatementsAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "job.yaml")

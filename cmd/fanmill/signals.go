@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// hangupEcho is the time in which a second SIGHUP means no more than the signal before it: of a terminal that goes away the kernel tells, and the
-// shell once more; systemd sends one right after its SIGTERM.
+// hangupEcho is the time in which a second SIGHUP means no more than the signal before it: of a terminal that goes
+// away the kernel tells, and the shell once more; systemd sends one right after its SIGTERM.
 const hangupEcho = 3 * time.Second
 
-// untilStopped is a context that ends with the first Ctrl-C, closed window or terminal, or systemctl stop: then the run ends in order.
-// A second one, unhandled then, ends the process. Either way a resume goes on from what is committed. Under nohup a SIGHUP stays
-// ignored. SIGQUIT is left to Go, which shows what all goroutines do.
+// untilStopped is a context that ends with the first Ctrl-C, closed window or terminal, or systemctl stop: then the
+// run ends in order. A second one, unhandled then, ends the process. Either way a resume goes on from what is
+// committed. Under nohup a SIGHUP stays ignored. SIGQUIT is left to Go, which shows what all goroutines do.
 func untilStopped(parent context.Context) (context.Context, context.CancelFunc) {
 	// Output that nobody reads must not end the process; see screen.Outlet.
 	signal.Ignore(syscall.SIGPIPE)
@@ -73,7 +73,8 @@ func (s stopped) Error() string {
 
 func (stopped) Is(target error) bool { return target == context.Canceled }
 
-// whyStopped is what a user reads of an error: of one that only says that ctx has ended, in the middle of whatever went on then, what ended ctx.
+// whyStopped is what a user reads of an error: of one that only says that ctx has ended, in the middle of whatever
+// went on then, what ended ctx.
 func whyStopped(ctx context.Context, err error) error {
 	var cause stopped
 	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &cause) && !errors.As(err, &cause) {

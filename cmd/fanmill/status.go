@@ -54,8 +54,8 @@ and how far it is behind, how full the row log is, and, from what was measured, 
 	return c
 }
 
-// findRun finds the run that a user means: by its id, the newest of a job, or the newest of all. Of one that has not begun there is its
-// trigger only.
+// findRun finds the run that a user means: by its id, the newest of a job, or the newest of all. Of one that has not
+// begun there is its trigger only.
 func (s *settings) findRun(ctx context.Context, node *pipeline.Node, name string) (run string, _ *pipeline.Waiting, _ error) {
 	if name != "" {
 		run, err := node.LastRun(ctx, name)

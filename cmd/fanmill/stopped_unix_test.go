@@ -75,7 +75,8 @@ func (w *world) external() {
 	w.args = append(w.args, "--nats", u.String(), "--lease", "3s")
 }
 
-// Invariant 3 with a paused owner (R1, R2): a successor takes over and commits, the owner wakes, changes nothing and says why it stops.
+// Invariant 3 with a paused owner (R1, R2): a successor takes over and commits, the owner wakes, changes nothing and
+// says why it stops.
 func TestFrozenOwner(t *testing.T) {
 	for _, point := range []string{"before-cas:2", "mid-stage:2", "before-publish:2", "mid-finish"} {
 		t.Run(point, func(t *testing.T) {
@@ -220,7 +221,8 @@ func TestInterrupted(t *testing.T) {
 	w.tidy()
 }
 
-// A folder that goes away in the middle of a run, as a network drive does, and comes back: nothing is lost, and the run completes.
+// A folder that goes away in the middle of a run, as a network drive does, and comes back: nothing is lost, and the
+// run completes.
 func TestFolderGoesAway(t *testing.T) {
 	w := newWorld(t, 3000, 200, 2000, 100, 1500, 800)
 	child := w.start([]string{"FANMILL_FAILPOINT=after-publish:2:stop"})

@@ -34,7 +34,8 @@ func (s *settings) bus(ctx context.Context, log *slog.Logger, f func(*nats.Conn)
 	return err
 }
 
-// needData refuses to work without a data folder, where the user has none and nobody named one: a service may have no home.
+// needData refuses to work without a data folder, where the user has none and nobody named one: a service may have no
+// home.
 func (s *settings) needData() error {
 	if s.env.Data != "" {
 		return nil

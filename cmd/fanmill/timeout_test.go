@@ -16,7 +16,6 @@ import (
 	"fanmill/internal/screen"
 	"fanmill/internal/testdb"
 	"fanmill/pipeline"
-	"fanmill/sinks"
 )
 
 // fullSink is a destination whose disk has no room as long as a file is there.
@@ -36,15 +35,7 @@ func (s fullSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipel
 func withFull(what string) func() map[string]*pipeline.SinkKind {
 	name, while, _ := strings.Cut(what, "=")
 	return func() map[string]*pipeline.SinkKind {
-		all := sinks.Kinds()
-		kind := *all[name]
-		made := kind.New
-		kind.New = func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-			sink, err := made(spec)
-			return fullSink{sink, while}, err
-		}
-		all[name] = &kind
-		return all
+		return wrapped(name, func(sink pipeline.Sink) pipeline.Sink { return fullSink{sink, while} })
 	}
 }
 
@@ -107,8 +98,8 @@ func (s *server) ends(want int) string {
 	return text
 }
 
-// A database that delivers nothing for QUERY_TIMEOUT_MS is given up, and nothing of ours is left running on its server: the run is
-// partial, and says which setting ended it.
+// A database that delivers nothing for QUERY_TIMEOUT_MS is given up, and nothing of ours is left running on its
+// server: the run is partial, and says which setting ended it.
 func TestSilentDatabaseIsCancelled(t *testing.T) {
 	pg := testdb.Postgres(t)
 	dsn := pg.NewDatabase(t)
@@ -117,7 +108,8 @@ func TestSilentDatabaseIsCancelled(t *testing.T) {
 	writeJob(t, w.job(), object{"id": "gst", "retry": object{"attempts": 2, "backoff": "10ms"}, "connections": []object{
 		{"id": "swift", "driver": "postgres", "dsn": dsn, "query": "select 1 as id, 'swift' as who"},
 		{"id": "silent", "driver": "postgres", "dsn": dsn, "query": "select 2 as id, 'silent' || pg_sleep(600)::text as who"},
-		// Its rows are large enough for the server to send each, and never come more than the timeout apart: it takes twice that, and is let be.
+		// Its rows are large enough for the server to send each, and never come more than the timeout apart: it takes
+		// twice that, and is let be.
 		{"id": "steady", "driver": "postgres", "dsn": dsn, "query": "select i as id, repeat('x', 10000) || pg_sleep(0.05)::text as who from generate_series(1, 20) i"},
 	}, "destinations": []object{csvTo(w.dir, "gst.csv", nil)}})
 	v, said := w.runJSON(exitPartial, nil)
@@ -144,8 +136,8 @@ func TestSilentDatabaseIsCancelled(t *testing.T) {
 	}
 }
 
-// The time that a query waits for our own destinations is not the database's silence: while one holds the row log full for several times
-// the timeout, that does not fire.
+// The time that a query waits for our own destinations is not the database's silence: while one holds the row log
+// full for several times the timeout, that does not fire.
 func TestSlowDestinationIsNotSilence(t *testing.T) {
 	const timeout = 500 * time.Millisecond
 	w := newWorld(t, 30000, 30000, 30000) // 15 MB in a row log of 4
@@ -206,8 +198,8 @@ func TestDestinationThatCanBeWrittenAgain(t *testing.T) {
 	w.tidy()
 }
 
-// Invariant 8: a destination that cannot be written for destinationTimeout is given up, named, and holds up nobody: the other one is
-// whole. A resume brings it what it lacks from the row log, and asks no database.
+// Invariant 8: a destination that cannot be written for destinationTimeout is given up, named, and holds up nobody:
+// the other one is whole. A resume brings it what it lacks from the row log, and asks no database.
 func TestDestinationThatIsGivenUp(t *testing.T) {
 	w := newWorld(t, 300, 200, 100)
 	block := filepath.Join(w.dir, "full")

@@ -12,8 +12,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// A column is one kind of cell: a value that is none of its kind is a text and counted, by every destination; its neighbours stay what they are.
-// Totals are of numbers, and texts are never added up.
+// A column is one kind of cell: a value that is none of its kind is a text and counted, by every destination; its
+// neighbours stay what they are. Totals are of numbers, and texts are never added up.
 func TestColumnIsOneKind(t *testing.T) {
 	dsn := testdb.Postgres(t).NewDatabase(t)
 	w := newJob(t, object{"id": "v",

@@ -17,8 +17,8 @@ import (
 const (
 	// waitEvery is how often who waits for a run looks at its record.
 	waitEvery = 500 * time.Millisecond
-	// waitGone is how often in a row a trigger is found neither waiting nor with a run before it is taken for done with: it may just be on its way
-	// from one to the other.
+	// waitGone is how often in a row a trigger is found neither waiting nor with a run before it is taken for done
+	// with: it may just be on its way from one to the other.
 	waitGone = 4
 )
 
@@ -32,8 +32,9 @@ type asked struct {
 	missing int
 }
 
-// wait returns when the run has ended, in whatever process and after however many of them: what it goes by is in the store. A store that does not
-// answer, as while the process that holds the embedded one is started anew, is asked again.
+// wait returns when the run has ended, in whatever process and after however many of them: what it goes by is in the
+// store. A store that does not answer, as while the process that holds the embedded one is started anew, is asked
+// again.
 func (w *asked) wait(ctx context.Context, stdout io.Writer) error {
 	for troubled := false; ; {
 		var ended *pipeline.RunInfo
@@ -112,8 +113,8 @@ func (w *asked) run(ctx context.Context, node *pipeline.Node) (*pipeline.RunEntr
 	return nil, err
 }
 
-// gone looks what became of a trigger without a run. One that waits no longer was refused, skipped or cancelled: the same trigger once more is
-// answered with that.
+// gone looks what became of a trigger without a run. One that waits no longer was refused, skipped or cancelled: the
+// same trigger once more is answered with that.
 func (w *asked) gone(ctx context.Context, node *pipeline.Node, bus pipeline.Bus) (*pipeline.RunInfo, *pipeline.Answer, error) {
 	waiting, err := node.Waiting(ctx, w.job)
 	if err != nil {

@@ -27,8 +27,8 @@ func (w *world) waiting(args ...string) *server {
 	return s
 }
 
-// Who waits for a run sees its end as fanmill run shows it, and has its exit code: of one that is complete, was so before, is partial, and of
-// what resumes it.
+// Who waits for a run sees its end as fanmill run shows it, and has its exit code: of one that is complete, was so
+// before, is partial, and of what resumes it.
 func TestTriggerWaits(t *testing.T) {
 	w := newWorld(t, 300, 200)
 	s := w.serve()
@@ -67,8 +67,8 @@ func TestTriggerWaits(t *testing.T) {
 	w.exact()
 }
 
-// The end of the process that serves is not the end of the run: who waits goes on waiting, until what serves next has finished it. Of a run that is
-// cancelled he is told, and of one that was cancelled before it began.
+// The end of the process that serves is not the end of the run: who waits goes on waiting, until what serves next has
+// finished it. Of a run that is cancelled he is told, and of one that was cancelled before it began.
 func TestTriggerWaitsForTheNextServer(t *testing.T) {
 	w := newWorld(t, 9000, 200, 300)
 	s := w.serve()

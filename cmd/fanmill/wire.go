@@ -33,7 +33,8 @@ func jobOptions(strict bool, only []string) config.Options {
 	return o
 }
 
-// loadJob reads a job file against the databases and destinations there are. only are the ids of the connections it is for.
+// loadJob reads a job file against the databases and destinations there are. only are the ids of the connections it
+// is for.
 func (s *settings) loadJob(path string, only []string, log *slog.Logger) (*config.File, error) {
 	file, err := config.Load(path, jobOptions(s.strict, only))
 	if err != nil {

@@ -246,8 +246,8 @@ func (w *world) tabsInJobOrder() {
 	}
 }
 
-// whole checks invariants 1 and 2 at any moment: what is there opens and holds whole connections only. It returns how many the
-// workbook has.
+// whole checks invariants 1 and 2 at any moment: what is there opens and holds whole connections only. It returns how
+// many the workbook has.
 func (w *world) whole() int {
 	w.t.Helper()
 	want := map[string]int{}

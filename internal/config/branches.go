@@ -29,7 +29,8 @@ func (l *branchList) has(column string) bool {
 	return slices.ContainsFunc(l.columns, func(c string) bool { return strings.EqualFold(c, column) })
 }
 
-// readBranches reads an inventory; its format is that of its name: .yaml, .yml and .json, else CSV. name is the file in problems.
+// readBranches reads an inventory; its format is that of its name: .yaml, .yml and .json, else CSV. name is the file
+// in problems.
 func readBranches(name string, data []byte) (*branchList, Problems) {
 	var list *branchList
 	var problems Problems
@@ -97,8 +98,9 @@ func (n *node) in(file string) {
 	}
 }
 
-// readBranchCSV reads a header line and a line for each branch [RFC 4180], with commas, semicolons or tabs between the cells, as the
-// header has them, or what a first line sep=; says, which Excel understands. Empty lines do not count. Blanks around a cell do not count, but for a password.
+// readBranchCSV reads a header line and a line for each branch [RFC 4180], with commas, semicolons or tabs between
+// the cells, as the header has them, or what a first line sep=; says, which Excel understands. Empty lines do not
+// count. Blanks around a cell do not count, but for a password.
 func readBranchCSV(name string, data []byte) (*branchList, Problems) {
 	text, p := decodeText(name, data)
 	if p != nil {
@@ -181,8 +183,8 @@ func preamble(lines [][]byte) (skipped int, comma rune) {
 	return skipped, comma
 }
 
-// separatorLine reads a line sep=; that says what is between the cells. Between the quotes that a program put around it, and with the
-// separators that a spreadsheet put behind it, it is one, too.
+// separatorLine reads a line sep=; that says what is between the cells. Between the quotes that a program put around
+// it, and with the separators that a spreadsheet put behind it, it is one, too.
 func separatorLine(line []byte) (rune, bool) {
 	text := string(bytes.Trim(line, `"`))
 	if len(text) < len("sep=;") || !strings.EqualFold(text[:4], "sep=") {

@@ -84,7 +84,8 @@ func (d *decoder) id(seen map[string]string, path, id string) {
 	seen[key] = path
 }
 
-// queries has the driver of a connection look at its queries. What is wrong with one that all share is said where it stands.
+// queries has the driver of a connection look at its queries. What is wrong with one that all share is said where it
+// stands.
 func (d *decoder) queries(i int) {
 	c, p := &d.out.Connections[i], d.asked[i]
 	check := d.o.Drivers[c.Driver].CheckQuery

@@ -3,8 +3,8 @@
 // every problem of the file at once, each with its line, column and the likely fix. Loading opens no database and
 // writes no artifact; it does look whether the folders of the artifacts can be written.
 //
-// References ${VAR} and ${file:PATH} stay references in the Job, so that it can be stored and sent; File.Expand turns one into
-// its value at the moment it is used.
+// References ${VAR} and ${file:PATH} stay references in the Job, so that it can be stored and sent; File.Expand turns
+// one into its value at the moment it is used.
 package config
 
 import (
@@ -25,7 +25,8 @@ import (
 type Options struct {
 	// Strict turns warnings into errors.
 	Strict bool
-	// Only are the ids of the connections that the job is loaded for; all if empty. What the others refer to need not be there.
+	// Only are the ids of the connections that the job is loaded for; all if empty. What the others refer to need not
+	// be there.
 	Only []string
 	// Drivers are the databases by the name a connection gives as its driver.
 	Drivers map[string]Driver
@@ -62,8 +63,8 @@ type File struct {
 	bounds *Bounds
 }
 
-// Load reads a job file. If it cannot be used the error wraps Problems, warnings included, or says why it could not be read; Inputs
-// tells of it which files were looked at.
+// Load reads a job file. If it cannot be used the error wraps Problems, warnings included, or says why it could not
+// be read; Inputs tells of it which files were looked at.
 func Load(path string, o Options) (*File, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil, fmt.Errorf("read job file: %s is a folder; name the job file in it", path)
@@ -93,8 +94,8 @@ type unusable struct {
 func (u *unusable) Error() string { return u.problems.Error() }
 func (u *unusable) Unwrap() error { return u.problems }
 
-// Inputs are the files that were read, or looked for, before Load returned this error; nil if it is none of Load's. A change of one may
-// make the job a good one.
+// Inputs are the files that were read, or looked for, before Load returned this error; nil if it is none of Load's. A
+// change of one may make the job a good one.
 func Inputs(err error) []string {
 	var u *unusable
 	if errors.As(err, &u) {
@@ -103,9 +104,9 @@ func Inputs(err error) []string {
 	return nil
 }
 
-// Parse reads a job that does not come from a file, such as one inside a message. name stands for the file in problems, such as
-// "inline job"; whether the text is JSON or YAML is seen from the name's extension, else from its first byte. There is no
-// .env file, and relative paths begin in the working directory.
+// Parse reads a job that does not come from a file, such as one inside a message. name stands for the file in
+// problems, such as "inline job"; whether the text is JSON or YAML is seen from the name's extension, else from its
+// first byte. There is no .env file, and relative paths begin in the working directory.
 func Parse(name string, data []byte, o Options) (*File, error) {
 	f, problems := parse(name, data, nil, o)
 	if problems != nil {
@@ -170,12 +171,12 @@ func parseTree(path string, data []byte) (*node, *Problem) {
 	return parseYAML(path, data)
 }
 
-// Inputs are the files that the job was read from, whether they were there or not: the job file, its .env and its inventory. A
-// change of one may change the job.
+// Inputs are the files that the job was read from, whether they were there or not: the job file, its .env and its
+// inventory. A change of one may change the job.
 func (f *File) Inputs() []string { return f.inputs }
 
-// Expand replaces the references ${VAR} and ${file:PATH} in s by their values; see the function Expand. A relative PATH begins in the
-// folder of the job file.
+// Expand replaces the references ${VAR} and ${file:PATH} in s by their values; see the function Expand. A relative
+// PATH begins in the folder of the job file.
 func (f *File) Expand(s string) (string, error) { return f.expand(s) }
 
 // Params are the parameters of a run that a trigger asks for at this moment; see ResolveParams.
@@ -183,9 +184,10 @@ func (f *File) Params(given map[string]any, at time.Time) ([]pipeline.Arg, error
 	return ResolveParams(&f.Job, given, at)
 }
 
-// Destinations are the destinations of the run that begins at this moment. Paths are absolute, relative ones beginning in the
-// working directory, with references expanded and tokens replaced. A destination with a file per query becomes one for each, with the
-// id <id>.<query>; of one with a file per connection, Files follows the order of the job's connections.
+// Destinations are the destinations of the run that begins at this moment. Paths are absolute, relative ones
+// beginning in the working directory, with references expanded and tokens replaced. A destination with a file per
+// query becomes one for each, with the id <id>.<query>; of one with a file per connection, Files follows the order of
+// the job's connections.
 func (f *File) Destinations(run string, at time.Time) ([]pipeline.ManifestDestination, error) {
 	outs, bad := outputs(&f.Job, f.kinds, f.bounds.base(), run, at, f.expand, f.os)
 	bad = append(bad, newFolders(f.os).clashes(outs)...)

@@ -18,8 +18,8 @@ const (
 
 var modes = []string{modeReplace, modeAppend}
 
-// destination reads one destination. What it has of its own is checked by the table of its type; d.checkable keeps what the
-// destination's own check may look at, which is all but what was found wrong here.
+// destination reads one destination. What it has of its own is checked by the table of its type; d.checkable keeps
+// what the destination's own check may look at, which is all but what was found wrong here.
 func (d *decoder) destination(p place) {
 	var out pipeline.Destination
 	var kind *pipeline.SinkKind

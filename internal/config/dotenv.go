@@ -14,8 +14,9 @@ import (
 )
 
 // DotEnv reads the .env file beside a job file; a map without entries if there is none. The environment wins over it:
-// it is read, never loaded into the process. In a value without single quotes $ begins a reference to another variable
-// of the file, so a password with a $ needs single quotes. What is wrong is named by its line, and never quoted: it may be a password.
+// it is read, never loaded into the process. In a value without single quotes $ begins a reference to another
+// variable of the file, so a password with a $ needs single quotes. What is wrong is named by its line, and never
+// quoted: it may be a password.
 func DotEnv(jobPath string) (map[string]string, error) {
 	path := dotEnvPath(jobPath)
 	data, err := readSmall(path)

@@ -134,8 +134,8 @@ func Environment(dotenv map[string]string) (Env, error) {
 	return e, errors.Join(problems...)
 }
 
-// defaultData is the user's own folder for the data of applications that stays on this machine; "" if there is none, as for a service
-// without a home: who needs one says so then.
+// defaultData is the user's own folder for the data of applications that stays on this machine; "" if there is none,
+// as for a service without a home: who needs one says so then.
 func defaultData(goos string, vars map[string]string) string {
 	home := vars["HOME"]
 	switch {

@@ -52,10 +52,11 @@ func (e *SecretFileError) Error() string {
 
 func (e *SecretFileError) Unwrap() error { return e.Err }
 
-// Expand replaces ${NAME} by the variable's value, ${file:PATH} by what the file holds without the line end behind it, and either with
-// |url before the brace by the value escaped for a URL, such as a password with @ or /. A relative PATH begins in the folder dir.
-// $$ stands for one $; any other $ stands for itself. A variable that is not set is an *UnsetError, a file that cannot
-// be read a *SecretFileError; several are joined. Values are not expanded again.
+// Expand replaces ${NAME} by the variable's value, ${file:PATH} by what the file holds without the line end behind
+// it, and either with |url before the brace by the value escaped for a URL, such as a password with @ or /. A
+// relative PATH begins in the folder dir. $$ stands for one $; any other $ stands for itself. A variable that is not
+// set is an *UnsetError, a file that cannot be read a *SecretFileError; several are joined. Values are not expanded
+// again.
 func Expand(s string, lookup func(name string) (string, bool), dir string) (string, error) {
 	if !strings.Contains(s, "$") {
 		return s, nil

@@ -14,7 +14,8 @@ import (
 	"fanmill/pipeline/outfile"
 )
 
-// artifacts looks at the files of all destinations: their paths, whether two have the same one, whether they can be written.
+// artifacts looks at the files of all destinations: their paths, whether two have the same one, whether they can be
+// written.
 func (d *decoder) artifacts() {
 	j := &d.out
 	at := func(i int) string { return fmt.Sprintf("destinations[%d].filePath", i) }

@@ -18,9 +18,9 @@ type inventory struct {
 	overrides map[string]*node // objects, by the id of a connection
 }
 
-// inventory reads connections: {file: ..., select: ..., overrides: ..., driver: ..., dsn: ...}. Every branch becomes an object such as a
-// list of connections has, and is read as one: from the overrides, else from the columns that have the name of a key, else
-// from what the job gives for all.
+// inventory reads connections: {file: ..., select: ..., overrides: ..., driver: ..., dsn: ...}. Every branch becomes
+// an object such as a list of connections has, and is read as one: from the overrides, else from the columns that
+// have the name of a key, else from what the job gives for all.
 func (d *decoder) inventory(p place) {
 	inv := &inventory{place: p, shared: map[string]*node{}, mentioned: map[string]bool{}, wrapped: map[string]bool{}, secret: map[string]bool{}, overrides: map[string]*node{}}
 	var file, selection string
@@ -211,8 +211,8 @@ func (d *decoder) branch(inv *inventory, b branch, over *node) {
 			return false
 		}
 		if slices.Contains(partKeys, key) && (inv.shared["dsn"] != nil || b.cells["dsn"] != nil) {
-			// Beside an address in one piece, columns that are called as its parts only fill its template. An override must have an effect:
-			// one that does not fill it, either, is found to be one address too many.
+			// Beside an address in one piece, columns that are called as its parts only fill its template. An
+			// override must have an effect: one that does not fill it, either, is found to be one address too many.
 			return over != nil && over.member(key) != nil && !inv.mentioned[key]
 		}
 		return true

@@ -112,7 +112,8 @@ func TestInventoryOverrides(t *testing.T) {
 	}
 }
 
-// In an address in one piece, columns and variables stand where they are mentioned; parts in other columns are labels' business.
+// In an address in one piece, columns and variables stand where they are mentioned; parts in other columns are
+// labels' business.
 func TestInventoryTemplates(t *testing.T) {
 	for dsn, want := range map[string]string{
 		`sqlserver://app:${PW_{id}|url}@{server}/X?database=d`: "sqlserver://app:${PW_conn_7|url}@h/X?database=d",

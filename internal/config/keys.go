@@ -69,7 +69,8 @@ func (d *decoder) value(p place, k *pipeline.Option) bool {
 	return d.errorCount() == before
 }
 
-// optionsEach checks an object that has some of these options. No other program has keys here: one that is not known is an error.
+// optionsEach checks an object that has some of these options. No other program has keys here: one that is not known
+// is an error.
 func (d *decoder) optionsEach(p place, options []pipeline.Option) {
 	names := optionNames(options)
 	if p.n.kind != objectNode {

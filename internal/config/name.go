@@ -22,12 +22,14 @@ const (
 	maxValue = 120
 	// minValue is what a token has at least, in bytes; a name that leaves less is refused.
 	minValue = 20
-	// cutMark stands between what is left of a value that was cut and a digest of all of it, which keeps such names different.
+	// cutMark stands between what is left of a value that was cut and a digest of all of it, which keeps such names
+	// different.
 	cutMark = "~"
 )
 
-// fit joins the pieces of one part of a path to a name that a folder can hold. last says that it is the artifact's: it leaves room for
-// what the names of its companions add (outfile.Companions). Long values are cut, all to one length; what the user wrote is not.
+// fit joins the pieces of one part of a path to a name that a folder can hold. last says that it is the artifact's:
+// it leaves room for what the names of its companions add (outfile.Companions). Long values are cut, all to one
+// length; what the user wrote is not.
 func fit(pieces []piece, last bool) (string, error) {
 	most, written, values := outfile.MaxName, 0, 0
 	if last {
@@ -88,7 +90,8 @@ func tooLong(pieces []piece, written, most, values int, last bool) error {
 	return fmt.Errorf("the %s %q has %d bytes; at most %d fit%s; write a shorter one", what, name, written, most, room)
 }
 
-// cutValue shortens a value that is longer than most bytes to no more than that, between two characters. It ends in a digest of the whole then.
+// cutValue shortens a value that is longer than most bytes to no more than that, between two characters. It ends in a
+// digest of the whole then.
 func cutValue(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -98,8 +101,8 @@ func cutValue(s string, most int) string {
 	return strings.TrimRight(s[:runeBefore(s, most-len(mark))], " .") + mark
 }
 
-// runeBefore is the last place in s, at n or before it, where a character begins: no byte of one is parted from the others, and no accent
-// from its letter.
+// runeBefore is the last place in s, at n or before it, where a character begins: no byte of one is parted from the
+// others, and no accent from its letter.
 func runeBefore(s string, n int) int {
 	for n > 0 {
 		r, _ := utf8.DecodeRuneInString(s[n:])

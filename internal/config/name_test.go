@@ -10,7 +10,8 @@ import (
 	"fanmill/pipeline/outfile"
 )
 
-// Whatever tokens bring in, a name leaves room for those beside it, is whole characters, and is another one for another value.
+// Whatever tokens bring in, a name leaves room for those beside it, is whole characters, and is another one for
+// another value.
 func TestLongNamesAreCut(t *testing.T) {
 	const room = outfile.MaxName - outfile.Companions
 	letters := strings.Repeat("x", 400)

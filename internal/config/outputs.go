@@ -36,8 +36,8 @@ type outputError struct {
 	err error
 }
 
-// outputs makes the destinations of a run: references are expanded, tokens replaced, and a destination that has a file for
-// each query is one for each. Files of connections follow the order of the job's connections.
+// outputs makes the destinations of a run: references are expanded, tokens replaced, and a destination that has a
+// file for each query is one for each. Files of connections follow the order of the job's connections.
 func outputs(j *pipeline.Job, kinds map[string]*pipeline.SinkKind, base, run string, at time.Time, expand func(string) (string, error), goos string) ([]output, []outputError) {
 	var outs []output
 	var bad []outputError
@@ -134,8 +134,9 @@ func severalQueries(j *pipeline.Job) bool {
 	return slices.ContainsFunc(j.Connections, func(c pipeline.Connection) bool { return len(c.Queries) > 1 })
 }
 
-// queryNames are the names of the queries that every connection has; nil if some connection's are missing, which is reported
-// as such. A file per query takes the query of one index from all connections, so its name must be the same in all.
+// queryNames are the names of the queries that every connection has; nil if some connection's are missing, which is
+// reported as such. A file per query takes the query of one index from all connections, so its name must be the same
+// in all.
 func queryNames(j *pipeline.Job) ([]string, error) {
 	all := make([][]string, len(j.Connections))
 	for i := range j.Connections {
@@ -175,8 +176,8 @@ func beforeExtension(path, text string) string {
 	return strings.TrimSuffix(path, ext) + text + ext
 }
 
-// uniqueNames makes names fit for files, and different from each other where no case is told; " (2)" goes to the later one. They are cut
-// where they stand (fit), and stay different.
+// uniqueNames makes names fit for files, and different from each other where no case is told; " (2)" goes to the
+// later one. They are cut where they stand (fit), and stay different.
 func uniqueNames(names []string) []string {
 	out, taken := make([]string, len(names)), map[string]bool{}
 	for i, name := range names {

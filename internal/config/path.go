@@ -56,11 +56,12 @@ func (v *tokenValues) token(name string) (piece, error) {
 	return piece{}, fmt.Errorf("{%s} stands for nothing here", name)
 }
 
-// resolve replaces the tokens {jobName}, {jobId}, {runId}, {date} (2006-01-02), {connection} and {query} of a path; {{ and }}
-// stand for the characters themselves. What a token brings in is made safe for a file name on every system, Windows included, so that
-// a job gives the same names everywhere: reserved characters become _, it never adds a folder, and no part of the
-// path becomes a device (CON, NUL, ...) or ends in a dot or a space by it. What is too long for a name is cut (fit). A path with a
-// drive may use either slash: D:\Reports is D:/Reports. Unknown tokens are all named in the error.
+// resolve replaces the tokens {jobName}, {jobId}, {runId}, {date} (2006-01-02), {connection} and {query} of a path;
+// {{ and }} stand for the characters themselves. What a token brings in is made safe for a file name on every system,
+// Windows included, so that a job gives the same names everywhere: reserved characters become _, it never adds a
+// folder, and no part of the path becomes a device (CON, NUL, ...) or ends in a dot or a space by it. What is too
+// long for a name is cut (fit). A path with a drive may use either slash: D:\Reports is D:/Reports. Unknown tokens
+// are all named in the error.
 func resolve(path string, v tokenValues, goos string) (string, error) {
 	if i := strings.IndexFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
 		return "", fmt.Errorf("the path has the character %q; a backslash in a quoted text begins an escape, so write / or \\\\", path[i])
@@ -204,7 +205,8 @@ func port(s string) bool {
 	return len(s) == 1 && s[0] >= '0' && s[0] <= '9' || s == "¹" || s == "²" || s == "³"
 }
 
-// windowsRunes reports a character that Windows refuses in what the user wrote of a part of a path; what tokens bring in has none.
+// windowsRunes reports a character that Windows refuses in what the user wrote of a part of a path; what tokens bring
+// in has none.
 func windowsRunes(part string, pieces []piece, isDrive bool) error {
 	for _, p := range pieces {
 		if i := strings.IndexAny(p.text, reservedRunes); i >= 0 && !isDrive {

@@ -65,8 +65,9 @@ func (ps properties) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Schema is the JSON Schema of a job file, for editors and for whoever makes job files by program. Files in YAML have the same keys.
-// What it refuses, Load refuses too; Load finds more, as it looks at variables, folders and at the values beside each other.
+// Schema is the JSON Schema of a job file, for editors and for whoever makes job files by program. Files in YAML have
+// the same keys. What it refuses, Load refuses too; Load finds more, as it looks at variables, folders and at the
+// values beside each other.
 func Schema(destinations map[string]*pipeline.SinkKind) []byte {
 	var b bytes.Buffer
 	e := plainEncoder(&b)

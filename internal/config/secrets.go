@@ -14,8 +14,8 @@ var (
 	anyReference = regexp.MustCompile(`\$\{[^}]*\}`)
 )
 
-// Secret is a secret of fanmill's own as the environment has it: itself, or ${file:PATH}. Anything else in it is taken as it is, since
-// a password may have any sign.
+// Secret is a secret of fanmill's own as the environment has it: itself, or ${file:PATH}. Anything else in it is
+// taken as it is, since a password may have any sign.
 func Secret(text string) (string, error) {
 	path, ok := strings.CutPrefix(text, "${"+filePrefix)
 	if !ok || !strings.HasSuffix(path, "}") {

@@ -11,10 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// The small files that people write: jobs, inventories, .env, secrets. All are read here, however an editor or a shell of any system has saved
-// them, as long as the file itself says how: UTF-8, and UTF-16 with a byte order mark, which PowerShell 5 writes. Nothing is guessed.
+// The small files that people write: jobs, inventories, .env, secrets. All are read here, however an editor or a
+// shell of any system has saved them, as long as the file itself says how: UTF-8, and UTF-16 with a byte order mark,
+// which PowerShell 5 writes. Nothing is guessed.
 
-// maxSmallBytes bounds such a file: a job of 10,000 branches has a few MB. Whatever is larger is another file than was meant.
+// maxSmallBytes bounds such a file: a job of 10,000 branches has a few MB. Whatever is larger is another file than
+// was meant.
 const maxSmallBytes = 64 << 20
 
 // ReadText reads a small file as UTF-8 without a byte order mark. The error of a file that is no text is Problems.
@@ -133,7 +135,8 @@ func windows1252(b byte) rune {
 	return 0
 }
 
-// unixLines are text's lines, each with its end as \n: the ends of one that has none but \r, as old Excels on a Mac save it, are those.
+// unixLines are text's lines, each with its end as \n: the ends of one that has none but \r, as old Excels on a Mac
+// save it, are those.
 func unixLines(text []byte) []byte {
 	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') < 0 {
 		return text

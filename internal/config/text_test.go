@@ -110,7 +110,8 @@ func TestSmallFilesThatAreNoText(t *testing.T) {
 	}
 }
 
-// What is between the cells of an inventory is what its header has, or its first line says, as spreadsheets write it in any country.
+// What is between the cells of an inventory is what its header has, or its first line says, as spreadsheets write it
+// in any country.
 func TestInventorySeparators(t *testing.T) {
 	for text, want := range map[string]string{
 		"sep=;\nid;server\na;h,1\n":                                     "a postgres://h,1",

@@ -26,8 +26,8 @@ type Variable struct {
 	Secret      bool   `json:"secret,omitempty"` // something was masked
 }
 
-// Variables are all variables that fanmill itself reads, with their current values. dotenv stands in for what the environment does not
-// have, as in Environment. Values need not be allowed ones.
+// Variables are all variables that fanmill itself reads, with their current values. dotenv stands in for what the
+// environment does not have, as in Environment. Values need not be allowed ones.
 func Variables(dotenv map[string]string) []Variable {
 	environment := env.ToMap(os.Environ())
 	out := make([]Variable, 0, len(settings))

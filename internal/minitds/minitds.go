@@ -1,7 +1,7 @@
-// Package minitds is a small SQL Server for tests: it speaks TDS 7.4 over TCP [MS-TDS], with or without TLS, and says what a script
-// tells it to. It knows no SQL. What it can do is what drivers get wrong: every data type and its NULL, errors before, between and
-// after rows, several results, connections that drop, cancels that are confirmed or never, logins that are refused, and
-// servers that are too old to describe a query.
+// Package minitds is a small SQL Server for tests: it speaks TDS 7.4 over TCP [MS-TDS], with or without TLS, and says
+// what a script tells it to. It knows no SQL. What it can do is what drivers get wrong: every data type and its NULL,
+// errors before, between and after rows, several results, connections that drop, cancels that are confirmed or never,
+// logins that are refused, and servers that are too old to describe a query.
 //
 // It records what clients sent, typed, so that a test can look.
 package minitds
@@ -28,7 +28,8 @@ const (
 	EncryptRequired     Encryption = 3
 )
 
-// Config is how a server behaves. The zero Config lets everyone in, encrypts what the client wants encrypted, and is a SQL Server 2019.
+// Config is how a server behaves. The zero Config lets everyone in, encrypts what the client wants encrypted, and is
+// a SQL Server 2019.
 type Config struct {
 	User, Password string   // who may log in; "" is anybody
 	Databases      []string // that exist; none: any
@@ -43,8 +44,8 @@ type Config struct {
 	RouteTo        string // host:port that every login is sent on to
 }
 
-// Handler answers one request. An *Error that it returns is sent to the client; any other error cuts the connection without a word.
-// ctx ends with an attention and with the connection.
+// Handler answers one request. An *Error that it returns is sent to the client; any other error cuts the connection
+// without a word. ctx ends with an attention and with the connection.
 type Handler func(ctx context.Context, q *Request, w *Response) error
 
 // Server is listening until it is closed.

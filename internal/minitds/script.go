@@ -27,8 +27,8 @@ type Answer struct {
 	Late    []string               // the same, after its rows
 }
 
-// Script answers queries by their text, and calls by their procedure's name, and does for the rest what a server does: it describes them, accepts SET, tells its version.
-// A text that it does not have is error 208.
+// Script answers queries by their text, and calls by their procedure's name, and does for the rest what a server
+// does: it describes them, accepts SET, tells its version. A text that it does not have is error 208.
 type Script map[string]Answer
 
 // Handler makes the script a server's handler.
@@ -97,7 +97,8 @@ func noProcedure(name string) *Error {
 	return &Error{Number: 2812, State: 62, Message: "Could not find stored procedure '" + name + "'."}
 }
 
-// notFound is what a server says to a text that is not in the script: a query of a table that is not there, or the name of a procedure.
+// notFound is what a server says to a text that is not in the script: a query of a table that is not there, or the
+// name of a procedure.
 func notFound(text string) *Error {
 	words := strings.Fields(text)
 	if len(words) == 0 || !strings.EqualFold(words[0], "select") {

@@ -8,8 +8,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// CheckView is what was found of a job's databases before the night. Its JSON has, besides the fields below, "reachable", "failing"
-// and "differing", numbers of connections, and for each connection "effect": what onDrift would do.
+// CheckView is what was found of a job's databases before the night. Its JSON has, besides the fields below,
+// "reachable", "failing" and "differing", numbers of connections, and for each connection "effect": what onDrift
+// would do.
 type CheckView struct {
 	JobID       string      `json:"jobId"`
 	OnDrift     string      `json:"onDrift,omitempty"`  // union, fail or skip; "" where each connection keeps its own columns
@@ -18,7 +19,8 @@ type CheckView struct {
 	Connections []CheckLine `json:"connections"`
 }
 
-// CheckLine is a connection that was checked. Columns are as the job's queries return them, `query.column` where it has several queries.
+// CheckLine is a connection that was checked. Columns are as the job's queries return them, `query.column` where it
+// has several queries.
 type CheckLine struct {
 	ID        string        `json:"id"`
 	Name      string        `json:"name"`

@@ -70,7 +70,8 @@ type DestinationView struct {
 	Files []string `json:"-"` // of the connections that it has, where each has one of its own
 }
 
-// FromReports makes the views of a run from what its destinations report, which all name the same connections in the same order.
+// FromReports makes the views of a run from what its destinations report, which all name the same connections in the
+// same order.
 func FromReports(reports []*pipeline.Report) (connections []ConnectionView, destinations []DestinationView) {
 	for _, r := range reports {
 		d := DestinationView{ID: r.Destination, File: r.Artifact, State: r.State, Error: r.Error, Bytes: r.Length, Total: len(r.Connections)}

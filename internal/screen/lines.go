@@ -10,8 +10,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// Lines tells a run's events as log lines. Users search for their first words and marks: these never change. Numbers in them have no
-// separators, for the same reason.
+// Lines tells a run's events as log lines. Users search for their first words and marks: these never change. Numbers
+// in them have no separators, for the same reason.
 //
 // Resumed runs and memory readings are logged where they happen. Its methods may be called from several goroutines.
 type Lines struct {
@@ -26,8 +26,8 @@ type Lines struct {
 	written map[string]bool // connections some of whose rows were written in this process
 }
 
-// NewLines makes the narrator of one run. With structured, for logs that machines read, each line has its facts as attributes too: job,
-// run, connection (its id), destination, rows, attempt, error.
+// NewLines makes the narrator of one run. With structured, for logs that machines read, each line has its facts as
+// attributes too: job, run, connection (its id), destination, rows, attempt, error.
 func NewLines(log *slog.Logger, scope Scope, structured bool) *Lines {
 	l := &Lines{log: log, structured: structured, names: map[string]string{}, labels: map[string]string{}, ledger: newLedger(scope), written: map[string]bool{}}
 	for _, c := range scope.Connections {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Outlet is one of the program's own outputs. A Write to it never fails, and waits only so long for a reader that has stopped reading:
-// a pipe that nobody empties, a terminal whose user has pressed Ctrl-S or selects text. So nothing that is shown, or cannot be, stops
-// what it tells of. Its methods may be called from several goroutines.
+// Outlet is one of the program's own outputs. A Write to it never fails, and waits only so long for a reader that has
+// stopped reading: a pipe that nobody empties, a terminal whose user has pressed Ctrl-S or selects text. So nothing
+// that is shown, or cannot be, stops what it tells of. Its methods may be called from several goroutines.
 type Outlet struct {
 	to       io.Writer
 	keep     int           // bytes that wait for a reader who has stopped; lines beyond them are left out. 0 is for a result, see NewResult
@@ -41,8 +41,8 @@ const (
 	outletChunk = 16 << 10
 )
 
-// NewLog is the outlet of log lines and messages, such as standard error. A reader who has stopped holds a Write up for a second; then lines
-// wait, and those that find no room are left out and counted, which is said when he goes on.
+// NewLog is the outlet of log lines and messages, such as standard error. A reader who has stopped holds a Write up
+// for a second; then lines wait, and those that find no room are left out and counted, which is said when he goes on.
 func NewLog(to io.Writer) *Outlet {
 	return &Outlet{to: to, keep: logKeep, patience: logPatience, moved: make(chan struct{})}
 }
@@ -50,8 +50,8 @@ func NewLog(to io.Writer) *Outlet {
 // errUnread ends a result that nobody reads.
 var errUnread = errors.New("nobody reads it")
 
-// NewResult is the outlet of what a command was asked for, such as standard output. It arrives whole or ends with the first error: see Err.
-// A Write waits until it is read, and for a few seconds only once hurry is closed.
+// NewResult is the outlet of what a command was asked for, such as standard output. It arrives whole or ends with the
+// first error: see Err. A Write waits until it is read, and for a few seconds only once hurry is closed.
 func NewResult(to io.Writer, hurry <-chan struct{}) *Outlet {
 	return &Outlet{to: to, hurry: hurry, moved: make(chan struct{})}
 }

@@ -115,7 +115,8 @@ func TestOutletOfAResultThatFails(t *testing.T) {
 	}
 }
 
-// A result waits for its reader: without a bound while he pages, as long as it is said, and a few seconds once the program is to end.
+// A result waits for its reader: without a bound while he pages, as long as it is said, and a few seconds once the
+// program is to end.
 func TestOutletOfAResultThatNobodyReads(t *testing.T) {
 	for _, c := range []struct {
 		within, stop, want time.Duration
@@ -147,7 +148,7 @@ func TestOutletOfASlowReader(t *testing.T) {
 		var reading sync.WaitGroup
 		reading.Go(func() {
 			for {
-				time.Sleep(50 * time.Second)
+				time.Sleep(50 * time.Second) // by the clock of synctest, which does not wait
 				if _, err := io.CopyN(&got, r, 16<<10); err != nil {
 					return
 				}

@@ -14,11 +14,11 @@ import (
 // refresh is the time between two frames: fast enough to look alive, slow enough to read.
 const refresh = 125 * time.Millisecond
 
-// Progress shows a run on a terminal: a line for each connection that is being asked, a total, the memory. Log lines that are written
-// to Writer go above it. Off a terminal it draws nothing, and Writer is the writer it was given.
+// Progress shows a run on a terminal: a line for each connection that is being asked, a total, the memory. Log lines
+// that are written to Writer go above it. Off a terminal it draws nothing, and Writer is the writer it was given.
 //
-// Its methods may be called from any goroutine. None but Close and Writer waits for the terminal: one that its user has stopped, by
-// Ctrl-S or by selecting text, does not stop the run.
+// Its methods may be called from any goroutine. None but Close and Writer waits for the terminal: one that its user
+// has stopped, by Ctrl-S or by selecting text, does not stop the run.
 type Progress struct {
 	out   io.Writer
 	state *state
@@ -104,7 +104,8 @@ func newProgress(out io.Writer, scope Scope, l look, now func() time.Time, tick 
 	return p
 }
 
-// Rows notes how many rows of a connection its present attempt has read so far. It is cheap enough to be called for every batch.
+// Rows notes how many rows of a connection its present attempt has read so far. It is cheap enough to be called for
+// every batch.
 func (p *Progress) Rows(connection string, rows int64) {
 	if n, ok := p.rows[connection]; ok {
 		n.Store(rows)
@@ -200,8 +201,9 @@ func (s *state) total() (rows int64) {
 	return rows
 }
 
-// remaining estimates the time until the last connection is read, from what those took that were: the ones that are being asked have
-// spent some of theirs, the others share the slots. It is 0 while there is nothing to go by. Failed ones do not count: they are quick.
+// remaining estimates the time until the last connection is read, from what those took that were: the ones that are
+// being asked have spent some of theirs, the others share the slots. It is 0 while there is nothing to go by. Failed
+// ones do not count: they are quick.
 func (s *state) remaining(now time.Time) time.Duration {
 	if s.delivered == 0 {
 		return 0
@@ -258,8 +260,8 @@ func (w lineWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// refresh draws what is known now. A terminal that cannot be written to is no reason to stop anything, and one that stands still gets no
-// frames: they would fill the room that log lines need.
+// refresh draws what is known now. A terminal that cannot be written to is no reason to stop anything, and one that
+// stands still gets no frames: they would fill the room that log lines need.
 func (p *Progress) refresh() {
 	p.drawing.Lock()
 	defer p.drawing.Unlock()

@@ -9,8 +9,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// RunView is a run that has ended. Its JSON has, besides the fields below, "done" and "total" (connections) and "rows", of the
-// connections that every destination has, and "suggestions".
+// RunView is a run that has ended. Its JSON has, besides the fields below, "done" and "total" (connections) and
+// "rows", of the connections that every destination has, and "suggestions".
 type RunView struct {
 	Run          string             `json:"run"`
 	JobID        string             `json:"jobId"`

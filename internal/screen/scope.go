@@ -13,8 +13,8 @@ type Scope struct {
 	Parallel     int // connections asked at a time
 }
 
-// ScopeConnection is a connection that the run is to deliver. Have are the ids of the destinations that have it already; where a resume
-// does not tell, Checkpoint does as soon as there is one.
+// ScopeConnection is a connection that the run is to deliver. Have are the ids of the destinations that have it
+// already; where a resume does not tell, Checkpoint does as soon as there is one.
 type ScopeConnection struct {
 	ID, Name string
 	Have     []string
@@ -49,7 +49,8 @@ func (s Scope) Labelled(labels map[string]string) Scope {
 	return s
 }
 
-// Into is the scope with the destinations of a run that has begun. Those of the job are fewer where each query has a file of its own.
+// Into is the scope with the destinations of a run that has begun. Those of the job are fewer where each query has a
+// file of its own.
 func (s Scope) Into(destinations []pipeline.ManifestDestination) Scope {
 	s.Destinations = nil
 	for _, d := range destinations {
@@ -135,8 +136,8 @@ func (l *ledger) observe(e pipeline.Event) (over []string) {
 	return over
 }
 
-// checkpoint takes the run's own account in, which also knows what was delivered before a resume and by other processes. It may be a
-// second old: it adds, and takes nothing back.
+// checkpoint takes the run's own account in, which also knows what was delivered before a resume and by other
+// processes. It may be a second old: it adds, and takes nothing back.
 func (l *ledger) checkpoint(p pipeline.PublicCheckpoint) (over []string) {
 	for _, id := range p.CompletedConnectionIDs {
 		if c := l.entry(id); !c.over {

@@ -6,8 +6,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// unremarkable reports whether the table of a long run may leave the connection out, and count it: everybody has it, or it was not its
-// turn yet.
+// unremarkable reports whether the table of a long run may leave the connection out, and count it: everybody has it,
+// or it was not its turn yet.
 func (c *ConnectionView) unremarkable() bool {
 	for _, m := range c.Missing {
 		if m.State != StatePending || m.Error != "" {
@@ -60,7 +60,8 @@ func stateStyle(state string) style {
 	return dim
 }
 
-// connections writes the table of a run's connections. Of a long run only those worth a look are listed unless all are asked for.
+// connections writes the table of a run's connections. Of a long run only those worth a look are listed unless all
+// are asked for.
 func (s *sheet) connections(all []ConnectionView) {
 	t := &table{columns: []column{{head: "Connection", min: 12}, {head: "Rows", right: true}, {head: "Time", right: true, spare: 1},
 		{head: "Attempts", right: true, spare: 2}, {head: "State"}}}
@@ -91,7 +92,8 @@ func (s *sheet) connections(all []ConnectionView) {
 	}
 }
 
-// losses tells of values that could not be held in full, and of what else readers should know. Long lists end in a count.
+// losses tells of values that could not be held in full, and of what else readers should know. Long lists end in a
+// count.
 func (s *sheet) losses(all []ConnectionView) {
 	const limit = 20
 	var lines []string

@@ -66,7 +66,8 @@ func TestARealTerminal(t *testing.T) {
 	}
 }
 
-// A terminal behind an outlet is one, too; and one that stands still (its user has pressed Ctrl-S, or selects text) holds nothing up but once.
+// A terminal behind an outlet is one, too; and one that stands still (its user has pressed Ctrl-S, or selects text)
+// holds nothing up but once.
 func TestATerminalBehindAnOutlet(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")

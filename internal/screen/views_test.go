@@ -224,8 +224,8 @@ func TestWhyADestinationWasGivenUpIsToldOnce(t *testing.T) {
 	}
 }
 
-// A destination that was given up when it had all connections has not delivered them: none is done, none is counted, and the line that
-// sums the run up names it.
+// A destination that was given up when it had all connections has not delivered them: none is done, none is counted,
+// and the line that sums the run up names it.
 func TestGivenUpAtTheEndIsNotDone(t *testing.T) {
 	for name, c := range map[string]struct {
 		reports []*pipeline.Report

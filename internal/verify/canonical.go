@@ -81,8 +81,8 @@ func b2i(b bool) int {
 	return 0
 }
 
-// appendDecimal writes a number with this many digits after the point: 1, 1.0 and 1E0 are 1.00 at scale 2. A number with
-// more digits keeps them all, and text that is no number stays as it is.
+// appendDecimal writes a number with this many digits after the point: 1, 1.0 and 1E0 are 1.00 at scale 2. A number
+// with more digits keeps them all, and text that is no number stays as it is.
 func appendDecimal(dst, text []byte, scale int) []byte {
 	s, start := text, len(dst)
 	if len(s) > 0 && (s[0] == '-' || s[0] == '+') {

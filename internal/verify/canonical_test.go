@@ -56,8 +56,8 @@ func TestSerials(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", c.in, got, c.want)
 		}
 	}
-	// To the microsecond until 2079, where a double's steps become more than one, whichever digits stand for the double;
-	// to the millisecond after that.
+	// To the microsecond until 2079, where a double's steps become more than one, whichever digits stand for the
+	// double; to the millisecond after that.
 	const layout = "2006-01-02 15:04:05.999999"
 	epoch := time.Date(1899, 12, 30, 0, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(t *rapid.T) {
@@ -104,7 +104,8 @@ func TestUnescape(t *testing.T) {
 	}
 }
 
-// A workbook has decimals of more than 15 digits rounded to these, as numbers; whole numbers of more digits, and they alone, are texts.
+// A workbook has decimals of more than 15 digits rounded to these, as numbers; whole numbers of more digits, and they
+// alone, are texts.
 func TestDecimalsOfAWorkbook(t *testing.T) {
 	money, rounded, id := &verify.Column{Kind: verify.Decimal, Scale: 2}, &verify.Column{Kind: verify.Decimal, Scale: 2, Rounded: true}, &verify.Column{Kind: verify.Integer}
 	for _, c := range []struct {

@@ -17,9 +17,9 @@ type CSVOptions struct {
 	Comma   byte     // 0 is a comma
 }
 
-// CSV reads a file strictly by [RFC 4180]: a header, CRLF after every record and so after the last, quotes only around
-// whole fields, as many fields in every record, UTF-8. An empty field is NULL, a quoted empty one the empty text. The rows
-// of a key must stand together. Anything else is an error that names the line.
+// CSV reads a file strictly by [RFC 4180]: a header, CRLF after every record and so after the last, quotes only
+// around whole fields, as many fields in every record, UTF-8. An empty field is NULL, a quoted empty one the empty
+// text. The rows of a key must stand together. Anything else is an error that names the line.
 func CSV(path string, o CSVOptions) (_ Dataset, err error) {
 	f, err := Open(path)
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package verify compares what came out of fanmill with what was in the databases, value for value. Its readers share no
-// code with the writers: a mistake in a sink would not be repeated here. Databases, CSV files and workbooks are read into
-// the same form, a Dataset, in which every value has one canonical text whatever it was stored as: decimals with the
-// scale of their column, dates and times as ISO 8601 writes them, Excel's serial numbers turned back. A Dataset is small
-// whatever the number of rows: per table it keeps counts, sums and hashes that do not depend on the order of rows.
+// Package verify compares what came out of fanmill with what was in the databases, value for value. Its readers share
+// no code with the writers: a mistake in a sink would not be repeated here. Databases, CSV files and workbooks are
+// read into the same form, a Dataset, in which every value has one canonical text whatever it was stored as: decimals
+// with the scale of their column, dates and times as ISO 8601 writes them, Excel's serial numbers turned back. A
+// Dataset is small whatever the number of rows: per table it keeps counts, sums and hashes that do not depend on the
+// order of rows.
 package verify
 
 import (
@@ -226,8 +227,8 @@ func hashRow(b []byte) Hash {
 	return Hash{xxhash.Sum64(b), xxhash.Sum64(append(b, 0xA5))}
 }
 
-// addSum adds a canonical decimal. Text that is none (a value that could not be read as a number) adds nothing: its hash
-// shows.
+// addSum adds a canonical decimal. Text that is none (a value that could not be read as a number) adds nothing: its
+// hash shows.
 func (t *tally) addSum(i int, text []byte) {
 	const limit = 1 << 60
 	v, ok := unscaled(text)

@@ -10,8 +10,9 @@ import (
 	"slices"
 )
 
-// JSONL reads a JSON Lines file strictly: an object a line, the same keys in the same order in each, a line end after the last. key is the
-// one whose values are the tables' names; the rows of each must stand together. null is NULL. Anything else is an error that names the line.
+// JSONL reads a JSON Lines file strictly: an object a line, the same keys in the same order in each, a line end after
+// the last. key is the one whose values are the tables' names; the rows of each must stand together. null is NULL.
+// Anything else is an error that names the line.
 func JSONL(path string, columns []Column, key string) (_ Dataset, err error) {
 	f, err := Open(path)
 	if err != nil {

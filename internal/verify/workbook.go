@@ -13,11 +13,12 @@ import (
 	"unicode/utf8"
 )
 
-// Workbook reads every sheet of a workbook but those skipped (such as a summary): the first row has the columns, the others
-// are the rows. Values are read by what the truth's columns are, and a value of another type equals nothing: text must be
-// stored as text, decimals and dates as numbers, except where a number could not hold them (whole numbers past 15 digits, dates outside
-// the calendar). A decimal of more digits is a number, see Column.Rounded. No cell is NULL, a cell of empty text the empty text. A workbook of one sheet without any cell, which stands for
-// no sheets since a workbook cannot be without, gives no tables. Sheets are read on all cores.
+// Workbook reads every sheet of a workbook but those skipped (such as a summary): the first row has the columns, the
+// others are the rows. Values are read by what the truth's columns are, and a value of another type equals nothing:
+// text must be stored as text, decimals and dates as numbers, except where a number could not hold them (whole
+// numbers past 15 digits, dates outside the calendar). A decimal of more digits is a number, see Column.Rounded. No
+// cell is NULL, a cell of empty text the empty text. A workbook of one sheet without any cell, which stands for no
+// sheets since a workbook cannot be without, gives no tables. Sheets are read on all cores.
 func Workbook(file string, truth []Column, skip ...string) (out Dataset, err error) {
 	p, err := openPackage(file)
 	if err != nil {

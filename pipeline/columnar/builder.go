@@ -55,7 +55,8 @@ func (b *Builder) Reset() {
 	}
 }
 
-// Check reports a column that did not get exactly one value for every row: a mistake in a stage, found before it is data.
+// Check reports a column that did not get exactly one value for every row: a mistake in a stage, found before it is
+// data.
 func (b *Builder) Check() error {
 	for i := range b.cols {
 		c := &b.cols[i]
@@ -102,8 +103,8 @@ func (c *ColumnBuilder) Declared() Column { return c.declared }
 // Filled counts the values of the batch that are not NULL.
 func (c *ColumnBuilder) Filled() int { return c.n - c.nulls }
 
-// Found fixes the type that batches of a column begin with which nobody declared: from the next batch on, and in this one if it has no
-// value yet.
+// Found fixes the type that batches of a column begin with which nobody declared: from the next batch on, and in this
+// one if it has no value yet.
 func (c *ColumnBuilder) Found(t Column) {
 	t.Name = c.declared.Name
 	if c.start = t; c.n == 0 {
@@ -206,9 +207,10 @@ func (c *ColumnBuilder) Mixed(class Class, text []byte) {
 	c.Bytes(text)
 }
 
-// Moment appends a time of micros microseconds and nanos (0 to 999) nanoseconds to a column that is declared as Time, Timestamp
-// or Instant. Where that is more than the column holds, it widens the column for the rest of the batch: to nanoseconds, or to
-// texts if a value of the batch is out of their years. Instants are then written in UTC: the text names its zone.
+// Moment appends a time of micros microseconds and nanos (0 to 999) nanoseconds to a column that is declared as Time,
+// Timestamp or Instant. Where that is more than the column holds, it widens the column for the rest of the batch: to
+// nanoseconds, or to texts if a value of the batch is out of their years. Instants are then written in UTC: the text
+// names its zone.
 func (c *ColumnBuilder) Moment(micros, nanos int64) { c.moment(c.declared.Kind, micros, nanos) }
 
 // Zoned appends an instant to a column that is declared as Timestamp, where a database leaves that to each value. A
@@ -240,10 +242,10 @@ func (c *ColumnBuilder) moment(kind Kind, micros, nanos int64) {
 	c.Mixed(ClassMoment, c.textBuffer)
 }
 
-// Retype widens the column for the rest of this batch because the next value does not fit its type. The values already
-// in the batch are converted exactly: to Float where every integer is one and has up to 15 digits, from microseconds to nanoseconds
-// where they reach, to Mixed or Text from anything, as the text they have in a CSV, from nothing but NULLs to Binary, too. It
-// reports whether that was possible; nothing changes if not.
+// Retype widens the column for the rest of this batch because the next value does not fit its type. The values
+// already in the batch are converted exactly: to Float where every integer is one and has up to 15 digits, from
+// microseconds to nanoseconds where they reach, to Mixed or Text from anything, as the text they have in a CSV, from
+// nothing but NULLs to Binary, too. It reports whether that was possible; nothing changes if not.
 func (c *ColumnBuilder) Retype(to Kind) bool {
 	if to == c.Kind {
 		return true

@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// Class says what one value of a Mixed column is, whose text alone would leave it to be guessed: 42 may be a number or a text, and
-// 0.30000000000000004 a decimal or a double.
+// Class says what one value of a Mixed column is, whose text alone would leave it to be guessed: 42 may be a number
+// or a text, and 0.30000000000000004 a decimal or a double.
 type Class uint8
 
 // The classes. A value's class depends on the value and its column, never on its neighbours.
@@ -36,8 +36,9 @@ func classOf(k Kind) Class {
 	}
 }
 
-// Strays counts the values that a reader of their text does not take for one of the column's kind, and finds the first of them; -1 if
-// there is none. These are the strays of a Mixed column, and of doubles those that are no number: NaN and the infinities.
+// Strays counts the values that a reader of their text does not take for one of the column's kind, and finds the
+// first of them; -1 if there is none. These are the strays of a Mixed column, and of doubles those that are no
+// number: NaN and the infinities.
 func (v *View) Strays(rows int) (n int64, first int) {
 	first = -1
 	note := func(i int) {
@@ -108,6 +109,6 @@ func (t *Tally) Add(o *Tally) {
 // AppendFloat appends the text of a Float: the shortest digits that read back as the same value.
 func AppendFloat(dst []byte, v float64) []byte { return appendFloat(dst, v, 64) }
 
-// fitsFloat is the magnitude below which an integer becomes a double when one joins it: up to 15 digits, which is what every reader of
-// numbers has, so that an integer reads as the same in whatever batch.
+// fitsFloat is the magnitude below which an integer becomes a double when one joins it: up to 15 digits, which is
+// what every reader of numbers has, so that an integer reads as the same in whatever batch.
 const fitsFloat = 1_000_000_000_000_000

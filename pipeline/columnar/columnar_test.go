@@ -189,7 +189,8 @@ func TestTimeText(t *testing.T) {
 	})
 }
 
-// Each day is the one after the day before, from 10,000 BC to the year 20,000, and around the end of what is split by multiplications.
+// Each day is the one after the day before, from 10,000 BC to the year 20,000, and around the end of what is split by
+// multiplications.
 func TestCivil(t *testing.T) {
 	const edge = 1<<30 - 719468
 	for _, span := range [][2]int64{{-4_400_000, 6_600_000}, {edge - 1000, edge + 1000}} {
@@ -292,7 +293,8 @@ func TestTextOfKinds(t *testing.T) {
 	}
 }
 
-// Widening a column in the middle of a batch keeps the text of what was in it, and the next batch has the declared type again.
+// Widening a column in the middle of a batch keeps the text of what was in it, and the next batch has the declared
+// type again.
 func TestRetype(t *testing.T) {
 	dec := columnar.Column{Name: "amount", Kind: columnar.Decimal, Precision: 14, Scale: 2}
 	b := columnar.NewBuilder([]columnar.Column{dec, {Name: "n", Kind: columnar.Int}})

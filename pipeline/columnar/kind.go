@@ -28,17 +28,17 @@ const (
 	Text           // UTF-8
 	Binary         // bytes
 
-	// What a batch becomes that holds a finer value than microseconds, such as SQL Server's 100 ns: the same in nanoseconds,
-	// which reach from 1677-09-21 to 2262-04-11. No column is declared as one.
+	// What a batch becomes that holds a finer value than microseconds, such as SQL Server's 100 ns: the same in
+	// nanoseconds, which reach from 1677-09-21 to 2262-04-11. No column is declared as one.
 	TimeNano      // nanoseconds since midnight
 	TimestampNano // nanoseconds since 1970-01-01 00:00 on a wall clock without a zone
 	InstantNano   // nanoseconds since 1970-01-01 00:00 UTC
 
-	// Mixed is what a batch becomes that holds a value which the column's kind has no room for: every value as its text, with its
-	// class, see Class. No column is declared as one.
+	// Mixed is what a batch becomes that holds a value which the column's kind has no room for: every value as its
+	// text, with its class, see Class. No column is declared as one.
 	Mixed
-	// Unknown is a column whose type its database does not say, such as an expression in SQLite. It is declared only: its batches
-	// have the kinds that its values ask for.
+	// Unknown is a column whose type its database does not say, such as an expression in SQLite. It is declared only:
+	// its batches have the kinds that its values ask for.
 	Unknown
 )
 

@@ -30,8 +30,8 @@ var classesOf = map[columnar.Kind]columnar.Class{
 	columnar.Binary: columnar.ClassText,
 }
 
-// A value beside a stray has the text that it has in a plain batch, its class tells what it is, and both come through the row log; the next
-// batch has the declared type again.
+// A value beside a stray has the text that it has in a plain batch, its class tells what it is, and both come through
+// the row log; the next batch has the declared type again.
 func TestMixed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := rapid.IntRange(1, 20).Draw(t, "rows")
@@ -109,7 +109,8 @@ func TestStraysOfFloats(t *testing.T) {
 	}
 }
 
-// A column that nobody declared begins with integers, and from the batch on in which it was found with what it was found to be.
+// A column that nobody declared begins with integers, and from the batch on in which it was found with what it was
+// found to be.
 func TestFound(t *testing.T) {
 	b := columnar.NewBuilder([]columnar.Column{{Name: "x", Kind: columnar.Unknown}})
 	c := b.Column(0)

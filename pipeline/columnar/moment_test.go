@@ -31,8 +31,8 @@ func batchOf(t interface{ Fatal(...any) }, b *columnar.Builder, clock *columnar.
 	return v.Type(), texts
 }
 
-// A time's text is the same whether its batch has microseconds, nanoseconds or had to become text, and no digit is lost; the
-// next batch begins with microseconds again.
+// A time's text is the same whether its batch has microseconds, nanoseconds or had to become text, and no digit is
+// lost; the next batch begins with microseconds again.
 func TestMoments(t *testing.T) {
 	const layout = "2006-01-02 15:04:05.999999999"
 	cols := []columnar.Column{{Name: "t", Kind: columnar.Time}, {Name: "ts", Kind: columnar.Timestamp}, {Name: "tz", Kind: columnar.Instant}}

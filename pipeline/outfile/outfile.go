@@ -1,5 +1,6 @@
-// Package outfile says why no file of ours can stand at a path, before anybody is asked for rows: what stands there, what a file system
-// can name, and which errors of a system stay however often something is tried. It changes nothing.
+// Package outfile says why no file of ours can stand at a path, before anybody is asked for rows: what stands there,
+// what a file system can name, and which errors of a system stay however often something is tried. It changes
+// nothing.
 package outfile
 
 import (
@@ -11,15 +12,18 @@ import (
 )
 
 const (
-	// MaxName is how long a name in a folder may be, in bytes. Windows and macOS count characters, of which no name has more.
+	// MaxName is how long a name in a folder may be, in bytes. Windows and macOS count characters, of which no name
+	// has more.
 	MaxName = 255
 	// Companions is what the longest name beside an artifact adds to its own, in bytes: " (not from fanmill 99)".
 	Companions = 24
-	// MaxPath is how long a path may be, in bytes, so that what stands in an artifact's private folder can still be named on Linux (4,095).
+	// MaxPath is how long a path may be, in bytes, so that what stands in an artifact's private folder can still be
+	// named on Linux (4,095).
 	MaxPath = 3500
 )
 
-// Refusal is why a file at this path could not be made, or not be replaced; nil if nothing is known. Links are followed.
+// Refusal is why a file at this path could not be made, or not be replaced; nil if nothing is known. Links are
+// followed.
 func Refusal(path string) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target

@@ -35,8 +35,8 @@ func refusal(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// Explain says what an error of the file system is about where its own words do not. stays says that trying again will most likely bring
-// the same.
+// Explain says what an error of the file system is about where its own words do not. stays says that trying again
+// will most likely bring the same.
 func Explain(err error) (hint string, stays bool) {
 	switch {
 	case errors.Is(err, unix.ENOSPC):

@@ -16,8 +16,8 @@ func refusal(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// Explain says what an error of the file system is about where its own words do not. stays says that trying again will most likely bring
-// the same. A refused access does not: a program that scans files keeps them for a moment.
+// Explain says what an error of the file system is about where its own words do not. stays says that trying again
+// will most likely bring the same. A refused access does not: a program that scans files keeps them for a moment.
 func Explain(err error) (hint string, stays bool) {
 	switch {
 	case errors.Is(err, windows.ERROR_DISK_FULL), errors.Is(err, windows.ERROR_HANDLE_DISK_FULL):

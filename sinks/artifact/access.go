@@ -8,10 +8,11 @@ import (
 	"path/filepath"
 )
 
-// Who may read an artifact is for its folder and its owner to say, and not for the user that fanmill runs as: mode, group and access list
-// of the file that is replaced go over to the one that takes its place, and its owner, where the system lets this process give files
-// away. A new file gets what the folder gives it, and the umask. What is private is never wider than what it is private for: files are
-// made for their owner alone, and opened to others only once they have the right group.
+// Who may read an artifact is for its folder and its owner to say, and not for the user that fanmill runs as: mode,
+// group and access list of the file that is replaced go over to the one that takes its place, and its owner, where
+// the system lets this process give files away. A new file gets what the folder gives it, and the umask. What is
+// private is never wider than what it is private for: files are made for their owner alone, and opened to others only
+// once they have the right group.
 
 // follow takes over who may do what with the file that is about to be replaced; nil is none, and nothing changes.
 func (a *Artifact) follow(there os.FileInfo) {
@@ -49,7 +50,8 @@ func (a *Artifact) open(path string, flags int, who access) (*os.File, error) {
 	return f, nil
 }
 
-// makeFolder makes a folder that opens to nobody more than the artifact does; one that is there already is narrowed to that.
+// makeFolder makes a folder that opens to nobody more than the artifact does; one that is there already is narrowed
+// to that.
 func (a *Artifact) makeFolder(path string) error {
 	err := os.Mkdir(path, 0o700)
 	if err != nil && !errors.Is(err, fs.ErrExist) {

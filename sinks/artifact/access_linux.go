@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Access lists as Linux keeps them [acl(5); linux/posix_acl_xattr.h]: a version, and entries of a tag, rights and an id, in little endian.
+// Access lists as Linux keeps them [acl(5); linux/posix_acl_xattr.h]: a version, and entries of a tag, rights and an
+// id, in little endian.
 const (
 	aclAccess  = "system.posix_acl_access"
 	aclDefault = "system.posix_acl_default"
@@ -100,7 +101,8 @@ func aclNarrowed(acl []byte) []byte {
 	})
 }
 
-// aclForNew is what a folder's list for new files gives one that is made with mode; the list is nil where the mode says all.
+// aclForNew is what a folder's list for new files gives one that is made with mode; the list is nil where the mode
+// says all.
 func aclForNew(acl []byte, mode fs.FileMode) ([]byte, fs.FileMode) {
 	masked := aclHas(acl, aclMask)
 	acl = aclChanged(acl, func(tag, bits uint16) uint16 {

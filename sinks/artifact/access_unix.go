@@ -14,10 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noFollow keeps a name in a private folder from leading elsewhere: where a group may write to the folder, somebody of it could put a link there.
+// noFollow keeps a name in a private folder from leading elsewhere: where a group may write to the folder, somebody
+// of it could put a link there.
 const noFollow = unix.O_NOFOLLOW
 
-// umask is this process's, as it was started. The system tells it by setting it only: at once, before there is anything else to be made.
+// umask is this process's, as it was started. The system tells it by setting it only: at once, before there is
+// anything else to be made.
 var umask = func() fs.FileMode {
 	m := unix.Umask(0o077)
 	unix.Umask(m)
@@ -66,8 +68,8 @@ func (who access) whilePrivate() access {
 // sealed reports whether not even the owner may read and write.
 func (who access) sealed() bool { return who.mode&0o600 != 0o600 }
 
-// ofFolder is that of a folder for such files: who may read one may look into it. Who may write to one may make files there where the
-// umask, or a list of the folder above, lets others do so at all.
+// ofFolder is that of a folder for such files: who may read one may look into it. Who may write to one may make files
+// there where the umask, or a list of the folder above, lets others do so at all.
 func (who access) ofFolder() access {
 	var mode fs.FileMode
 	for shift := 0; shift <= 6; shift += 3 {
@@ -88,8 +90,8 @@ func folderBits(bits uint16) uint16 {
 	return bits | 1
 }
 
-// narrowed is the access of a file that could not get its group: the rights of that group go to no other one, and its members get none as others that
-// they did not have.
+// narrowed is the access of a file that could not get its group: the rights of that group go to no other one, and its
+// members get none as others that they did not have.
 func (who access) narrowed() access {
 	both := who.mode & 7 & (who.mode >> 3)
 	if who.acl != nil {

@@ -93,8 +93,8 @@ func (w *world) narrow(step string, who seen) {
 	}
 }
 
-// Mode, group and access list of the file that is replaced go over to the new one and to a new report, in every mode, with and without
-// hard links; what is private is at no step wider.
+// Mode, group and access list of the file that is replaced go over to the new one and to a new report, in every mode,
+// with and without hard links; what is private is at no step wider.
 func TestAccessFollowsTheFile(t *testing.T) {
 	gid := os.Getgid()
 	if os.Geteuid() == 0 {
@@ -171,8 +171,8 @@ func TestAccessIsFollowedWithinTheRun(t *testing.T) {
 	}
 }
 
-// A new artifact is readable for those for whom a file is that any program makes in its folder: by umask, setgid bit and the folder's list for
-// new files. The private folder may be an old one, which knows nothing of that.
+// A new artifact is readable for those for whom a file is that any program makes in its folder: by umask, setgid bit
+// and the folder's list for new files. The private folder may be an old one, which knows nothing of that.
 func TestAccessOfANewFile(t *testing.T) {
 	for name, prepare := range map[string]func(dir string) error{
 		"plain": func(string) error { return nil },

@@ -2,8 +2,8 @@ package artifact
 
 import "os"
 
-// On Windows a file has what its folder hands down to it, and private folders hand down what the public one does. What somebody has set for a
-// single file is not carried over: set it for its folder.
+// On Windows a file has what its folder hands down to it, and private folders hand down what the public one does.
+// What somebody has set for a single file is not carried over: set it for its folder.
 const noFollow = 0
 
 type access struct{}

@@ -14,11 +14,12 @@ import (
 )
 
 // Append adds what write writes to the private file that is not public and returns the state to record. The bytes are
-// fsynced, and not public, when it returns; the committed bytes before them are untouched in either file, so that a crash
-// before the record is written costs nothing.
+// fsynced, and not public, when it returns; the committed bytes before them are untouched in either file, so that a
+// crash before the record is written costs nothing.
 //
-// write is called again, for the other file, after Publish or in the next Append, and must write the same bytes then. The
-// parts it reads are handed over as spent: they are kept, closed or not, until the next Append has returned, and then discarded.
+// write is called again, for the other file, after Publish or in the next Append, and must write the same bytes then.
+// The parts it reads are handed over as spent: they are kept, closed or not, until the next Append has returned, and
+// then discarded.
 func (a *Artifact) Append(write func(w io.Writer) error, spent ...*Part) (State, error) {
 	if err := a.acquire(); err != nil {
 		return State{}, err
@@ -88,8 +89,8 @@ func (a *Artifact) write(path string, offset int64, sum hash.Hash, point string,
 	return w, nil
 }
 
-// deltaWriter writes to a file and hashes what it writes. It reaches the failpoint in the middle of the first write and after
-// every other one.
+// deltaWriter writes to a file and hashes what it writes. It reaches the failpoint in the middle of the first write
+// and after every other one.
 type deltaWriter struct {
 	f   *os.File
 	sum hash.Hash
@@ -144,8 +145,8 @@ func (a *Artifact) Finish(write func(w io.Writer, committed io.ReaderAt, length 
 	return a.state, nil
 }
 
-// finishSeparate writes the final file. It reads the private file that is not public where that one is complete: a user's
-// program cannot change it meanwhile.
+// finishSeparate writes the final file. It reads the private file that is not public where that one is complete: a
+// user's program cannot change it meanwhile.
 func (a *Artifact) finishSeparate(write func(w io.Writer, committed io.ReaderAt, length int64) error) (*Final, error) {
 	source := a.which()
 	if other := &a.files[1-source]; a.files[source].public && !other.public {

@@ -9,16 +9,18 @@
 //	Reports/.fanmill/sales.csv/lock      keeps a second data folder off the file
 //	Reports/.fanmill/sales.csv/<token>/  what one claim owns: the private files a and b, part files, temporary files
 //
-// A commit appends to the private file that is not public, fsyncs it and returns its length and SHA-256 for the commit
-// record; once that is written, Publish renames a link to it onto the public name. The other private file, public until
-// then, gets the same bytes written a second time. They are never read back from the public file: a user's program may
-// be changing that in place.
+// A commit appends to the private file that is not public, fsyncs it and returns its length and SHA-256 for the
+// commit record; once that is written, Publish renames a link to it onto the public name. The other private file,
+// public until then, gets the same bytes written a second time. They are never read back from the public file: a
+// user's program may be changing that in place.
 //
-// Fencing: every path that a claim creates, links or renames from lies in its own folder, and that folder is made once.
-// A successor renames it away before it reads anything, so that a predecessor that wakes up in the middle of a
-// publication finds its next step failing with pipeline.ErrFenced. What it holds open are files the successor has copied.
+// Fencing: every path that a claim creates, links or renames from lies in its own folder, and that folder is made
+// once. A successor renames it away before it reads anything, so that a predecessor that wakes up in the middle of a
+// publication finds its next step failing with pipeline.ErrFenced. What it holds open are files the successor has
+// copied.
 //
-// Access: the public file has mode, group and access list of the one that it replaces, what is private never more (access.go).
+// Access: the public file has mode, group and access list of the one that it replaces, what is private never more
+// (access.go).
 package artifact
 
 import (
@@ -45,8 +47,8 @@ type Spec struct {
 	Destination string // id
 	Run         string
 	Log         *slog.Logger // nil is silent
-	// Inspect sees the baseline of mode "append", unless that is empty, before anything follows it: once in a run, in the claim
-	// that takes it. A pipeline.Permanent error refuses it. nil takes any.
+	// Inspect sees the baseline of mode "append", unless that is empty, before anything follows it: once in a run, in
+	// the claim that takes it. A pipeline.Permanent error refuses it. nil takes any.
 	Inspect func(r io.ReaderAt, size int64) error
 }
 
@@ -60,12 +62,14 @@ type State struct {
 	Began   bool   `json:"began,omitempty"` // the run's first publication was at least begun: what stood there is kept
 	// Partial says that what stood at the public name when this run began is what a partial run left.
 	Partial bool `json:"partial,omitempty"`
-	// Baseline is, in mode "append", what stood at the public name when the run began: the first of the committed bytes.
+	// Baseline is, in mode "append", what stood at the public name when the run began: the first of the committed
+	// bytes.
 	Baseline *Print `json:"baseline,omitempty"`
-	// Stale is what unfinished runs may have left at the public name: this run does not build on it, nor does it take the place of the
-	// last whole file.
+	// Stale is what unfinished runs may have left at the public name: this run does not build on it, nor does it take
+	// the place of the last whole file.
 	Stale []Print `json:"stale,omitempty"`
-	// Made is, in mode "replace", what fanmill had put at the public name when this run began, as far as is known (made.go).
+	// Made is, in mode "replace", what fanmill had put at the public name when this run began, as far as is known
+	// (made.go).
 	Made []Print `json:"made,omitempty"`
 	// Shown is what the public file can be, besides the committed bytes, while it is still as this run left it: an
 	// earlier commit whose successor was not published yet.
@@ -94,8 +98,8 @@ type FileState struct {
 	Length int64  `json:"length"`
 }
 
-// Artifact is one claim's view of a file. It is for one goroutine, but parts may be written concurrently. After an error
-// it is to be closed: the commit record decides how things go on.
+// Artifact is one claim's view of a file. It is for one goroutine, but parts may be written concurrently. After an
+// error it is to be closed: the commit record decides how things go on.
 type Artifact struct {
 	spec Spec
 	log  *slog.Logger
@@ -212,8 +216,8 @@ func (a *Artifact) step(name string) {
 	}
 }
 
-// Close writes a report that is owed and gives up the lock and all file handles. It removes nothing, and whatever is done
-// afterwards takes what it needs again.
+// Close writes a report that is owed and gives up the lock and all file handles. It removes nothing, and whatever is
+// done afterwards takes what it needs again.
 func (a *Artifact) Close() error {
 	var err error
 	if a.dir != "" {

@@ -18,17 +18,18 @@ import (
 
 // Mode "append": the run's rows follow what the public file held when the run first claimed it, its baseline.
 //
-// The first claim copies the baseline to the private files, where it is the first of the committed bytes, and to a file
-// of its own. That one is no name of the public inode, so that no program can have it open, and it stays until the run is complete:
+// The first claim copies the baseline to the private files, where it is the first of the committed bytes, and to a
+// file of its own. That one is no name of the public inode, so that no program can have it open, and it stays until
+// the run is complete:
 //
 //	Reports/.fanmill/sales.csv/baseline.json      which run began with what, durable before anything is appended
 //	Reports/.fanmill/sales.csv/baseline.<sha256>  the bytes; none for an empty baseline
 //	Reports/.fanmill/sales.csv/abandoned          the run that a fresh one took the place of
 //	Reports/.fanmill/sales.csv/shown              what the unfinished run may have made public, in every mode
 //
-// Whoever starts over while baseline.json stands begins with the same bytes again, and the unfinished run's rows are gone
-// with its first publication. Removing baseline.json is what makes the grown file the next run's baseline: Clean does it first of all
-// after complete success.
+// Whoever starts over while baseline.json stands begins with the same bytes again, and the unfinished run's rows are
+// gone with its first publication. Removing baseline.json is what makes the grown file the next run's baseline: Clean
+// does it first of all after complete success.
 
 // baseline is the content of baseline.json.
 type baseline struct {
@@ -38,9 +39,11 @@ type baseline struct {
 }
 
 const (
-	// racy is how young a file may be for its time to say nothing about a change: file systems count in steps of up to two seconds.
+	// racy is how young a file may be for its time to say nothing about a change: file systems count in steps of up
+	// to two seconds.
 	racy = 2 * time.Second
-	// maxStale bounds what State.Stale remembers: of more unfinished runs in a row than this nobody has kept the oldest file.
+	// maxStale bounds what State.Stale remembers: of more unfinished runs in a row than this nobody has kept the
+	// oldest file.
 	maxStale = 8
 )
 
@@ -50,7 +53,8 @@ func (a *Artifact) baselineMark() string  { return filepath.Join(a.base, "baseli
 func (a *Artifact) abandonedMark() string { return filepath.Join(a.base, "abandoned") }
 func (a *Artifact) shownMark() string     { return filepath.Join(a.base, "shown") }
 
-// baselineFile holds the bytes of a baseline. The name follows from them, so that another baseline's file is never replaced.
+// baselineFile holds the bytes of a baseline. The name follows from them, so that another baseline's file is never
+// replaced.
 func (a *Artifact) baselineFile(p Print) string {
 	return filepath.Join(a.base, "baseline."+p.SHA256[:16])
 }
@@ -71,8 +75,8 @@ func (a *Artifact) readBaseline() (*baseline, error) {
 	return &b, nil
 }
 
-// takeBaseline makes the run's baseline the committed bytes of both private files and returns. It is durable in its own file then:
-// the files in out are written, and fsynced by the caller.
+// takeBaseline makes the run's baseline the committed bytes of both private files and returns. It is durable in its
+// own file then: the files in out are written, and fsynced by the caller.
 func (a *Artifact) takeBaseline(ctx context.Context, out [2]*os.File) error {
 	kept, err := a.readBaseline()
 	if err != nil {
@@ -107,8 +111,9 @@ func (a *Artifact) takeBaseline(ctx context.Context, out [2]*os.File) error {
 	return a.keepBaseline(kept)
 }
 
-// unfinished reports whether the run that left a baseline was given up. Clean says so; where it could not, the report of
-// that run does, unless all connections are in the file: then they stay, because a run that was complete must never be undone.
+// unfinished reports whether the run that left a baseline was given up. Clean says so; where it could not, the report
+// of that run does, unless all connections are in the file: then they stay, because a run that was complete must
+// never be undone.
 func (a *Artifact) unfinished(kept *baseline) bool {
 	if kept.Run == a.spec.Run {
 		return true
@@ -208,8 +213,9 @@ func (a *Artifact) inspect(length int64) error {
 	return a.spec.Inspect(io.NewSectionReader(f, 0, length), length)
 }
 
-// keepBaseline makes the baseline durable outside the claim's folder, in the order that makes a crash harmless: the bytes, then the
-// mark that names them, then what it replaces goes. Both come from the claim's folder: a process that was fenced leaves its successor's alone.
+// keepBaseline makes the baseline durable outside the claim's folder, in the order that makes a crash harmless: the
+// bytes, then the mark that names them, then what it replaces goes. Both come from the claim's folder: a process that
+// was fenced leaves its successor's alone.
 func (a *Artifact) keepBaseline(kept *baseline) error {
 	b := baseline{Run: a.spec.Run, Print: *a.state.Baseline, Stale: a.state.Stale}
 	file := a.baselineFile(b.Print)
@@ -249,8 +255,9 @@ func (a *Artifact) keepBaseline(kept *baseline) error {
 	return nil
 }
 
-// noteShown remembers what the public file may be from now on, so that a fresh start knows the abandoned run's file from a whole one,
-// and from one that a user has changed since: it keeps those. The report does not say so; it may be a second older.
+// noteShown remembers what the public file may be from now on, so that a fresh start knows the abandoned run's file
+// from a whole one, and from one that a user has changed since: it keeps those. The report does not say so; it may be
+// a second older.
 func (a *Artifact) noteShown(next Print) {
 	if !a.appends() && !exists(a.keptMark()) {
 		return // there is no whole file to keep
@@ -299,17 +306,18 @@ func (a *Artifact) stale(there os.FileInfo) bool {
 	return slices.ContainsFunc(a.state.Stale, func(p Print) bool { return a.contentIs(there, p) })
 }
 
-// kept reports whether what stands at the public name need not be kept: it is the baseline, which is kept elsewhere, or stale.
+// kept reports whether what stands at the public name need not be kept: it is the baseline, which is kept elsewhere,
+// or stale.
 func (a *Artifact) kept(there os.FileInfo) bool {
 	return a.state.Baseline != nil && a.contentIs(there, *a.state.Baseline) || a.stale(there)
 }
 
-// foreign reports whether somebody changed what stands at the public name before the run's first publication, after this run began.
-// In mode "replace" whatever stands there is the earlier artifact.
+// foreign reports whether somebody changed what stands at the public name before the run's first publication, after
+// this run began. In mode "replace" whatever stands there is the earlier artifact.
 func (a *Artifact) foreign(there os.FileInfo) bool { return a.state.Baseline != nil && !a.kept(there) }
 
-// markAbandoned notes that the run is given up for good, so that a fresh one goes back to its baseline. It names the run and needs no
-// lock: a successor's baseline carries another name.
+// markAbandoned notes that the run is given up for good, so that a fresh one goes back to its baseline. It names the
+// run and needs no lock: a successor's baseline carries another name.
 func (a *Artifact) markAbandoned() error {
 	text, err := os.ReadFile(a.baselineMark())
 	var b baseline
@@ -320,7 +328,8 @@ func (a *Artifact) markAbandoned() error {
 	return a.trouble("create", a.abandonedMark(), err)
 }
 
-// dropBaseline makes the public file as it is the next run's baseline. Another run's baseline stays, unless any is said to go.
+// dropBaseline makes the public file as it is the next run's baseline. Another run's baseline stays, unless any is
+// said to go.
 func (a *Artifact) dropBaseline(any bool) error {
 	text, err := os.ReadFile(a.baselineMark())
 	var b baseline

@@ -20,15 +20,17 @@ const fenced = ".fenced"
 
 func newSum() hash.Hash { return sha256.New() }
 
-// Claim makes the artifact this process's own, under a token that the commit record names by now. st is the state that
-// the record had, nil for a fresh start; parts are the open parts that it references. The committed bytes are copied to
-// two new files in a new folder and proven by their SHA-256, so are the recorded beginnings of the parts; everything is fsynced when
-// it returns the state to record. Nothing public changes, nothing is removed: a crash before the record is written leaves
-// the next claim with all that this one had, though the predecessor's folder may already be renamed.
+// Claim makes the artifact this process's own, under a token that the commit record names by now. st is the state
+// that the record had, nil for a fresh start; parts are the open parts that it references. The committed bytes are
+// copied to two new files in a new folder and proven by their SHA-256, so are the recorded beginnings of the parts;
+// everything is fsynced when it returns the state to record. Nothing public changes, nothing is removed: a crash
+// before the record is written leaves the next claim with all that this one had, though the predecessor's folder may
+// already be renamed.
 //
-// A claimer that overslept its own claim and fences its successor costs that one a claim more; its own state never gets
-// into the record. If the committed bytes exist nowhere, neither in private files nor in the public one, the error is
-// pipeline.ErrLost, and nothing was fenced. A claim that fails leaves no copies behind: on a full disk they would be in the way of the next.
+// A claimer that overslept its own claim and fences its successor costs that one a claim more; its own state never
+// gets into the record. If the committed bytes exist nowhere, neither in private files nor in the public one, the
+// error is pipeline.ErrLost, and nothing was fenced. A claim that fails leaves no copies behind: on a full disk they
+// would be in the way of the next.
 func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []FileState) (State, error) {
 	if token == "" || pipeline.Token(token) != token {
 		return State{}, pipeline.Permanent(fmt.Errorf("claim %s: %q cannot be a token", a.spec.Path, token))
@@ -108,9 +110,9 @@ func (a *Artifact) folderOf(token string) string {
 	return ""
 }
 
-// fence renames the folders of all other claims, so that their owners cannot make or link a file any more, and reports
-// whether one of them began this run's first publication. The folders are removed by Adopted, exactly those found here: a folder
-// that appears later belongs to a successor.
+// fence renames the folders of all other claims, so that their owners cannot make or link a file any more, and
+// reports whether one of them began this run's first publication. The folders are removed by Adopted, exactly those
+// found here: a folder that appears later belongs to a successor.
 func (a *Artifact) fence(token string, st *State) (began bool, err error) {
 	entries, err := os.ReadDir(a.base)
 	if err != nil {
@@ -149,9 +151,10 @@ func (a *Artifact) publicHolds(st *State) bool {
 	return err == nil && info.Mode().IsRegular() && (info.Size() == st.Length || st.Final != nil && info.Size() == st.Final.Length)
 }
 
-// copyCommitted makes the two private files of this claim, fsynced. A run that appends begins with its baseline. Else the bytes come from the file that the record names; if a user
-// changed that one in place while it was public, from the other, which has the same bytes after every publication; or
-// from the public file itself once the private ones were cleaned away: reading it is safe, because the SHA-256 decides.
+// copyCommitted makes the two private files of this claim, fsynced. A run that appends begins with its baseline. Else
+// the bytes come from the file that the record names; if a user changed that one in place while it was public, from
+// the other, which has the same bytes after every publication; or from the public file itself once the private ones
+// were cleaned away: reading it is safe, because the SHA-256 decides.
 func (a *Artifact) copyCommitted(ctx context.Context, st *State) (err error) {
 	var out [2]*os.File
 	for i, name := range []string{"a", "b"} {
@@ -292,8 +295,8 @@ func (a *Artifact) noLinks(err error) bool {
 	return false
 }
 
-// Adopted is called once the record names what Claim returned: what is committed becomes public from the new files, and the
-// folders that Claim found are removed. Both can be repeated by the next claim.
+// Adopted is called once the record names what Claim returned: what is committed becomes public from the new files,
+// and the folders that Claim found are removed. Both can be repeated by the next claim.
 func (a *Artifact) Adopted(ctx context.Context) error {
 	if err := a.acquire(); err != nil {
 		return err

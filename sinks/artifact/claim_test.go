@@ -151,7 +151,8 @@ func TestClaimProvesItsSource(t *testing.T) {
 	}
 }
 
-// After complete clean-up the public file is all there is, and a claim (a resume that brings what was missing) goes on from it.
+// After complete clean-up the public file is all there is, and a claim (a resume that brings what was missing) goes
+// on from it.
 func TestClaimFromThePublicFile(t *testing.T) {
 	for _, compact := range []bool{false, true} {
 		w := newWorld(t)
@@ -192,8 +193,8 @@ func TestClaimFromThePublicFile(t *testing.T) {
 	}
 }
 
-// The run's first publication stays the first, whatever is lost after it: a second start within the run keeps a changed file
-// as edited, not in place of the previous one.
+// The run's first publication stays the first, whatever is lost after it: a second start within the run keeps a
+// changed file as edited, not in place of the previous one.
 func TestPreviousIsKeptOncePerRun(t *testing.T) {
 	w := newWorld(t)
 	w.earlier("last month's file")
@@ -292,8 +293,8 @@ func TestSymbolicLink(t *testing.T) {
 	}
 }
 
-// A folder of the artifact's name is nothing that could be replaced: the claim says so, before anybody is asked for rows, and so does a
-// publication that finds one.
+// A folder of the artifact's name is nothing that could be replaced: the claim says so, before anybody is asked for
+// rows, and so does a publication that finds one.
 func TestPublicNameIsAFolder(t *testing.T) {
 	w := newWorld(t)
 	if err := os.Mkdir(w.path, 0o777); err != nil {

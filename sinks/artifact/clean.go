@@ -10,10 +10,11 @@ import (
 	"fanmill/pipeline"
 )
 
-// Clean removes everything private: the claim's folder, those it found, the lock, and the folders around them if nothing
-// else is in there. The public file then is an ordinary file with one name. keepPrevious says that the run is given up: it leaves
-// "<name>.previous" and, in mode "append", what a fresh run goes back to. Complete success needs neither. Clean may be called again, and by a process that has not claimed the artifact, after a crash:
-// then it does nothing while anybody works on it.
+// Clean removes everything private: the claim's folder, those it found, the lock, and the folders around them if
+// nothing else is in there. The public file then is an ordinary file with one name. keepPrevious says that the run is
+// given up: it leaves "<name>.previous" and, in mode "append", what a fresh run goes back to. Complete success needs
+// neither. Clean may be called again, and by a process that has not claimed the artifact, after a crash: then it does
+// nothing while anybody works on it.
 func (a *Artifact) Clean(keepPrevious bool) error {
 	claimed := a.dir != ""
 	if !claimed {
@@ -78,8 +79,9 @@ func (a *Artifact) Clean(keepPrevious bool) error {
 	return a.removeBase()
 }
 
-// Retire gives up the claim's private files, once the final artifact is public and a record says so that does not need them. What Clean
-// decides about stays: what stood there before the run. Nothing but Close and Clean comes after it.
+// Retire gives up the claim's private files, once the final artifact is public and a record says so that does not
+// need them. What Clean decides about stays: what stood there before the run. Nothing but Close and Clean comes after
+// it.
 func (a *Artifact) Retire() error {
 	if !a.finished {
 		return pipeline.Permanent(fmt.Errorf("%s: its final form is not public yet", a.path))
@@ -123,8 +125,8 @@ func (a *Artifact) listAll() error {
 	return nil
 }
 
-// removePrevious removes the kept file. A claimed artifact's goes by way of its folder: a process that was fenced finds it gone
-// and removes nothing of its successor's.
+// removePrevious removes the kept file. A claimed artifact's goes by way of its folder: a process that was fenced
+// finds it gone and removes nothing of its successor's.
 func (a *Artifact) removePrevious() error {
 	if !exists(a.previousName()) {
 		return nil

@@ -44,8 +44,8 @@ func TestDeathAtEveryStep(t *testing.T) {
 						}
 						_ = os.RemoveAll(w.dir)
 					}
-					// A change in place can only cost the committed bytes between their publication and the completion of
-					// the second copy; where publication is a copy, never.
+					// A change in place can only cost the committed bytes between their publication and the
+					// completion of the second copy; where publication is a copy, never.
 					if most := 4 * len(newWorld(t).commits); lost > most || noLinks && lost > 0 {
 						t.Errorf("the committed bytes were lost at %d steps", lost)
 					}

@@ -15,8 +15,8 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// A user deletes, replaces and edits the public file at every point of a run that goes on: nothing of theirs is lost, ours
-// ends exact, and what was published before a deletion comes back.
+// A user deletes, replaces and edits the public file at every point of a run that goes on: nothing of theirs is lost,
+// ours ends exact, and what was published before a deletion comes back.
 func TestUserActsAtEveryStep(t *testing.T) {
 	for _, noLinks := range []bool{false, true} {
 		for name, act := range meanwhile {
@@ -181,8 +181,8 @@ func TestPublishAgain(t *testing.T) {
 	w.wantFile(filepath.Join(w.dir, "sales (edited).csv"), "one\r\nmine")
 }
 
-// A file that a program holds open (Windows) delays its publication and nothing else: commits go on, all of them appear once it
-// is closed, and the final publication insists.
+// A file that a program holds open (Windows) delays its publication and nothing else: commits go on, all of them
+// appear once it is closed, and the final publication insists.
 func TestHeldOpen(t *testing.T) {
 	w := newWorld(t)
 	a, _ := claimed(t, w)
@@ -284,8 +284,8 @@ func TestCopiesAreSpacedOut(t *testing.T) {
 	w.wantFile(w.path, "one\r\ntwo\r\nthree\r\nfour\r\n")
 }
 
-// The report names what is committed; while connections settle by the hundred it is written once a second, and the newest
-// one is on disk after Close.
+// The report names what is committed; while connections settle by the hundred it is written once a second, and the
+// newest one is on disk after Close.
 func TestReport(t *testing.T) {
 	w := newWorld(t)
 	a, _ := claimed(t, w)

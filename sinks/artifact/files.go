@@ -14,11 +14,13 @@ import (
 	"fanmill/pipeline/outfile"
 )
 
-// copyBytes is the size of buffers for copying files, in bytes: large enough that a system call costs nothing beside it.
+// copyBytes is the size of buffers for copying files, in bytes: large enough that a system call costs nothing beside
+// it.
 const copyBytes = 1 << 20
 
-// stat describes the file at path itself, also if it is a symbolic link. The identity that os.SameFile compares is read at once:
-// on Windows it would otherwise be looked up by path at the first comparison, when the path may name another file.
+// stat describes the file at path itself, also if it is a symbolic link. The identity that os.SameFile compares is
+// read at once: on Windows it would otherwise be looked up by path at the first comparison, when the path may name
+// another file.
 func stat(path string) (os.FileInfo, error) {
 	info, err := os.Lstat(path)
 	if err == nil {
@@ -99,7 +101,8 @@ func (a *Artifact) create(path string, who access, fill func(f *os.File) error) 
 }
 
 // linkOrCopy gives the file at from another name in the claim's folder, replacing what a failed try left there.
-// Without hard links, and for files that this user may not link, it is a copy, fsynced, for those who may read the file itself.
+// Without hard links, and for files that this user may not link, it is a copy, fsynced, for those who may read the
+// file itself.
 func (a *Artifact) linkOrCopy(from, to string, links bool) error {
 	if links {
 		err := a.ops.link(from, to)
@@ -127,8 +130,8 @@ func (a *Artifact) linkOrCopy(from, to string, links bool) error {
 	})
 }
 
-// move renames from, in the claim's folder, onto to. When both are the same file POSIX leaves both names: from is removed.
-// A refusal because the target is in use is errInUse.
+// move renames from, in the claim's folder, onto to. When both are the same file POSIX leaves both names: from is
+// removed. A refusal because the target is in use is errInUse.
 func (a *Artifact) move(from, to string) error {
 	err := a.ops.rename(from, to)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// hold opens the public file as Excel does: others may read it, and neither write to it nor replace it, under whatever name.
+// hold opens the public file as Excel does: others may read it, and neither write to it nor replace it, under
+// whatever name.
 func (w *world) hold() (release func()) {
 	w.t.Helper()
 	name, err := windows.UTF16PtrFromString(w.path)
@@ -70,8 +71,8 @@ func TestHeldByAProgram(t *testing.T) {
 	}
 }
 
-// The program may open the file at any time: also after the last publication, when only cleaning up is left. What cannot be removed then
-// is removed by a later try, and the file is none the worse.
+// The program may open the file at any time: also after the last publication, when only cleaning up is left. What
+// cannot be removed then is removed by a later try, and the file is none the worse.
 func TestHeldWhileCleaning(t *testing.T) {
 	w := newWorld(t)
 	w.earlier("last month's file")
@@ -91,8 +92,9 @@ func TestHeldWhileCleaning(t *testing.T) {
 	w.wantNames("sales.csv", "sales.csv.manifest.json")
 }
 
-// An owner that is frozen, with its files open, can delay its successor: Windows does not let anybody take its folder away or remove its
-// files. The successor says so and tries again, and what is committed stays in both places until it can go on.
+// An owner that is frozen, with its files open, can delay its successor: Windows does not let anybody take its folder
+// away or remove its files. The successor says so and tries again, and what is committed stays in both places until
+// it can go on.
 func TestFrozenOwnerDelaysItsSuccessor(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()

@@ -11,9 +11,9 @@ import (
 	"fanmill/pipeline/outfile"
 )
 
-// The functions of this file give files that are not ours names of their own. They never take a name away: the public one goes on
-// showing the file until something of ours is renamed over it. The new name is made from one in the claim's folder, so
-// that a process that was fenced cannot litter the user's folder.
+// The functions of this file give files that are not ours names of their own. They never take a name away: the public
+// one goes on showing the file until something of ours is renamed over it. The new name is made from one in the
+// claim's folder, so that a process that was fenced cannot litter the user's folder.
 
 // previousName is where the file that a run replaces is kept until the run's complete success.
 func (a *Artifact) previousName() string { return a.path + ".previous" }
@@ -30,7 +30,8 @@ func asideName(path, word string, n int) string {
 	return fmt.Sprintf("%s (%s %d)%s", strings.TrimSuffix(path, ext), word, n, ext)
 }
 
-// hold gives the file at path a second name in the claim's folder, or a copy of it where that cannot be; "" if there is no file.
+// hold gives the file at path a second name in the claim's folder, or a copy of it where that cannot be; "" if there
+// is no file.
 func (a *Artifact) hold(path, as string) (held string, err error) {
 	held = a.in(as)
 	switch err := a.linkOrCopy(path, held, a.links); {
@@ -46,12 +47,12 @@ func (a *Artifact) hold(path, as string) (held string, err error) {
 	return held, nil
 }
 
-// keptMark is the file that says that the ".previous" beside the artifact is ours to remove. It stands beside the claims' folders and
-// outlives them, as the kept file does, until a run succeeds completely.
+// keptMark is the file that says that the ".previous" beside the artifact is ours to remove. It stands beside the
+// claims' folders and outlives them, as the kept file does, until a run succeeds completely.
 func (a *Artifact) keptMark() string { return filepath.Join(a.base, "kept") }
 
-// keepPrevious keeps what stood at the public name before the run's first publication. An older file of that name, from an
-// earlier run, is replaced; but what a partial run left does not replace the last whole one.
+// keepPrevious keeps what stood at the public name before the run's first publication. An older file of that name,
+// from an earlier run, is replaced; but what a partial run left does not replace the last whole one.
 func (a *Artifact) keepPrevious(there os.FileInfo) error {
 	held, err := a.hold(a.path, "kept")
 	if err != nil || held == "" {
@@ -108,7 +109,8 @@ func (a *Artifact) keepAs(path, as string, give func(held string) (name string, 
 	return name, isNew, nil
 }
 
-// partial reports whether a file is what a run delivered that lacked a connection: the report beside it says so of these bytes.
+// partial reports whether a file is what a run delivered that lacked a connection: the report beside it says so of
+// these bytes.
 func (a *Artifact) partial(path string) bool {
 	r := a.readReport()
 	if r == nil || whole(r) {
@@ -131,8 +133,8 @@ func (a *Artifact) keepEdited(path string) error {
 	return nil
 }
 
-// keepStrays keeps what a program has saved into a private file that it held open from when that was public. It is the last
-// look at them: whoever cleans up does not know their fingerprints.
+// keepStrays keeps what a program has saved into a private file that it held open from when that was public. It is
+// the last look at them: whoever cleans up does not know their fingerprints.
 func (a *Artifact) keepStrays() error {
 	public, err := stat(a.path)
 	if err != nil {
@@ -154,7 +156,8 @@ func (a *Artifact) keepStrays() error {
 	return nil
 }
 
-// nameEdited gives a held file its name. One that has a name already, because a crash or a second look came in between, keeps that.
+// nameEdited gives a held file its name. One that has a name already, because a crash or a second look came in
+// between, keeps that.
 func (a *Artifact) nameEdited(held string) (name string, isNew bool, err error) {
 	if !a.appends() && a.same(held, a.previousName()) { // what a run appends to is kept elsewhere, so that this name may go
 		return a.previousName(), false, nil
@@ -196,7 +199,8 @@ func (a *Artifact) nameNew(held, path, word string) (name string, isNew bool, er
 		case errors.Is(err, fs.ErrNotExist):
 			return "", false, a.trouble("keep", name, err)
 		}
-		// No hard links: the name is taken by creating it, which never replaces anything, and then replaced by the copy.
+		// No hard links: the name is taken by creating it, which never replaces anything, and then replaced by the
+		// copy.
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			continue

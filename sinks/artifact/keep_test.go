@@ -14,8 +14,8 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// unfinished is a run of its own that is killed after its n-th commit. Its reports are written at most once a second, so that the
-// one on disk is that of the first.
+// unfinished is a run of its own that is killed after its n-th commit. Its reports are written at most once a second,
+// so that the one on disk is that of the first.
 func (w *world) unfinished(run string, commits int) {
 	w.t.Helper()
 	w.runID, w.record = run, nil
@@ -37,8 +37,8 @@ func (w *world) unfinished(run string, commits int) {
 	}
 }
 
-// The last whole file outlives any number of runs that are killed and never resumed, also where their reports lag behind their commits,
-// and whether or not somebody cleaned up after them.
+// The last whole file outlives any number of runs that are killed and never resumed, also where their reports lag
+// behind their commits, and whether or not somebody cleaned up after them.
 func TestPreviousOutlivesKilledRuns(t *testing.T) {
 	for _, noLinks := range []bool{false, true} {
 		for _, cleaned := range []bool{false, true} {
@@ -211,7 +211,8 @@ func TestFailedClaimLeavesNothing(t *testing.T) {
 	}
 }
 
-// Artifacts in one folder come and go side by side: that one's cleaning up removes the folder around all does not disturb another.
+// Artifacts in one folder come and go side by side: that one's cleaning up removes the folder around all does not
+// disturb another.
 func TestNeighboursComeAndGo(t *testing.T) {
 	w := newWorld(t)
 	var g errgroup.Group

@@ -12,12 +12,14 @@ import (
 	"fanmill/pipeline"
 )
 
-// In mode "replace" the file of an earlier run is kept until this one is complete, and then removed. A file that fanmill did not make, or
-// that somebody has changed since, is not: it gets a name of its own, and that is the user's.
+// In mode "replace" the file of an earlier run is kept until this one is complete, and then removed. A file that
+// fanmill did not make, or that somebody has changed since, is not: it gets a name of its own, and that is the
+// user's.
 //
-// What fanmill made is told by length and SHA-256, never by a name. The report beside the file has them. While a run goes on it may be a
-// second older than the file, and a run that delivers nothing writes one in which the file of the run before is not; so the claim's
-// neighbour "made" has what may stand at the public name, written before it does, until the report says so again:
+// What fanmill made is told by length and SHA-256, never by a name. The report beside the file has them. While a run
+// goes on it may be a second older than the file, and a run that delivers nothing writes one in which the file of the
+// run before is not; so the claim's neighbour "made" has what may stand at the public name, written before it does,
+// until the report says so again:
 //
 //	Reports/.fanmill/sales.csv/made   lengths and checksums
 
@@ -68,8 +70,8 @@ func (a *Artifact) noteMade(next ...Print) {
 	}
 }
 
-// forgetMade removes the note: of a complete run the report says the same. One that is given up may have been killed before it wrote its
-// last report: length and checksum in it become those of the file.
+// forgetMade removes the note: of a complete run the report says the same. One that is given up may have been killed
+// before it wrote its last report: length and checksum in it become those of the file.
 func (a *Artifact) forgetMade(complete bool) error {
 	if !complete {
 		if err := a.correctReport(); err != nil {
@@ -82,7 +84,8 @@ func (a *Artifact) forgetMade(complete bool) error {
 	return nil
 }
 
-// correctReport makes the report vouch for the public file, if that is fanmill's and the report speaks of an earlier state, or is not there yet.
+// correctReport makes the report vouch for the public file, if that is fanmill's and the report speaks of an earlier
+// state, or is not there yet.
 func (a *Artifact) correctReport() error {
 	r := a.readReport()
 	if r == nil && !exists(a.reportName()) { // killed before its first one
@@ -114,8 +117,8 @@ func (a *Artifact) correctReport() error {
 	return nil
 }
 
-// isMade reports whether what stands at the public name before the run's first publication is fanmill's own work, untouched. An empty file
-// is nobody's: it holds the place, and perhaps rights.
+// isMade reports whether what stands at the public name before the run's first publication is fanmill's own work,
+// untouched. An empty file is nobody's: it holds the place, and perhaps rights.
 func (a *Artifact) isMade(there os.FileInfo) bool {
 	return !there.Mode().IsRegular() || there.Size() == 0 || a.stale(there) || slices.ContainsFunc(a.state.Made, func(p Print) bool { return a.contentIs(there, p) })
 }

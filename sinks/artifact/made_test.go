@@ -25,7 +25,8 @@ func (w *world) night(run string) {
 	w.clean(false)
 }
 
-// A file that fanmill did not make is kept, wherever the run dies: once, under one name, and for good. The nights that follow keep no copies.
+// A file that fanmill did not make is kept, wherever the run dies: once, under one name, and for good. The nights
+// that follow keep no copies.
 func TestForeignFileIsKept(t *testing.T) {
 	for _, noLinks := range []bool{false, true} {
 		for n := 1; ; n++ {
@@ -57,8 +58,9 @@ func TestForeignFileIsKept(t *testing.T) {
 	}
 }
 
-// What fanmill made and nobody changed is the earlier file, and goes after success, whatever happened to its report's neighbours: another
-// place, a run that delivered nothing and wrote its report, one that was killed between the file and its report, one that was given up.
+// What fanmill made and nobody changed is the earlier file, and goes after success, whatever happened to its report's
+// neighbours: another place, a run that delivered nothing and wrote its report, one that was killed between the file
+// and its report, one that was given up.
 func TestOwnFileIsNotForeign(t *testing.T) {
 	for name, between := range map[string]func(w *world){
 		"nothing": func(*world) {},
@@ -106,8 +108,8 @@ func TestOwnFileIsNotForeign(t *testing.T) {
 	}
 }
 
-// A file that somebody changed between two runs holds their work: it is kept as one that is changed during a run. So is one that was put over
-// ours while our report stayed. An empty file holds the place only.
+// A file that somebody changed between two runs holds their work: it is kept as one that is changed during a run. So
+// is one that was put over ours while our report stayed. An empty file holds the place only.
 func TestChangedBetweenRuns(t *testing.T) {
 	w := newWorld(t)
 	w.night("run1")

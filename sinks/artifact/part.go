@@ -9,8 +9,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// PartName names the part file of one query of one attempt. The folder adds the claim's token. The manifest's index makes it
-// unique, whatever the id; the id is there for people.
+// PartName names the part file of one query of one attempt. The folder adds the claim's token. The manifest's index
+// makes it unique, whatever the id; the id is there for people.
 func PartName(connection int, id string, query, attempt int) string {
 	return fmt.Sprintf("%d-%.40s.%d.%d", connection, pipeline.Token(id), query, attempt)
 }
@@ -25,8 +25,8 @@ type Part struct {
 	named  bool // its name is durable
 }
 
-// maxOpenParts is how many part files of this process stay open between two appends. A thousand connections may be under way at once;
-// the others' files are opened for each batch, which costs little beside writing it.
+// maxOpenParts is how many part files of this process stay open between two appends. A thousand connections may be
+// under way at once; the others' files are opened for each batch, which costs little beside writing it.
 const maxOpenParts = 100
 
 var openParts atomic.Int32
@@ -54,8 +54,8 @@ func (a *Artifact) CreatePart(name string) (*Part, error) {
 	return p, nil
 }
 
-// ReopenPart continues a recorded part at its recorded length, dropping what follows. One that is shorter has lost rows that
-// count as received: that is pipeline.ErrLost, never a file grown by zeros.
+// ReopenPart continues a recorded part at its recorded length, dropping what follows. One that is shorter has lost
+// rows that count as received: that is pipeline.ErrLost, never a file grown by zeros.
 func (a *Artifact) ReopenPart(s FileState) (*Part, error) {
 	f, err := os.OpenFile(a.in(s.Name), os.O_WRONLY, 0)
 	if err != nil {

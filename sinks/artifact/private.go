@@ -36,8 +36,8 @@ func (a *Artifact) which() int {
 	return 0
 }
 
-// edited reports whether somebody else has written to a private file: a program that had it open since it was public and
-// saved into it. A file whose size and time are as they were left counts as untouched.
+// edited reports whether somebody else has written to a private file: a program that had it open since it was public
+// and saved into it. A file whose size and time are as they were left counts as untouched.
 func (a *Artifact) edited(f *private) (bool, error) {
 	info, err := stat(a.in(f.name))
 	if err != nil {
@@ -101,8 +101,8 @@ func (a *Artifact) heldOpen(f *private) bool {
 	return false
 }
 
-// shared reports whether a file that was public has a name beside its own: a user has renamed it, or made a link to it as programs for
-// backups do. It is what they want to keep, and must not grow under their hands.
+// shared reports whether a file that was public has a name beside its own: a user has renamed it, or made a link to
+// it as programs for backups do. It is what they want to keep, and must not grow under their hands.
 func (a *Artifact) shared(f *private) bool {
 	n, err := countNames(a.in(f.name))
 	return err == nil && n > 1
@@ -113,8 +113,8 @@ func (a *Artifact) replayable(length int64) bool {
 	return a.last.write != nil && a.last.from == length && a.last.to == a.state.Length
 }
 
-// replay writes the last commit to the file that lacks it. It is not fsynced: the next Append to it does that, and until then the
-// other file is the one that counts.
+// replay writes the last commit to the file that lacks it. It is not fsynced: the next Append to it does that, and
+// until then the other file is the one that counts.
 func (a *Artifact) replay(f *private) error {
 	f.dirty = true
 	out, err := os.OpenFile(a.in(f.name), os.O_WRONLY, 0)
@@ -147,7 +147,8 @@ func (a *Artifact) rewrite(out io.Writer) error {
 	return nil
 }
 
-// rebuild gives private file i a new inode with the committed bytes, taken from the other one and proven by their SHA-256.
+// rebuild gives private file i a new inode with the committed bytes, taken from the other one and proven by their
+// SHA-256.
 func (a *Artifact) rebuild(i int) error {
 	f, from := &a.files[i], &a.files[1-i]
 	have := min(from.length, a.state.Length)

@@ -24,12 +24,13 @@ const (
 	copyAtLeast = 5 * time.Second
 )
 
-// Publish makes the committed bytes what the public name shows, atomically and durably, and writes the report r (nil: none) beside
-// it. It is called once the commit record has them. Called again it changes nothing, unless the public file was deleted
-// or changed: then it is published again. What a user has put there or changed is kept under another name first.
+// Publish makes the committed bytes what the public name shows, atomically and durably, and writes the report r (nil:
+// none) beside it. It is called once the commit record has them. Called again it changes nothing, unless the public
+// file was deleted or changed: then it is published again. What a user has put there or changed is kept under another
+// name first.
 //
-// If a program holds the file so that it cannot be replaced (Windows), or if publication is a copy and the last one was
-// a moment ago, the file stays an earlier commit, the error is nil, and the next Publish tries again.
+// If a program holds the file so that it cannot be replaced (Windows), or if publication is a copy and the last one
+// was a moment ago, the file stays an earlier commit, the error is nil, and the next Publish tries again.
 func (a *Artifact) Publish(ctx context.Context, r *pipeline.Report) error {
 	if a.state.Commits > 0 {
 		if err := a.show(false, r != nil && whole(r)); errors.Is(err, errInUse) {
@@ -43,9 +44,9 @@ func (a *Artifact) Publish(ctx context.Context, r *pipeline.Report) error {
 	return a.report(r, Print{a.state.Length, a.state.SHA256})
 }
 
-// PublishFinal makes what Finish made public and writes the report. Where a program holds the file so that it cannot be replaced, it
-// insists for a while; then the error is transient and says what to do. Without insist it tries once, and public is false then. Called
-// again after success it changes nothing.
+// PublishFinal makes what Finish made public and writes the report. Where a program holds the file so that it cannot
+// be replaced, it insists for a while; then the error is transient and says what to do. Without insist it tries once,
+// and public is false then. Called again after success it changes nothing.
 func (a *Artifact) PublishFinal(ctx context.Context, r *pipeline.Report, insists bool) (public bool, err error) {
 	final := a.state.Final
 	if final == nil {
@@ -91,8 +92,8 @@ func (a *Artifact) warnInUse(err error) {
 	a.delayed = true
 }
 
-// republish shows what is committed from this claim's files. A final artifact that the predecessor got as far as publishing
-// stays: it is complete, and its bytes will be made again.
+// republish shows what is committed from this claim's files. A final artifact that the predecessor got as far as
+// publishing stays: it is complete, and its bytes will be made again.
 func (a *Artifact) republish(ctx context.Context) error {
 	if a.earlier != nil && a.state.Began {
 		if info, err := stat(a.path); err == nil && a.contentIs(info, *a.earlier) {
@@ -146,8 +147,8 @@ func whole(r *pipeline.Report) bool {
 	return len(r.Connections) > 0 && !slices.ContainsFunc(r.Connections, func(c pipeline.ReportConnection) bool { return c.State != pipeline.ReportSettled })
 }
 
-// catchUp gives the other private file the last commit, so that a whole second copy exists should a user change the public
-// one in place. What goes wrong here is tried again by the next Append, unless it can never go right.
+// catchUp gives the other private file the last commit, so that a whole second copy exists should a user change the
+// public one in place. What goes wrong here is tried again by the next Append, unless it can never go right.
 func (a *Artifact) catchUp() error {
 	if a.files[1-a.which()].public {
 		return nil
@@ -160,8 +161,9 @@ func (a *Artifact) catchUp() error {
 	return err
 }
 
-// showFile makes the public name show a file of the claim's folder: through a link to it, or (consume) by moving it there.
-// A crash between any two steps leaves the public name on a whole file, and nothing of a user's without a name:
+// showFile makes the public name show a file of the claim's folder: through a link to it, or (consume) by moving it
+// there. A crash between any two steps leaves the public name on a whole file, and nothing of a user's without a
+// name:
 //
 //  1. What stands there and is not ours gets another name. The public name keeps showing it.
 //  2. At the run's first publication, the file "began" says that from now on whatever else appears there was put there
@@ -212,7 +214,8 @@ func (a *Artifact) showFile(from string, print Print, consume bool) error {
 	failpoint.Hit("after-publish")
 	a.step("published")
 	a.shown = &shown{mine, print}
-	// Durable before the inode that was public is written to: a power failure must not bring that one back half written.
+	// Durable before the inode that was public is written to: a power failure must not bring that one back half
+	// written.
 	if err := syncDir(filepath.Dir(a.path)); err != nil {
 		return a.trouble("sync", filepath.Dir(a.path), err)
 	}
@@ -223,8 +226,8 @@ func (a *Artifact) showFile(from string, print Print, consume bool) error {
 	return nil
 }
 
-// makeWay looks at the public name, keeps what is there and is not ours, and returns what it saw; nil is no file. done says that
-// the name shows the file from already.
+// makeWay looks at the public name, keeps what is there and is not ours, and returns what it saw; nil is no file.
+// done says that the name shows the file from already.
 func (a *Artifact) makeWay(from string, print Print) (there os.FileInfo, done bool, err error) {
 	if there, err = a.look(); err != nil {
 		return nil, false, err
@@ -275,8 +278,8 @@ func unchanged(before, now os.FileInfo) bool {
 	return os.SameFile(before, now) && fingerprintOf(before) == fingerprintOf(now)
 }
 
-// ours reports whether the public file is as this run left it: the inode that this process published, untouched, or one with the
-// bytes of a commit. Before the first publication nothing there is.
+// ours reports whether the public file is as this run left it: the inode that this process published, untouched, or
+// one with the bytes of a commit. Before the first publication nothing there is.
 func (a *Artifact) ours(info os.FileInfo) bool {
 	if !a.state.Began {
 		return false
@@ -301,8 +304,8 @@ func (a *Artifact) contentIs(info os.FileInfo, p Print) bool {
 	return err == nil && sum == p.SHA256
 }
 
-// begin records that the run's first publication is under way. Where that replaces a file that an unfinished run appended to, there
-// is nothing to go back to any more.
+// begin records that the run's first publication is under way. Where that replaces a file that an unfinished run
+// appended to, there is nothing to go back to any more.
 func (a *Artifact) begin() error {
 	if !a.appends() {
 		if err := a.dropBaseline(true); err != nil {

@@ -27,8 +27,9 @@ const reportSuffix = ".manifest.json"
 // IsReport reports whether a file of this name is the report on an artifact.
 func IsReport(name string) bool { return strings.HasSuffix(name, reportSuffix) }
 
-// report writes r as <artifact>.manifest.json, atomically, with the length and checksum of what is committed. At most one a
-// second is written, except the first and the final one; the newest is owed until then. Its connections must not change after this.
+// report writes r as <artifact>.manifest.json, atomically, with the length and checksum of what is committed. At most
+// one a second is written, except the first and the final one; the newest is owed until then. Its connections must
+// not change after this.
 func (a *Artifact) report(r *pipeline.Report, p Print) error {
 	if r == nil {
 		return nil

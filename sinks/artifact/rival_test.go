@@ -14,8 +14,8 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// Rule R1 and R2: an owner that stops at any step, finds itself replaced, and goes on, harms nothing. Its next operation
-// that counts says pipeline.ErrFenced, and the successor's artifact is exact.
+// Rule R1 and R2: an owner that stops at any step, finds itself replaced, and goes on, harms nothing. Its next
+// operation that counts says pipeline.ErrFenced, and the successor's artifact is exact.
 func TestPausedOwnerAtEveryStep(t *testing.T) {
 	for _, v := range []struct{ noLinks, appends bool }{{false, false}, {true, false}, {false, true}} {
 		t.Run(fmt.Sprintf("links=%t,append=%t", !v.noLinks, v.appends), func(t *testing.T) {
@@ -137,7 +137,8 @@ func TestPausedOwnerWakesDuringClaim(t *testing.T) {
 					}
 				}
 			})
-			// An owner that sleeps before its compare-and-set, wakes and loses it has fenced nobody: it claimed long ago.
+			// An owner that sleeps before its compare-and-set, wakes and loses it has fenced nobody: it claimed long
+			// ago.
 			if err != nil {
 				t.Fatalf("successor, old owner paused at %s and woken at step %d: %v", stop, at, err)
 			}

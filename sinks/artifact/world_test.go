@@ -240,7 +240,8 @@ func (w *world) put(content string) {
 	}
 }
 
-// saveInto changes the public file in place, as programs do that do not save by renaming, and returns what it holds now.
+// saveInto changes the public file in place, as programs do that do not save by renaming, and returns what it holds
+// now.
 func (w *world) saveInto(before, after string) string {
 	w.t.Helper()
 	text, err := os.ReadFile(w.path)

@@ -1,5 +1,5 @@
-// Package deflate has what is known of compressed pieces [RFC 1951] that are joined without being compressed again: a workbook's sheets
-// and gzip files are made of them.
+// Package deflate has what is known of compressed pieces [RFC 1951] that are joined without being compressed again: a
+// workbook's sheets and gzip files are made of them.
 package deflate
 
 import (
@@ -9,9 +9,10 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// Level was chosen by measurement, on 100,000 rows of 13 columns of a worksheet and two cores. Level 1: 1,320,000 rows/s and a
-// file 1.28 times excelize's; 4: 1,110,000 and 1.18; 5: 895,000 and 1.10; 6: 839,000 and 1.06. What is written once is
-// mailed and opened many times, so 5: still nine times excelize's rate. Of a CSV's lines level 6 takes twice the time of 5, for 3 % less.
+// Level was chosen by measurement, on 100,000 rows of 13 columns of a worksheet and two cores. Level 1: 1,320,000
+// rows/s and a file 1.28 times excelize's; 4: 1,110,000 and 1.18; 5: 895,000 and 1.10; 6: 839,000 and 1.06. What is
+// written once is mailed and opened many times, so 5: still nine times excelize's rate. Of a CSV's lines level 6
+// takes twice the time of 5, for 3 % less.
 const Level = 5
 
 // End is the last block that pieces lack: one without bytes, with the bit that says that none follows.
@@ -52,8 +53,9 @@ func Append(dst, text []byte) []byte {
 // crcPoly is the polynomial of CRC-32 (IEEE 802.3), bits reversed.
 const crcPoly = 0xEDB88320
 
-// CombineCRC is the CRC-32 of two texts joined, given theirs and the second's length: the first CRC is moved on by as many
-// zero bytes, which is multiplication by x^(8n) modulo the polynomial. Polynomials have their lowest power in the top bit.
+// CombineCRC is the CRC-32 of two texts joined, given theirs and the second's length: the first CRC is moved on by as
+// many zero bytes, which is multiplication by x^(8n) modulo the polynomial. Polynomials have their lowest power in
+// the top bit.
 func CombineCRC(first, second uint32, secondLength int64) uint32 {
 	if first == 0 {
 		return second

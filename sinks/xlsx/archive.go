@@ -49,7 +49,8 @@ func pack(content []byte) (*entry, []byte) {
 	return p.end(content)
 }
 
-// packer compresses a part piece by piece. None refers to what stands before it, so that pieces can be kept and used again.
+// packer compresses a part piece by piece. None refers to what stands before it, so that pieces can be kept and used
+// again.
 type packer struct {
 	body bytes.Buffer
 	raw  int64

@@ -28,8 +28,8 @@ const (
 	numberEnd        = `</v></c>`
 )
 
-// Excel keeps 15 significant digits of a number [ECMA-376 18.17.5]: a longer whole one, which may be an identifier, is written as text,
-// and one with a fraction is rounded to them.
+// Excel keeps 15 significant digits of a number [ECMA-376 18.17.5]: a longer whole one, which may be an identifier,
+// is written as text, and one with a fraction is rounded to them.
 const (
 	maxDigits  = 15
 	pastDigits = 1_000_000_000_000_000 // 10^maxDigits
@@ -166,9 +166,9 @@ func (w *cellWriter) appendLongDecimal(buf []byte, c *cellColumn, k, i int) ([]b
 	return w.appendNumber(buf, c, k, i, w.scratch)
 }
 
-// exactNumber reports whether s is a plain decimal number that Excel keeps digit for digit: at most 15 of them, not counting
-// zeros at the end of the fraction, which add nothing to the value. Zeros at the end of an integer do count: a column of
-// 16-digit identifiers is not to be half text, half numbers. Exponents, NaN and the like are not plain.
+// exactNumber reports whether s is a plain decimal number that Excel keeps digit for digit: at most 15 of them, not
+// counting zeros at the end of the fraction, which add nothing to the value. Zeros at the end of an integer do count:
+// a column of 16-digit identifiers is not to be half text, half numbers. Exponents, NaN and the like are not plain.
 func exactNumber(s []byte) bool {
 	if len(s) > 0 && s[0] == '-' {
 		s = s[1:]
@@ -214,7 +214,8 @@ func (w *cellWriter) appendFloat(buf []byte, c *cellColumn, k, i int, f float64)
 	return append(c.AppendText(append(buf, textStart...), i, nil), textEnd...)
 }
 
-// keepsFloat reports whether a cell holds a double as a number: none but a number may stand there, or Excel takes the workbook for damaged.
+// keepsFloat reports whether a cell holds a double as a number: none but a number may stand there, or Excel takes the
+// workbook for damaged.
 func keepsFloat(f float64) bool {
 	a := math.Abs(f)
 	return a >= smallestFloat && a <= math.MaxFloat64 || a == 0

@@ -65,8 +65,8 @@ func (e *LossError) Error() string {
 	}
 }
 
-// Encoder turns batches of one query into pieces of worksheets. It holds nothing that changes: any number of its calls may
-// run at once.
+// Encoder turns batches of one query into pieces of worksheets. It holds nothing that changes: any number of its
+// calls may run at once.
 type Encoder struct {
 	cols        []encoderColumn
 	opt         Options

@@ -18,8 +18,8 @@ import (
 	"fanmill/sinks/xlsx/sample"
 )
 
-// grownBook is a workbook of many kinds of cells that grew by three appends, each with a page of its own, and its compacted form.
-// One of its sheets has columns as a user wants them, and facts.
+// grownBook is a workbook of many kinds of cells that grew by three appends, each with a page of its own, and its
+// compacted form. One of its sheets has columns as a user wants them, and facts.
 func grownBook(t *testing.T) (grown, compacted []byte) {
 	t.Helper()
 	cases := cellCases()

@@ -13,7 +13,8 @@ import (
 	"fanmill/sinks/xlsx"
 )
 
-// TestLayout: order, header, format, width and hiding are those asked for; what is not a number, date or time keeps its look.
+// TestLayout: order, header, format, width and hiding are those asked for; what is not a number, date or time keeps
+// its look.
 func TestLayout(t *testing.T) {
 	cols := []columnar.Column{{Name: "id", Kind: columnar.Int}, {Name: "party", Kind: columnar.Text}, {Name: "amount", Kind: columnar.Decimal, Precision: 20, Scale: 2},
 		{Name: "day", Kind: columnar.Date}, {Name: "at", Kind: columnar.Timestamp}}
@@ -144,8 +145,8 @@ func TestCheckFormat(t *testing.T) {
 	}
 }
 
-// TestNanoseconds holds invariant 9 for 100 ns: a cell has the microsecond nearest to it and the loss is counted, a text has it all,
-// and onLoss "fail" turns the row away.
+// TestNanoseconds holds invariant 9 for 100 ns: a cell has the microsecond nearest to it and the loss is counted, a
+// text has it all, and onLoss "fail" turns the row away.
 func TestNanoseconds(t *testing.T) {
 	cols := []columnar.Column{{Name: "t", Kind: columnar.Time}, {Name: "s", Kind: columnar.Timestamp}, {Name: "i", Kind: columnar.Instant}}
 	moment := func(b *columnar.Builder, day string, nanos int64) {

@@ -8,8 +8,8 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// Cells of numbers with more digits than Excel keeps, of columns whose digits are kept as texts, and of batches in which a value is none of
-// the column's kind. The others in such a batch are the cells that they are in any batch.
+// Cells of numbers with more digits than Excel keeps, of columns whose digits are kept as texts, and of batches in
+// which a value is none of the column's kind. The others in such a batch are the cells that they are in any batch.
 
 // formDigits is the form of a column of numbers that are written as texts, because the job asks for their digits.
 const formDigits columnar.Kind = 255
@@ -60,8 +60,8 @@ func (c *cellColumn) startOf(s []byte) string {
 	return c.start
 }
 
-// appendRounded appends a plain decimal number rounded to the digits that Excel keeps, half away from zero, and reports whether that is
-// another number.
+// appendRounded appends a plain decimal number rounded to the digits that Excel keeps, half away from zero, and
+// reports whether that is another number.
 func appendRounded(dst, s []byte) (_ []byte, changed bool) {
 	if len(s) > 0 && s[0] == '-' {
 		dst, s = append(dst, '-'), s[1:]
@@ -98,7 +98,8 @@ func appendRounded(dst, s []byte) (_ []byte, changed bool) {
 	return dst, true
 }
 
-// cutDigits is where the first digit of a number without a sign stands that Excel does not keep; the length of s if it keeps all.
+// cutDigits is where the first digit of a number without a sign stands that Excel does not keep; the length of s if
+// it keeps all.
 func cutDigits(s []byte) int {
 	kept := 0
 	for i, c := range s {

@@ -27,8 +27,8 @@ func rowsOf(t *testing.T, e *xlsx.Encoder, b *columnar.Builder) (xml string, los
 	return xml, chunk.Losses, chunk.Tally[0]
 }
 
-// One value that is none of its column's kind makes only itself a text: its neighbours are the cells that they are without it, with the
-// column's format.
+// One value that is none of its column's kind makes only itself a text: its neighbours are the cells that they are
+// without it, with the column's format.
 func TestStrayAmongAnything(t *testing.T) {
 	kinds := []columnar.Column{{Kind: columnar.Bool}, {Kind: columnar.Int}, {Kind: columnar.Uint}, {Kind: columnar.Float}, {Kind: columnar.Float32},
 		{Kind: columnar.Decimal, Precision: 38, Scale: 2}, {Kind: columnar.Decimal, Precision: 38}, {Kind: columnar.Numeric}, {Kind: columnar.Text},
@@ -81,8 +81,8 @@ func TestStrayAmongAnything(t *testing.T) {
 	})
 }
 
-// A double is a number cell, and a number with a fraction is one of 15 digits, whatever else is in the column; whole numbers of more digits and
-// what is no number are texts, and each is counted.
+// A double is a number cell, and a number with a fraction is one of 15 digits, whatever else is in the column; whole
+// numbers of more digits and what is no number are texts, and each is counted.
 func TestColumnOfAmounts(t *testing.T) {
 	col := columnar.Column{Name: "amount", Kind: columnar.Decimal, Precision: 38, Scale: 2}
 	fill := func(c *columnar.ColumnBuilder, end func()) {

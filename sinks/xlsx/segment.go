@@ -6,8 +6,8 @@ import (
 	"fanmill/sinks/deflate"
 )
 
-// Segment is what was written of one sheet: pieces joined. Its fields are what the sheet's entry in a workbook needs, so
-// that nothing is read again when it is appended.
+// Segment is what was written of one sheet: pieces joined. Its fields are what the sheet's entry in a workbook needs,
+// so that nothing is read again when it is appended.
 type Segment struct {
 	Sheet     int    `json:"sheet"`
 	Length    int64  `json:"length"`    // bytes, compressed

@@ -7,12 +7,12 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// Dates are serial numbers: whole days, and the time as the fraction of a day. Day 1 is 1900-01-01, but Excel counts a 29
-// February 1900 that never was, so only from 1900-03-01 on do all programs agree; earlier dates, and those after 9999, are
-// ISO 8601 text.
+// Dates are serial numbers: whole days, and the time as the fraction of a day. Day 1 is 1900-01-01, but Excel counts
+// a 29 February 1900 that never was, so only from 1900-03-01 on do all programs agree; earlier dates, and those after
+// 9999, are ISO 8601 text.
 //
-// What is written is the double nearest to the serial number, as Excel itself would store it, in the fewest digits that
-// read back as that double. It is within half a microsecond of the time until 2079-06-05, so that rounding to
+// What is written is the double nearest to the serial number, as Excel itself would store it, in the fewest digits
+// that read back as that double. It is within half a microsecond of the time until 2079-06-05, so that rounding to
 // microseconds gives the time back exactly; later microseconds that a double cannot tell apart are written as text.
 // Excel shows milliseconds at most.
 const (
@@ -72,8 +72,8 @@ func (w *cellWriter) appendStampNano(buf []byte, c *cellColumn, k, i int, offset
 	return buf, err
 }
 
-// appendFine writes a time of a wall clock, micros and finer nanoseconds since 1970, if a cell holds it as a number: what is finer
-// than a microsecond is rounded, and counted.
+// appendFine writes a time of a wall clock, micros and finer nanoseconds since 1970, if a cell holds it as a number:
+// what is finer than a microsecond is rounded, and counted.
 func (w *cellWriter) appendFine(buf []byte, c *cellColumn, k, i int, micros, finer int64) (_ []byte, ok bool, err error) {
 	before, _ := serialOf(micros) // not by what it is rounded to: that may be the first day that is a number
 	serial, part := serialOf(micros + finer/500)
@@ -92,8 +92,8 @@ func (w *cellWriter) appendFine(buf []byte, c *cellColumn, k, i int, micros, fin
 	return append(appendSerial(append(buf, start...), serial, part), numberEnd...), true, nil
 }
 
-// appendMoment writes row i of a column of dates or times whose batch has its values as texts because one of them, such as infinity, is
-// none.
+// appendMoment writes row i of a column of dates or times whose batch has its values as texts because one of them,
+// such as infinity, is none.
 func (w *cellWriter) appendMoment(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
 	s, kind := c.Bytes(i), c.moment
 	micros, nanos, ok := columnar.ParseMoment(s, kind)
@@ -168,8 +168,9 @@ func (w *cellWriter) appendTimeNano(buf []byte, c *cellColumn, k, i int) ([]byte
 	return w.appendFineTime(buf, c, k, i, micros, finer)
 }
 
-// appendFineTime writes microseconds and finer nanoseconds since midnight: what is finer than a microsecond is rounded, and counted,
-// unless the cell is a text, which has it all. The last instant of a day is not rounded to the next.
+// appendFineTime writes microseconds and finer nanoseconds since midnight: what is finer than a microsecond is
+// rounded, and counted, unless the cell is a text, which has it all. The last instant of a day is not rounded to the
+// next.
 func (w *cellWriter) appendFineTime(buf []byte, c *cellColumn, k, i int, micros, finer int64) ([]byte, error) {
 	if finer == 0 {
 		return w.appendTime(buf, c, k, i, micros), nil

@@ -159,7 +159,8 @@ func (w *cellWriter) width(c *encoderColumn, v *columnar.View, at, rows int) int
 	return min(max(width, narrowest), widest)
 }
 
-// textWidth is about how many digits' widths a text takes: two for the wide scripts of East Asia, none for combining marks.
+// textWidth is about how many digits' widths a text takes: two for the wide scripts of East Asia, none for combining
+// marks.
 func textWidth(s []byte) (n int) {
 	for len(s) > 0 {
 		r, size := utf8.DecodeRune(s)
@@ -189,8 +190,8 @@ func (w *cellWriter) appendTail(rows int64) {
 	w.buf = append(w.buf, `</worksheet>`...)
 }
 
-// appendIgnored keeps Excel from marking every identifier in a text cell with a green corner. In columns of amounts, dates and the like a
-// number in a text cell is a stray, and is marked.
+// appendIgnored keeps Excel from marking every identifier in a text cell with a green corner. In columns of amounts,
+// dates and the like a number in a text cell is a stray, and is marked.
 func (w *cellWriter) appendIgnored(rows int64) {
 	var areas []byte
 	for from := 0; from < len(w.e.cols); from++ {
@@ -211,8 +212,8 @@ func (w *cellWriter) appendIgnored(rows int64) {
 	}
 }
 
-// identifiers reports whether a column may hold numbers in text cells that are right as they are: texts, and whole numbers of more digits
-// than Excel keeps.
+// identifiers reports whether a column may hold numbers in text cells that are right as they are: texts, and whole
+// numbers of more digits than Excel keeps.
 func (c *encoderColumn) identifiers() bool {
 	switch c.Kind {
 	case columnar.Text, columnar.Binary, columnar.Int, columnar.Uint, columnar.Numeric, columnar.Unknown:

@@ -69,8 +69,8 @@ func sumDecimals(v *columnar.View, rows int) (w wide) {
 	return w
 }
 
-// bins is a sum of doubles: bin i counts in units of 2^(32i-1074). A double adds less than 2^32 to each of three bins, so
-// that a batch of 2^31 rows does not overflow one.
+// bins is a sum of doubles: bin i counts in units of 2^(32i-1074). A double adds less than 2^32 to each of three
+// bins, so that a batch of 2^31 rows does not overflow one.
 type bins [68]int64
 
 func (t *Total) addFloats(v *columnar.View, rows int) {
@@ -180,7 +180,8 @@ func (t *Total) addMixed(v *columnar.View, rows int) {
 	t.binary.Add(&t.binary, b.sum())
 }
 
-// parseDecimal reads a plain decimal number of at most fastDigits digits: its unscaled value in 128 bits, two's complement.
+// parseDecimal reads a plain decimal number of at most fastDigits digits: its unscaled value in 128 bits, two's
+// complement.
 func parseDecimal(s []byte) (lo, hi uint64, scale int, ok bool) {
 	negative := len(s) > 0 && s[0] == '-'
 	if negative {

@@ -13,9 +13,9 @@ import (
 )
 
 // Total is the sum of the numbers in one column. It is exact, and so does not depend on the order in which they were
-// added nor on how they were cut into batches: decimals are summed as integers, doubles as the binary fractions that they
-// are, and only Text rounds, once, where doubles took part. The zero Total is the sum of nothing. A Total is not safe for
-// concurrent use.
+// added nor on how they were cut into batches: decimals are summed as integers, doubles as the binary fractions that
+// they are, and only Text rounds, once, where doubles took part. The zero Total is the sum of nothing. A Total is not
+// safe for concurrent use.
 type Total struct {
 	exact  big.Int // of integers and decimals, times 10^scale
 	scale  int
@@ -27,8 +27,8 @@ type Total struct {
 // binaryScale makes an integer of every double: the smallest is 2^-1074.
 const binaryScale = 1074
 
-// totalled reports whether a column is one of numbers, or may turn out to be: that of one that nobody declared counts if Others is 0 and
-// it has a value.
+// totalled reports whether a column is one of numbers, or may turn out to be: that of one that nobody declared counts
+// if Others is 0 and it has a value.
 func totalled(k columnar.Kind) bool { return k.Number() || k == columnar.Unknown }
 
 // newTotal is the sum of nothing in a column of this type.
@@ -40,7 +40,8 @@ func newTotal(c columnar.Column) (t Total) {
 	return t
 }
 
-// Approximate reports whether doubles took part: the sum is right, but what was summed is seldom what people wrote down.
+// Approximate reports whether doubles took part: the sum is right, but what was summed is seldom what people wrote
+// down.
 func (t *Total) Approximate() bool { return t.float }
 
 // Others counts the values that are not numbers (NaN, infinities, texts), and so not in the sum.
@@ -72,8 +73,8 @@ func power10(n int) *big.Int {
 	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
 }
 
-// Text is the sum as a decimal number: with all its digits, or, where doubles took part, in the fewest that read back as the
-// double nearest to it. The sum of doubles may be past the largest of them, and has as many digits then.
+// Text is the sum as a decimal number: with all its digits, or, where doubles took part, in the fewest that read back
+// as the double nearest to it. The sum of doubles may be past the largest of them, and has as many digits then.
 func (t *Total) Text() string {
 	if !t.float {
 		return t.exactText()
@@ -167,7 +168,8 @@ func (t *Total) addColumn(v *columnar.View, rows int) {
 	}
 }
 
-// wide is an integer of 192 bits in two's complement, the lowest word first: the sum of 2^64 decimals of 38 digits fits.
+// wide is an integer of 192 bits in two's complement, the lowest word first: the sum of 2^64 decimals of 38 digits
+// fits.
 type wide [3]uint64
 
 func (t *Total) addWide(w wide, scale int) {

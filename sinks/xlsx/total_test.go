@@ -46,8 +46,8 @@ func totalOf(t testing.TB, declared columnar.Column, batches ...*columnar.Batch)
 	return totals[0]
 }
 
-// TestTotalsAreExact compares sums with those of math/big over random values of each kind, NULLs among them, however they are cut
-// into batches.
+// TestTotalsAreExact compares sums with those of math/big over random values of each kind, NULLs among them, however
+// they are cut into batches.
 func TestTotalsAreExact(t *testing.T) {
 	kinds := []columnar.Column{{Kind: columnar.Int}, {Kind: columnar.Uint}, {Kind: columnar.Decimal, Precision: 38, Scale: 6}, {Kind: columnar.Numeric}, {Kind: columnar.Float}, {Kind: columnar.Float32}}
 	numerics := rapid.OneOf(rapid.StringMatching(`-?[0-9]{1,20}(\.[0-9]{1,18})?`), rapid.StringMatching(`-?[0-9]{30,50}(\.[0-9]{1,45})?`),

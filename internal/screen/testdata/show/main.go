@@ -1,5 +1,6 @@
-// Command show looks like fanmill at work: `go run ./internal/screen/testdata/show` draws a made-up run on the terminal, with an argument
-// ten times as fast, so that screens can be looked at in windows of all sizes. The golden files beside it are what tables look like.
+// Command show looks like fanmill at work: `go run ./internal/screen/testdata/show` draws a made-up run on the
+// terminal, with an argument ten times as fast, so that screens can be looked at in windows of all sizes. The golden
+// files beside it are what tables look like.
 package main
 
 import (
