@@ -60,7 +60,16 @@ func (m *Maria) start(install string) error {
 	if runtime.GOOS != "windows" { // there it is a program of its own with few options
 		args = append([]string{"--no-defaults"}, append(args, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", "--force")...)
 	}
-	if err := runProgram(install, m.dir, "mariadb-install-db", nil, args...); err != nil {
+	// A server removes at its start what looks like a temporary table in its temporary folder, also those of another
+	// server that is at work: each has a folder of its own.
+	if err := os.Mkdir(m.file("tmp"), 0o700); err != nil {
+		return err
+	}
+	if err := giveAway(m.file("tmp")); err != nil {
+		return err
+	}
+	env := []string{"TMPDIR=" + m.file("tmp"), "TMP=" + m.file("tmp"), "TEMP=" + m.file("tmp")}
+	if err := runProgram(install, m.dir, "mariadb-install-db", env, args...); err != nil {
 		return err
 	}
 	// Logins are checked as in production, so that a wrong password fails.
@@ -113,6 +122,7 @@ func (m *Maria) launch() error {
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(m.bin, program("mariadbd")), "--no-defaults",
 		"--datadir="+dataFolder(m.dir),
+		"--tmpdir="+m.file("tmp"),
 		"--bind-address=127.0.0.1",
 		"--port="+port,
 		"--socket="+m.file("socket"),

@@ -16,7 +16,10 @@ import (
 	"fanmill/internal/testdb"
 )
 
-const envOwner = "TESTDB_OWNER"
+const (
+	envOwner    = "TESTDB_OWNER"
+	cannotStart = "the server does not start: " // what an owner prints in place of a DSN
+)
 
 // TestMain lets this binary also be the owner that is killed in the tests of what becomes of its server.
 func TestMain(m *testing.M) {
@@ -37,7 +40,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if err != nil {
-		fmt.Println(err)
+		fmt.Print(cannotStart, err)
 		os.Exit(1)
 	}
 	fmt.Println(dsn)
@@ -60,9 +63,14 @@ func startOwner(t *testing.T, kind string) (*exec.Cmd, string) {
 	if err := owner.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
+	from := bufio.NewReader(out)
+	line, err := from.ReadString('\n')
+	if err != nil && line == "" {
 		t.Fatal(err)
+	}
+	if said, failed := strings.CutPrefix(line, cannotStart); failed {
+		rest, _ := io.ReadAll(from) // all that the server said
+		t.Fatal(said + string(rest))
 	}
 	return owner, strings.TrimSpace(line)
 }
