@@ -64,6 +64,7 @@ func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) 
 
 func clone(r pipeline.CommitRecord) pipeline.CommitRecord {
 	r.Settled = cloneMap(r.Settled)
+	r.Sealed = cloneMap(r.Sealed)
 	r.Failed = cloneMap(r.Failed)
 	r.Floor = cloneMap(r.Floor)
 	r.Parts = slices.Clone(r.Parts)

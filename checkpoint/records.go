@@ -45,7 +45,7 @@ func (s *Records) Reset(ctx context.Context, run, destination string, change fun
 		}
 		next := clone(c.Value())
 		change(&next)
-		next.Token = "" // no claim's: the owner's next write finds a conflict
+		next.Token, next.Epoch = "", next.Epoch+1 // no claim's: the owner's next write finds a conflict
 		if err = c.Write(ctx, next); !errors.Is(err, pipeline.ErrConflict) {
 			return err
 		}
@@ -155,6 +155,7 @@ func (s *Records) Claim(ctx context.Context, run, destination string, owner pipe
 		}
 	}
 	next := clone(cell.Value())
+	next.Epoch++
 	next.Token, next.Host, next.PID, next.LeaseMS = owner.Token, owner.Host, owner.PID, owner.LeaseMS
 	if err := cell.Write(ctx, next); err != nil {
 		if errors.Is(err, pipeline.ErrConflict) && !errors.Is(err, pipeline.ErrForeign) {

@@ -143,6 +143,8 @@ const (
 	EventRejected  = "rejected"     // a destination cannot hold a connection's rows
 	EventTrouble   = "write-failed" // a destination could not be written; it is tried again
 	EventDetached  = "destination-detached"
+	EventOwing     = "destination-owing"
+	EventLetter    = "request-refused"
 	EventEnded     = "ended"
 )
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,31 +20,32 @@ import (
 //     commit behind, and the next claim publishes.
 //  3. Release: link and rename. Readers see the old artifact or the new one.
 func (v *delivery) commit(ctx context.Context) error {
+	if v.sender != nil {
+		return v.seal(ctx)
+	}
 	parts, settled, err := v.finishReady(ctx)
 	if err != nil {
 		return err
 	}
-	var artifact State
+	var staged Staged
 	if len(parts) > 0 {
-		if artifact, err = v.sink.Stage(ctx, parts, nil); err != nil {
+		if staged, err = v.sink.Stage(ctx, parts, 1, nil); err != nil {
 			v.trouble(err, slices.Sorted(maps.Keys(settled))...)
 			return fmt.Errorf("append to %s: %w", v.dest.Path, err)
 		}
 	}
 	failpoint.Hit("before-cas")
 	err = v.record(ctx, func(r *CommitRecord) {
-		for i, s := range settled {
-			r.Settled[i] = s
-		}
-		if artifact != nil {
-			r.Artifact, r.Commits = artifact, r.Commits+1
+		r.settle(settled)
+		if staged.State != nil {
+			r.Artifact, r.Commits = staged.State, r.Commits+1
 		}
 	})
 	if err != nil {
 		return err
 	}
 	failpoint.Hit("after-cas")
-	if err := v.sink.Release(ctx, v.report(), false); err != nil {
+	if _, err := v.sink.Release(ctx, nil, v.report(), false); err != nil {
 		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 	}
 	for i, s := range settled {
@@ -80,12 +80,7 @@ func (v *delivery) finishReady(ctx context.Context) ([]Part, map[int]Settlement,
 			continue
 		}
 		p.close()
-		s := Settlement{Rows: p.handed.Rows, Attempt: p.id.Attempt, Attempts: p.ending.Attempts, Millis: p.ending.Millis}
-		for q := range p.handed.Rows {
-			if v.takes(q) {
-				s.Notes = append(s.Notes, p.ending.Notes[q]...)
-			}
-		}
+		s := v.settlement(p)
 		s.Losses, s.Notes = summary.Losses, append(s.Notes, summary.Notes...)
 		settled[i] = s
 		parts = append(parts, p.part)
@@ -128,7 +123,7 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 	}
 	for i := range v.failed { // before the record: a failed connection always has its reason
 		id := v.m.Connections[i].ID
-		if err := v.Records.SetError(ctx, v.m.Run, v.dest.ID, id, shortError(errors.New(v.errors[id]))); err != nil {
+		if err := v.Records.SetError(ctx, v.m.Run, v.dest.ID, id, shortError(errors.New(v.reason(id)))); err != nil {
 			return err
 		}
 	}
@@ -154,10 +149,10 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 	if err != nil {
 		return err
 	}
-	v.progressed = time.Now()
+	v.moved()
 	for i, f := range v.failed {
 		if id := v.m.Connections[i].ID; f.Rejected {
-			v.notify(v.m, Event{Kind: EventRejected, Destination: v.dest.ID, Connection: id, Attempt: f.Attempt, Error: v.errors[id]})
+			v.notify(v.m, Event{Kind: EventRejected, Destination: v.dest.ID, Connection: id, Attempt: f.Attempt, Error: v.reason(id)})
 		}
 	}
 	clear(v.reopened)
@@ -185,25 +180,25 @@ func (v *delivery) finish(ctx context.Context) error {
 		return err
 	}
 	if len(v.claim.Record().Settled) > 0 {
-		artifact, err := v.sink.Stage(ctx, nil, v.report())
+		staged, err := v.sink.Stage(ctx, nil, 1, v.report())
 		if err != nil {
 			return fmt.Errorf("finish %s: %w", v.dest.Path, err)
 		}
-		if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.Artifact = artifact }); err != nil {
+		if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.Artifact = staged.State }); err != nil {
 			return err
 		}
 		failpoint.Hit("before-final-publish")
-		if err := v.sink.Release(ctx, v.finalReport(), true); err != nil {
+		if _, err := v.sink.Release(ctx, nil, v.finalReport(), true); err != nil {
 			return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 		}
-	} else if err := v.sink.Release(ctx, v.finalReport(), false); err != nil {
+	} else if _, err := v.sink.Release(ctx, nil, v.finalReport(), false); err != nil {
 		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 	}
 	if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State = RecordFinished }); err != nil {
 		return err
 	}
 	failpoint.Hit("after-finished")
-	v.progressed = time.Now()
+	v.moved()
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last 
 // attempt is the highest attempt at a connection that has begun as far as a record knows. A floor is the number of
 // one that may be yet to come.
 func (c *CommitRecord) attempt(i int) int {
-	n := max(c.Settled[i].Attempt, c.Failed[i].Attempt, c.Floor[i]-1)
+	n := max(c.Settled[i].Attempt, c.Sealed[i].Attempt, c.Failed[i].Attempt, c.Floor[i]-1)
 	for _, p := range c.Parts {
 		if p.Connection == i {
 			n = max(n, p.Attempt)

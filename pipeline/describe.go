@@ -78,7 +78,7 @@ func (r *run) describe(ctx context.Context) error {
 // is committed, a resume may. Those that are fixed stay.
 func (r *run) describeAgain(ctx context.Context, records []CommitRecord) error {
 	unknown := func(s Schema) bool { return len(s.Columns) == 0 }
-	begun := func(c CommitRecord) bool { return len(c.Settled) > 0 || len(c.Parts) > 0 }
+	begun := func(c CommitRecord) bool { return len(c.Settled)+len(c.Sealed)+len(c.Parts) > 0 }
 	if !slices.ContainsFunc(r.m.Schemas, unknown) || slices.ContainsFunc(records, begun) {
 		return nil
 	}

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
 
 	"fanmill/pipeline/failpoint"
+	"fanmill/pipeline/spool"
 )
 
 // Deliverer runs the sink loop: it reads a run's row log in stream order and brings it into one artifact, whatever
@@ -25,6 +28,7 @@ type Deliverer struct {
 	Notify  func(Event)
 	Log     *slog.Logger
 	Budget  *Budget
+	Spool   *spool.Root // of spooled destinations; nil if none can be
 	// StoreFails reports whether the store does not work: that says nothing of a destination. May be nil.
 	StoreFails func() bool
 
@@ -71,11 +75,13 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			if stillOurs, ferr := d.fenced(ctx, m, dest, previous, err); !stillOurs {
 				return ferr
 			}
+		case errors.As(err, new(*Owing)):
+			return d.owe(ctx, v, err)
 		case IsPermanent(err) || errors.Is(err, ErrGap) || errors.Is(err, ErrLost):
 			return d.detach(ctx, v, err)
 		}
-		if v.progressed.After(progressed) {
-			progressed, failing, again = v.progressed, time.Time{}, 0
+		if v.lastMove().After(progressed) {
+			progressed, failing, again = v.lastMove(), time.Time{}, 0
 			pauses.Reset()
 		}
 		if again.spent(err) {
@@ -130,7 +136,7 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 			r.Log, r.Parts = LogID{Stream: gapLog}, nil // no log is this one: a resume begins a new generation
 		}
 		if errors.Is(cause, ErrLost) {
-			*r = CommitRecord{State: r.State, Error: r.Error, Lost: true, Token: r.Token}
+			r.lose(cause)
 		}
 	}
 	var err error
@@ -144,6 +150,15 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 		return err
 	}
 	return err // the coordinator tells of it: this record may be the last that its run waits for
+}
+
+// owe ends the destination for this run: what it has is safe, and a resume sends it.
+func (d *Deliverer) owe(ctx context.Context, v *delivery, cause error) error {
+	err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State, r.Error = RecordOwing, shortError(cause) })
+	if errors.Is(err, ErrFenced) {
+		_, err = d.fenced(ctx, v.m, v.dest, "", err)
+	}
+	return err
 }
 
 func (d *Deliverer) notify(m *Manifest, e Event) {
@@ -163,21 +178,29 @@ func (v *delivery) trouble(err error, connections ...int) {
 // delivery is one claim's life: from the claim to the finished artifact, or to the first error.
 type delivery struct {
 	*Deliverer
-	m          *Manifest
-	dest       *ManifestDestination
-	log        *slog.Logger
-	claim      Claim
-	sink       Sink
-	oneSchema  bool
-	rowLog     RowLog
-	reader     FrameReader
-	started    time.Time
-	progressed time.Time     // when the record last changed
-	waited     time.Duration // for frames
+	m         *Manifest
+	dest      *ManifestDestination
+	log       *slog.Logger
+	claim     Claim
+	sink      Sink
+	oneSchema bool
+	rowLog    RowLog
+	reader    FrameReader
+	started   time.Time
+	waited    time.Duration // for frames
+
+	// Of a spooled destination; nil of others.
+	spool  *spool.Folder
+	place  spool.Place
+	outbox *outboxFile
+	sender *sender
+
+	mu         sync.Mutex
+	progressed time.Time         // when the record last changed
+	errors     map[string]string // why connections are missing, by id
 
 	gates    []gate
 	index    map[string]int // connection id -> index
-	errors   map[string]string
 	open     map[int]*openPart
 	ready    []*openPart     // eof verified, to be staged by the next commit
 	trash    []*openPart     // replaced by a higher attempt; the record may still reference them
@@ -208,7 +231,7 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		return err
 	}
 	rec := v.claim.Record()
-	if rec.State == RecordFinished || rec.State == RecordAbandoned || rec.State == RecordDetached {
+	if rec.Ended() || rec.State == RecordAbandoned {
 		return nil // a resume opens a detached one again; within the run that gave it up it stays detached
 	}
 	renewed := v.keepLease(ctx)
@@ -228,8 +251,15 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		}
 	}()
 	defer v.closeParts()
+	if kind.Traits.Spooled {
+		v.sender = newSender(v, kind)
+		defer func() { err = errors.Join(err, v.leaveSpool()) }()
+	}
 	if err = v.adopt(ctx, rec, generation); err != nil {
 		return err
+	}
+	if v.sender != nil {
+		return v.spoolAndSend(ctx, rec)
 	}
 	if rec.State != RecordFinishing && !v.done() {
 		if err = v.follow(ctx); err != nil {
@@ -237,6 +267,57 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		}
 	}
 	return v.finish(ctx)
+}
+
+// spoolAndSend runs the two loops of a spooled destination.
+func (v *delivery) spoolAndSend(ctx context.Context, rec CommitRecord) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if rec.State != RecordFinishing && !v.done() {
+			if err := v.follow(ctx); err != nil {
+				return err
+			}
+		}
+		v.sender.end()
+		return nil
+	})
+	g.Go(func() error { return v.sender.run(ctx) })
+	return g.Wait()
+}
+
+// leaveSpool gives up what the claim holds of the spool. The files stay.
+func (v *delivery) leaveSpool() error {
+	err := v.sender.close()
+	if v.outbox != nil {
+		err = errors.Join(err, v.outbox.close())
+	}
+	return err
+}
+
+// moved notes that the record has changed.
+func (v *delivery) moved() {
+	v.mu.Lock()
+	v.progressed = time.Now()
+	v.mu.Unlock()
+}
+
+func (v *delivery) lastMove() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.progressed
+}
+
+// setReason notes why a connection is missing.
+func (v *delivery) setReason(id, why string) {
+	v.mu.Lock()
+	v.errors[id] = why
+	v.mu.Unlock()
+}
+
+func (v *delivery) reason(id string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.errors[id]
 }
 
 // withToken is o under a new token.
@@ -289,21 +370,41 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 	if v.errors, err = v.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
 		return err
 	}
-	artifact, err := v.sink.Recover(ctx, v.claim.Token(), rec.Artifact, rec.Parts)
+	fence := Fence{Token: v.claim.Token(), Epoch: rec.Epoch, Birth: v.m.Birth}
+	parts := rec.Parts
+	if v.sender != nil {
+		if err := v.takeSpool(&rec); err != nil {
+			return err
+		}
+		fence.Folder, parts = v.spool.Dir(), nil
+	}
+	found, err := v.sink.Recover(ctx, fence, rec.Artifact, parts)
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", v.dest.Path, err)
 	}
 	failpoint.Hit("after-claim-copy")
 	err = v.claim.Commit(ctx, func(r *CommitRecord) {
-		r.Artifact, r.Log = artifact, rec.Log
+		r.Artifact, r.Log = found.State, rec.Log
+		r.settle(found.Settled)
+		if v.sender != nil {
+			r.Place, r.Outbox = &v.place, v.outbox.length
+		}
 	})
 	if err != nil {
 		return err
 	}
-	if err := v.sink.Release(ctx, nil, false); err != nil {
+	if _, err := v.sink.Release(ctx, nil, nil, false); err != nil {
 		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
 	}
 	return v.restore(ctx, v.claim.Record())
+}
+
+// openPart begins the part of an attempt, or continues a recorded one: the sink's, or one in the spool.
+func (v *delivery) openPart(ctx context.Context, id PartID, o *Opening, from *PartState) (Part, error) {
+	if v.sender != nil {
+		return v.openSpooled(ctx, id, o, from)
+	}
+	return v.sink.Open(ctx, id, o, from, nil)
 }
 
 // restore sets the gates and opens the recorded parts.
@@ -317,7 +418,7 @@ func (v *delivery) restore(ctx context.Context, rec CommitRecord) error {
 		v.index[c.ID] = i
 		g := &v.gates[i]
 		g.min = max(1, rec.Floor[i])
-		if _, ok := rec.Settled[i]; ok {
+		if rec.Has(i) {
 			g.settled = true
 		} else if f, ok := rec.Failed[i]; ok {
 			g.failed, g.attempt, g.min = true, f.Attempt, f.Attempt+1
@@ -327,7 +428,7 @@ func (v *delivery) restore(ctx context.Context, rec CommitRecord) error {
 		if v.gates[s.Connection].settled {
 			continue
 		}
-		part, err := v.sink.Open(ctx, s.PartID, &s.Open, &s)
+		part, err := v.openPart(ctx, s.PartID, &s.Open, &s)
 		if err != nil {
 			return fmt.Errorf("reopen part of %s: %w", v.m.Connections[s.Connection].ID, err)
 		}
@@ -337,7 +438,11 @@ func (v *delivery) restore(ctx context.Context, rec CommitRecord) error {
 		g := &v.gates[s.Connection]
 		g.attempt, g.min, g.last = s.Attempt, s.Attempt, s.Frame
 	}
-	return nil
+	if v.sender == nil {
+		return nil
+	}
+	v.sender.restore(rec)
+	return v.sweepSpool(rec)
 }
 
 // follow reads the row log until every connection is settled or failed.

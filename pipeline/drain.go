@@ -44,13 +44,12 @@ func (s *supervisor) drained() bool {
 		if !ok {
 			return false
 		}
-		if rec.State == RecordFinished || rec.State == RecordDetached || rec.Token == "" {
+		if rec.Ended() || rec.Token == "" {
 			continue
 		}
 		for i, c := range s.m.Connections {
-			_, settled := rec.Settled[i]
 			_, failed := rec.Failed[i]
-			if s.delivered[c.ID] && !settled && !failed {
+			if s.delivered[c.ID] && !rec.Has(i) && !failed {
 				return false
 			}
 		}

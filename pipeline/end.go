@@ -163,7 +163,7 @@ func (r *run) outcome(records map[string]CommitRecord) RunState {
 	for _, d := range r.m.Destinations {
 		rec := records[d.ID]
 		complete = complete && rec.State == RecordFinished && len(rec.Settled) == len(r.m.Connections)
-		any = any || len(rec.Settled) > 0
+		any = any || len(rec.Settled)+len(rec.Sealed) > 0
 	}
 	switch {
 	case complete:
@@ -181,7 +181,7 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 		return false, err
 	}
 	for _, d := range r.m.Destinations {
-		if records[d.ID].State != RecordFinished {
+		if rec := records[d.ID]; rec.State != RecordFinished && rec.State != RecordOwing {
 			return false, nil
 		}
 	}
@@ -214,7 +214,12 @@ func (n *Node) cleanSinks(ctx context.Context, m *Manifest, keepPrevious bool) e
 		if !ok {
 			continue
 		}
-		errs = append(errs, kind.Clean(ctx, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log}, keepPrevious))
+		if kind.Clean != nil {
+			errs = append(errs, kind.Clean(ctx, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log}, keepPrevious))
+		}
+		if n.Spool != nil && kind.Traits.Spooled {
+			errs = append(errs, n.Spool.Remove(Token(m.Run), Token(d.ID)))
+		}
 		failpoint.Hit("mid-tidy")
 	}
 	return errors.Join(errs...)

@@ -105,7 +105,7 @@ func (v *delivery) begin(ctx context.Context, i int, f *Frame) error {
 		return nil
 	}
 	id := PartID{Connection: i, Attempt: f.Attempt}
-	part, err := v.sink.Open(ctx, id, &o, nil)
+	part, err := v.openPart(ctx, id, &o, nil)
 	var turned *RejectError
 	if errors.As(err, &turned) {
 		v.refuse(i, Refusal{Attempt: f.Attempt, Attempts: f.Attempt, Rejected: true}, turned.Reason)
@@ -174,7 +174,7 @@ func (v *delivery) reject(i int, p *openPart, reason string) {
 func (v *delivery) refuse(i int, r Refusal, reason string) {
 	v.gates[i] = gate{failed: true, attempt: r.Attempt, min: r.Attempt + 1}
 	v.failed[i] = r
-	v.errors[v.m.Connections[i].ID] = reason
+	v.setReason(v.m.Connections[i].ID, reason)
 	delete(v.reopened, i)
 }
 

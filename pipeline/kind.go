@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // SinkKind is one kind of destination, as its own file registers it: all that the rest of fanmill needs to know of
@@ -24,10 +25,13 @@ type SinkKind struct {
 	// HeaderTwins are the names in the header of an artifact, or of a connection's share of one, that a reader takes
 	// for each other, with these columns by query; see Twins. nil is a kind without headers.
 	HeaderTwins func(d *ManifestDestination, queries []OpeningQuery) []string
+	// AtEnd reports whether nothing is staged before all connections have ended, of a spooled destination. nil is never.
+	AtEnd func(d *ManifestDestination) bool
 	// New makes the sink of one destination of a run. It touches nothing yet: Recover does.
 	New func(spec SinkSpec) (Sink, error)
 	// Clean removes everything private of a destination whose run is over, without a claim; keepPrevious leaves what
-	// a first commit replaced where it was kept. Calling it again changes nothing.
+	// a first commit replaced where it was kept. Calling it again changes nothing. nil is for kinds that have nothing
+	// private but what is in the spool.
 	Clean func(ctx context.Context, spec SinkSpec, keepPrevious bool) error
 }
 
@@ -35,6 +39,19 @@ type SinkKind struct {
 type Traits struct {
 	OneQuery  bool // an artifact takes the rows of one query: a job with several gets a destination for each
 	OneSchema bool // an artifact has room for one set of columns
+	// Spooled means that the destination cannot go on at a byte position: the loop keeps a connection's rows on a disk,
+	// and the sink gets them once they are all there.
+	Spooled bool
+	// Gathers means that a commit costs a spooled destination much: small connections share one.
+	Gathers bool
+	// SettlesOnRelease means that a connection is delivered when the target has said yes, not when the record is
+	// written.
+	SettlesOnRelease bool
+	// Requests means that Stage makes requests, which the loop keeps and has sent.
+	Requests   bool
+	Parallel   int           // how many requests Release takes at a time; 0 is 1
+	KeyTTL     time.Duration // how long a receiver remembers a request's key; 0 is for ever
+	WorkingSet int64         // bytes of memory that Part.Finish and Stage take each, of a spooled destination
 	// LongestPath is how long a path, in UTF-16 units, its usual program opens on Windows; 0 is what the system opens.
 	LongestPath int
 }

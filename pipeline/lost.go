@@ -12,7 +12,7 @@ import (
 func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 	var sinks []string
 	for _, d := range s.m.Destinations {
-		if rec := s.records[d.ID]; rec.State != RecordFinished && rec.State != RecordDetached && !slices.Contains(s.uncalled, d.ID) && !s.delivering.busy(d.ID) {
+		if rec := s.records[d.ID]; !rec.Ended() && !slices.Contains(s.uncalled, d.ID) && !s.delivering.busy(d.ID) {
 			sinks = append(sinks, d.ID)
 		}
 	}

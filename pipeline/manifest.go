@@ -17,6 +17,7 @@ type Manifest struct {
 	JobID        string                `json:"jobId"`
 	JobName      string                `json:"jobName"`
 	Created      time.Time             `json:"created"`
+	Birth        string                `json:"birth,omitempty"` // random: two runs of one id, in two stores, are told apart by it
 	TimeZone     string                `json:"timeZone,omitempty"`
 	LogMaxBytes  int64                 `json:"logMaxBytes"`
 	Selected     bool                  `json:"selected,omitempty"` // the trigger named connections: the job has others
@@ -102,7 +103,7 @@ func (m *Manifest) Destination(id string) *ManifestDestination {
 // NewManifest resolves a job for a run. paths gives the destinations with their tokens replaced, Files for all
 // connections of the job. selected are the ids of the connections to ask; all if empty.
 func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, selected []string, paths []ManifestDestination) (*Manifest, error) {
-	m := &Manifest{Run: run, JobID: job.ID, JobName: job.Name, Created: created, TimeZone: job.TimeZone, LogMaxBytes: logMaxBytes,
+	m := &Manifest{Run: run, JobID: job.ID, JobName: job.Name, Created: created, Birth: NewToken(), TimeZone: job.TimeZone, LogMaxBytes: logMaxBytes,
 		Selected: len(selected) > 0, OnDrift: job.OnDrift, Destinations: slices.Clone(paths)}
 	for i := range m.Destinations {
 		m.Destinations[i].Files = nil

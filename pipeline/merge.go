@@ -74,7 +74,7 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 			continue
 		}
 		sameShape := slices.EqualFunc(was.Queries, is.Queries, func(a, b ManifestQuery) bool { return a.Name == b.Name })
-		if !sameShape || slices.ContainsFunc(records, func(rec CommitRecord) bool { _, ok := rec.Settled[i]; return ok }) {
+		if !sameShape || slices.ContainsFunc(records, func(rec CommitRecord) bool { return rec.Has(i) }) {
 			refuse("the query of connection %s changed, and its rows are delivered already", was.ID)
 			continue
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"fanmill/pipeline/spool"
 )
 
 // Node is one process's share of fanmill: it takes triggers, coordinates their runs and works on their commands. cmd
@@ -43,6 +45,7 @@ type Node struct {
 	News          time.Duration // how often a long comparison of columns says how far it is; 0 is comparisonNews
 	Budget        *Budget       // of the rows in memory, of all runs of the process
 	Memory        *Memory       // watches the process; may be nil
+	Spool         *spool.Root   // of spooled destinations; nil if none can be
 	Log           *slog.Logger
 	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who
 	// follows it logs what is said of it and sees its events. nil is Log, and nobody.

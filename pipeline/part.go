@@ -113,12 +113,20 @@ func (p *openPart) submit(ctx context.Context, t *task) error {
 	}
 	var err error
 	weight := max(min(int64(len(t.body))*taskWeight, maxTaskWeight), 2*int64(len(t.body)))
+	if p.v.sender != nil { // only the body
+		weight = int64(len(t.body))
+	}
 	if t.room, err = p.v.Budget.sinks.takeOr(ctx, weight, p.v.own); err != nil {
 		<-p.v.slots
 		return err
 	}
 	p.pending.Add(1)
-	p.queue <- t // has as much room as there are slots
+	p.queue <- t           // has as much room as there are slots
+	if p.v.sender != nil { // goes to the spool as it is
+		t.chunk, t.body = raw{t.firstRow, t.body}, nil
+		close(t.encoded)
+		return nil
+	}
 	go func() {
 		defer close(t.encoded)
 		p.v.encoders <- struct{}{}

@@ -3,17 +3,20 @@ package pipeline
 import (
 	"encoding/json"
 	"time"
+
+	"fanmill/pipeline/spool"
 )
 
 // RecordState is where a destination stands.
 type RecordState string
 
-// The states of a commit record. Only open, finishing and detached records are claimed again.
+// The states of a commit record. Only open, finishing, detached and owing records are claimed again.
 const (
 	RecordOpen      RecordState = "open"      // takes rows
 	RecordFinishing RecordState = "finishing" // every connection is settled or failed; the final artifact is being made
 	RecordFinished  RecordState = "finished"
 	RecordDetached  RecordState = "detached"  // gave up; holds the trim no longer; a resume brings what it lacks
+	RecordOwing     RecordState = "owing"     // ended for this run; what it has is safe, and not all of it is sent; a resume sends it
 	RecordAbandoned RecordState = "abandoned" // a fresh run took its place
 )
 
@@ -21,20 +24,47 @@ const (
 // is written by compare-and-set only. Token is the claim that may write it.
 type CommitRecord struct {
 	Token    string             `json:"token,omitempty"` // the claim; "" before the first
+	Epoch    uint64             `json:"epoch,omitempty"` // counted up by every claim and reset: claims have an order
 	Host     string             `json:"host,omitempty"`
 	PID      int                `json:"pid,omitempty"`
 	LeaseMS  int64              `json:"leaseMs,omitempty"` // the owner writes at least every third of it
 	State    RecordState        `json:"state"`
-	Error    string             `json:"error,omitempty"` // why it is detached
+	Error    string             `json:"error,omitempty"` // why it is detached, or owing
 	Lost     bool               `json:"lost,omitempty"`  // what it had committed is gone: it is to be delivered anew
 	Log      LogID              `json:"log"`
 	Seq      uint64             `json:"seq"` // frames up to here need not be read again
 	Commits  int                `json:"commits"`
 	Settled  map[int]Settlement `json:"settled,omitempty"` // by index in the manifest
+	Sealed   map[int]Seal       `json:"sealed,omitempty"`  // safe in the spool, to be delivered
+	Place    *spool.Place       `json:"place,omitempty"`   // the disk of the spool; nil as long as nothing is there
+	Outbox   int64              `json:"outbox,omitempty"`  // length, in bytes, of what is to be sent; see outboxFile
+	Delivery *Delivery          `json:"delivery,omitempty"`
 	Failed   map[int]Refusal    `json:"failed,omitempty"`
 	Floor    map[int]int        `json:"floor,omitempty"`    // attempts below are dropped: a resume asks again after a failure
 	Parts    []PartState        `json:"parts,omitempty"`    // open parts, as of the last cut
 	Artifact json.RawMessage    `json:"artifact,omitempty"` // the sink's: files, lengths, checksums, reserved names
+}
+
+// Has reports whether a destination needs nothing more of a connection: its rows are delivered, or safe to be.
+func (r *CommitRecord) Has(connection int) bool {
+	_, settled := r.Settled[connection]
+	_, sealed := r.Sealed[connection]
+	return settled || sealed
+}
+
+// Ended reports whether the destination does nothing more in this run.
+func (r *CommitRecord) Ended() bool {
+	return r.State == RecordFinished || r.State == RecordDetached || r.State == RecordOwing
+}
+
+// settle moves connections to what is delivered.
+func (r *CommitRecord) settle(settled map[int]Settlement) {
+	for i, s := range settled {
+		r.Settled[i] = s
+		delete(r.Sealed, i)
+		delete(r.Failed, i)
+		delete(r.Floor, i)
+	}
 }
 
 // Settlement is a connection that a destination has committed, whole.

@@ -45,6 +45,11 @@ func (n *Node) wipe(ctx context.Context, run string, resumes int) error {
 	if err := errors.Join(n.dropCommands(ctx, run, resumes), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, RunKey(run)+".>")); err != nil {
 		return err
 	}
+	if n.Spool != nil {
+		if err := n.Spool.Remove(Token(run), ""); err != nil {
+			return err
+		}
+	}
 	return n.Stores.Runs.Delete(ctx, RunKey(run))
 }
 

@@ -123,7 +123,7 @@ func settledEverywhere(records []CommitRecord, i int) bool {
 func (r *run) reopenLog(ctx context.Context, records []CommitRecord, anew bool) (LogState, error) {
 	rec := r.cell.Value()
 	// Read by all to its end: whether or not whoever ended the run has already deleted it, and be it in a moment.
-	spent := !slices.ContainsFunc(records, func(c CommitRecord) bool { return c.State != RecordFinished })
+	spent := !slices.ContainsFunc(records, func(c CommitRecord) bool { return c.State != RecordFinished && c.State != RecordOwing })
 	log, err := r.RowLogs.Open(ctx, r.m.Run, rec.Generation)
 	if err != nil && !errors.Is(err, ErrNoLog) {
 		return LogState{}, fmt.Errorf("open row log: %w", err)
@@ -180,7 +180,7 @@ func (r *run) lacking(ctx context.Context, records []CommitRecord, changed map[i
 	for i, c := range r.m.Connections {
 		needed, refused, floor := false, false, 0
 		for k := range records {
-			if _, ok := records[k].Settled[i]; !ok {
+			if !records[k].Has(i) {
 				needed = true
 				_, f := records[k].Failed[i]
 				refused = refused || f
@@ -218,7 +218,7 @@ func (r *run) reopenRecord(ctx context.Context, id string, rec *CommitRecord, as
 		}
 		c.Error, c.Lost = "", false
 		for i, cell := range ask {
-			if _, ok := c.Settled[i]; ok {
+			if c.Has(i) {
 				continue
 			}
 			delete(c.Failed, i)

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 
 	"fanmill/pipeline/columnar"
@@ -16,31 +17,88 @@ type SinkSpec struct {
 	Log         *slog.Logger
 }
 
-// Sink writes one destination of one run. It is called by one goroutine, the destination's loop, which alone knows
-// the row log, the commit record and retries; only Part.Encode runs on others. After any error but a *RejectError the
-// loop closes the sink, and what happens next starts from the commit record: a sink never needs to undo. Every call
-// ends soon after its context does.
+// Sink writes one destination of one run. The destination's loop calls it, which alone knows the row log, the spool, the
+// commit record and retries; only Part.Encode runs on other goroutines, and of a spooled destination Part.Finish. A
+// destination that is not spooled is called by one goroutine at a time.
+//
+// After a *RejectError the connection is turned away. After a *Trouble the loop calls the same method again, when its
+// scope allows it. After any other error it closes the sink, and what happens next starts from the commit record: a sink
+// never needs to undo. Every call ends soon after its context does.
 type Sink interface {
-	// Recover is called first, after the claim's compare-and-set: token now owns the record. Files under an earlier
-	// token are copied to new inodes under this one and verified against state, what the last record said, nil for
-	// none; rivals still running can no longer publish when it returns. It returns the state to record. Nothing of
-	// the predecessor's is removed: the first Release does that, once the new state is recorded.
-	Recover(ctx context.Context, token string, state State, parts []PartState) (State, error)
+	// Recover is called first, after the claim's compare-and-set. It fences: who holds a lesser epoch can no longer
+	// change what readers see when it returns; if the target shows a greater one, the error is ErrFenced. And it looks:
+	// state is what the last record said, nil for none, and parts are the open ones. It sends nothing, and nothing of a
+	// predecessor's is removed: the first Release does that, once the new state is recorded. A file's sink copies what
+	// the state names to new inodes, and verifies it.
+	Recover(ctx context.Context, f Fence, state State, parts []PartState) (Recovered, error)
 	// Open begins the part of an attempt, or continues one at what from says is durable, dropping what was written
-	// after it. A *RejectError turns the connection away alone.
-	Open(ctx context.Context, id PartID, o *Opening, from *PartState) (Part, error)
+	// after it. Of a spooled destination it is called once the connection is sealed, from is nil, and rows has its rows.
+	// A *RejectError turns the connection away alone.
+	Open(ctx context.Context, id PartID, o *Opening, from *PartState, rows Rows) (Part, error)
 	// Stage assembles finished parts into what the next Release makes public, and returns the new state. It is
-	// durable, and seen by nobody, when Stage returns. final asks for the artifact's last form, with the report in it
-	// that the format has room for; no more parts follow. The parts are kept until the next Stage: the record
+	// durable, and seen by nobody, when Stage returns. It turns nobody away. final asks for the artifact's last form,
+	// with the report in it that the format has room for; no more parts follow in this round, which is 1 for a run and
+	// one more each time that a resume brings rows after a final. The parts are kept until the next Stage: the record
 	// references them.
-	Stage(ctx context.Context, parts []Part, final *Report) (State, error)
+	Stage(ctx context.Context, parts []Part, round int, final *Report) (Staged, error)
 	// Release makes the state of the last record what readers see, atomically, and writes the report beside it;
 	// calling it again changes nothing. It is called only after the record was written. r is nil in the call that
 	// follows Recover: then what is committed becomes public from the new files, and orphans go. Trouble that only
 	// delays (a file that a user holds open) is logged, not returned, unless insist.
-	Release(ctx context.Context, r *Report, insist bool) error
+	//
+	// next are the recorded requests to send now, at most Traits.Parallel, none that was answered. What succeeded is
+	// returned also beside an error.
+	Release(ctx context.Context, next []WireRequest, r *Report, insist bool) (Released, error)
 	// Close gives up locks and file handles. It removes nothing.
 	Close() error
+}
+
+// Fence is a claim of a commit record as a target sees it.
+type Fence struct {
+	Token string // random, of the claim
+	Epoch uint64 // counted up by every claim and reset of the record: the greater one is the later
+	Birth string // random, of the run
+	// Folder is the private folder of this claim, of a spooled destination. Files in it that a Staged names are there
+	// again under the next claim; others are not.
+	Folder string
+}
+
+// Recovered is what Recover found in the target.
+type Recovered struct {
+	State   State              // to be recorded
+	Settled map[int]Settlement // connections that the target has, whatever the record says; nil for none
+}
+
+// Staged is what a call of Stage made.
+type Staged struct {
+	State State
+	// Requests are to be sent. Their bytes are on the disk, synced, in files of the fence's folder. Number, Round and
+	// Key are the loop's to fill in.
+	Requests []WireRequest
+	// Allocated are the connections whose rows are in Requests, or, of a target without requests, in what the next
+	// Release writes. The others that were staged wait for a later Stage of the round.
+	Allocated []int
+	Keep      []string // names of other files in the fence's folder that State refers to
+}
+
+// Released is what a call of Release achieved.
+type Released struct {
+	Receipts []Receipt          // of requests that the receiver took
+	Letters  []Letter           // of requests that it will never take
+	Settled  map[int]Settlement // of a target without requests: connections that it has now
+	State    State              // to be recorded; nil if it did not change
+}
+
+// Rows are the rows of a sealed connection, on the disk of the spool.
+type Rows interface {
+	// Each hands over the batches of every query that the destination takes, in order. first is the number of rows of
+	// the query before a batch, which is valid until take returns. Each may be called any number of times, also at
+	// once, until the part is discarded.
+	Each(ctx context.Context, take func(query int, first int64, b *columnar.Batch) error) error
+	// Bytes is about how much they take on the disk.
+	Bytes() int64
+	// Count is how many rows each query has.
+	Count() []int64
 }
 
 // State is what a commit record keeps for a sink or a part; only the sink knows what is inside.
@@ -52,7 +110,8 @@ type PartID struct {
 	Attempt    int
 }
 
-// Part is one attempt's rows on their way into the artifact, invisible until released.
+// Part is one attempt's rows on their way into the artifact, invisible until released. Of a spooled destination only
+// Finish and Discard are called: see SpooledPart.
 type Part interface {
 	// Encode turns a batch into the bytes of this format; first is the number of rows of this query before it. It
 	// depends on nothing but its arguments and the opening, so any number may run at once.
@@ -61,12 +120,26 @@ type Part interface {
 	Append(ctx context.Context, query int, c Chunk) error
 	// Save makes everything appended durable and describes it for PartState.State.
 	Save(ctx context.Context) (State, error)
-	// Finish appends what follows the last row, and sums up. Only Save and Sink.Stage come after it. A *RejectError
-	// turns the connection away alone: this is the last place for one.
+	// Finish appends what follows the last row, and sums up; of a spooled destination it writes all rows. Only Save and
+	// Sink.Stage come after it. A *RejectError turns the connection away alone: this is the last place for one.
 	Finish(ctx context.Context) (Summary, error)
 	// Discard closes the part and removes its files. A part that was staged is discarded by its sink.
 	Discard() error
 }
+
+// SpooledPart is embedded in the parts of spooled destinations: the methods that nobody calls.
+type SpooledPart struct{}
+
+// Encode implements Part.
+func (SpooledPart) Encode(int, int64, *columnar.Batch) (Chunk, error) { return nil, errSpooled }
+
+// Append implements Part.
+func (SpooledPart) Append(context.Context, int, Chunk) error { return errSpooled }
+
+// Save implements Part.
+func (SpooledPart) Save(context.Context) (State, error) { return nil, errSpooled }
+
+var errSpooled = Permanent(errors.New("the part of a spooled destination takes its rows from the spool"))
 
 // Summary is what a finished part has to say of its rows.
 type Summary struct {

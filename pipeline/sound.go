@@ -92,14 +92,16 @@ func (r *ConnRecord) sound() error {
 
 func (r *CommitRecord) sound() error {
 	switch {
-	case r.State != RecordOpen && r.State != RecordFinishing && r.State != RecordFinished && r.State != RecordDetached && r.State != RecordAbandoned:
+	case r.State != RecordOpen && r.State != RecordFinishing && r.State != RecordFinished && r.State != RecordDetached && r.State != RecordOwing && r.State != RecordAbandoned:
 		return fmt.Errorf("its state is %q", r.State)
-	case r.Commits < 0 || r.Log.Generation < 0:
-		return fmt.Errorf("its commits are %d, its log's generation is %d", r.Commits, r.Log.Generation)
+	case r.Commits < 0 || r.Log.Generation < 0 || r.Outbox < 0:
+		return fmt.Errorf("its commits are %d, its log's generation is %d, its outbox has %d bytes", r.Commits, r.Log.Generation, r.Outbox)
+	case len(r.Sealed) > 0 && (r.Place == nil || r.Place.ID == ""):
+		return errors.New("it has sealed connections, and no place that their rows are at")
 	case len(r.Settled) > 0 && len(r.Artifact) == 0:
 		return errors.New("it has connections, and no artifact that they are in")
 	}
-	for _, attempts := range []map[int]int{r.Floor, attemptsOf(r.Settled, func(s Settlement) int { return s.Attempt }), attemptsOf(r.Failed, func(f Refusal) int { return f.Attempt })} {
+	for _, attempts := range []map[int]int{r.Floor, attemptsOf(r.Settled, func(s Settlement) int { return s.Attempt }), attemptsOf(r.Sealed, func(s Seal) int { return s.Attempt }), attemptsOf(r.Failed, func(f Refusal) int { return f.Attempt })} {
 		for i, n := range attempts {
 			if i < 0 || n < 0 || n > maxAttempts {
 				return fmt.Errorf("connection %d has attempt %d", i, n)
@@ -125,11 +127,16 @@ func attemptsOf[V any](m map[int]V, of func(V) int) map[int]int {
 // of reports whether a record can be that of a run with so many connections.
 func (r *CommitRecord) of(m *Manifest) error {
 	n := len(m.Connections)
-	for _, at := range []map[int]int{r.Floor, attemptsOf(r.Settled, func(Settlement) int { return 0 }), attemptsOf(r.Failed, func(Refusal) int { return 0 })} {
+	for _, at := range []map[int]int{r.Floor, attemptsOf(r.Settled, func(Settlement) int { return 0 }), attemptsOf(r.Sealed, func(Seal) int { return 0 }), attemptsOf(r.Failed, func(Refusal) int { return 0 })} {
 		for i := range at {
 			if i >= n {
 				return fmt.Errorf("it has connection %d, and the run has %d", i+1, n)
 			}
+		}
+	}
+	for i, s := range r.Sealed {
+		if len(s.Rows) != len(m.Connections[i].Queries) || s.At.Length <= 0 {
+			return fmt.Errorf("connection %d has sealed rows of %d queries in %d bytes, and the run has %d queries", i+1, len(s.Rows), s.At.Length, len(m.Connections[i].Queries))
 		}
 	}
 	for i, s := range r.Settled {

@@ -21,6 +21,9 @@ func (n *Node) sweep(ctx context.Context) error {
 		}
 	}
 	n.forgetOld(ctx, cells)
+	if err := n.sweepSpool(ctx); err != nil {
+		n.Log.Warn("rows of runs that are forgotten could not be removed from the spool; the next start tries again", "error", err)
+	}
 	if err := n.dropStray(ctx, cells); err != nil {
 		n.Log.Warn("triggers of processes that are gone could not be removed; the next start tries again", "error", err)
 	}
@@ -121,7 +124,7 @@ func (n *Node) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
 			if err != nil {
 				return err
 			}
-			if c.State != RecordFinished {
+			if c.State != RecordFinished && c.State != RecordOwing {
 				return nil
 			}
 		}

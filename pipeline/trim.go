@@ -25,8 +25,13 @@ func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
 		return u.Err
 	}
 	id := s.m.Destinations[i].ID
-	if u.Record.State == RecordDetached && s.records[id].State != RecordDetached {
-		s.event(s.stamp(Event{Kind: EventDetached, Destination: id, Error: u.Record.Error}))
+	if state := u.Record.State; s.records[id].State != state {
+		switch state {
+		case RecordDetached:
+			s.event(s.stamp(Event{Kind: EventDetached, Destination: id, Error: u.Record.Error}))
+		case RecordOwing:
+			s.event(s.stamp(Event{Kind: EventOwing, Destination: id, Error: u.Record.Error}))
+		}
 	}
 	s.records[id] = u.Record
 	s.stale = true
@@ -56,7 +61,7 @@ func (s *supervisor) allClaimed() bool {
 
 func (s *supervisor) allEnded() bool {
 	for _, d := range s.m.Destinations {
-		if rec, ok := s.records[d.ID]; !ok || rec.State != RecordFinished && rec.State != RecordDetached {
+		if rec, ok := s.records[d.ID]; !ok || !rec.Ended() {
 			return false
 		}
 	}
@@ -72,7 +77,7 @@ func (s *supervisor) trim(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
-		if rec.State == RecordDetached || rec.State == RecordFinished {
+		if rec.Ended() {
 			continue
 		}
 		if rec.Log.Generation != s.fixed.Generation {

@@ -411,24 +411,25 @@ type memorySink struct {
 	n    int // entries committed
 }
 
-func (s *memorySink) Recover(_ context.Context, _ string, state pipeline.State, _ []pipeline.PartState) (pipeline.State, error) {
+func (s *memorySink) Recover(_ context.Context, _ pipeline.Fence, state pipeline.State, _ []pipeline.PartState) (pipeline.Recovered, error) {
 	if len(state) > 0 {
 		if err := json.Unmarshal(state, &s.n); err != nil {
-			return nil, err
+			return pipeline.Recovered{}, err
 		}
 	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	if len(s.d.artifacts[s.id]) < s.n {
-		return nil, fmt.Errorf("%d entries of %d: %w", len(s.d.artifacts[s.id]), s.n, pipeline.ErrLost)
+		return pipeline.Recovered{}, fmt.Errorf("%d entries of %d: %w", len(s.d.artifacts[s.id]), s.n, pipeline.ErrLost)
 	}
 	s.d.artifacts[s.id] = slices.Clone(s.d.artifacts[s.id][:s.n])
-	return json.Marshal(s.n)
+	st, err := json.Marshal(s.n)
+	return pipeline.Recovered{State: st}, err
 }
 
 func (s *memorySink) connection(i int) string { return s.spec.Manifest.Connections[i].ID }
 
-func (s *memorySink) Open(_ context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+func (s *memorySink) Open(_ context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, _ pipeline.Rows) (pipeline.Part, error) {
 	p := &memoryPart{s: s, id: id, queries: make([]part, len(o.Queries))}
 	if from != nil {
 		return p, json.Unmarshal(from.State, &p.queries)
@@ -441,34 +442,35 @@ func (s *memorySink) Open(_ context.Context, id pipeline.PartID, o *pipeline.Ope
 	return p, s.d.step(s.id, "open", s.connection(id.Connection))
 }
 
-func (s *memorySink) Stage(_ context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
+func (s *memorySink) Stage(_ context.Context, parts []pipeline.Part, _ int, final *pipeline.Report) (pipeline.Staged, error) {
 	if final != nil {
 		if err := s.d.step(s.id, "finish", ""); err != nil {
-			return nil, err
+			return pipeline.Staged{}, err
 		}
 	}
 	for _, p := range parts {
 		p := p.(*memoryPart)
 		id := s.connection(p.id.Connection)
 		if err := s.d.step(s.id, "stage", id); err != nil {
-			return nil, err
+			return pipeline.Staged{}, err
 		}
 		s.d.mu.Lock()
 		s.d.artifacts[s.id] = append(s.d.artifacts[s.id], entry{id, p.queries})
 		s.n = len(s.d.artifacts[s.id])
 		s.d.mu.Unlock()
 	}
-	return json.Marshal(s.n)
+	st, err := json.Marshal(s.n)
+	return pipeline.Staged{State: st}, err
 }
 
-func (s *memorySink) Release(_ context.Context, r *pipeline.Report, insist bool) error {
+func (s *memorySink) Release(_ context.Context, _ []pipeline.WireRequest, r *pipeline.Report, insist bool) (pipeline.Released, error) {
 	switch {
 	case r == nil:
-		return s.d.step(s.id, "adopted", "")
+		return pipeline.Released{}, s.d.step(s.id, "adopted", "")
 	case insist:
-		return nil
+		return pipeline.Released{}, nil
 	}
-	return s.d.step(s.id, "release", "")
+	return pipeline.Released{}, s.d.step(s.id, "release", "")
 }
 
 func (s *memorySink) Close() error { return nil }

@@ -129,7 +129,7 @@ func TestCompressedAppendRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = s.Recover(context.Background(), pipeline.NewToken(), nil, nil)
+			_, err = s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, nil, nil)
 			if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s, %s: %v does not say %q", ending, c.name, err, c.says)
 			}

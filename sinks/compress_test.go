@@ -61,7 +61,7 @@ func deliverLines(t *testing.T, kind, dir, options, ending string) (path string,
 	}
 	s = open()
 	claim(t, s, state, cut)
-	if p, err = s.Open(context.Background(), cut.PartID, &cut.Open, &cut); err != nil {
+	if p, err = s.Open(context.Background(), cut.PartID, &cut.Open, &cut, nil); err != nil {
 		t.Fatal(err)
 	}
 	add(t, p, textBatch(t, cols, []any{"ID3", "c"}))
@@ -142,9 +142,9 @@ func TestCompressedGrowsAfterItsEnd(t *testing.T) {
 			settle(t, s, fill(t, s, 0, cols, textBatch(t, cols, []any{"1"})))
 			settle(t, s, fill(t, s, 1, cols, textBatch(t, cols, []any{"2"})))
 			ctx := context.Background()
-			state, err := s.Stage(ctx, nil, &pipeline.Report{})
+			state, err := s.Stage(ctx, nil, 1, &pipeline.Report{})
 			if err == nil {
-				err = s.Release(ctx, &pipeline.Report{State: pipeline.RecordFinished}, true)
+				_, err = s.Release(ctx, nil, &pipeline.Report{State: pipeline.RecordFinished}, true)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -157,7 +157,7 @@ func TestCompressedGrowsAfterItsEnd(t *testing.T) {
 			if s, err = newCSVWith(dir, `{}`, ends(ending), ofMode); err != nil {
 				t.Fatal(err)
 			}
-			claim(t, s, state)
+			claim(t, s, state.State)
 			settle(t, s, fill(t, s, 2, cols, textBatch(t, cols, []any{"3"})))
 			finish(t, s)
 			data, err := os.ReadFile(filepath.Join(dir, "sales.csv"+ending))

@@ -111,7 +111,7 @@ func TestCSVAppendRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.Recover(context.Background(), pipeline.NewToken(), nil, nil)
+		_, err = s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, nil, nil)
 		if (err == nil) != (c.want == nil) || err != nil && !pipeline.IsPermanent(err) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -147,7 +147,7 @@ func TestCSVAppendWithoutHeaderCountsFields(t *testing.T) {
 	claim(t, s, state)
 	defer s.Close()
 	o := opening(textColumns("a", "b", "c"))
-	if _, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil); err == nil || !strings.Contains(err.Error(), "2 fields") {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil, nil); err == nil || !strings.Contains(err.Error(), "2 fields") {
 		t.Errorf("got %v", err)
 	}
 	fill(t, s, 1, textColumns("a", "b"))

@@ -84,7 +84,7 @@ func BenchmarkCSVEncode(b *testing.B) {
 // benchmarkLines encodes a batch over and over.
 func benchmarkLines(b *testing.B, s pipeline.Sink, batch *columnar.Batch) {
 	o := opening(salesColumns)
-	part, err := s.Open(context.Background(), pipeline.PartID{}, &o, nil)
+	part, err := s.Open(context.Background(), pipeline.PartID{}, &o, nil, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func acrossCut(tb tester, dir, options string, connection int, cols []columnar.C
 		tb.Fatal(err)
 	}
 	claim(tb, s, state, cut)
-	p, err := s.Open(context.Background(), cut.PartID, &cut.Open, &cut)
+	p, err := s.Open(context.Background(), cut.PartID, &cut.Open, &cut, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestCSVSchema(t *testing.T) {
 	p := fill(t, s, 1, cols, decodeBatch(t, b))
 	o := opening(textColumns("id", "qty", "discount", "extra"))
 	var turned *pipeline.RejectError
-	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 2, Attempt: 1}, &o, nil); !errors.As(err, &turned) || turned.Reason != "columns differ from the header: extra extra" {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 2, Attempt: 1}, &o, nil, nil); !errors.As(err, &turned) || turned.Reason != "columns differ from the header: extra extra" {
 		t.Errorf("a column of its own: %v", err)
 	}
 	settle(t, s, p)
@@ -205,7 +205,7 @@ func TestCSVAllHidden(t *testing.T) {
 	}
 	o := opening(cols)
 	var turned *pipeline.RejectError
-	if _, err := csvWith(t, t.TempDir(), `{"columns":{"a":{"hide":true}}}`).Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil); !errors.As(err, &turned) {
+	if _, err := csvWith(t, t.TempDir(), `{"columns":{"a":{"hide":true}}}`).Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil, nil); !errors.As(err, &turned) {
 		t.Errorf("got %v", err)
 	}
 }

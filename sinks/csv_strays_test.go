@@ -44,7 +44,7 @@ func TestCSVStrays(t *testing.T) {
 		}
 	}
 	o := opening(cols)
-	p, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil)
+	p, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestCSVStrays(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := pipeline.PartState{PartID: pipeline.PartID{Attempt: 1}, State: raw, Open: o}
-	if p, err = s.Open(context.Background(), cut.PartID, &cut.Open, &cut); err != nil {
+	if p, err = s.Open(context.Background(), cut.PartID, &cut.Open, &cut, nil); err != nil {
 		t.Fatal(err)
 	}
 	batch(8, "y")(p)

@@ -96,14 +96,14 @@ func openCSV(tb testing.TB, dir, zone string, options json.RawMessage) pipeline.
 // claim claims and adopts, as the loop does around its compare-and-set.
 func claim(tb tester, s pipeline.Sink, state json.RawMessage, parts ...pipeline.PartState) json.RawMessage {
 	tb.Helper()
-	next, err := s.Recover(context.Background(), pipeline.NewToken(), state, parts)
+	next, err := s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, state, parts)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.Release(context.Background(), nil, false); err != nil {
+	if _, err := s.Release(context.Background(), nil, nil, false); err != nil {
 		tb.Fatal(err)
 	}
-	return next
+	return next.State
 }
 
 // cleanUp closes the sink of a file and removes what is private of it, as the end of a run does.
@@ -123,7 +123,7 @@ func cleanUp(tb tester, s pipeline.Sink, keepPrevious bool) {
 func fill(tb tester, s pipeline.Sink, connection int, cols []columnar.Column, batches ...*columnar.Batch) pipeline.Part {
 	tb.Helper()
 	o := opening(cols)
-	p, err := s.Open(context.Background(), pipeline.PartID{Connection: connection, Attempt: 1}, &o, nil)
+	p, err := s.Open(context.Background(), pipeline.PartID{Connection: connection, Attempt: 1}, &o, nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -152,24 +152,24 @@ func settle(tb tester, s pipeline.Sink, parts ...pipeline.Part) json.RawMessage 
 			tb.Fatal(err)
 		}
 	}
-	state, err := s.Stage(context.Background(), parts, nil)
+	staged, err := s.Stage(context.Background(), parts, 1, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.Release(context.Background(), &pipeline.Report{State: pipeline.RecordOpen}, false); err != nil {
+	if _, err := s.Release(context.Background(), nil, &pipeline.Report{State: pipeline.RecordOpen}, false); err != nil {
 		tb.Fatal(err)
 	}
-	return state
+	return staged.State
 }
 
 // finish takes the sink to its end.
 func finish(tb tester, s pipeline.Sink) {
 	tb.Helper()
 	ctx := context.Background()
-	if _, err := s.Stage(ctx, nil, &pipeline.Report{}); err != nil {
+	if _, err := s.Stage(ctx, nil, 1, &pipeline.Report{}); err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.Release(ctx, &pipeline.Report{State: pipeline.RecordFinished}, true); err != nil {
+	if _, err := s.Release(ctx, nil, &pipeline.Report{State: pipeline.RecordFinished}, true); err != nil {
 		tb.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -258,7 +258,7 @@ func TestCSVRejectsOtherColumns(t *testing.T) {
 		"the query returns no columns": {},
 	} {
 		o := opening(textColumns(names...))
-		_, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil)
+		_, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil, nil)
 		var turned *pipeline.RejectError
 		if !errors.As(err, &turned) || turned.Reason != want {
 			t.Errorf("%v: %v, want %q", names, err, want)
@@ -311,7 +311,7 @@ func TestCSVResumeAfterCut(t *testing.T) {
 
 	next := newCSV(t, dir, "", nil, 3)
 	state = claim(t, next, state, cut)
-	again, err := next.Open(context.Background(), cut.PartID, &cut.Open, &cut)
+	again, err := next.Open(context.Background(), cut.PartID, &cut.Open, &cut, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -523,7 +523,7 @@ func TestCSVTakesOneQuery(t *testing.T) {
 	claim(t, s, nil)
 	cols := textColumns("second")
 	o := pipeline.NewOpening(make([]pipeline.Query, 2), [][]columnar.Column{textColumns("first", "x"), cols})
-	p, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil)
+	p, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -559,7 +559,7 @@ func TestCSVShortPart(t *testing.T) {
 	if err := os.Truncate(files[0], 3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Stage(context.Background(), []pipeline.Part{p}, nil); !pipeline.IsPermanent(err) {
+	if _, err := s.Stage(context.Background(), []pipeline.Part{p}, 1, nil); !pipeline.IsPermanent(err) {
 		t.Errorf("got %v", err)
 	}
 }

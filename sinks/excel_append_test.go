@@ -164,7 +164,7 @@ func TestExcelAppendRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		_, err = s.Recover(context.Background(), pipeline.NewToken(), nil, nil)
+		_, err = s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, nil, nil)
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), `mode "replace"`) {
 			t.Errorf("claim: %v", err)
 		}

@@ -151,7 +151,7 @@ func TestExcelResumedAfterEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Recover(context.Background(), pipeline.NewToken(), w.state, nil); !pipeline.IsPermanent(err) {
+	if _, err := s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, w.state, nil); !pipeline.IsPermanent(err) {
 		t.Errorf("a job that lost connections: %v", err)
 	}
 }
@@ -180,11 +180,11 @@ func TestExcelShortPart(t *testing.T) {
 	}
 	defer s.Close()
 	part := pipeline.PartState{PartID: pipeline.PartID{Connection: 0, Attempt: 1}, State: saved, Open: *w.opening(0)}
-	if _, err := s.Recover(context.Background(), pipeline.NewToken(), w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
+	if _, err := s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
 		t.Errorf("claim with a short part: %v", err)
 	}
 	part.State = bytes.Replace(saved, []byte(`"rawLength"`), []byte(`"length":1,"rawLength"`), 1)
-	if _, err := s.Recover(context.Background(), pipeline.NewToken(), w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
+	if _, err := s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, w.state, []pipeline.PartState{part}); !errors.Is(err, pipeline.ErrLost) {
 		t.Errorf("claim with sheets that do not fill their file: %v", err)
 	}
 }
@@ -230,7 +230,7 @@ func TestExcelLosses(t *testing.T) {
 	for i := range wide.Queries[0].Columns {
 		wide.Queries[0].Columns[i] = pipeline.OpeningColumn{Name: fmt.Sprint(i), Type: "int"}
 	}
-	if _, err := strict.sink.Open(context.Background(), pipeline.PartID{Connection: 0, Attempt: 2}, &wide, nil); !errors.As(err, &rejected) {
+	if _, err := strict.sink.Open(context.Background(), pipeline.PartID{Connection: 0, Attempt: 2}, &wide, nil, nil); !errors.As(err, &rejected) {
 		t.Errorf("16,385 columns: %v", err)
 	}
 }

@@ -67,10 +67,11 @@ func (w *excelWorld) claim() {
 	if w.sink, err = sinks.Kinds()["excel"].New(pipeline.SinkSpec{Manifest: &w.manifest, Destination: &w.dest, StoreID: "store"}); err != nil {
 		w.t.Fatal(err)
 	}
-	if w.state, err = w.sink.Recover(context.Background(), pipeline.NewToken(), w.state, w.parts); err != nil {
+	found, err := w.sink.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, w.state, w.parts)
+	if w.state = found.State; err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.sink.Release(context.Background(), nil, false); err != nil {
+	if _, err := w.sink.Release(context.Background(), nil, nil, false); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -87,7 +88,7 @@ func (w *excelWorld) opening(conn int) *pipeline.Opening {
 
 func (w *excelWorld) open(conn int) pipeline.Part {
 	w.t.Helper()
-	p, err := w.sink.Open(context.Background(), pipeline.PartID{Connection: conn, Attempt: 1}, w.opening(conn), nil)
+	p, err := w.sink.Open(context.Background(), pipeline.PartID{Connection: conn, Attempt: 1}, w.opening(conn), nil, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func (w *excelWorld) write(p pipeline.Part, query, firstRow int, b *columnar.Bat
 // reopen continues a recorded part.
 func (w *excelWorld) reopen(s pipeline.PartState) pipeline.Part {
 	w.t.Helper()
-	p, err := w.sink.Open(context.Background(), s.PartID, &s.Open, &s)
+	p, err := w.sink.Open(context.Background(), s.PartID, &s.Open, &s, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -186,7 +187,7 @@ func (w *excelWorld) finishPart(p pipeline.Part) {
 // stage appends parts without recording it.
 func (w *excelWorld) stage(parts ...pipeline.Part) json.RawMessage {
 	w.t.Helper()
-	state, err := w.sink.Stage(context.Background(), parts, nil)
+	staged, err := w.sink.Stage(context.Background(), parts, 1, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -194,7 +195,7 @@ func (w *excelWorld) stage(parts ...pipeline.Part) json.RawMessage {
 		s, said := w.written[p], sinks.SummaryOf(p)
 		w.record.Settled[s.Connection] = pipeline.Settlement{Rows: s.Rows, Attempt: 1, Attempts: 1, Millis: 90_400, Losses: said.Losses, Notes: said.Notes}
 	}
-	return state
+	return staged.State
 }
 
 // report is what the loop would say.
@@ -212,23 +213,23 @@ func (w *excelWorld) commit(parts ...pipeline.Part) {
 
 func (w *excelWorld) publish() {
 	w.t.Helper()
-	if err := w.sink.Release(context.Background(), w.report(pipeline.RecordOpen), false); err != nil {
+	if _, err := w.sink.Release(context.Background(), nil, w.report(pipeline.RecordOpen), false); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 func (w *excelWorld) finish() {
 	w.t.Helper()
-	state, err := w.sink.Stage(context.Background(), nil, w.report(pipeline.RecordFinishing))
+	staged, err := w.sink.Stage(context.Background(), nil, 1, w.report(pipeline.RecordFinishing))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.state = state
+	w.state = staged.State
 }
 
 func (w *excelWorld) publishFinal() {
 	w.t.Helper()
-	if err := w.sink.Release(context.Background(), w.report(pipeline.RecordFinished), true); err != nil {
+	if _, err := w.sink.Release(context.Background(), nil, w.report(pipeline.RecordFinished), true); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -137,35 +137,36 @@ func artifactSpec(spec pipeline.SinkSpec) artifact.Spec {
 		Destination: spec.Destination.ID, Run: spec.Manifest.Run, Log: spec.Log}
 }
 
-func (s *fileSink) Recover(ctx context.Context, token string, state pipeline.State, parts []pipeline.PartState) (pipeline.State, error) {
+func (s *fileSink) Recover(ctx context.Context, f pipeline.Fence, state pipeline.State, parts []pipeline.PartState) (pipeline.Recovered, error) {
 	var old *artifact.State
 	var own json.RawMessage
 	if len(state) > 0 {
 		var st fileState
 		if err := json.Unmarshal(state, &st); err != nil {
-			return nil, unreadable("state of "+s.dest.Path, err)
+			return pipeline.Recovered{}, unreadable("state of "+s.dest.Path, err)
 		}
 		old, own = &st.Artifact, st.Format
 	}
 	if err := s.format.restore(own); err != nil {
-		return nil, unreadable("state of "+s.dest.Path, err)
+		return pipeline.Recovered{}, unreadable("state of "+s.dest.Path, err)
 	}
 	var files []artifact.FileState
 	for _, p := range parts {
 		more, err := s.format.partFiles(p)
 		if err != nil {
-			return nil, unreadable(fmt.Sprintf("part of connection %d", p.Connection), err)
+			return pipeline.Recovered{}, unreadable(fmt.Sprintf("part of connection %d", p.Connection), err)
 		}
 		files = append(files, more...)
 	}
-	st, err := s.artifact.Claim(ctx, token, old, files)
+	st, err := s.artifact.Claim(ctx, f.Token, old, files)
 	if err != nil {
-		return nil, err
+		return pipeline.Recovered{}, err
 	}
 	if err := s.format.recovered(st); err != nil {
-		return nil, err
+		return pipeline.Recovered{}, err
 	}
-	return s.state(st)
+	next, err := s.state(st)
+	return pipeline.Recovered{State: next}, err
 }
 
 // unreadable is the error of what a record holds and nobody can read: it counts as lost, and is delivered anew.
@@ -181,14 +182,14 @@ func (s *fileSink) state(st artifact.State) (pipeline.State, error) {
 	return json.Marshal(fileState{st, own})
 }
 
-func (s *fileSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+func (s *fileSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, _ pipeline.Rows) (pipeline.Part, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	return s.format.open(id, o, from)
 }
 
-func (s *fileSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
+func (s *fileSink) Stage(ctx context.Context, parts []pipeline.Part, _ int, final *pipeline.Report) (pipeline.Staged, error) {
 	var st artifact.State
 	if final != nil {
 		write := s.format.final(final)
@@ -199,24 +200,33 @@ func (s *fileSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipe
 		}
 		var err error
 		if st, err = s.artifact.Finish(write); err != nil {
-			return nil, err
+			return pipeline.Staged{}, err
 		}
-		return s.state(st)
+		return s.staged(st)
 	}
 	a, err := s.format.assemble(parts)
 	if err != nil {
-		return nil, err
+		return pipeline.Staged{}, err
 	}
 	if st, err = s.artifact.Append(func(w io.Writer) error { return a.write(whileIn(ctx, w)) }, a.files...); err != nil {
-		return nil, err
+		return pipeline.Staged{}, err
 	}
 	if a.staged != nil {
 		a.staged()
 	}
-	return s.state(st)
+	return s.staged(st)
 }
 
-func (s *fileSink) Release(ctx context.Context, r *pipeline.Report, insist bool) error {
+func (s *fileSink) staged(st artifact.State) (pipeline.Staged, error) {
+	next, err := s.state(st)
+	return pipeline.Staged{State: next}, err
+}
+
+func (s *fileSink) Release(ctx context.Context, _ []pipeline.WireRequest, r *pipeline.Report, insist bool) (pipeline.Released, error) {
+	return pipeline.Released{}, s.release(ctx, r, insist)
+}
+
+func (s *fileSink) release(ctx context.Context, r *pipeline.Report, insist bool) error {
 	if r == nil {
 		return s.artifact.Adopted(ctx)
 	}

@@ -202,7 +202,7 @@ func TestJSONLStrays(t *testing.T) {
 	state := claim(t, s, nil)
 	o := opening(cols)
 	id := pipeline.PartID{Attempt: 1}
-	p, err := s.Open(context.Background(), id, &o, nil)
+	p, err := s.Open(context.Background(), id, &o, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestJSONLStrays(t *testing.T) {
 	}
 	cut := pipeline.PartState{PartID: id, State: raw, Open: o}
 	claim(t, s, state, cut)
-	if p, err = s.Open(context.Background(), id, &o, &cut); err != nil {
+	if p, err = s.Open(context.Background(), id, &o, &cut, nil); err != nil {
 		t.Fatal(err)
 	}
 	batch(3, true)
@@ -425,7 +425,7 @@ func TestJSONLAppend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = s.Recover(context.Background(), pipeline.NewToken(), nil, nil); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), says) {
+		if _, err = s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, nil, nil); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v does not say %q", text, err, says)
 		}
 		if err := s.Close(); err != nil {

@@ -24,7 +24,7 @@ func TestReportOfOneQuery(t *testing.T) {
 		defer s.Close()
 		claim(t, s, nil)
 		all := &pipeline.Report{State: pipeline.RecordFinished, Connections: []pipeline.ReportConnection{{State: pipeline.ReportSettled, Rows: []int64{10, 20, 30}}, {State: pipeline.ReportFailed}}}
-		if err := s.Release(ctx, all, false); err != nil {
+		if _, err := s.Release(ctx, nil, all, false); err != nil {
 			t.Fatal(err)
 		}
 		check := func() {
@@ -39,13 +39,13 @@ func TestReportOfOneQuery(t *testing.T) {
 		if !slices.Equal(all.Connections[0].Rows, []int64{10, 20, 30}) {
 			t.Error("the caller's report has changed")
 		}
-		if _, err := s.Stage(ctx, nil, all); err != nil {
+		if _, err := s.Stage(ctx, nil, 1, all); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Remove(path + ".manifest.json"); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Release(ctx, all, true); err != nil {
+		if _, err := s.Release(ctx, nil, all, true); err != nil {
 			t.Fatal(err)
 		}
 		check()

@@ -57,7 +57,7 @@ func newSplit(single func(pipeline.SinkSpec) (*fileSink, error), spec pipeline.S
 type splitSink struct {
 	single func(pipeline.SinkSpec) (*fileSink, error) // makes the sink of one file
 	spec   pipeline.SinkSpec
-	token  string
+	fence  pipeline.Fence
 	live   map[int]*splitFile // by connection; none that is done
 	done   map[int]splitDone
 }
@@ -72,8 +72,8 @@ func (s *splitSink) open(ctx context.Context, connection int) (*splitFile, error
 	if err != nil {
 		return nil, err
 	}
-	if f.state, err = f.sink.Recover(ctx, s.token, nil, nil); err == nil {
-		err = f.sink.Release(ctx, nil, false) // removes what no record references
+	if err = f.recover(ctx, s.fence, nil); err == nil {
+		err = f.sink.release(ctx, nil, false) // removes what no record references
 	}
 	if err = errors.Join(err, f.sink.Close()); err != nil {
 		return nil, err
@@ -92,17 +92,17 @@ func (s *splitSink) in(phase splitPhase) (files []*splitFile) {
 	return files
 }
 
-func (s *splitSink) Recover(ctx context.Context, token string, state pipeline.State, parts []pipeline.PartState) (pipeline.State, error) {
-	s.token = token
+func (s *splitSink) Recover(ctx context.Context, fence pipeline.Fence, state pipeline.State, parts []pipeline.PartState) (pipeline.Recovered, error) {
+	s.fence = fence
 	st, err := readSplitState(state)
 	if err != nil {
-		return nil, fmt.Errorf("recover %s: the recorded state cannot be read (%w): %w", s.spec.Destination.Path, err, pipeline.ErrLost)
+		return pipeline.Recovered{}, fmt.Errorf("recover %s: the recorded state cannot be read (%w): %w", s.spec.Destination.Path, err, pipeline.ErrLost)
 	}
 	own := map[int][]pipeline.PartState{}
 	for _, p := range parts {
 		ps, err := readSplitPart(p)
 		if err != nil {
-			return nil, err
+			return pipeline.Recovered{}, err
 		}
 		if _, known := st.Files[p.Connection]; !known { // it was opened after the last commit
 			st.Files[p.Connection] = splitFileState{State: ps.File}
@@ -113,7 +113,7 @@ func (s *splitSink) Recover(ctx context.Context, token string, state pipeline.St
 	for connection, recorded := range st.Files {
 		f, err := s.newFile(connection)
 		if err != nil {
-			return nil, err
+			return pipeline.Recovered{}, err
 		}
 		f.state = recorded.State
 		if recorded.Committed {
@@ -122,16 +122,17 @@ func (s *splitSink) Recover(ctx context.Context, token string, state pipeline.St
 		s.live[connection] = f
 	}
 	err = each(s.all(), func(f *splitFile) (err error) {
-		if f.state, err = f.sink.Recover(ctx, token, f.state, own[f.connection]); err != nil {
+		if err = f.recover(ctx, fence, own[f.connection]); err != nil {
 			return err
 		}
 		return f.sink.Close()
 	})
 	if err != nil {
-		return nil, err
+		return pipeline.Recovered{}, err
 	}
 	s.lookAtDone()
-	return s.record()
+	next, err := s.record()
+	return pipeline.Recovered{State: next}, err
 }
 
 // all lists the files that are not done.
@@ -158,7 +159,7 @@ func (s *splitSink) lookAtDone() {
 }
 
 // Open turns the connection away where its own file is the trouble: the others have theirs.
-func (s *splitSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+func (s *splitSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, rows pipeline.Rows) (pipeline.Part, error) {
 	f := s.live[id.Connection] // of a recorded part, Recover has made it
 	if from == nil {
 		var err error
@@ -175,7 +176,7 @@ func (s *splitSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Op
 		narrow := narrowPart(*from, ps)
 		from = &narrow
 	}
-	part, err := f.sink.Open(ctx, pipeline.PartID{Attempt: id.Attempt}, o, from)
+	part, err := f.sink.Open(ctx, pipeline.PartID{Attempt: id.Attempt}, o, from, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -185,12 +186,12 @@ func (s *splitSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Op
 
 // Stage brings each part into its own file. The parts are not needed again: a file has one commit, which nothing
 // replaces before the file is done. At the end it makes the final form of the files that have none yet.
-func (s *splitSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
+func (s *splitSink) Stage(ctx context.Context, parts []pipeline.Part, _ int, final *pipeline.Report) (pipeline.Staged, error) {
 	if final != nil {
 		if err := each(s.in(splitStaged), func(f *splitFile) error { return f.finish(ctx, final) }); err != nil {
-			return nil, err
+			return pipeline.Staged{}, err
 		}
-		return s.record()
+		return s.staged()
 	}
 	own := map[*splitFile]pipeline.Part{}
 	files := make([]*splitFile, len(parts))
@@ -200,24 +201,33 @@ func (s *splitSink) Stage(ctx context.Context, parts []pipeline.Part, final *pip
 		part.file.parts--
 	}
 	err := each(files, func(f *splitFile) (err error) {
-		if f.state, err = f.sink.Stage(ctx, []pipeline.Part{own[f]}, nil); err != nil {
+		if err = f.stage(ctx, []pipeline.Part{own[f]}, nil); err != nil {
 			return err
 		}
 		f.phase = splitStaged
 		return f.rest()
 	})
 	if err != nil {
-		return nil, err
+		return pipeline.Staged{}, err
 	}
-	return s.record()
+	return s.staged()
+}
+
+func (s *splitSink) staged() (pipeline.Staged, error) {
+	next, err := s.record()
+	return pipeline.Staged{State: next}, err
 }
 
 // Release takes the files a phase further whose last one is recorded. At the end it insists on one file after the
 // other, after each was tried once: that one is held open must not keep the others waiting.
-func (s *splitSink) Release(ctx context.Context, r *pipeline.Report, insist bool) error {
+func (s *splitSink) Release(ctx context.Context, _ []pipeline.WireRequest, r *pipeline.Report, insist bool) (pipeline.Released, error) {
+	return pipeline.Released{}, s.release(ctx, r, insist)
+}
+
+func (s *splitSink) release(ctx context.Context, r *pipeline.Report, insist bool) error {
 	if r == nil {
 		return each(s.all(), func(f *splitFile) error {
-			if err := f.sink.Release(ctx, nil, false); err != nil {
+			if err := f.sink.release(ctx, nil, false); err != nil {
 				return err
 			}
 			return f.rest()
@@ -242,7 +252,7 @@ func (s *splitSink) advance(ctx context.Context, r *pipeline.Report) error {
 		return err
 	}
 	if err := each(s.in(splitStaged), func(f *splitFile) error {
-		if err := f.sink.Release(ctx, f.report(r, pipeline.RecordOpen), false); err != nil {
+		if err := f.sink.release(ctx, f.report(r, pipeline.RecordOpen), false); err != nil {
 			return err
 		}
 		return f.finish(ctx, r)
@@ -284,7 +294,7 @@ func (s *splitSink) reportMissing(ctx context.Context, r *pipeline.Report) {
 			own.Connections = slices.Clone(own.Connections)
 			own.Connections[0].Notes = append(slices.Clip(own.Connections[0].Notes), "the file holds nothing of this run: it was "+f.age)
 		}
-		if err := errors.Join(f.sink.Release(ctx, own, false), f.rest()); err != nil {
+		if err := errors.Join(f.sink.release(ctx, own, false), f.rest()); err != nil {
 			s.spec.Log.Warn(fmt.Sprintf("no report was written beside %s", s.spec.Destination.Files[f.connection]), "error", err)
 		}
 		return nil

@@ -51,9 +51,23 @@ func (f *splitFile) rest() error {
 	return f.sink.Close()
 }
 
+// recover claims the file, and takes up what the last record said of it.
+func (f *splitFile) recover(ctx context.Context, fence pipeline.Fence, parts []pipeline.PartState) error {
+	found, err := f.sink.Recover(ctx, fence, f.state, parts)
+	f.state = found.State
+	return err
+}
+
+// stage brings a part into the file; final makes its last form.
+func (f *splitFile) stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) error {
+	staged, err := f.sink.Stage(ctx, parts, 1, final)
+	f.state = staged.State
+	return err
+}
+
 // finish makes the final form.
 func (f *splitFile) finish(ctx context.Context, r *pipeline.Report) (err error) {
-	if f.state, err = f.sink.Stage(ctx, nil, f.report(r, pipeline.RecordFinishing)); err != nil {
+	if err = f.stage(ctx, nil, f.report(r, pipeline.RecordFinishing)); err != nil {
 		return err
 	}
 	f.phase = splitFinished

@@ -353,11 +353,11 @@ func TestSplitTurnsOneAway(t *testing.T) {
 	defer s.Close()
 	o := opening(w.columns(1))
 	var turned *pipeline.RejectError
-	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv") {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil, nil); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv") {
 		t.Errorf("got %v", err)
 	}
 	o = opening(w.columns(0))
-	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 0, Attempt: 1}, &o, nil); err != nil {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 0, Attempt: 1}, &o, nil, nil); err != nil {
 		t.Errorf("the other: %v", err)
 	}
 
@@ -369,7 +369,7 @@ func TestSplitTurnsOneAway(t *testing.T) {
 	claim(t, s, nil)
 	defer s.Close()
 	o = opening(w.columns(1))
-	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv is a folder") {
+	if _, err := s.Open(context.Background(), pipeline.PartID{Connection: 1, Attempt: 1}, &o, nil, nil); !errors.As(err, &turned) || !strings.Contains(turned.Reason, "Branch_001.csv is a folder") {
 		t.Errorf("a folder of its name: %v", err)
 	}
 }
@@ -420,7 +420,7 @@ func TestSplitFenced(t *testing.T) {
 	old := w.sink()
 	claim(t, old, nil)
 	o := opening(w.columns(0))
-	p, err := old.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil)
+	p, err := old.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -429,17 +429,17 @@ func TestSplitFenced(t *testing.T) {
 	if _, err := p.Finish(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	state, err := old.Stage(ctx, []pipeline.Part{p}, nil)
+	staged, err := old.Stage(ctx, []pipeline.Part{p}, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	next := w.sink()
-	claim(t, next, state) // publishes what was committed
+	claim(t, next, staged.State) // publishes what was committed
 	defer next.Close()
 	if text, err := os.ReadFile(w.path(0)); err != nil || string(text) != w.whole(0) {
 		t.Errorf("%q, %v", text, err)
 	}
-	if err := old.Release(ctx, w.report(pipeline.RecordOpen), false); !errors.Is(err, pipeline.ErrFenced) {
+	if _, err := old.Release(ctx, nil, w.report(pipeline.RecordOpen), false); !errors.Is(err, pipeline.ErrFenced) {
 		t.Errorf("the old owner: %v", err)
 	}
 }
@@ -450,12 +450,12 @@ func TestSplitSecondAttempt(t *testing.T) {
 	s := w.sink()
 	claim(t, s, nil)
 	o := opening(w.columns(0))
-	first, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil)
+	first, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.add(first, 0, 0)
-	second, err := s.Open(context.Background(), pipeline.PartID{Attempt: 2}, &o, nil)
+	second, err := s.Open(context.Background(), pipeline.PartID{Attempt: 2}, &o, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -470,16 +470,16 @@ func TestSplitSecondAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	if _, err := s.Stage(ctx, []pipeline.Part{second}, nil); err != nil {
+	if _, err := s.Stage(ctx, []pipeline.Part{second}, 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Release(ctx, w.report(pipeline.RecordOpen), false); err != nil {
+	if _, err := s.Release(ctx, nil, w.report(pipeline.RecordOpen), false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Stage(ctx, nil, w.report(pipeline.RecordFinishing)); err != nil {
+	if _, err := s.Stage(ctx, nil, 1, w.report(pipeline.RecordFinishing)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Release(ctx, w.report(pipeline.RecordFinished), true); err != nil {
+	if _, err := s.Release(ctx, nil, w.report(pipeline.RecordFinished), true); err != nil {
 		t.Fatal(err)
 	}
 	w.exact()

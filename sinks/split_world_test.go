@@ -151,20 +151,20 @@ func (w *splitWorld) deliver(at step) error {
 	ctx := context.Background()
 	s := w.sink()
 	w.cas(func(r *splitRecord) { r.Claims++ })
-	state, err := s.Recover(ctx, fmt.Sprintf("token%d", w.record.Claims), w.record.Artifact, w.record.Parts)
+	found, err := s.Recover(ctx, pipeline.Fence{Token: fmt.Sprintf("token%d", w.record.Claims)}, w.record.Artifact, w.record.Parts)
 	if err != nil {
 		return err
 	}
 	at("claimed")
-	w.cas(func(r *splitRecord) { r.Artifact = state })
+	w.cas(func(r *splitRecord) { r.Artifact = found.State })
 	at("claim recorded")
-	if err := s.Release(ctx, nil, false); err != nil {
+	if _, err := s.Release(ctx, nil, nil, false); err != nil {
 		return err
 	}
 	at("adopted")
 	open := map[int]pipeline.Part{}
 	for _, p := range w.record.Parts {
-		if open[p.Connection], err = s.Open(context.Background(), p.PartID, &p.Open, &p); err != nil {
+		if open[p.Connection], err = s.Open(context.Background(), p.PartID, &p.Open, &p, nil); err != nil {
 			return err
 		}
 	}
@@ -181,13 +181,14 @@ func (w *splitWorld) deliver(at step) error {
 			return err
 		}
 	}
-	if state, err = s.Stage(ctx, nil, w.report(pipeline.RecordFinishing)); err != nil {
+	staged, err := s.Stage(ctx, nil, 1, w.report(pipeline.RecordFinishing))
+	if err != nil {
 		return err
 	}
 	at("finished")
-	w.cas(func(r *splitRecord) { r.Artifact = state })
+	w.cas(func(r *splitRecord) { r.Artifact = staged.State })
 	at("finish recorded")
-	if err := s.Release(ctx, w.report(pipeline.RecordFinished), true); err != nil {
+	if _, err := s.Release(ctx, nil, w.report(pipeline.RecordFinished), true); err != nil {
 		return err
 	}
 	at("published finally")
@@ -203,7 +204,7 @@ func (w *splitWorld) commit(s pipeline.Sink, group []int, open map[int]pipeline.
 	for _, i := range group {
 		if open[i] == nil {
 			o := opening(w.columns(i))
-			p, err := s.Open(context.Background(), pipeline.PartID{Connection: i, Attempt: 1}, &o, nil)
+			p, err := s.Open(context.Background(), pipeline.PartID{Connection: i, Attempt: 1}, &o, nil, nil)
 			if err != nil {
 				return err
 			}
@@ -226,7 +227,7 @@ func (w *splitWorld) commit(s pipeline.Sink, group []int, open map[int]pipeline.
 		}
 		parts = append(parts, open[i])
 	}
-	state, err := s.Stage(ctx, parts, nil)
+	staged, err := s.Stage(ctx, parts, 1, nil)
 	if err != nil {
 		return err
 	}
@@ -238,10 +239,10 @@ func (w *splitWorld) commit(s pipeline.Sink, group []int, open map[int]pipeline.
 		for _, i := range group {
 			r.Settled[i] = true
 		}
-		r.Artifact, r.Parts = state, nil
+		r.Artifact, r.Parts = staged.State, nil
 	})
 	at("stage recorded")
-	if err := s.Release(ctx, w.report(pipeline.RecordOpen), false); err != nil {
+	if _, err := s.Release(ctx, nil, w.report(pipeline.RecordOpen), false); err != nil {
 		return err
 	}
 	at("published")

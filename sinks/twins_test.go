@@ -70,7 +70,7 @@ func TestCSVTwinsAreNotPairedByPlace(t *testing.T) {
 func rejected(t *testing.T, s pipeline.Sink, connection int, cols []columnar.Column) string {
 	t.Helper()
 	o := opening(cols)
-	_, err := s.Open(context.Background(), pipeline.PartID{Connection: connection, Attempt: 2}, &o, nil)
+	_, err := s.Open(context.Background(), pipeline.PartID{Connection: connection, Attempt: 2}, &o, nil, nil)
 	var turned *pipeline.RejectError
 	if errors.As(err, &turned) {
 		return turned.Reason
@@ -148,7 +148,7 @@ func TestCSVAppendToTwins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Recover(context.Background(), pipeline.NewToken(), nil, nil); c.claim != "" {
+		if _, err := s.Recover(context.Background(), pipeline.Fence{Token: pipeline.NewToken()}, nil, nil); c.claim != "" {
 			if err == nil || !strings.Contains(err.Error(), c.claim) {
 				t.Errorf("%q %s: %v, want %s", c.there, c.options, err, c.claim)
 			}

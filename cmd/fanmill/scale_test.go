@@ -29,20 +29,20 @@ type slowPart struct {
 
 const moment = 20 * time.Millisecond
 
-func (s slowSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
-	part, err := s.Sink.Open(ctx, id, o, from)
+func (s slowSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, rows pipeline.Rows) (pipeline.Part, error) {
+	part, err := s.Sink.Open(ctx, id, o, from, rows)
 	if err != nil {
 		return nil, err
 	}
 	return slowPart{part, s.pause}, nil
 }
 
-func (s slowSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
+func (s slowSink) Stage(ctx context.Context, parts []pipeline.Part, round int, final *pipeline.Report) (pipeline.Staged, error) {
 	inner := make([]pipeline.Part, len(parts))
 	for i, p := range parts {
 		inner[i] = p.(slowPart).Part
 	}
-	return s.Sink.Stage(ctx, inner, final)
+	return s.Sink.Stage(ctx, inner, round, final)
 }
 
 func (p slowPart) Append(ctx context.Context, query int, c pipeline.Chunk) error {

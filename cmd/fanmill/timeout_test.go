@@ -24,11 +24,11 @@ type fullSink struct {
 	while string
 }
 
-func (s fullSink) Stage(ctx context.Context, parts []pipeline.Part, final *pipeline.Report) (pipeline.State, error) {
+func (s fullSink) Stage(ctx context.Context, parts []pipeline.Part, round int, final *pipeline.Report) (pipeline.Staged, error) {
 	if _, err := os.Stat(s.while); final == nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, pipeline.Transient(errors.New("no space left on the test's device"))
+		return pipeline.Staged{}, pipeline.Transient(errors.New("no space left on the test's device"))
 	}
-	return s.Sink.Stage(ctx, parts, final)
+	return s.Sink.Stage(ctx, parts, round, final)
 }
 
 // withFull is the real destinations; of the one named in "csv=FILE" the disk is full as long as the file is there.

@@ -103,7 +103,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
 		Drivers:  drivers(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,
 		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
-		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Log: log,
+		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Spool: s.spool(conn.StoreID(), log), Log: log,
 	}
 	watching, stop := context.WithCancel(context.Background())
 	sys.stop = stop

@@ -32,8 +32,10 @@ type Env struct {
 	NATSCert          string `env:"NATS_CERT"`
 	NATSKey           string `env:"NATS_KEY"`
 	Data              string `env:"FANMILL_DATA"` // "" where this user has no folder for it
-	LogFormat         string `env:"LOG_FORMAT"`   // text or json
-	LogLevel          string `env:"LOG_LEVEL"`    // debug, info, warn or error
+	Spool             string `env:"FANMILL_SPOOL"`
+	SpoolMaxMB        int64  `env:"FANMILL_SPOOL_MAX_MB"`
+	LogFormat         string `env:"LOG_FORMAT"` // text or json
+	LogLevel          string `env:"LOG_LEVEL"`  // debug, info, warn or error
 }
 
 // Level is LogLevel for slog.
@@ -63,6 +65,9 @@ var settings = []setting{
 	{"QUERY_TIMEOUT_MS", "300000", "the longest time in milliseconds that a database may deliver nothing; 0 is no limit",
 		"a whole number of at least 100, or 0 for no limit", readNumber(100, true)}, // less is a slip of the unit
 	{"FANMILL_DATA", "", "folder of the embedded NATS server and of fanmill's own state", "", nil},
+	{"FANMILL_SPOOL", "", "folder for rows that wait to be written or sent whole; by default spool in FANMILL_DATA", "", nil},
+	{"FANMILL_SPOOL_MAX_MB", "0", "the most that such rows may take on the disk in MB, of all runs; queries wait above it; 0 is no limit but the disk's last twentieth",
+		"a whole number of at least 64, or 0", readNumber(64, true)},
 	{"NATS_URL", "", "an external NATS server to use instead of the embedded one", "", nil},
 	{"NATS_CONTEXT", "", "a context of the nats CLI that says where NATS is and who connects", "", nil},
 	{"NATS_USER", "", "user of the NATS server; without NATS_PASSWORD a token", "", nil},

@@ -67,7 +67,7 @@ func (s *Space) try(n int64) (why string, given <-chan struct{}) {
 		s.given = make(chan struct{})
 	}
 	if s.Max > 0 && s.used > 0 && s.used+n > s.Max {
-		return fmt.Sprintf("the spools of this process have %d MB of the %d MB that FANMILL_SPOOL_MAX_BYTES allows", s.used>>20, s.Max>>20), s.given
+		return fmt.Sprintf("the spools of this process have %d MB of the %d MB that FANMILL_SPOOL_MAX_MB allows", s.used>>20, s.Max>>20), s.given
 	}
 	if s.Free != nil && (s.used == 0 || s.unseen+n >= lookBytes) {
 		s.unseen = 0

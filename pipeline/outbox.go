@@ -1,0 +1,261 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+	"time"
+)
+
+// WireRequest is what a receiver gets at a time: bytes on a disk that are never changed, and never made again, once a record
+// names them. It is sent as it is, or not at all.
+type WireRequest struct {
+	Number     int    `json:"n"`     // in the destination's order, from 1
+	Round      int    `json:"round"` // in which it was staged
+	Key        string `json:"key"`   // the same for the same bytes, in whatever process: the receiver goes by it
+	File       string `json:"file"`  // in the fence's folder
+	Offset     int64  `json:"at"`
+	Length     int64  `json:"len"`
+	SHA256     string `json:"sha256"` // of the bytes, hexadecimal
+	Rows       int64  `json:"rows"`
+	Connection int    `json:"conn"`              // whose rows these are; OfAll
+	Closing    bool   `json:"closing,omitempty"` // it has no rows, and follows all others of its round
+}
+
+// OfAll is the connection of a request with the rows of several.
+const OfAll = -1
+
+// Receipt is a receiver's yes.
+type Receipt struct {
+	Number   int       `json:"n"` // of the request
+	Status   int       `json:"status"`
+	ID       string    `json:"id,omitempty"` // what the receiver calls it
+	At       time.Time `json:"at"`
+	Attempts int       `json:"attempts"` // on the wire, of this process
+	Notes    []string  `json:"notes,omitempty"`
+}
+
+// Letter is a request that its receiver will not take, or of which nobody knows whether it took it. Its bytes stay.
+type Letter struct {
+	Number int       `json:"n"`
+	Status int       `json:"status,omitempty"`
+	Error  string    `json:"error"`
+	Answer string    `json:"answer,omitempty"` // what the receiver said: bounded, printable, without secrets
+	At     time.Time `json:"at"`
+	// Unknown says that the receiver may have taken it, and may have forgotten its key since.
+	Unknown bool `json:"unknown,omitempty"`
+}
+
+// requestKey makes the key of a request. It has the bytes' checksum in it, so one key never stands for other bytes; and the
+// store and the run's random birth, so that two stores, or two runs of one name, never meet in a key.
+func requestKey(store, birth, destination string, r *WireRequest) string {
+	h := sha256.New()
+	for _, text := range []string{store, birth, destination, r.SHA256} {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], uint64(len(text)))
+		h.Write(n[:])
+		h.Write([]byte(text))
+	}
+	var n [16]byte
+	binary.LittleEndian.PutUint64(n[:8], uint64(r.Round))
+	binary.LittleEndian.PutUint64(n[8:], uint64(r.Number))
+	h.Write(n[:])
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)))
+}
+
+// soundRequest reports whether a sink has described a request whole.
+func soundRequest(r *WireRequest) bool {
+	sum, err := hex.DecodeString(r.SHA256)
+	return err == nil && len(sum) == sha256.Size && r.File != "" && !strings.ContainsAny(r.File, `/\`) && r.Offset >= 0 && r.Length >= 0 && r.Rows >= 0 && r.Connection >= OfAll
+}
+
+// staging is one call of Stage as the outbox keeps it.
+type staging struct {
+	Round     int           `json:"round"`
+	Final     bool          `json:"final,omitempty"`
+	Requests  []WireRequest `json:"requests,omitempty"`
+	Allocated []int         `json:"allocated,omitempty"`
+	Keep      []string      `json:"keep,omitempty"`
+}
+
+// outboxLine is one line of the outbox: one of these.
+type outboxLine struct {
+	Stage   *staging  `json:"stage,omitempty"`
+	Try     *firstTry `json:"try,omitempty"`
+	Receipt *Receipt  `json:"receipt,omitempty"`
+	Letter  *Letter   `json:"letter,omitempty"`
+	Again   *int      `json:"again,omitempty"` // a letter's request is to be sent after all
+}
+
+// firstTry is noted before a request is sent for the first time: from then on the receiver may have it.
+type firstTry struct {
+	Number int       `json:"n"`
+	At     time.Time `json:"at"`
+}
+
+// outbox is what a destination has to send: every request that was ever recorded, and what became of it. It is a file of
+// lines in the claim's folder, which only grows; a record names its length.
+type outbox struct {
+	stages   []staging
+	requests []WireRequest // by number, from 1
+	tries    map[int]time.Time
+	receipts map[int]Receipt
+	letters  map[int]Letter
+	length   int64 // bytes of the lines
+}
+
+func newOutbox() *outbox {
+	return &outbox{tries: map[int]time.Time{}, receipts: map[int]Receipt{}, letters: map[int]Letter{}}
+}
+
+// take applies a line.
+func (o *outbox) take(l outboxLine) {
+	switch {
+	case l.Stage != nil:
+		o.stages = append(o.stages, *l.Stage)
+		o.requests = append(o.requests, l.Stage.Requests...)
+	case l.Try != nil:
+		if _, tried := o.tries[l.Try.Number]; !tried {
+			o.tries[l.Try.Number] = l.Try.At
+		}
+	case l.Receipt != nil:
+		o.receipts[l.Receipt.Number] = *l.Receipt
+		delete(o.letters, l.Receipt.Number)
+	case l.Letter != nil:
+		o.letters[l.Letter.Number] = *l.Letter
+	case l.Again != nil:
+		delete(o.letters, *l.Again)
+		delete(o.tries, *l.Again) // whoever asked for it answers for what the receiver remembers
+	}
+}
+
+// pending are the next requests without an answer, at most n. One that closes its round waits for all before it.
+func (o *outbox) pending(n int) (next []WireRequest) {
+	for _, r := range o.requests {
+		if _, yes := o.receipts[r.Number]; yes {
+			continue
+		}
+		if _, dead := o.letters[r.Number]; dead {
+			continue
+		}
+		if len(next) == n || r.Closing && len(next) > 0 {
+			break
+		}
+		next = append(next, r)
+	}
+	return next
+}
+
+// allocated are the connections whose rows are in a request.
+func (o *outbox) allocated() map[int]bool {
+	all := map[int]bool{}
+	for _, s := range o.stages {
+		for _, i := range s.Allocated {
+			all[i] = true
+		}
+	}
+	return all
+}
+
+// delivered are the connections of which every request has a receipt. One whose rows needed none is, too.
+func (o *outbox) delivered() map[int]bool {
+	all := map[int]bool{}
+	for _, s := range o.stages {
+		for _, i := range s.Allocated {
+			all[i] = true
+		}
+		for _, r := range s.Requests {
+			if _, yes := o.receipts[r.Number]; yes || r.Closing {
+				continue
+			}
+			for _, i := range s.Allocated {
+				if r.Connection == OfAll || r.Connection == i {
+					delete(all, i)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// finals is the last round whose final was staged; 0 if none was.
+func (o *outbox) finals() (round int) {
+	for _, s := range o.stages {
+		if s.Final {
+			round = max(round, s.Round)
+		}
+	}
+	return round
+}
+
+// newIn reports whether a round has allocated a connection.
+func (o *outbox) newIn(round int) bool {
+	for _, s := range o.stages {
+		if s.Round == round && len(s.Allocated) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// files are the names of the files that what is not answered needs, and those that the sink keeps.
+func (o *outbox) files() map[string]bool {
+	names := map[string]bool{outboxName: true}
+	for _, r := range o.requests {
+		if _, yes := o.receipts[r.Number]; !yes {
+			names[r.File] = true
+		}
+	}
+	for i, s := range o.stages {
+		if i == len(o.stages)-1 || len(s.Keep) > 0 && !o.keptLater(i) {
+			for _, name := range s.Keep {
+				names[name] = true
+			}
+		}
+	}
+	return names
+}
+
+// keptLater reports whether a later staging says what the sink keeps.
+func (o *outbox) keptLater(i int) bool {
+	for _, s := range o.stages[i+1:] {
+		if len(s.Keep) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Delivery sums the outbox up for a report.
+type Delivery struct {
+	Requests int      `json:"requests"`
+	Sent     int      `json:"sent"`
+	Refused  int      `json:"refused,omitempty"` // letters
+	Rows     int64    `json:"rows"`              // of those sent
+	Bytes    int64    `json:"bytes"`
+	Last     *Receipt `json:"last,omitempty"`
+	IDs      []string `json:"ids,omitempty"` // what the receiver calls them; the first maxIDs
+}
+
+// maxIDs bounds the ids in a report; the outbox has all.
+const maxIDs = 20
+
+func (o *outbox) sum() *Delivery {
+	d := &Delivery{Requests: len(o.requests), Refused: len(o.letters)}
+	for _, r := range o.requests {
+		receipt, yes := o.receipts[r.Number]
+		if !yes {
+			continue
+		}
+		d.Sent, d.Rows, d.Bytes = d.Sent+1, d.Rows+r.Rows, d.Bytes+r.Length
+		if receipt.ID != "" && len(d.IDs) < maxIDs {
+			d.IDs = append(d.IDs, receipt.ID)
+		}
+		if d.Last == nil || receipt.At.After(d.Last.At) {
+			d.Last = &receipt
+		}
+	}
+	return d
+}
