@@ -86,7 +86,7 @@ func (a *attempt) giveBack() {
 
 // stream brings the rows of all queries into the row log.
 func (a *attempt) stream(ctx context.Context) (err error) {
-	driver, ok := a.worker.Drivers[a.conn.Driver]
+	kind, ok := a.worker.Databases[a.conn.Driver]
 	if !ok {
 		return Permanent(fmt.Errorf("no driver %q", a.conn.Driver))
 	}
@@ -94,7 +94,7 @@ func (a *attempt) stream(ctx context.Context) (err error) {
 	if err != nil {
 		return Permanent(err)
 	}
-	session, err := driver.Open(ctx, Request{DSN: dsn, Queries: a.queries(), Snapshot: a.snapshot})
+	session, err := kind.Driver.Open(ctx, Request{DSN: dsn, Queries: a.queries(), Snapshot: a.snapshot})
 	if err != nil {
 		return err // says itself what could not be opened
 	}

@@ -141,7 +141,7 @@ func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, as
 	if err != nil {
 		return nil, 0, err
 	}
-	driver, ok := r.Drivers[c.Driver]
+	kind, ok := r.Databases[c.Driver]
 	if !ok {
 		return nil, 0, Permanent(fmt.Errorf("no driver %q", c.Driver))
 	}
@@ -149,7 +149,7 @@ func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, as
 	if err != nil {
 		return nil, 0, err
 	}
-	release, err := hosts.enter(ctx, driver.Host(dsn))
+	release, err := hosts.enter(ctx, kind.Driver.Host(dsn))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -167,7 +167,7 @@ func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, as
 		queries[i].Args = r.m.Params
 	}
 	started := time.Now()
-	session, err := driver.Open(within, Request{DSN: dsn, Queries: queries, Snapshot: r.job.Snapshot, NoRun: noRun})
+	session, err := kind.Driver.Open(within, Request{DSN: dsn, Queries: queries, Snapshot: r.job.Snapshot, NoRun: noRun})
 	took = time.Since(started)
 	if err != nil {
 		return nil, took, err

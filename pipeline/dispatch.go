@@ -27,10 +27,10 @@ func (r *run) dispatcher() *dispatcher {
 		if err != nil {
 			continue // its worker says so
 		}
-		driver, ok := r.Drivers[c.Driver]
+		kind, ok := r.Databases[c.Driver]
 		dsn, err := r.def.Expand(c.DSN)
 		if ok && err == nil {
-			d.host[id] = driver.Host(dsn)
+			d.host[id] = kind.Driver.Host(dsn)
 		}
 	}
 	return d

@@ -19,14 +19,14 @@ import (
 // Node is one process's share of fanmill: it takes triggers, coordinates their runs and works on their commands. cmd
 // wires it.
 type Node struct {
-	Stores   Stores
-	Records  Records
-	RowLogs  RowLogs
-	Bus      Bus
-	Progress Progress
-	Store    Store // may be nil: then nobody watches it
-	Drivers  map[string]Driver
-	Sinks    map[string]*SinkKind
+	Stores    Stores
+	Records   Records
+	RowLogs   RowLogs
+	Bus       Bus
+	Progress  Progress
+	Store     Store                    // may be nil: then nobody watches it
+	Databases map[string]*DatabaseKind // by each of their names
+	Sinks     map[string]*SinkKind
 
 	// Alive reports whether an owner's process still runs; known is false where this process cannot tell.
 	Alive func(Owner) (alive, known bool)

@@ -30,7 +30,7 @@ func TestDriverChangeAndOptions(t *testing.T) {
 	w2.connect("bad", bad)
 	w2.deliverTo("d")
 	w2.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
-	w2.node.Drivers["fake2"] = w2.db
+	w2.node.Databases["fake2"] = &pipeline.DatabaseKind{Name: "fake2", Driver: w2.db}
 	w2.job.Connections[0].Driver = "fake2"
 	if _, err := w2.run(t.Context(), pipeline.Trigger{Resume: true}); err == nil || !strings.Contains(err.Error(), "fake2") {
 		t.Errorf("the driver of a delivered connection changed, and the resume answers %v", err)

@@ -51,7 +51,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	r.event(r.stamp(Event{Kind: EventStarted}))
 	r.fixed = r.cell.Value()
 	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1), queue: r.dispatcher()}
-	s.worker = &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Drivers: r.Drivers, Expand: r.def.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log,
+	s.worker = &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Databases: r.Databases, Expand: r.def.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log,
 		Rows: r.follower.Rows, Budget: r.Budget, Memory: r.Memory, QueryTimeout: r.QueryTimeout}
 	deliverer := NewDeliverer(Deliverer{Records: r.Records, RowLogs: r.RowLogs, Sinks: r.Sinks, Owner: r.Owner, StoreID: r.StoreID,
 		Timeout: r.Timeout, Notify: r.event, Log: r.Log, Budget: r.Budget, Spool: r.Spool, StoreFails: r.storeFails})

@@ -16,14 +16,14 @@ import (
 
 // Worker runs query commands: the query loop. Several commands may run at once.
 type Worker struct {
-	Runs    KV
-	RowLogs RowLogs
-	Drivers map[string]Driver
-	Expand  func(string) (string, error) // replaces ${VAR}
-	Owner   Owner
-	Notify  func(Event)
-	Rows    func(connection string, rows int64) // sees how far an attempt is, often; may be nil
-	Log     *slog.Logger
+	Runs      KV
+	RowLogs   RowLogs
+	Databases map[string]*DatabaseKind
+	Expand    func(string) (string, error) // replaces ${VAR}
+	Owner     Owner
+	Notify    func(Event)
+	Rows      func(connection string, rows int64) // sees how far an attempt is, often; may be nil
+	Log       *slog.Logger
 
 	Budget       *Budget
 	Memory       *Memory       // may be nil

@@ -66,8 +66,8 @@ func newWorldAt(t *testing.T, logBytes int64, o nats.Options) *world {
 	stores := conn.Stores()
 	w.node = &pipeline.Node{
 		Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
-		Progress: checkpoint.NewProgress(stores.Checkpoints, t.TempDir()),
-		Drivers:  map[string]pipeline.Driver{"fake": w.db}, Sinks: map[string]*pipeline.SinkKind{"memory": w.disk.kind(pipeline.Traits{})},
+		Progress:  checkpoint.NewProgress(stores.Checkpoints, t.TempDir()),
+		Databases: map[string]*pipeline.DatabaseKind{"fake": {Name: "fake", Driver: w.db}}, Sinks: map[string]*pipeline.SinkKind{"memory": w.disk.kind(pipeline.Traits{})},
 		Owner:    pipeline.Owner{Token: pipeline.NewToken(), Host: "here", PID: os.Getpid(), LeaseMS: 15000},
 		Parallel: 4, LogMaxBytes: logBytes, Timeout: time.Minute, Log: testLog(t),
 		Budget: pipeline.NewBudget(256 * mb),

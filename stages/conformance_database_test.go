@@ -103,7 +103,7 @@ func open(t testing.TB, driver, dsn string, queries ...string) pipeline.Session 
 
 func openRequest(t testing.TB, driver string, r pipeline.Request) pipeline.Session {
 	t.Helper()
-	s, err := stages.Drivers()[driver].Open(t.Context(), r)
+	s, err := stages.Kinds()[driver].Driver.Open(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func asQueries(sql []string) []pipeline.Query {
 func attempt(t testing.TB, driver string, r pipeline.Request) (err error) {
 	t.Helper()
 	defer func() { discreet(t, err) }()
-	s, err := stages.Drivers()[driver].Open(t.Context(), r)
+	s, err := stages.Kinds()[driver].Driver.Open(t.Context(), r)
 	if err != nil {
 		return err
 	}

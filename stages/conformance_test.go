@@ -159,7 +159,7 @@ func TestCancelledBefore(t *testing.T) {
 		s := open(t, db.driver, dsn, db.endless)
 		cancel()
 		canceled(t, soon(t, "opening", func() error {
-			_, err := stages.Drivers()[db.driver].Open(ctx, pipeline.Request{DSN: dsn, Queries: asQueries([]string{db.endless})})
+			_, err := stages.Kinds()[db.driver].Driver.Open(ctx, pipeline.Request{DSN: dsn, Queries: asQueries([]string{db.endless})})
 			return err
 		}))
 		canceled(t, soon(t, "a stream", func() error { return s.Stream(ctx, 0, columnar.NewBuilder(s.Columns(0)), full, drop) }))
@@ -328,7 +328,7 @@ func TestServerAndHost(t *testing.T) {
 			t.Errorf("the server is %q", got)
 		}
 		for dsn, want := range db.hosts {
-			if got := stages.Drivers()[db.driver].Host(dsn); got != want {
+			if got := stages.Kinds()[db.driver].Driver.Host(dsn); got != want {
 				t.Errorf("%s leads to %q, want %q", dsn, got, want)
 			}
 		}

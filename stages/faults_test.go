@@ -114,7 +114,7 @@ func (r *relay) say(server, client net.Conn) <-chan struct{} {
 // through is dsn, leading through the relay.
 func (r *relay) through(t testing.TB, driver, dsn string) string {
 	t.Helper()
-	r.to = stages.Drivers()[driver].Host(dsn)
+	r.to = stages.Kinds()[driver].Driver.Host(dsn)
 	if r.to == "" || !strings.Contains(dsn, r.to) {
 		t.Fatalf("%s does not say where it leads", dsn)
 	}
@@ -123,7 +123,7 @@ func (r *relay) through(t testing.TB, driver, dsn string) string {
 
 // allRows is what the queries of a request return, all that came before an error.
 func allRows(ctx context.Context, driver string, r pipeline.Request) (rows []string, err error) {
-	s, err := stages.Drivers()[driver].Open(ctx, r)
+	s, err := stages.Kinds()[driver].Driver.Open(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -176,7 +176,7 @@ func TestNothingIsKept(t *testing.T) {
 					if len(queries) > 1 && strings.HasPrefix(query, "call") && driver == "mysql" {
 						continue // is alone
 					}
-					described, err := stages.Drivers()[driver].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: asQueries(queries)})
+					described, err := stages.Kinds()[driver].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, Queries: asQueries(queries)})
 					if err == nil {
 						closes(t, described)
 					}

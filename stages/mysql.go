@@ -14,8 +14,6 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-func init() { register(mysqlStage{}, "mysql", "mariadb") }
-
 // mysqlStage reads MySQL, MariaDB and what speaks their protocol. Every query is a prepared statement: that describes
 // its columns before it runs, binds its parameters, and sends its values in their binary form, which is exact also
 // for FLOAT, of which the text protocol has six digits. The packets are read off the wire here: the usual driver

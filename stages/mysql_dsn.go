@@ -80,7 +80,7 @@ func mysqlParseURL(dsn string) (*mysql.Config, error) {
 		host = "127.0.0.1"
 	}
 	if port == "" {
-		port = "3306"
+		port = strconv.Itoa(mysqlPort)
 	}
 	// Spaces as + are left to the other form; here %20 and + are both a space.
 	query := u.Query()
@@ -223,11 +223,6 @@ func (t *mysqlTarget) secrets() []string {
 		return []string{p, url.QueryEscape(p), url.PathEscape(p), url.UserPassword("", p).String()[1:]}
 	}
 	return nil
-}
-
-func (mysqlStage) unreadable(dsn string) error {
-	_, err := mysqlParseDSN(dsn)
-	return ofText(err)
 }
 
 // Host implements pipeline.Driver.

@@ -17,8 +17,6 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-func init() { register(postgres{}, "postgres", "postgresql") }
-
 // postgres reads PostgreSQL and what speaks its protocol, version 3. pgconn logs in (TLS, SCRAM, Kerberos, passfiles,
 // several hosts); the rows are then read straight off the wire in their binary form.
 type postgres struct{}

@@ -39,7 +39,7 @@ func reportRows(b *testing.B) {
 
 // discard streams one query and throws the batches away; encode also makes the message of each.
 func discard(ctx context.Context, driver, dsn, query string, encode bool) (rows int, err error) {
-	s, err := stages.Drivers()[driver].Open(ctx, pipeline.Request{DSN: dsn, Queries: []pipeline.Query{{SQL: query}}})
+	s, err := stages.Kinds()[driver].Driver.Open(ctx, pipeline.Request{DSN: dsn, Queries: []pipeline.Query{{SQL: query}}})
 	if err != nil {
 		return 0, err
 	}

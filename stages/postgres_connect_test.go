@@ -55,7 +55,7 @@ func TestPostgresConnectErrors(t *testing.T) {
 		{"ca", "host=127.0.0.1 password=s3cr3t sslmode=verify-full sslrootcert=/nowhere/s3cr3t.pem", true, "TLS"},
 		{"empty", "  ", true, "empty"},
 	} {
-		_, err := stages.Drivers()["postgres"].Open(t.Context(), pipeline.Request{DSN: c.dsn, Queries: asQueries([]string{"select 1"})})
+		_, err := stages.Kinds()["postgres"].Driver.Open(t.Context(), pipeline.Request{DSN: c.dsn, Queries: asQueries([]string{"select 1"})})
 		switch {
 		case err == nil:
 			t.Errorf("%s: accepted", c.name)
@@ -83,7 +83,7 @@ func TestPostgresTLS(t *testing.T) {
 	if rows, _ = texts(t, s, 1, 1000); len(rows) != 100000 {
 		t.Errorf("%d rows", len(rows))
 	}
-	_, err := stages.Drivers()["postgres"].Open(t.Context(), pipeline.Request{DSN: with("verify-full"), Queries: asQueries([]string{"select 1"})})
+	_, err := stages.Kinds()["postgres"].Driver.Open(t.Context(), pipeline.Request{DSN: with("verify-full"), Queries: asQueries([]string{"select 1"})})
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "sslrootcert") || !strings.Contains(err.Error(), "sslmode=require trusts") {
 		t.Errorf("the error is %v", err)
 	}
@@ -108,7 +108,7 @@ func TestPostgresTLSAdvice(t *testing.T) {
 		{"old and accepted", "&ssl_min_protocol_version=TLSv1", old, false, ""},
 	} {
 		dsn, greeted := postgresGreeter(t, c.server)
-		_, err := stages.Drivers()["postgres"].Open(t.Context(), pipeline.Request{DSN: dsn + c.option, Queries: asQueries([]string{"select 1"})})
+		_, err := stages.Kinds()["postgres"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn + c.option, Queries: asQueries([]string{"select 1"})})
 		if err == nil || pipeline.IsPermanent(err) != c.permanent || c.permanent && !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%s: permanent %v: %v", c.name, pipeline.IsPermanent(err), err)
 		}

@@ -194,11 +194,6 @@ func pgSecrets(dsn string, config *pgconn.Config) []string {
 	return kept
 }
 
-func (postgres) unreadable(dsn string) error {
-	_, err := pgParseDSN(dsn)
-	return ofText(err)
-}
-
 // Host implements pipeline.Driver. Of several hosts the first counts.
 func (postgres) Host(dsn string) string {
 	config, err := pgParseDSN(dsn)

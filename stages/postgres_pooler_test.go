@@ -189,12 +189,12 @@ func TestPostgresPoolErrors(t *testing.T) {
 func TestPostgresModes(t *testing.T) {
 	dsn := testdb.Postgres(t).DSN()
 	for mode, want := range map[string]string{"simple_protocol": "pool_mode=transaction", "fast": "cache_describe"} {
-		_, err := stages.Drivers()["postgres"].Open(t.Context(), pipeline.Request{DSN: dsn + "&default_query_exec_mode=" + mode, Queries: asQueries([]string{"select 1"})})
+		_, err := stages.Kinds()["postgres"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn + "&default_query_exec_mode=" + mode, Queries: asQueries([]string{"select 1"})})
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", mode, err)
 		}
 	}
-	_, err := stages.Drivers()["postgres"].Open(t.Context(), pipeline.Request{DSN: dsn + "&ssl_min_protocol_version=SSLv3", Queries: asQueries([]string{"select 1"})})
+	_, err := stages.Kinds()["postgres"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn + "&ssl_min_protocol_version=SSLv3", Queries: asQueries([]string{"select 1"})})
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "TLSv1.2") {
 		t.Errorf("SSLv3: %v", err)
 	}

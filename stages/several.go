@@ -16,36 +16,6 @@ var (
 	errSeveralResults = pipeline.Permanent(errors.New("it returns more than one result; give each a query of its own"))
 )
 
-// CheckQuery reports what can be told from a query's text alone to be wrong with it in every database of this kind,
-// whatever its settings.
-func CheckQuery(driver, sql string) error {
-	switch driver {
-	case "sqlite":
-		if sqliteDialect.several(sql) {
-			return errSeveral
-		}
-	case "postgres":
-		lax := postgresDialect // standard_conforming_strings is off
-		lax.backslash = true
-		if postgresDialect.several(sql) && lax.several(sql) {
-			return errSeveral
-		}
-	case "mysql":
-		for _, mode := range [][2]bool{{true, false}, {true, true}, {false, false}, {false, true}} {
-			d := mysqlDialect
-			if d.backslash, d.ansiQuotes = mode[0], mode[1]; !d.several(sql) {
-				return nil
-			}
-		}
-		return errSeveral
-	case "sqlserver":
-		if sqlserverResults(sql) > 1 {
-			return errSeveralResults
-		}
-	}
-	return nil
-}
-
 // compound are the words that begin a statement of MySQL's which may have others in it.
 var compound = []string{"create", "alter", "declare", "if", "loop", "while", "repeat", "for", "case"}
 

@@ -61,7 +61,7 @@ func TestSeveralStatements(t *testing.T) {
 		{"update t set a = 1; select a from t", "sqlite postgres mysql"},
 	} {
 		for driver := range strings.FieldsSeq(all) {
-			err := stages.CheckQuery(driver, c.sql)
+			err := stages.Kinds()[driver].CheckQuery(c.sql)
 			want := ""
 			if strings.Contains(c.not, driver) {
 				if want = severalSaid; driver == "sqlserver" {

@@ -13,8 +13,6 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-func init() { register(sqlite{}, "sqlite") }
-
 // sqlite reads SQLite files through the C library's own interface, translated to Go (modernc.org/sqlite/lib): a step,
 // then the values where SQLite has them. That reads five times as many rows a second as the same library behind
 // database/sql.

@@ -32,7 +32,7 @@ func TestSQLiteOpenErrors(t *testing.T) {
 		"":                           "empty",
 		":memory:":                   "no such file",
 	} {
-		_, err := stages.Drivers()["sqlite"].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: asQueries([]string{"select 1 from sqlite_master"})})
+		_, err := stages.Kinds()["sqlite"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, Queries: asQueries([]string{"select 1 from sqlite_master"})})
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), want) || dsn == note && !strings.Contains(err.Error(), note) {
 			t.Errorf("%q: %v", dsn, err)
 		}

@@ -230,7 +230,7 @@ func TestSQLitePipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dsn := range []string{path, "file:" + path} {
-		_, err := stages.Drivers()["sqlite"].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: asQueries([]string{"select 1"})})
+		_, err := stages.Kinds()["sqlite"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, Queries: asQueries([]string{"select 1"})})
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), path+": this is a pipe") {
 			t.Errorf("%s: %v", dsn, err)
 		}

@@ -58,7 +58,7 @@ func TestSQLiteDoubleQuotesAreNames(t *testing.T) {
 		`select id from labelled where "Status" = 'open'`:                   "Status",
 		`select date("now")`:                                                "now",
 	} {
-		_, err := stages.Drivers()["sqlite"].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: []pipeline.Query{{SQL: query}}})
+		_, err := stages.Kinds()["sqlite"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, Queries: []pipeline.Query{{SQL: query}}})
 		want := `no such column: "` + name + `": there is no column of this name; if it is meant as a text, write it in single quotes: '` + strings.ReplaceAll(name, "'", "''") + `' (SQLite 1)`
 		if err == nil || !strings.Contains(err.Error(), want) || !pipeline.IsPermanent(err) {
 			t.Errorf("%s: %v, want %s", query, err, want)
@@ -73,7 +73,7 @@ func TestSQLiteDoubleQuotesAreNames(t *testing.T) {
 		`select "what" from labelled where nope = 1`: "no such column: nope (SQLite 1)",
 		`select id from "sales"`:                     "no such table: sales (SQLite 1)",
 	} {
-		_, err := stages.Drivers()["sqlite"].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: []pipeline.Query{{SQL: query}}})
+		_, err := stages.Kinds()["sqlite"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, Queries: []pipeline.Query{{SQL: query}}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", query, err, want)
 		}
@@ -84,7 +84,7 @@ func TestSQLiteDoubleQuotesAreNames(t *testing.T) {
 func TestSQLiteDoubleQuotesByQuery(t *testing.T) {
 	dsn := createSQLite(t, branchWithTexts...)
 	queries := []pipeline.Query{{SQL: "select * from labelled"}, {SQL: `select "state" from sale`}, {SQL: `select "what" from labelled where id = :id`, Args: []pipeline.Arg{{Name: "id", Type: pipeline.ArgInt, Text: "1"}}}}
-	s, err := stages.Drivers()["sqlite"].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: queries})
+	s, err := stages.Kinds()["sqlite"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, Queries: queries})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestSQLiteDoubleQuotesByQuery(t *testing.T) {
 		same(t, queries[q].SQL, rows, strings.Fields(want))
 	}
 	queries[1].SQL = `select "status" from sale`
-	if _, err := stages.Drivers()["sqlite"].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: queries}); err == nil || !strings.Contains(err.Error(), `no such column: "status"`) {
+	if _, err := stages.Kinds()["sqlite"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, Queries: queries}); err == nil || !strings.Contains(err.Error(), `no such column: "status"`) {
 		t.Error(err)
 	}
 }
@@ -103,7 +103,7 @@ func TestSQLiteDoubleQuotesByQuery(t *testing.T) {
 func TestSQLiteDoubleQuotesAfterAlter(t *testing.T) {
 	dsn := createSQLite(t, append(branchWithTexts, "create table note (id int, text text)", "insert into note values (1, 'x')")...)
 	queries := []pipeline.Query{{SQL: `select id from note where "text" = 'text'`}, {SQL: "select * from labelled"}, {SQL: `select "id" from note`}}
-	s, err := stages.Drivers()["sqlite"].Open(t.Context(), pipeline.Request{DSN: dsn, Queries: queries})
+	s, err := stages.Kinds()["sqlite"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, Queries: queries})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,6 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-func init() { register(sqlserver{}, "sqlserver", "mssql") }
-
 // sqlserver reads SQL Server from 2008 on and what speaks its protocol. go-mssqldb logs in and decodes the rows,
 // which are taken from its own driver.Rows: database/sql would scan every cell once more, and would put a connection
 // back into its pool on which a cancel was never confirmed, where the next query waits for ever.

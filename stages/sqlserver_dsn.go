@@ -15,8 +15,6 @@ import (
 	"github.com/microsoft/go-mssqldb/msdsn"
 )
 
-const sqlserverPort = 1433
-
 // sqlserverPacketSize is what Microsoft's own clients ask for; the driver's 4096 cost up to a quarter of the speed.
 const sqlserverPacketSize = 8000
 
@@ -192,11 +190,6 @@ func sqlserverSecrets(dsn string, c *msdsn.Config) []string {
 		}
 	}
 	return kept
-}
-
-func (sqlserver) unreadable(dsn string) error {
-	_, err := sqlserverParseDSN(dsn)
-	return ofText(err)
 }
 
 // Host implements pipeline.Driver: host:port, or host\instance where the server is asked for the port.

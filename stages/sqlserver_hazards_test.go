@@ -43,7 +43,7 @@ func await(t testing.TB, s *minitds.Server, f func(minitds.Record) bool) {
 }
 
 func sqlserverOpen(ctx context.Context, dsn string, sql ...string) (pipeline.Session, error) {
-	return stages.Drivers()["sqlserver"].Open(ctx, pipeline.Request{DSN: dsn, Queries: asQueries(sql)})
+	return stages.Kinds()["sqlserver"].Driver.Open(ctx, pipeline.Request{DSN: dsn, Queries: asQueries(sql)})
 }
 
 // A cancel that the server never confirms ends all the same, and the connection with it, before anybody closes it: a
@@ -385,7 +385,7 @@ func TestSQLServerSnapshot(t *testing.T) {
 		t.Errorf("transactions begun: %v", r.Begun)
 	}
 	_, request.DSN = answered(t, minitds.Config{NoSnapshot: true}, minitds.Script{"q": {Columns: anInt}})
-	if _, err := stages.Drivers()["sqlserver"].Open(t.Context(), request); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "ALTER DATABASE [branch] SET ALLOW_SNAPSHOT_ISOLATION ON") {
+	if _, err := stages.Kinds()["sqlserver"].Driver.Open(t.Context(), request); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "ALTER DATABASE [branch] SET ALLOW_SNAPSHOT_ISOLATION ON") {
 		t.Errorf("the error is %v", err)
 	}
 	_, request.DSN = answered(t, minitds.Config{}, minitds.Script{"q": {Columns: anInt, Err: &minitds.Error{Number: 3952, Message: "Snapshot isolation transaction failed accessing database 'x'."}}})
@@ -500,7 +500,7 @@ func TestSQLServerForeignSettings(t *testing.T) {
 		"server=host;User Id=me;Trusted_Connection=yes;Integrated Security=SSPI;TrustServerCertificate=true;Encrypt=true;Application Intent=ReadWrite;Asynchronous Processing=true;Authentication=SqlPassword",
 		"odbc:Driver={ODBC Driver 17 for SQL Server};Server=host;Database=sales;UID=me;PWD=x;WSID=here;Language=English",
 	} {
-		if err := stages.CheckDSN("sqlserver", dsn); err != nil {
+		if err := stages.Kinds()["sqlserver"].CheckDSN(dsn); err != nil {
 			t.Errorf("%s: %v", dsn, err)
 		}
 	}

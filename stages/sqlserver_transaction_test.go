@@ -155,7 +155,7 @@ func TestSQLServerBabelfish(t *testing.T) {
 // What has to run to be described does not, where it is to be described alone.
 func TestSQLServerMustRun(t *testing.T) {
 	s, dsn := answered(t, minitds.Config{}, minitds.Script{"opaque": {Columns: anInt, Opaque: true, Does: []string{"ran"}}})
-	_, err := stages.Drivers()["sqlserver"].Open(t.Context(), pipeline.Request{DSN: dsn, NoRun: true, Queries: asQueries([]string{"opaque"})})
+	_, err := stages.Kinds()["sqlserver"].Driver.Open(t.Context(), pipeline.Request{DSN: dsn, NoRun: true, Queries: asQueries([]string{"opaque"})})
 	if !errors.Is(err, pipeline.ErrMustRun) || !pipeline.IsPermanent(err) {
 		t.Errorf("the error is %v", err)
 	}

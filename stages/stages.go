@@ -2,14 +2,14 @@
 // open its database read-only, describe queries, stream rows into columnar builders without boxing a value, cancel, and
 // tell a failure that may pass from one that will not. How a batch is cut, retried and delivered is not its business.
 //
-// A new database is one more file with a pipeline.Driver that registers itself.
+// A new database is one more file, or a few, of which one registers its pipeline.DatabaseKind; nothing else has to know
+// it.
 package stages
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"strings"
 	"time"
@@ -18,28 +18,24 @@ import (
 	"fanmill/pipeline"
 )
 
-var drivers = map[string]pipeline.Driver{}
+// registered are the kinds of databases.
+var registered []pipeline.DatabaseKind
 
 // register is called by the init function of each database's file.
-func register(d pipeline.Driver, names ...string) {
-	for _, n := range names {
-		if _, taken := drivers[n]; taken {
-			panic("stages: two drivers are called " + n)
+func register(kind pipeline.DatabaseKind) { registered = append(registered, kind) }
+
+// Kinds returns the databases of this build by each of their names, those that have several under all of them.
+func Kinds() map[string]*pipeline.DatabaseKind {
+	all := make(map[string]*pipeline.DatabaseKind, 2*len(registered))
+	for _, kind := range registered {
+		for _, name := range append([]string{kind.Name}, kind.Aliases...) {
+			if _, taken := all[name]; taken {
+				panic("stages: two kinds of databases are called " + name)
+			}
+			all[name] = &kind
 		}
-		drivers[n] = d
 	}
-}
-
-// Drivers returns every database by the names that a job may call it.
-func Drivers() map[string]pipeline.Driver { return maps.Clone(drivers) }
-
-// CheckDSN reports a DSN that its database cannot read, before anything is opened. One that can be read and leads nowhere, or names
-// a certificate that is not there, is the branch's own trouble: it fails alone.
-func CheckDSN(driver, dsn string) error {
-	if d, ok := drivers[driver].(interface{ unreadable(dsn string) error }); ok {
-		return d.unreadable(dsn)
-	}
-	return nil
+	return all
 }
 
 // fileError is what is wrong with a file that a DSN names, such as a certificate, and not with the DSN.

@@ -20,7 +20,7 @@ func TestMissingUser(t *testing.T) {
 		"postgres":  {"postgres://host/d", "postgres://:s3cr3t@host/d", "host=h dbname=d", "host=h password=s3cr3t"},
 	} {
 		for _, dsn := range dsns {
-			err := stages.CheckDSN(driver, dsn)
+			err := stages.Kinds()[driver].CheckDSN(dsn)
 			if err == nil || !strings.Contains(err.Error(), "user") || !strings.Contains(err.Error(), "add ") || strings.Contains(err.Error(), "s3cr3t") {
 				t.Errorf("%s %s: %v", driver, dsn, err)
 			}
@@ -32,7 +32,7 @@ func TestMissingUser(t *testing.T) {
 		"postgres":  {"postgres://me@host/d", "postgres://host/d?user=me", "host=h user=me", "host = h user = me", "host=/run/postgresql dbname=d"},
 	} {
 		for _, dsn := range dsns {
-			if err := stages.CheckDSN(driver, dsn); err != nil && !strings.Contains(err.Error(), "krb5") {
+			if err := stages.Kinds()[driver].CheckDSN(dsn); err != nil && !strings.Contains(err.Error(), "krb5") {
 				t.Errorf("%s %s: %v", driver, dsn, err)
 			}
 		}
@@ -59,7 +59,7 @@ func TestSQLServerODBC(t *testing.T) {
 		if l := logins[len(logins)-1]; l.User != "fanmill" || l.Password != sqlserverPassword || l.Database != "branch" {
 			t.Errorf("%s: logged in as %+v", dsn, l)
 		}
-		if got := stages.Drivers()["sqlserver"].Host(dsn); got != s.Addr() {
+		if got := stages.Kinds()["sqlserver"].Driver.Host(dsn); got != s.Addr() {
 			t.Errorf("%s leads to %s", dsn, got)
 		}
 	}
@@ -70,7 +70,7 @@ func TestSQLServerODBC(t *testing.T) {
 		"odbc:server=branch.example;uid=me;pwd={x}y;database=d":                    "",
 		"odbc:server=branch.example;encrypt=yes;uid=me;TrustServerCertificate=yes": "branch.example:1433",
 	} {
-		if got := stages.Drivers()["sqlserver"].Host(dsn); got != want {
+		if got := stages.Kinds()["sqlserver"].Driver.Host(dsn); got != want {
 			t.Errorf("%s leads to %q, want %q", dsn, got, want)
 		}
 	}

@@ -95,7 +95,7 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 			view.OnDrift = pipeline.DriftUnion
 		}
 	}
-	node := &pipeline.Node{Drivers: drivers(), QueryTimeout: s.env.QueryTimeout()}
+	node := &pipeline.Node{Databases: databaseKinds(), QueryTimeout: s.env.QueryTimeout()}
 	hosts := pipeline.NewHosts(job.ParallelPerHost)
 	var mu sync.Mutex
 	openings := map[string]*pipeline.Opening{}

@@ -55,8 +55,8 @@ func TestCheckTimeIsTheBranchsOwn(t *testing.T) {
 	}
 	job := writeJob(t, "", object{"id": "gst", "query": "select 1 as id", "parallelPerHost": 1, "connections": connections,
 		"destinations": []object{csvTo(t.TempDir(), "gst.csv", nil)}})
-	was := drivers
-	t.Cleanup(func() { drivers = was })
+	was := databaseKinds
+	t.Cleanup(func() { databaseKinds = was })
 	for _, c := range []struct {
 		refuses        error
 		code           int
@@ -69,7 +69,9 @@ func TestCheckTimeIsTheBranchsOwn(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			d := &slowDriver{refuses: c.refuses}
-			drivers = func() map[string]pipeline.Driver { return map[string]pipeline.Driver{"sqlite": d} }
+			databaseKinds = func() map[string]*pipeline.DatabaseKind {
+				return map[string]*pipeline.DatabaseKind{"sqlite": {Name: "sqlite", File: true, Driver: d}}
+			}
 			var out, problems bytes.Buffer
 			if code := execute(t.Context(), []string{"check", "--json", job}, &out, &problems); code != c.code {
 				t.Fatalf("exit code %d, want %d: %s", code, c.code, problems.String())

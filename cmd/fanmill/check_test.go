@@ -226,14 +226,10 @@ func (c *crowd) leave() {
 // crowded are the real databases, whose sessions wait for a crowd.
 func crowded(t *testing.T, c *crowd) {
 	t.Helper()
-	drivers = func() map[string]pipeline.Driver {
-		all := stages.Drivers()
-		for name, d := range all {
-			all[name] = crowdedDriver{d, c}
-		}
-		return all
+	databaseKinds = func() map[string]*pipeline.DatabaseKind {
+		return withDriver(func(d pipeline.Driver) pipeline.Driver { return crowdedDriver{d, c} })
 	}
-	t.Cleanup(func() { drivers = stages.Drivers })
+	t.Cleanup(func() { databaseKinds = stages.Kinds })
 }
 
 type crowdedDriver struct {

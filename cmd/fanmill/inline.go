@@ -24,7 +24,7 @@ func (f *inlineFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.on, "inline-jobs", false, "take jobs that triggers bring along (fanmill.jobs.inline.<job>), within the bounds that follow")
 	fl.StringVar(&f.root, "artifact-root", "", "`folder` that such jobs write their artifacts to; relative paths begin there")
 	fl.StringArrayVar(&f.hosts, "allow-host", nil, "`HOST[:PORT]` that such jobs may reach: a name, *.example.org, an address, 10.1.0.0/16, or * for any; may be given several times")
-	fl.StringArrayVar(&f.folders, "allow-folder", nil, "`folder` of SQLite files that such jobs may read; may be given several times")
+	fl.StringArrayVar(&f.folders, "allow-folder", nil, "`folder` of database files that such jobs may read; may be given several times")
 }
 
 // bounds are what jobs that are brought along may reach; nil if there are to be none. apart are folders that are

@@ -18,7 +18,7 @@ import (
 // databases are watched.
 func TestMain(m *testing.M) {
 	if os.Getenv("FANMILL_TEST_CHILD") != "" {
-		drivers = watched
+		databaseKinds = watched
 		if slow := os.Getenv("FANMILL_TEST_SLOW"); slow != "" {
 			sinkKinds = withSlowed(slow)
 		}
@@ -44,10 +44,17 @@ func TestMain(m *testing.M) {
 }
 
 // watched are the real databases, each telling the file FANMILL_TEST_ASKED of every query that is run.
-func watched() map[string]pipeline.Driver {
-	all := stages.Drivers()
-	for name, d := range all {
-		all[name] = watchedDriver{d}
+func watched() map[string]*pipeline.DatabaseKind {
+	return withDriver(func(d pipeline.Driver) pipeline.Driver { return watchedDriver{d} })
+}
+
+// withDriver are the real databases, each with its driver within another.
+func withDriver(wrap func(pipeline.Driver) pipeline.Driver) map[string]*pipeline.DatabaseKind {
+	all := stages.Kinds()
+	for name, kind := range all {
+		other := *kind
+		other.Driver = wrap(kind.Driver)
+		all[name] = &other
 	}
 	return all
 }

@@ -78,7 +78,7 @@ func (s *settings) preview(ctx context.Context, file *config.File, connection, q
 	ctx, cancel := pipeline.Within(ctx, s.env.QueryTimeout(), file.Job.MaxDuration)
 	defer cancel()
 	started := time.Now()
-	session, err := drivers()[c.Driver].Open(ctx, pipeline.Request{DSN: dsn, Queries: []pipeline.Query{q}})
+	session, err := databaseKinds()[c.Driver].Driver.Open(ctx, pipeline.Request{DSN: dsn, Queries: []pipeline.Query{q}})
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause

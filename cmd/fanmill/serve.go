@@ -39,7 +39,7 @@ Triggers are kept until their runs have ended: what a crash or a stop interrupts
 the service) stops the queries, writes what they have delivered whole, and ends; the second one ends at once.
 
 With --inline-jobs a trigger may bring its job along: {"job":{...}}, published to fanmill.jobs.inline.<jobId>. Such a job gets no variable and no
-file of this machine; it writes below --artifact-root, and reads databases on each --allow-host and SQLite files below each --allow-folder.
+file of this machine; it writes below --artifact-root, and reads databases on each --allow-host and database files below each --allow-folder.
 
 ` + serviceHelp,
 		Example: `  fanmill serve --jobs D:/fanmill/jobs

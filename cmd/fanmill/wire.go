@@ -19,18 +19,13 @@ import (
 
 // What there is to read from and to write to. Tests put counting and failing ones in between.
 var (
-	drivers   = stages.Drivers
-	sinkKinds = sinks.Kinds
+	databaseKinds = stages.Kinds
+	sinkKinds     = sinks.Kinds
 )
 
 // jobOptions say what a job file may name.
 func jobOptions(strict bool, only []string) config.Options {
-	o := config.Options{Strict: strict, Only: only, Drivers: map[string]config.Driver{}, Destinations: sinkKinds()}
-	for name := range drivers() {
-		o.Drivers[name] = config.Driver{Check: func(c *pipeline.Connection) error { return stages.CheckDSN(name, c.DSN) },
-			CheckQuery: func(sql string) error { return stages.CheckQuery(name, sql) }}
-	}
-	return o
+	return config.Options{Strict: strict, Only: only, Databases: databaseKinds(), Destinations: sinkKinds()}
 }
 
 // loadJob reads a job file against the databases and destinations there are. only are the ids of the connections it
@@ -54,7 +49,7 @@ func (s *settings) noLiterals(file *config.File) error {
 	if !s.external() {
 		return nil
 	}
-	if ids := config.SecretLiterals(&file.Job); len(ids) > 0 {
+	if ids := config.SecretLiterals(&file.Job, databaseKinds()); len(ids) > 0 {
 		return fmt.Errorf("%s: the address of %s holds a password in clear; with an external NATS server write it as ${VARIABLE} and set that in the environment or in .env beside the job", file.Path, strings.Join(ids, ", "))
 	}
 	return nil
@@ -100,8 +95,8 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 	stores := conn.Stores()
 	sys.node = &pipeline.Node{
 		Store: conn, Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
-		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
-		Drivers:  drivers(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,
+		Progress:  checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
+		Databases: databaseKinds(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,
 		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
 		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Spool: s.spool(conn.StoreID(), log), Log: log,
 	}

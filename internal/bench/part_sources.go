@@ -75,7 +75,7 @@ func (b *bench) title(ctx context.Context, name string, db *database) (string, e
 	if db.note != "" {
 		return name + ": " + db.note, nil
 	}
-	s, err := stages.Drivers()[db.driver].Open(ctx, pipeline.Request{DSN: db.dsn, Queries: []pipeline.Query{{SQL: db.query}}})
+	s, err := stages.Kinds()[db.driver].Driver.Open(ctx, pipeline.Request{DSN: db.dsn, Queries: []pipeline.Query{{SQL: db.query}}})
 	if err != nil {
 		return "", err
 	}

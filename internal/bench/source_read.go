@@ -67,7 +67,7 @@ const batchBytes = 768 << 10
 
 // readColumns streams a query through its stage. each sees every batch that is not empty.
 func readColumns(ctx context.Context, driver, dsn, query string, each func(*columnar.Builder) error) (rows int, err error) {
-	d := stages.Drivers()[driver]
+	d := stages.Kinds()[driver].Driver
 	if d == nil {
 		return 0, fmt.Errorf("there is no driver %q", driver)
 	}

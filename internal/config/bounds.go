@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"fanmill/pipeline"
 )
 
 // Bounds are what a job may reach that somebody brings along in a message: its text comes from whoever may publish,
@@ -20,8 +18,8 @@ type Bounds struct {
 	hosts   []hostPattern
 }
 
-// NewBounds makes bounds. Artifacts are written below root, SQLite files read below folders, and databases reached on
-// hosts: each a name, *.example.org for what is below one, an address, 10.1.0.0/16 for a network, or * for any; each
+// NewBounds makes bounds. Artifacts are written below root, files of databases read below folders, and servers reached
+// on hosts: each a name, *.example.org for what is below one, an address, 10.1.0.0/16 for a network, or * for any; each
 // may end in :PORT. apart are folders that must not be reached through root: what is written there would be obeyed.
 func NewBounds(root string, folders, hosts, apart []string) (*Bounds, error) {
 	real, err := realFolder(root)
@@ -119,11 +117,8 @@ func (b *Bounds) outside(outs []output) (bad []outputError) {
 	return bad
 }
 
-// database reports why a SQLite file is none that such a job may read.
+// database reports why the file of a database is none that such a job may read.
 func (b *Bounds) database(path string) error {
-	if strings.HasPrefix(path, "file:") || strings.ContainsAny(path, "\x00") || path == ":memory:" {
-		return errors.New("a job that is brought along names its SQLite file by its path alone")
-	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return err
@@ -160,90 +155,4 @@ func referenceIn(file string, at position, text string) Problems {
 	}
 	return Problems{{File: file, Line: at.line, Column: at.column,
 		Text: "has a reference ${...}: a job that is brought along gets no variable and no file of the process that serves; write the value itself, or serve the job from a file"}}
-}
-
-// boundOptions are what a connection may say beyond its address, by scheme. What is not here may name files of this
-// machine, other servers, or other accounts.
-var boundOptions = map[string][]string{
-	"postgres":  {"sslmode", "application_name", "connect_timeout", "search_path", "statement_timeout", "client_encoding"},
-	"mysql":     {"tls", "charset", "collation", "timeout", "time_zone", "tinyInt1isBit", "tlsmin"},
-	"sqlserver": {"encrypt", "trustServerCertificate", "hostNameInCertificate", "tlsmin", "app name", "packet size", "connection timeout", "dial timeout"},
-}
-
-// bound checks the address of a connection, which is in parts: a DSN has too many ways to say where it leads.
-func (d *decoder) bound(p place, c *pipeline.Connection, a *partsDraft) {
-	b := d.o.Bounds
-	if d.has(p, "dsn") {
-		d.errorf(p.key("dsn"), "a job that is brought along gives its connections as server, port, database, user, password and options, or, for SQLite, database")
-		c.DSN = ""
-		return
-	}
-	if c.Driver == "sqlite" {
-		if err := b.database(a.Database); err != nil && a.Database != "" {
-			d.errorf(p.key("database"), "%s", err)
-			c.DSN = ""
-		}
-		return
-	}
-	allowed, ok := boundOptions[scheme(c.Driver)]
-	if !ok || a.Server == "" {
-		if c.DSN != "" {
-			d.errorf(p.key("server"), `is missing; add "server": "10.0.0.5"`)
-		}
-		c.DSN = ""
-		return
-	}
-	for _, o := range a.Options {
-		if !slices.ContainsFunc(allowed, func(name string) bool { return strings.EqualFold(name, o.name) }) {
-			d.errorf(p.key("options")+"."+o.name, "is no option that a job that is brought along may have; it may have %s", strings.Join(allowed, ", "))
-			c.DSN = ""
-		}
-	}
-	if a.User == "" || a.Password == "" { // else those of this process's account would do
-		d.errorf(p.key("user"), "a job that is brought along gives each connection a user and a password")
-		c.DSN = ""
-	}
-	if err := b.host(scheme(c.Driver), a); err != nil {
-		d.errorf(p.key("server"), "%s", err)
-		c.DSN = ""
-	}
-	if c.DSN != "" && scheme(c.Driver) == "postgres" { // what its library would take from the account's own folder otherwise
-		own := *a
-		own.Options = append(slices.Clone(a.Options), option{"sslcert", ""}, option{"sslkey", ""}, option{"passfile", ""})
-		c.DSN = own.url(c.Driver)
-	}
-}
-
-// boundQueries lets SQLite do nothing but read its own file: it could attach others, and copy into them.
-func (d *decoder) boundQueries() {
-	for i := range d.out.Connections {
-		c := &d.out.Connections[i]
-		if d.o.Bounds == nil || c.Driver != "sqlite" {
-			continue
-		}
-		for _, q := range c.Queries {
-			if !slices.Contains([]string{"select", "with", "values"}, firstWord(q.SQL)) {
-				d.errorf(connectionPath(i), "its query begins with neither select, with nor values, which a job that is brought along needs for SQLite")
-			}
-		}
-	}
-}
-
-// firstWord is what a statement begins with, in lower case, after blanks and comments; "" if that is no word.
-func firstWord(sql string) string {
-	for {
-		sql = strings.TrimLeft(sql, " \t\r\n\f\ufeff")
-		switch {
-		case strings.HasPrefix(sql, "--"):
-			_, sql, _ = strings.Cut(sql, "\n")
-		case strings.HasPrefix(sql, "/*"):
-			_, sql, _ = strings.Cut(sql[2:], "*/")
-		default:
-			end := strings.IndexFunc(sql, func(r rune) bool { return (r|0x20) < 'a' || (r|0x20) > 'z' })
-			if end < 0 {
-				end = len(sql)
-			}
-			return strings.ToLower(sql[:end])
-		}
-	}
 }

@@ -36,6 +36,11 @@ func boundWorld(t *testing.T) (dir string, b *config.Bounds) {
 // parseBound reads a job of one connection and one destination, and shows the problems.
 func parseBound(t *testing.T, b *config.Bounds, conn object, path, sql string, more object) (*config.File, string) {
 	t.Helper()
+	return parseBoundWith(t, b, databases(), conn, path, sql, more)
+}
+
+func parseBoundWith(t *testing.T, b *config.Bounds, kinds map[string]*pipeline.DatabaseKind, conn object, path, sql string, more object) (*config.File, string) {
+	t.Helper()
 	c := object{"id": "c"}
 	for k, v := range conn {
 		c[k] = v
@@ -48,10 +53,8 @@ func parseBound(t *testing.T, b *config.Bounds, conn object, path, sql string, m
 	if err != nil {
 		t.Fatal(err)
 	}
-	any := config.Driver{Check: func(*pipeline.Connection) error { return nil }}
 	f, err := config.Parse("inline job", data, config.Options{Bounds: b, Lookup: func(string) (string, bool) { return "s3cr3t", true },
-		Drivers:      map[string]config.Driver{"postgres": any, "mysql": any, "sqlserver": any, "sqlite": any, "mariadb": any},
-		Destinations: sinks.Kinds()})
+		Databases: kinds, Destinations: sinks.Kinds()})
 	if err != nil {
 		return nil, err.Error()
 	}

@@ -84,17 +84,17 @@ func (d *decoder) id(seen map[string]string, path, id string) {
 	seen[key] = path
 }
 
-// queries has the driver of a connection look at its queries. What is wrong with one that all share is said where it
-// stands.
+// queries has the kind of a connection's database look at its queries. What is wrong with one that all share is said
+// where it stands.
 func (d *decoder) queries(i int) {
 	c, p := &d.out.Connections[i], d.asked[i]
-	check := d.o.Drivers[c.Driver].CheckQuery
-	if check == nil {
+	kind := d.o.Databases[c.Driver]
+	if kind == nil || kind.CheckQuery == nil {
 		return
 	}
 	own := p.n.kind == objectNode && (d.has(p, "query") || d.has(p, "queries"))
 	for q := range c.Queries {
-		err := check(c.Queries[q].SQL)
+		err := kind.CheckQuery(c.Queries[q].SQL)
 		if err == nil {
 			continue
 		}
@@ -112,7 +112,7 @@ func (d *decoder) queries(i int) {
 	}
 }
 
-// plugin reports what a driver or a destination found, at the key it names, else at the one given.
+// plugin reports what a kind of database or destination found, at the key it names, else at the one given.
 func (d *decoder) plugin(report func(path, format string, args ...any), path, key string, err error) {
 	for _, e := range split(err) {
 		at := path

@@ -28,8 +28,8 @@ type Options struct {
 	// Only are the ids of the connections that the job is loaded for; all if empty. What the others refer to need not
 	// be there.
 	Only []string
-	// Drivers are the databases by the name a connection gives as its driver.
-	Drivers map[string]Driver
+	// Databases are the kinds of databases by the names that a connection may give as its driver.
+	Databases map[string]*pipeline.DatabaseKind
 	// Destinations are the kinds of destinations by name, the "type" in the file.
 	Destinations map[string]*pipeline.SinkKind
 	// Lookup finds a variable of the environment; nil is os.LookupEnv. What it does not have, the .env file beside the
@@ -39,15 +39,6 @@ type Options struct {
 	Bounds *Bounds
 	// OS is the operating system whose rules for file names hold; "" is this one's (runtime.GOOS).
 	OS string
-}
-
-// Driver is what a job file must know of a database.
-type Driver struct {
-	// Check reports what is wrong with a connection, its dsn expanded, without touching anything. Several problems are
-	// joined (errors.Join). nil checks nothing.
-	Check func(*pipeline.Connection) error
-	// CheckQuery reports what is wrong with a query, as far as its text tells that. nil checks nothing.
-	CheckQuery func(sql string) error
 }
 
 // File is a job file that was read and found good.

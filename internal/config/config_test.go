@@ -14,6 +14,7 @@ import (
 	"fanmill/internal/config"
 	"fanmill/pipeline"
 	"fanmill/sinks"
+	"fanmill/stages"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -21,18 +22,28 @@ var update = flag.Bool("update", false, "write the golden files")
 // options is what the tests take for the program's own wiring.
 func options(vars map[string]string) config.Options {
 	return config.Options{
-		Drivers: map[string]config.Driver{"postgres": {}, "sqlite": {Check: func(c *pipeline.Connection) error {
-			if strings.Contains(c.DSN, "bad") {
-				return errors.New("the dsn is bad")
-			}
-			return nil
-		}}},
+		Databases:    databases(),
 		Destinations: sinks.Kinds(),
 		Lookup: func(name string) (string, bool) {
 			v, ok := vars[name]
 			return v, ok
 		},
 	}
+}
+
+// databases are the real ones, whose DSNs and queries nobody looks at, but for a DSN that says itself that it is bad.
+func databases() map[string]*pipeline.DatabaseKind {
+	all := stages.Kinds()
+	for _, kind := range all {
+		kind.CheckQuery = nil
+		kind.CheckDSN = func(dsn string) error {
+			if strings.Contains(dsn, "bad") {
+				return errors.New("the dsn is bad")
+			}
+			return nil
+		}
+	}
+	return all
 }
 
 // inTestdata makes paths in problems the same on every machine.

@@ -27,7 +27,7 @@ func (d *decoder) connections(p place) {
 
 func (d *decoder) connection(p place) {
 	var c pipeline.Connection
-	parts := partsDraft{}
+	parts := pipeline.Address{}
 	_, ok := d.object(p, nil,
 		d.textField("id", &c.ID),
 		d.textField("name", &c.Name),
@@ -46,7 +46,7 @@ func (d *decoder) connection(p place) {
 	if ok {
 		d.oneOf(p, "query", "queries")
 		d.need(p, "id", `"conn_1"`)
-		d.need(p, "driver", `"postgres"`)
+		d.need(p, "driver", driverHint(d.o.Databases))
 		d.address(p, &c, &parts)
 		if d.o.Bounds != nil {
 			d.bound(p, &c, &parts)
@@ -71,27 +71,26 @@ func (d *decoder) port(p place, dst *int) {
 	}
 }
 
-// driver checks a connection's driver, and has the driver check the rest.
+// driver checks a connection's driver, and has its kind of database check the rest.
 func (d *decoder) driver(path string, c *pipeline.Connection) {
 	if c.Driver == "" {
 		return
 	}
-	driver, ok := d.o.Drivers[c.Driver]
+	kind, ok := d.o.Databases[c.Driver]
 	if !ok {
-		d.errorf(path+".driver", "%s", unknown(c.Driver, "database", slices.Collect(maps.Keys(d.o.Drivers))))
+		d.errorf(path+".driver", "%s", unknown(c.Driver, "database", slices.Collect(maps.Keys(d.o.Databases))))
 		return
 	}
-	if driver.Check == nil || c.DSN == "" {
+	if kind.CheckDSN == nil || c.DSN == "" {
 		return
 	}
-	expanded := *c
-	var err error
-	if expanded.DSN, err = d.expand(c.DSN); err != nil {
+	dsn, err := d.expand(c.DSN)
+	if err != nil {
 		return // reported where the reference stands
 	}
-	if strings.TrimSpace(expanded.DSN) == "" {
+	if strings.TrimSpace(dsn) == "" {
 		d.errorf(path+".dsn", "is empty once its variables have their values; look at what %s is set to", c.DSN)
 		return
 	}
-	d.plugin(d.errorf, path, "dsn", driver.Check(&expanded))
+	d.plugin(d.errorf, path, "dsn", kind.CheckDSN(dsn))
 }

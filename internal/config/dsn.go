@@ -1,31 +1,19 @@
 package config
 
 import (
-	"cmp"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"fanmill/pipeline"
 )
 
-// partsDraft is a connection's address in parts, written without any escaping.
-type partsDraft struct {
-	Server, Instance, Database, User, Password string
-	Port                                       int
-	Options                                    []option
-}
-
-type option struct{ name, value string }
-
 // partKeys are the keys that stand in for a dsn.
 var partKeys = []string{"server", "port", "instance", "database", "user", "password", "options"}
 
 // options reads an object of scalars.
-func (d *decoder) options(p place) (out []option) {
+func (d *decoder) options(p place) (out []pipeline.AddressOption) {
 	if p.n.kind != objectNode {
 		d.errorf(p.path, "must be an object such as {\"sslmode\": \"require\"}, not %s", p.n.kind)
 		return nil
@@ -35,13 +23,13 @@ func (d *decoder) options(p place) (out []option) {
 			d.errorf(p.path, "must be a text, a number, true or false, not %s", p.n.kind)
 			return
 		}
-		out = append(out, option{name, p.n.text})
+		out = append(out, pipeline.AddressOption{Name: name, Value: p.n.text})
 	})
 	return out
 }
 
 // address settles a connection's dsn: as given, or put together from its parts.
-func (d *decoder) address(p place, c *pipeline.Connection, parts *partsDraft) {
+func (d *decoder) address(p place, c *pipeline.Connection, parts *pipeline.Address) {
 	var given []string
 	for _, key := range partKeys {
 		m := p.n.member(key)
@@ -55,6 +43,7 @@ func (d *decoder) address(p place, c *pipeline.Connection, parts *partsDraft) {
 		}
 	}
 	d.references(c.ID, p.key("dsn"), c.DSN)
+	kind := d.o.Databases[c.Driver]
 	switch hasDSN := d.has(p, "dsn"); {
 	case hasDSN && len(given) > 0:
 		d.errorf(p.key(given[0]), `there is a "dsn" as well; keep the dsn or server, database, user ..., not both`)
@@ -63,17 +52,14 @@ func (d *decoder) address(p place, c *pipeline.Connection, parts *partsDraft) {
 		d.errorf(p.key("dsn"), `is missing; add "dsn": "${%s_DSN}", or server, database, user and password`, envName(c.ID))
 	case parts.Server == "" && parts.Database != "" && parts.User == "" && parts.Password == "" && parts.Port == 0:
 		c.DSN = parts.Database // a database without a server is a file
-	case c.Driver == "sqlite":
-		d.errorf(p.key(other(given)), `a SQLite database is a file; give its path as "database", alone`)
+	case kind != nil && kind.File:
+		d.errorf(p.key(other(given)), `a %s database is a file; give its path as "database", alone`, kind.Label)
 	case !d.has(p, "server"):
 		d.errorf(p.key("server"), `is missing; add "server": "10.0.0.5"`)
 	case parts.Server == "": // found wrong
-	default:
-		if key, problem := parts.settle(c.Driver); problem != "" {
-			d.errorf(p.key(key), "%s", problem)
-			return
-		}
-		c.DSN = parts.url(c.Driver)
+	case kind == nil: // said of the driver
+	case d.splitServer(p, kind, parts):
+		c.DSN = kind.DSN(parts, escapeParts)
 	}
 }
 
@@ -117,82 +103,43 @@ func envName(id string) string {
 	return strings.Trim(strings.ToUpper(name), "_")
 }
 
-// schemes are the URL schemes of drivers that have another name than theirs.
-var schemes = map[string]string{"postgresql": "postgres", "mssql": "sqlserver", "mariadb": "mysql"}
-
-func scheme(driver string) string { return cmp.Or(schemes[driver], driver) }
-
-// settle takes the server apart as SQL Server's own tools write it, tcp:host\instance,port, and finds what a server's name cannot
-// be: then it returns the key at fault and what is wrong with it.
-func (a *partsDraft) settle(driver string) (key, problem string) {
-	sqlserver := scheme(driver) == "sqlserver"
-	if sqlserver {
-		a.Server = strings.TrimPrefix(a.Server, "tcp:")
-		if host, port, ok := strings.Cut(a.Server, ","); ok {
-			n, err := strconv.Atoi(strings.TrimSpace(port))
-			if err != nil || n < 1 || n > 65535 || a.Port != 0 && a.Port != n {
-				return "server", fmt.Sprintf("%q has a port that does not fit; write the port as \"port\"", a.Server)
-			}
-			a.Server, a.Port = strings.TrimSpace(host), n
+// splitServer takes the server of an address apart, and reports whether it can be one. host\instance is common to all
+// kinds that have instances.
+func (d *decoder) splitServer(p place, kind *pipeline.DatabaseKind, a *pipeline.Address) bool {
+	if kind.Split != nil {
+		if err := kind.Split(a); err != nil {
+			d.plugin(d.errorf, p.path, "server", err)
+			return false
 		}
 	}
 	if host, instance, ok := strings.Cut(a.Server, `\`); ok && a.Instance == "" {
 		a.Server, a.Instance = host, instance
 	}
-	if a.Instance != "" && !sqlserver {
-		return "instance", "only SQL Server has named instances; remove it"
+	if a.Instance != "" && !kind.Instances {
+		d.errorf(p.key("instance"), "only %s has named instances; remove it", labels(d.o.Databases, hasInstances))
+		return false
 	}
-	literal := strings.Trim(anyReference.ReplaceAllString(a.Server, "x"), "[]")
-	switch {
-	case net.ParseIP(literal) != nil:
-	case strings.Contains(literal, "://"):
-		return "server", `is a URL; write it as "dsn", or the name of the server alone`
-	case strings.Contains(literal, ":"):
-		return "server", `has a colon; write the port as "port"`
-	case strings.ContainsAny(literal, "/@?#, "):
-		return "server", "is not the name or the address of a server"
+	problem := notServer(a.Server)
+	if problem != "" {
+		d.errorf(p.key("server"), "%s", problem)
 	}
-	return "", ""
+	return problem == ""
 }
 
-// url is the address as a URL that the driver takes: <scheme>://user:password@server:port/database?options, and for SQL Server
-// sqlserver://user:password@server:port/instance?database=...&options. References in the parts become ${NAME|url}, so that a
-// password needs no escaping in the environment either.
-func (a *partsDraft) url(driver string) string {
-	var b strings.Builder
-	b.WriteString(scheme(driver) + "://")
-	if a.User != "" || a.Password != "" {
-		b.WriteString(escapeParts(a.User))
-		if a.Password != "" {
-			b.WriteString(":" + escapeParts(a.Password))
-		}
-		b.WriteByte('@')
+// notServer says why a text cannot be the name or address of a server; "" if it can.
+func notServer(server string) string {
+	literal := strings.Trim(anyReference.ReplaceAllString(server, "x"), "[]")
+	switch {
+	case net.ParseIP(literal) != nil:
+		return ""
+	case strings.Contains(literal, "://"):
+		return `is a URL; write it as "dsn", or the name of the server alone`
+	case strings.Contains(literal, ":"):
+		return `has a colon; write the port as "port"`
+	case strings.ContainsAny(literal, "/@?#, "):
+		return "is not the name or the address of a server"
 	}
-	host := a.Server
-	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil && ip.To4() == nil {
-		host = "[" + strings.Trim(host, "[]") + "]"
-	}
-	b.WriteString(host)
-	if a.Port != 0 {
-		b.WriteString(":" + strconv.Itoa(a.Port))
-	}
-	path, options := a.Database, a.Options
-	if scheme(driver) == "sqlserver" {
-		path = a.Instance
-		if a.Database != "" {
-			options = append([]option{{"database", a.Database}}, options...)
-		}
-	}
-	if path != "" {
-		b.WriteString("/" + escapeParts(path))
-	} else if scheme(driver) == "mysql" {
-		b.WriteByte('/') // its DSNs have one, database or not
-	}
-	for i, o := range options {
-		b.WriteByte("?&"[min(i, 1)])
-		b.WriteString(escapeParts(o.name) + "=" + escapeParts(o.value))
-	}
-	return b.String()
+	return ""
 }
 
 // escapeParts escapes a text for a URL and leaves its references to be escaped when they are expanded.

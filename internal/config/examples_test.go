@@ -33,9 +33,6 @@ func TestExamplesLoad(t *testing.T) {
 		o := options(nil)
 		o.Strict = true
 		o.Lookup = func(name string) (string, bool) { return "x", regexp.MustCompile(`^[A-Z0-9_]+$`).MatchString(name) }
-		for _, name := range config.DriverNames() {
-			o.Drivers[name] = config.Driver{}
-		}
 		f, err := config.Load(path, o)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)

@@ -66,7 +66,7 @@ func TestPartsNeedNoEscaping(t *testing.T) {
 			u.Path != "/"+database || u.RawQuery != "sslmode=require&n=1" {
 			t.Fatalf("%q came back as %+v", dsn, u)
 		}
-		if ids := config.SecretLiterals(job); len(ids) != 0 {
+		if ids := config.SecretLiterals(job, databases()); len(ids) != 0 {
 			t.Fatalf("%q taken for a literal secret", job.Connections[0].DSN)
 		}
 	})
@@ -111,9 +111,6 @@ func TestPartsThatCannotBe(t *testing.T) {
 		`"driver": "postgres", "database": "d", "user": "u"`:         `connections[0].server: is missing`,
 	} {
 		o := options(nil)
-		for _, name := range config.DriverNames() {
-			o.Drivers[name] = config.Driver{}
-		}
 		_, err := config.Parse("j.json", []byte(`{"query": "q", "connections": [{"id": "c", `+in+`}], "destinations": [{"type": "csv", "filePath": "a.csv"}]}`), o)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", in, err, want)
@@ -129,9 +126,6 @@ type fataler interface {
 func pipelineJob(t fataler, connection string, vars map[string]string) *pipeline.Job {
 	t.Helper()
 	o := options(vars)
-	for _, name := range config.DriverNames() {
-		o.Drivers[name] = config.Driver{}
-	}
 	f, err := config.Parse("j.json", []byte(`{"id": "j", "query": "q", "connections": [`+connection+`], "destinations": [{"type": "csv", "filePath": "a.csv"}]}`), o)
 	if err != nil {
 		t.Fatalf("%s: %v", connection, err)
@@ -157,7 +151,7 @@ func TestSecretLiterals(t *testing.T) {
 	}
 	for want, dsns := range map[bool][]string{true: literal, false: reference} {
 		for _, dsn := range dsns {
-			ids := config.SecretLiterals(&pipeline.Job{Connections: []pipeline.Connection{{ID: "c", DSN: dsn}}})
+			ids := config.SecretLiterals(&pipeline.Job{Connections: []pipeline.Connection{{ID: "c", DSN: dsn}}}, databases())
 			if got := slices.Contains(ids, "c"); got != want {
 				t.Errorf("%s: literal %v, want %v", dsn, got, want)
 			}

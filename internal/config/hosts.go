@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"fanmill/pipeline"
 )
 
 // hostPattern is a server that may be reached, or several.
@@ -64,12 +66,9 @@ func hostName(s string) bool {
 	return s != "" && s[0] != '.' && s[0] != '-'
 }
 
-// defaultPorts are where the servers of a scheme listen if nothing else is said.
-var defaultPorts = map[string]int{"postgres": 5432, "mysql": 3306, "sqlserver": 1433}
-
-// host reports why such a job may not reach the server of a connection. Names are compared as names: what an allowed
-// one resolves to is the matter of who allowed it.
-func (b *Bounds) host(driver string, a *partsDraft) error {
+// host reports why such a job may not reach the server of a connection, which listens on port unless it says another.
+// Names are compared as names: what an allowed one resolves to is the matter of who allowed it.
+func (b *Bounds) host(port int, a *pipeline.Address) error {
 	host := strings.TrimSuffix(strings.ToLower(strings.Trim(a.Server, "[]")), ".")
 	addr, err := netip.ParseAddr(host)
 	isAddr := err == nil && addr.Zone() == ""
@@ -78,7 +77,7 @@ func (b *Bounds) host(driver string, a *partsDraft) error {
 	}
 	reached := a.Port
 	if reached == 0 && a.Instance == "" {
-		reached = defaultPorts[driver]
+		reached = port
 	}
 	for _, p := range b.hosts {
 		// A named instance may be on any port.
@@ -91,9 +90,9 @@ func (b *Bounds) host(driver string, a *partsDraft) error {
 			return nil
 		}
 	}
-	port := ""
+	where := a.Server
 	if reached != 0 {
-		port = ":" + strconv.Itoa(reached)
+		where += ":" + strconv.Itoa(reached)
 	}
-	return fmt.Errorf("%s%s is no server that a job that is brought along may reach; who serves names such servers with --allow-host", a.Server, port)
+	return fmt.Errorf("%s is no server that a job that is brought along may reach; who serves names such servers with --allow-host", where)
 }

@@ -16,7 +16,7 @@ func (d *decoder) templates(inv *inventory) {
 		}
 	}
 	for column := range inv.mentioned {
-		inv.secret[column] = inv.secret[column] || inv.isSecret(column)
+		inv.secret[column] = inv.secret[column] || d.isSecret(inv, column)
 	}
 	for _, c := range inv.list.columns { // a slip in a column's name would make a label of it
 		like := Closest(c, connectionKeys)
@@ -65,7 +65,7 @@ func mentions(template, column string) bool {
 }
 
 // isSecret reports whether the templates have a column where a password stands, outside the name of a variable.
-func (inv *inventory) isSecret(column string) bool {
+func (d *decoder) isSecret(inv *inventory, column string) bool {
 	const cell = "\x01" // in no text of a person's
 	literal := func(key, text string) bool {
 		out, _ := fillTemplate(text, func(c string) string {
@@ -77,7 +77,7 @@ func (inv *inventory) isSecret(column string) bool {
 		if key == "password" || secretWord.MatchString(key) {
 			return strings.Contains(anyReference.ReplaceAllString(out, ""), cell)
 		}
-		return literalSecret(out)
+		return literalSecret(out, d.o.Databases)
 	}
 	for key, n := range inv.shared {
 		if n.kind == stringNode && mentions(n.text, column) && literal(key, n.text) {

@@ -21,12 +21,7 @@ func inventoryJob(t *testing.T, connections, name, list string, vars map[string]
 	}
 	write(t, filepath.Join("jobs", name), list)
 	write(t, "jobs/j.yaml", "query: select 1\ndestinations: [{type: csv, filePath: a.csv}]\nconnections:\n  file: "+name+"\n"+connections)
-	o := options(vars)
-	o.Drivers = map[string]config.Driver{}
-	for _, name := range config.DriverNames() {
-		o.Drivers[name] = config.Driver{}
-	}
-	return config.Load("jobs/j.yaml", o)
+	return config.Load("jobs/j.yaml", options(vars))
 }
 
 const branches = `ID;Name;Server;Port;Region;State;pw
@@ -75,7 +70,7 @@ func TestInventory(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n%s\nwant:\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if ids := config.SecretLiterals(&f.Job); len(ids) != 3 {
+		if ids := config.SecretLiterals(&f.Job, databases()); len(ids) != 3 {
 			t.Errorf("%s: passwords in %v, want all three: an inventory's passwords are as literal as a job's", name, ids)
 		}
 		if in := f.Inputs(); len(in) != 3 || filepath.ToSlash(in[2]) != "jobs/"+name {

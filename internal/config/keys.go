@@ -10,21 +10,6 @@ import (
 	"fanmill/pipeline"
 )
 
-// driverNames are the databases by the name that a connection gives, with what they are.
-var driverNames = []struct{ name, description string }{
-	{"postgres", "PostgreSQL"}, {"postgresql", "PostgreSQL"}, {"sqlserver", "Microsoft SQL Server"}, {"mssql", "Microsoft SQL Server"},
-	{"mysql", "MySQL"}, {"mariadb", "MariaDB"}, {"sqlite", "SQLite, a file"},
-}
-
-// DriverNames are the drivers that Schema describes.
-func DriverNames() []string {
-	var names []string
-	for _, d := range driverNames {
-		names = append(names, d.name)
-	}
-	return names
-}
-
 // optionNamed finds an option; nil if there is none of this name.
 func optionNamed(options []pipeline.Option, name string) *pipeline.Option {
 	for i := range options {

@@ -68,12 +68,12 @@ func (ps properties) MarshalJSON() ([]byte, error) {
 // Schema is the JSON Schema of a job file, for editors and for whoever makes job files by program. Files in YAML have
 // the same keys. What it refuses, Load refuses too; Load finds more, as it looks at variables, folders and at the
 // values beside each other.
-func Schema(destinations map[string]*pipeline.SinkKind) []byte {
+func Schema(databases map[string]*pipeline.DatabaseKind, destinations map[string]*pipeline.SinkKind) []byte {
 	var b bytes.Buffer
 	e := plainEncoder(&b)
 	e.SetIndent("", "  ")
-	if err := e.Encode(jobSchema(destinations)); err != nil {
-		panic(err) // tables of this package alone
+	if err := e.Encode(jobSchema(databases, destinations)); err != nil {
+		panic(err) // tables alone, which tests encode
 	}
 	return b.Bytes()
 }
@@ -85,7 +85,7 @@ func plainEncoder(b *bytes.Buffer) *json.Encoder {
 	return e
 }
 
-func jobSchema(destinations map[string]*pipeline.SinkKind) *schema {
+func jobSchema(databases map[string]*pipeline.DatabaseKind, destinations map[string]*pipeline.SinkKind) *schema {
 	return &schema{
 		Dialect: "https://json-schema.org/draft/2020-12/schema", Title: "fanmill job",
 		Description: "Connections x queries -> destinations. Texts may refer to variables as ${NAME} where their description says so.",
@@ -112,8 +112,8 @@ func jobSchema(destinations map[string]*pipeline.SinkKind) *schema {
 		},
 		Defs: properties{
 			{"queries", queriesSchema()},
-			{"connection", connectionSchema()},
-			{"inventory", inventorySchema()},
+			{"connection", connectionSchema(databases)},
+			{"inventory", inventorySchema(databases)},
 			{"destination", destinationSchema(destinations)},
 		},
 	}
@@ -180,54 +180,6 @@ func retrySchema() *schema {
 			{"backoff", duration("The pause before the second attempt; it doubles from attempt to attempt.", plainDuration(time.Duration(pipeline.DefaultBackoff)), "2s")},
 			{"max", duration("The longest pause.", plainDuration(time.Duration(pipeline.DefaultBackoffMax)), "1m")},
 		},
-	}
-}
-
-// connectionProperties are those of a connection in a list, and of what the branches of an inventory share.
-func connectionProperties(driver *schema) properties {
-	return properties{
-		{"id", text("Unique in the job, case not counting; keep it from run to run.", "conn_1")},
-		{"name", text("The sheet's name, and the name in logs and reports. Without it, the id.", "Branch_001")},
-		{"driver", driver},
-		{"dsn", text("The database's address in one piece, instead of server, database and so on. May refer to ${VARIABLES} and ${file:PATH}.", "${BRANCH_001_DSN}", "postgres://app:${PASSWORD|url}@10.0.0.5/sales")},
-		{"query", text("The SQL for this connection alone.")},
-		{"queries", ref("queries", "Several queries for this connection alone, instead of query.")},
-		{"server", text("The server's name or address. May refer to ${VARIABLES}.", "10.0.0.5")},
-		{"port", &schema{Type: []string{"integer", "string"}, Description: "The server's port. Without it, the database's usual one.", Examples: []any{5432}}},
-		{"instance", text("SQL Server: the named instance.", "SQLEXPRESS")},
-		{"database", text("The database; for SQLite, the path of its file. May refer to ${VARIABLES}.", "sales")},
-		{"user", text("The login. Without it, SQL Server uses the Windows account.", "reporting")},
-		{"password", text("The password, as it is, without any escaping; better ${VARIABLE} or ${file:PATH}.", "${BRANCH_001_PASSWORD}", "${file:/run/secrets/branch_001}")},
-		{"options", &schema{Type: "object", Additional: &schema{Type: []string{"string", "number", "boolean"}},
-			Description: "Further settings of the driver.", Examples: []any{map[string]any{"sslmode": "require"}}}},
-	}
-}
-
-func connectionSchema() *schema {
-	names := make([]string, len(driverNames))
-	for i, d := range driverNames {
-		names[i] = d.name
-	}
-	return &schema{
-		Type: "object", Description: "One database.", Required: []string{"id", "driver"},
-		Properties: connectionProperties(&schema{Enum: names, Description: "The kind of database."}),
-		AnyOf:      []*schema{{Required: []string{"dsn"}}, {Required: []string{"server"}}, {Required: []string{"database"}}},
-		Not:        &schema{AnyOf: []*schema{bothOf("query", "queries"), bothOf("dsn", "server"), bothOf("dsn", "database")}},
-	}
-}
-
-func inventorySchema() *schema {
-	shared := connectionProperties(text("The kind of database, or a template such as {driver}.", "sqlserver"))
-	return &schema{
-		Type: "object", Required: []string{"file"},
-		Description: "A list of branches in another file. The other keys are those of a connection and hold for all branches; {column} in them stands for what a branch has in that column. " +
-			"A column that is called as a key is that key for its branch and wins over what is given here, unless that mentions the column itself.",
-		Properties: append(properties{
-			{"file", text("The list: a CSV with a header line, or a list of objects in YAML or JSON. A relative path begins in the folder of the job file.", "branches.csv")},
-			{"select", text("Which branches: conditions on columns, with commas between those that must all hold.", "region=north", "region in (north, east), state!=KA")},
-			{"overrides", &schema{Type: "object", Additional: &schema{Type: "object"}, Description: "What differs for single branches, by id: keys of a connection, or columns.",
-				Examples: []any{map[string]any{"conn_7": map[string]any{"port": 1444}}}}},
-		}, shared...),
 	}
 }
 

@@ -14,11 +14,12 @@ import (
 
 	"fanmill/internal/config"
 	"fanmill/sinks"
+	"fanmill/stages"
 )
 
 func compiled(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema(sinks.Kinds())))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema(stages.Kinds(), sinks.Kinds())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func TestSchemaHasAllKeys(t *testing.T) {
 		Properties map[string]json.RawMessage
 		Defs       map[string]struct{ Properties map[string]json.RawMessage } `json:"$defs"`
 	}
-	if err := json.Unmarshal(config.Schema(sinks.Kinds()), &schema); err != nil {
+	if err := json.Unmarshal(config.Schema(stages.Kinds(), sinks.Kinds()), &schema); err != nil {
 		t.Fatal(err)
 	}
 	// The decoder lists the keys of an object where it finds something else.

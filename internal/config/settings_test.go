@@ -130,7 +130,7 @@ func TestSecretFiles(t *testing.T) {
 	if err != nil || len(literal.Warnings) != 1 || literal.Warnings[0].Path != "connections[0].password" || !strings.Contains(literal.Warnings[0].Text, "write ${file:pw}") {
 		t.Errorf("of a password that looks like a file it says %v, %+v", err, literal)
 	}
-	if ids := config.SecretLiterals(&f.Job); len(ids) != 0 {
+	if ids := config.SecretLiterals(&f.Job, databases()); len(ids) != 0 {
 		t.Error("a reference to a file is taken for a password")
 	}
 }
