@@ -15,39 +15,35 @@ import (
 	"fanmill/pipeline/spool"
 )
 
-// stopped ends a run at the nth step of its sink: from then on nothing that the sink wants to do happens, as if the
-// process were gone. It reports whether there was such a step.
+// stopped ends a run at the nth step of its sink: from then on nothing that the sink has to compose, stage or send
+// happens, as if the process were gone. What was delivered whole is sealed still: a run that is stopped waits for that.
+// It reports whether there was such a step, and the run did not come to its end.
 func stopped(w *world, r *receiver, n int) bool {
 	ctx, stop := context.WithCancel(w.t.Context())
 	defer stop()
 	steps, dead := 0, false
-	count := func() error {
+	count := func(works bool) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if steps++; steps == n {
 			dead = true
 			stop()
 		}
-		if dead {
-			return errors.New("the process is gone")
+		if dead && !works {
+			return &pipeline.Trouble{Err: errors.New("the process is gone")}
 		}
 		return nil
 	}
 	r.set(func() {
-		r.step = func(step string) error {
-			if step == "recover" { // so that what was delivered whole is sealed, as it is when a run is stopped
-				return nil
-			}
-			return count()
-		}
-		r.answer = func(string, string, bool) error { return count() } // before the body is kept, and after
+		r.step = func(step string) error { return count(step == "recover" || step == "release") }
+		r.answer = func(string, string, bool) error { return count(false) } // before the body is kept, and after
 	})
 	_, err := w.run(ctx, pipeline.Trigger{})
-	if err == nil == dead {
+	if err != nil && !dead {
 		w.t.Fatalf("stopped at step %d of %d: %v", n, steps, err)
 	}
 	r.set(func() { r.step, r.answer = nil, nil })
-	return dead
+	return err != nil
 }
 
 // A run that ends at any step is gone on with: every row once, one body a key, nobody asked twice whose rows were sealed.
