@@ -226,6 +226,7 @@ func (s *sender) compose(ctx context.Context) error {
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	var mu sync.Mutex
+	var spoiled []Part
 	refused := map[int]string{}
 	made := map[int]*composed{}
 	var failed error
@@ -244,19 +245,22 @@ func (s *sender) compose(ctx context.Context) error {
 			err := s.fill(ctx, c)
 			mu.Lock()
 			defer mu.Unlock()
-			var turned *RejectError
-			switch {
-			case err == nil:
+			if err == nil {
 				made[i] = c
 				return nil
-			case errors.As(err, &turned):
-				refused[i] = turned.Reason
-				return c.part.Discard()
 			}
-			return errors.Join(err, c.part.Discard())
+			spoiled = append(spoiled, c.part)
+			if turned := (*RejectError)(nil); errors.As(err, &turned) {
+				refused[i] = turned.Reason
+				return nil
+			}
+			return err
 		})
 	}
 	err := errors.Join(g.Wait(), failed)
+	for _, part := range spoiled { // not at once: that is the sink's own goroutine
+		err = errors.Join(err, part.Discard())
+	}
 	maps.Copy(s.parts, made)
 	s.mu.Lock()
 	for i := range made {
