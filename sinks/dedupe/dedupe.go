@@ -42,7 +42,7 @@ const DefaultMemory = 64 << 20
 // Spec says what to do. All but Queries has a default.
 type Spec struct {
 	Dir     string // a folder that this Run alone writes to until Result.Close; it is made if it is missing
-	Memory  int64  // bound of the memory that is held, in bytes, up to 4 GiB; 0 is DefaultMemory. A single row may be larger
+	Memory  int64  // bound of what is held, in bytes, 1 MiB to 4 GiB, beside one row of any size; 0 is DefaultMemory
 	Keep    Keep
 	Queries []Query        // by number, as the destination's schema has them; rows of different queries are never the same
 	Zone    *time.Location // in which instants are shown in columns of texts; nil is UTC
@@ -58,7 +58,7 @@ type Share struct {
 	Connection int   // its place in the job's order
 	Query      int   // number of the query in Spec.Queries
 	First      int64 // row number of the batch's first row in this query of this connection, from 0
-	Columns    []int // for each column of the query its place in the batch, -1 if the connection lacks it; nil: all in order
+	Columns    []int // for each column of the query its place in the batch, -1 for one that it lacks; nil: all in order
 	Batch      *columnar.Batch
 }
 

@@ -28,8 +28,8 @@ type Query struct {
 //
 //	numbers      by value, whatever kind they are: sign, digits without zeros at either end, exponent. -0 is 0;
 //	             a double or a float32 is the number that its shortest digits say
-//	texts        byte by byte: case, blanks at the end, forms of Unicode count. NaN and the infinities are texts, and so is
-//	             what a column has no room for
+//	texts        byte by byte: case, blanks at the end, forms of Unicode count. NaN and the infinities are texts,
+//	             and so is what a column has no room for
 //	times        days; seconds and nanoseconds; the wall clock and the instant are different
 //	booleans, bytes
 //	NULL         equals NULL, and a column that a connection lacks
@@ -224,7 +224,8 @@ func appendMixedMoment(dst []byte, of columnar.Kind, text []byte, as formKind) [
 	return appendBytes(dst, tagText, text)
 }
 
-// parseDate reads a date as AppendDate writes it. ParseMoment counts in microseconds, which end before the last dates do.
+// parseDate reads a date as AppendDate writes it. ParseMoment counts in microseconds, which end before the last dates
+// do.
 func parseDate(text []byte) (days int64, ok bool) {
 	s, negative := strings.CutPrefix(string(text), "-")
 	year, rest, _ := strings.Cut(s, "-")

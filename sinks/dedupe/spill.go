@@ -38,8 +38,9 @@ type part struct {
 	f    *os.File
 	name string
 	buf  []byte
-	last int64 // position of the last entry
-	size int64 // bytes written
+	home []byte // its share of the slab
+	last int64  // position of the last entry
+	size int64  // bytes written
 }
 
 // newSpiller makes one that holds so many bytes of buffers, within reason.
@@ -92,7 +93,7 @@ func (s *spiller) add(hash uint64, level int, key []byte, at int64) error {
 	return nil
 }
 
-func (s *spiller) open(i int) (err error) {
+func (s *spiller) open(i int) error {
 	s.reserve()
 	p := &s.parts[i]
 	s.dir.next++
@@ -102,20 +103,17 @@ func (s *spiller) open(i int) (err error) {
 		return err
 	}
 	s.used = true
-	*p = part{f: f, name: name, buf: s.buffer(i), last: -1}
+	home := s.slab[i*s.size : i*s.size : (i+1)*s.size]
+	*p = part{f: f, name: name, buf: home, home: home, last: -1}
 	return nil
 }
-
-func (s *spiller) buffer(i int) []byte { return s.slab[i*s.size : i*s.size : (i+1)*s.size] }
 
 func (s *spiller) flush(p *part) error {
 	if err := s.dir.write(p.f, p.buf); err != nil {
 		return err
 	}
 	p.size += int64(len(p.buf))
-	if p.buf = p.buf[:0]; cap(p.buf) > s.size {
-		p.buf = make([]byte, 0, s.size) // the slab's share stays unused: rows of this size are few
-	}
+	p.buf = p.home // a row larger than a buffer had one of its own
 	return nil
 }
 
