@@ -24,7 +24,8 @@ type Deliverer struct {
 	Sinks   map[string]*SinkKind
 	Owner   Owner // token unused: every claim gets its own
 	StoreID string
-	Timeout time.Duration // a destination that fails for so long, without progress, is detached
+	Expand  func(string) (string, error) // replaces references in options of destinations; may be nil
+	Timeout time.Duration                // a destination that fails for so long, without progress, is detached
 	Notify  func(Event)
 	Log     *slog.Logger
 	Budget  *Budget
@@ -242,7 +243,7 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		return Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
 	}
 	v.oneSchema = kind.OneSchema(v.dest)
-	if v.sink, err = kind.New(SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Log: v.log}); err != nil {
+	if v.sink, err = newMasked(kind, SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Log: v.log, Expand: v.Expand}); err != nil {
 		return err
 	}
 	defer func() {

@@ -1,23 +1,33 @@
 package pipeline
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
 // SinkKind is one kind of destination, as its own file registers it: all that the rest of fanmill needs to know of
 // it. It holds no state.
+//
+// Aliases, Example, Modes, Target and the options are what a job file is checked by, and what the schema for editors and the
+// page on job files are made from.
 type SinkKind struct {
 	Name        string   // the "type" of a job file
+	Aliases     []string // other spellings of Name that a job file may have; a job that was loaded has Name
 	Label       string   // what people call it, in log lines
 	Description string   // one sentence, for the schema
-	Example     string   // of a filePath
+	Example     string   // of a filePath, or of what TargetKey holds
 	Options     []Option // the keys beside id, type, filePath and mode
-	Traits      Traits
+	// TargetKey is the option that says where rows go, of a kind whose target is no file, such as url.
+	TargetKey string
+	// Modes are what "mode" may be; the first holds if it is absent. nil takes no mode.
+	Modes  []string
+	Traits Traits
 	// Check reports every mistake in a destination that its options' table does not show, without touching anything.
+	// References in its texts are references still, whose variables and files are there.
 	// An error with a method Key() string is shown at that key. nil checks nothing.
 	Check func(d *Destination) error
 	// Warn reports, in the same way, what may be meant otherwise. nil warns of nothing.
@@ -29,14 +39,32 @@ type SinkKind struct {
 	AtEnd func(d *ManifestDestination) bool
 	// New makes the sink of one destination of a run. It touches nothing yet: Recover does.
 	New func(spec SinkSpec) (Sink, error)
+	// Probe looks whether the target can be reached and written, before a run asks its first database, and for fanmill
+	// check. It changes nothing and sends nothing. A run does not begin after an error that is permanent, or a *Trouble
+	// of the target; after any other one it begins with a warning. nil probes nothing.
+	Probe func(ctx context.Context, spec SinkSpec) error
 	// Clean removes everything private of a destination whose run is over, without a claim; keepPrevious leaves what
 	// a first commit replaced where it was kept. Calling it again changes nothing. nil is for kinds that have nothing
 	// private but what is in the spool.
 	Clean func(ctx context.Context, spec SinkSpec, keepPrevious bool) error
 }
 
+// KindNamed finds a kind by its name or one of its aliases; nil if there is none. kinds are by name.
+func KindNamed(kinds map[string]*SinkKind, name string) *SinkKind {
+	if k := kinds[name]; k != nil {
+		return k
+	}
+	for _, k := range kinds {
+		if slices.Contains(k.Aliases, name) {
+			return k
+		}
+	}
+	return nil
+}
+
 // Traits are what sets kinds of destinations apart for who works with all of them.
 type Traits struct {
+	Target    TargetKind
 	OneQuery  bool // an artifact takes the rows of one query: a job with several gets a destination for each
 	OneSchema bool // an artifact has room for one set of columns
 	// Spooled means that the destination cannot go on at a byte position: the loop keeps a connection's rows on a disk,
@@ -56,47 +84,45 @@ type Traits struct {
 	LongestPath int
 }
 
+// TargetKind is what a destination writes to.
+type TargetKind uint8
+
+const (
+	// TargetFile is a file, or several: the destination needs a filePath.
+	TargetFile TargetKind = iota
+	// TargetURL is a receiver of requests.
+	TargetURL
+	// TargetDocument is a document that a service keeps, such as a spreadsheet.
+	TargetDocument
+)
+
+// Where says in words where rows go, of a kind whose target is no file, by its options. References stay as they are; what
+// may be a secret beside them in a URL (user and password, query, fragment) is left out.
+func (k *SinkKind) Where(options json.RawMessage) string {
+	given, err := objectOf(options)
+	if err != nil || k.Traits.Target == TargetFile {
+		return ""
+	}
+	text, _ := given[k.TargetKey].(string)
+	if o := OptionNamed(k.Options, k.TargetKey); o == nil || o.Use == Secret {
+		return k.Label
+	}
+	scheme, rest, isURL := strings.Cut(text, "://")
+	if !isURL {
+		return cmp.Or(text, k.Label)
+	}
+	if end := strings.IndexAny(rest, "?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		authority = authority[at+1:]
+	}
+	return strings.TrimSuffix(scheme+"://"+authority+"/"+path, "/")
+}
+
 // OneSchema reports whether all connections share one set of columns in this destination. With a file for each, each
 // has its own.
 func (k *SinkKind) OneSchema(d *ManifestDestination) bool {
 	return k.Traits.OneSchema && d.Files == nil
-}
-
-// Option is a key that a destination takes in a job file. What is known of it stands here alone: the check of its
-// value, its decoding, the schema for editors and the page of job files follow from it.
-type Option struct {
-	Name        string
-	Types       []string // JSON types of its value: string, integer, number, boolean, object
-	Enum        []string // the only texts, if it has few
-	Min, Max    int      // of numbers; both 0 for no bounds
-	Each        []Option // of an object whose names are the user's own: the keys of each of its values
-	Default     any      // what holds if the key is absent; nil if that cannot be said in a value
-	Description string
-	Example     any
-}
-
-// DecodeOptions reads a destination's options into a struct with JSON tags, after the defaults of their table. The
-// values have been checked by that table when the job was loaded; options that were not fail here, without their
-// place in a file.
-func DecodeOptions(raw json.RawMessage, table []Option, into any) error {
-	defaults := make(map[string]any, len(table))
-	for _, o := range table {
-		if o.Default != nil {
-			defaults[o.Name] = o.Default
-		}
-	}
-	given, err := json.Marshal(defaults)
-	if err == nil {
-		err = json.Unmarshal(given, into)
-	}
-	if err != nil {
-		return Permanent(fmt.Errorf("the defaults of the options: %w", err))
-	}
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("options: %w", err)
-	}
-	return nil
 }

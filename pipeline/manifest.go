@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -55,26 +57,48 @@ type ManifestQuery struct {
 type ManifestDestination struct {
 	ID      string          `json:"id"`
 	Type    string          `json:"type"`
-	Path    string          `json:"path"`
+	Path    string          `json:"path"`             // of a file
+	Target  string          `json:"target,omitempty"` // where rows go, in words, of any other target: without secrets, references as they are
 	Mode    string          `json:"mode"`
 	Options json.RawMessage `json:"options,omitempty"`
 	Query   *int            `json:"query,omitempty"` // the only query it takes; all if absent
 	Files   []string        `json:"files,omitempty"` // a file per connection, by index; Path then has the token {connection} still
 }
 
-// same reports whether two destinations are one and the same to a resume. Options are compared by their meaning:
-// storing them may have changed their spelling.
-func (d *ManifestDestination) same(o *ManifestDestination) bool {
+// Where says where rows go: the path of a file, else the target in words. It has no secret in it.
+func (d *ManifestDestination) Where() string { return cmp.Or(d.Target, d.Path) }
+
+// same reports whether two destinations are one and the same to a resume. Of their options, the fixed ones of their kind's
+// table count.
+func (d *ManifestDestination) same(o *ManifestDestination, table []Option) bool {
 	a, b := *d, *o
 	a.Options, b.Options = nil, nil
 	a.Files, b.Files = nil, nil // follow from the path and the connections, which are compared
-	return reflect.DeepEqual(a, b) && reflect.DeepEqual(meaning(d.Options), meaning(o.Options))
+	a.Target, b.Target = "", "" // follows from the options
+	return reflect.DeepEqual(a, b) && len(changedOptions(d.Options, o.Options, table)) == 0
 }
 
-// meaning is a JSON text as values; an empty one is null.
-func meaning(raw json.RawMessage) (v any) {
-	_ = json.Unmarshal(raw, &v) // options were read before: they are JSON
-	return v
+// change says how o differs from d, which is not the same. Values of options are not shown.
+func (d *ManifestDestination) change(o *ManifestDestination, table []Option) string {
+	var all []string
+	if was, is := d.outline(), o.outline(); was != is {
+		all = append(all, fmt.Sprintf("was %s, is %s", was, is))
+	}
+	if names := changedOptions(d.Options, o.Options, table); len(names) > 0 {
+		all = append(all, "has other values of "+strings.Join(names, ", "))
+	}
+	if len(all) == 0 {
+		return "takes another query"
+	}
+	return strings.Join(all, ", and ")
+}
+
+func (d *ManifestDestination) outline() string {
+	text := strings.TrimSpace(d.Type + " " + d.Where())
+	if d.Mode != "" {
+		text += " (" + d.Mode + ")"
+	}
+	return text
 }
 
 // Location is the time zone instants are shown in.

@@ -47,8 +47,8 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 		was := &old.Destinations[i]
 		if is := now.Destination(was.ID); is == nil {
 			refuse("destination %s is gone", was.ID)
-		} else if !was.same(is) {
-			refuse("destination %s was %s %s (%s), is %s %s (%s), or its options changed", was.ID, was.Type, was.Path, was.Mode, is.Type, is.Path, is.Mode)
+		} else if !was.same(is, r.optionsOf(was.Type)) {
+			refuse("destination %s %s", was.ID, was.change(is, r.optionsOf(was.Type)))
 		}
 	}
 	for i := range now.Destinations {
@@ -90,6 +90,10 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 	merged := *old
 	merged.Connections = slices.Clone(old.Connections)
 	merged.Destinations = slices.Clone(old.Destinations)
+	for i := range merged.Destinations {
+		d := &merged.Destinations[i]
+		d.Options, d.Target = now.Destination(d.ID).Options, now.Destination(d.ID).Target // those that may change have
+	}
 	for i := range changed {
 		merged.Connections[i] = now.Connections[now.Index(old.Connections[i].ID)]
 	}

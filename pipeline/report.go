@@ -63,7 +63,7 @@ func (v *delivery) finalReport() *Report {
 
 // NewReport describes an artifact; errors are by connection id.
 func NewReport(m *Manifest, d *ManifestDestination, rec CommitRecord, errors map[string]string) *Report {
-	r := &Report{Run: m.Run, JobID: m.JobID, JobName: m.JobName, Destination: d.ID, Artifact: d.Path, State: rec.State, Error: rec.Error, Delivery: rec.Delivery, Query: d.Query, Files: d.Files,
+	r := &Report{Run: m.Run, JobID: m.JobID, JobName: m.JobName, Destination: d.ID, Artifact: d.Where(), State: rec.State, Error: rec.Error, Delivery: rec.Delivery, Query: d.Query, Files: d.Files,
 		Updated: time.Now().UTC(), Connections: make([]ReportConnection, len(m.Connections))}
 	for i, c := range m.Connections {
 		line := ReportConnection{ID: c.ID, Name: c.Name, State: ReportPending}

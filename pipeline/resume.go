@@ -35,6 +35,9 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 	if err != nil {
 		return nil, err
 	}
+	if err := n.holding(ctx, cell, func(ctx context.Context) error { return r.probeTargets(ctx, records) }); err != nil {
+		return nil, err
+	}
 	if err := n.holding(ctx, cell, func(ctx context.Context) error { return r.describeAgain(ctx, records) }); err != nil {
 		return nil, err
 	}

@@ -210,6 +210,9 @@ func (n *Node) prepare(ctx context.Context, def *Definition, t Trigger, now time
 	for _, c := range m.Connections {
 		r.wanted = append(r.wanted, c.ID)
 	}
+	if err := r.probeTargets(ctx, nil); err != nil {
+		return nil, err
+	}
 	return r, r.describe(ctx)
 }
 
@@ -269,12 +272,18 @@ func (r *run) withdraw(ctx context.Context, cause error) error {
 	return cause
 }
 
-// StoreJob shows operators the job as it was last run, without the addresses of its databases: they may hold passwords.
+// StoreJob shows operators the job as it was last run, without the addresses of its databases and the secrets of its
+// destinations.
 func (n *Node) StoreJob(ctx context.Context, job *Job) error {
 	shown := *job
 	shown.Connections = slices.Clone(job.Connections)
 	for i := range shown.Connections {
 		shown.Connections[i].DSN = ""
+	}
+	shown.Destinations = slices.Clone(job.Destinations)
+	for i := range shown.Destinations {
+		d := &shown.Destinations[i]
+		d.Options = WithoutSecrets(d.Options, n.optionsOf(d.Type))
 	}
 	data, err := json.Marshal(shown)
 	if err != nil {
@@ -286,8 +295,22 @@ func (n *Node) StoreJob(ctx context.Context, job *Job) error {
 	return nil
 }
 
+// optionsOf is the table of a type of destination; nil if there is none of this name here.
+func (n *Node) optionsOf(typ string) []Option {
+	if kind := n.Sinks[typ]; kind != nil {
+		return kind.Options
+	}
+	return nil
+}
+
 func (r *run) putManifest(ctx context.Context) error {
-	data, err := json.Marshal(r.m)
+	stored := *r.m
+	stored.Destinations = slices.Clone(r.m.Destinations)
+	for i := range stored.Destinations {
+		d := &stored.Destinations[i]
+		d.Options = WithoutSecrets(d.Options, r.optionsOf(d.Type))
+	}
+	data, err := json.Marshal(stored)
 	if err != nil {
 		return err
 	}

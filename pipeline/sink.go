@@ -15,6 +15,11 @@ type SinkSpec struct {
 	Destination *ManifestDestination
 	StoreID     string // names the store whose commit records fence this sink's rivals
 	Log         *slog.Logger
+	// Expand replaces the references ${VAR} and ${file:PATH} in a text of an option, as they are at this moment. The values are
+	// masked in the sink's errors, notes and log lines from then on. nil replaces nothing.
+	Expand func(text string) (string, error)
+	// Hide has one more value masked, such as a token that was fetched with a secret. nil masks nothing.
+	Hide func(value string)
 }
 
 // Sink writes one destination of one run. The destination's loop calls it, which alone knows the row log, the spool, the

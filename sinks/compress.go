@@ -36,7 +36,8 @@ var codecs = []codec{gzipCodec{}, zstdCodec{}}
 
 // compressionOption is of all kinds of files of lines.
 var compressionOption = pipeline.Option{Name: "compression", Types: []string{"string"}, Enum: []string{"gzip", "zstd", "none"},
-	Description: "How the file is compressed. Without it the file's ending decides: .gz is gzip, .zst is zstd, others are none.", Example: "gzip"}
+	Absent:      "as the file's ending says: `.gz` is gzip, `.zst` is zstd, others are none",
+	Description: "How the file is compressed: see [compressed files](#compressed-files).", Example: "gzip"}
 
 // compressedEndings are those of compressed files.
 var compressedEndings = map[string]string{"gzip": ".gz", "zstd": ".zst"}

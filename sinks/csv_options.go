@@ -45,20 +45,21 @@ var (
 
 // csvTable has the destination's keys beside id, type, filePath and mode.
 var csvTable = []pipeline.Option{
-	{Name: "delimiter", Types: []string{"string"}, Default: ",", Description: "One character between values; not a quote or a line end.", Example: ";"},
-	{Name: "includeHeaders", Types: []string{"boolean"}, Default: true, Description: "Whether the first line has the columns' names."},
-	{Name: "nullText", Types: []string{"string"}, Default: "", Description: "What stands for NULL. An equal text of the database is quoted, so that they differ.", Example: `\N`},
-	{Name: "bom", Types: []string{"boolean"}, Default: false, Description: "Whether the file begins with a UTF-8 byte order mark, by which Excel knows the encoding."},
+	{Name: "delimiter", Types: []string{"string"}, Default: ",",
+		Description: "One character between values, not a quote or a line end: `\",\"`, `\";\"`, `\"|\"`, `\"\\t\"`.", Example: ";"},
+	{Name: "includeHeaders", Types: []string{"boolean"}, Default: true, Description: "Whether the first line names the columns."},
+	{Name: "nullText", Types: []string{"string"}, Default: "", Absent: "nothing: `a,,b`",
+		Description: "What stands for NULL, such as `\\N`. An equal text of the database is quoted, so that they differ.", Example: `\N`},
+	{Name: "bom", Types: []string{"boolean"}, Default: false, Description: "`true`: the file begins with a UTF-8 byte order mark, by which Excel knows the encoding."},
 	{Name: "formulaGuard", Types: []string{"boolean"}, Default: false,
-		Description: "Whether texts that a spreadsheet would take for a formula (that begin with = + - @, a tab or a carriage return) get a ' in front."},
+		Description: "`true`: texts (not numbers) that begin with `=` `+` `-` `@`, a tab or a carriage return get a `'` in front, and are counted in the manifest."},
 	{Name: "connectionColumn", Types: []string{"boolean", "string"}, Default: false,
-		Description: "Whether the first column holds the connection's name: true calls it _connection, a text gives it another name.", Example: "branch"},
+		Description: "`true`: the first column is `_connection`, the connection's name; a text is the column's name.", Example: "branch"},
 	{Name: "quoting", Types: []string{"string"}, Enum: []string{"minimal", "all", "nonNumeric"}, Default: "minimal",
-		Description: "Which values stand in quotes: those that must, all, or all but numbers."},
+		Description: "`minimal`: what must be quoted; `nonNumeric`: all but numbers; `all`. NULL never is."},
 	{Name: "lineEnd", Types: []string{"string"}, Enum: []string{"crlf", "lf"}, Default: "crlf", Description: "How lines end."},
 	compressionOption,
-	{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the query.",
-		Example: map[string]any{"invoice_no": map[string]any{"rename": "Invoice No"}}, Each: columnOptions},
+	columnsOption(map[string]any{"invoice_no": map[string]any{"rename": "Invoice No"}}),
 }
 
 // csvKeys are the keys as they stand in a job file.

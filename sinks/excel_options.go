@@ -38,17 +38,14 @@ type excelColumns []excelColumn // by name
 // excelTable has the destination's keys beside id, type, filePath and mode.
 var excelTable = []pipeline.Option{
 	{Name: "onLoss", Types: []string{"string"}, Enum: []string{"count", "fail"}, Default: "count",
-		Description: "What happens to a value that a cell cannot hold in full: count cuts or rounds it, counts it and names the column; fail leaves its connection out."},
+		Description: "`count` cuts or rounds what a cell cannot hold, counts and names it; `fail` leaves such a connection out. [A text in a column of numbers](types.md#widening) is counted either way: nothing of it is lost."},
 	{Name: "summary", Types: []string{"boolean"}, Default: true,
 		Description: "Whether the workbook ends with a sheet Summary: state, rows, attempts, errors and control totals of every connection."},
-	{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the query.",
-		Example: map[string]any{"total": map[string]any{"format": "#,##0.00", "width": 16}},
-		Each: append([]pipeline.Option{
-			{Name: "format", Types: []string{"string"}, Description: "A number format of Excel's.", Example: "#,##0.00"},
-			{Name: "width", Types: []string{"number"}, Min: 1, Max: 255, Description: "The column's width in characters.", Example: 16},
-			{Name: "digits", Types: []string{"string"}, Enum: []string{"number", "text"}, Default: "number",
-				Description: "What numbers are that have more than the 15 digits of Excel: number rounds those with a fraction, and counts them; text writes every number of the column as a text with all its digits."},
-		}, columnOptions...)},
+	columnsOption(map[string]any{"total": map[string]any{"format": "#,##0.00", "width": 16}},
+		pipeline.Option{Name: "format", Types: []string{"string"}, Description: "An Excel number format, for numbers, dates and times: `\"#,##0.00\"`, `\"0\\\" kg\\\"\"`.", Absent: "as the type has it", Example: "#,##0.00"},
+		pipeline.Option{Name: "width", Types: []string{"number"}, Min: 1, Max: 255, Description: "The width in characters, up to 255.", Absent: "as wide as its values", Example: 16},
+		pipeline.Option{Name: "digits", Types: []string{"string"}, Enum: []string{"number", "text"}, Default: "number",
+			Description: "`text`: every number of the column is a text with all its digits; `number`: [one with a fraction is rounded to the 15 that Excel keeps](types.md#numbers), and counted."}),
 }
 
 // excelKeys are the keys as they stand in a job file.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,13 @@ import (
 // fileKind registers a kind of destination that is a file. make makes its format for a file of one run.
 func fileKind(kind pipeline.SinkKind, make func(f *file) (fileFormat, error)) {
 	check := kind.Check
+	kind.Modes = []string{"replace", "append"}
 	kind.Check = func(d *pipeline.Destination) error {
 		var err error
 		if strings.TrimSpace(d.FilePath) == "" {
 			err = problem{"filePath", fmt.Errorf("filePath is missing: give the path of the file, such as %s", kind.Example)}
 		}
-		if d.Mode != "" && d.Mode != "replace" && d.Mode != "append" {
+		if d.Mode != "" && !slices.Contains(kind.Modes, d.Mode) {
 			err = errors.Join(err, problem{"mode", fmt.Errorf("mode %q is not known; use \"replace\" or \"append\"", d.Mode)})
 		}
 		return errors.Join(err, check(d))

@@ -43,12 +43,11 @@ func init() {
 // jsonlTable has the destination's keys beside id, type, filePath and mode.
 var jsonlTable = []pipeline.Option{
 	{Name: "numbers", Types: []string{"string"}, Enum: []string{"number", "string"}, Default: "number",
-		Description: "What decimals and whole numbers are: number, with all their digits; string, for readers that make doubles of all numbers, which keep 15 digits."},
+		Description: "`number`: whole numbers and decimals have all the digits that the database has; `string`: they are texts, for readers that make doubles of all numbers, which keep 15 digits."},
 	{Name: "connectionColumn", Types: []string{"boolean", "string"}, Default: false,
-		Description: "Whether the first key holds the connection's name: true calls it _connection, a text gives it another name.", Example: "branch"},
+		Description: "`true`: the first key is `_connection`, the connection's name; a text is the key's name.", Example: "branch"},
 	compressionOption,
-	{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the query.",
-		Example: map[string]any{"invoice_no": map[string]any{"rename": "invoiceNo"}}, Each: columnOptions},
+	columnsOption(map[string]any{"invoice_no": map[string]any{"rename": "invoiceNo"}}),
 }
 
 // jsonlOptions are the destination's own keys.

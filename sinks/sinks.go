@@ -16,9 +16,16 @@ func Kinds() map[string]*pipeline.SinkKind {
 	return all
 }
 
+// columnsOption is the option that says how single columns are written; more are options of a kind's own columns, before
+// those that all have.
+func columnsOption(example map[string]any, more ...pipeline.Option) pipeline.Option {
+	return pipeline.Option{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the database (exact spelling first, else ignoring case).",
+		Absent: "none", Example: example, Each: &pipeline.Option{Types: []string{"object"}, Fields: append(more, columnOptions...)}}
+}
+
 // columnOptions are what all files let a user say of a column.
 var columnOptions = []pipeline.Option{
-	{Name: "rename", Types: []string{"string"}, Description: "The column's name in the file.", Example: "Invoice No"},
-	{Name: "hide", Types: []string{"boolean"}, Default: false, Description: "Whether the column is left out of a CSV, or hidden in a workbook."},
-	{Name: "order", Types: []string{"integer"}, Min: 1, Max: 16384, Description: "The column's place from the left, from 1. Columns without one follow in the query's order.", Example: 1},
+	{Name: "rename", Types: []string{"string"}, Description: "The header, or the key.", Absent: "the column's name", Example: "Invoice No"},
+	{Name: "hide", Types: []string{"boolean"}, Default: false, Description: "`true`: left out of a CSV and of JSON Lines; in a workbook there, out of sight and without a total."},
+	{Name: "order", Types: []string{"integer"}, Min: 1, Max: 16384, Description: "The place from the left, from 1; columns with one come first.", Absent: "after those, as in the query", Example: 1},
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -26,10 +27,10 @@ func newCheck(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Reach every branch before the night: login, queries, columns",
 		Long: `check connects to every branch of a job, in parallel, logs in and has each query described, without running it where the database can. One table tells which
 branches can be reached and how fast, the server's version, which columns are missing, extra or of another type than elsewhere, and
-what the job's onDrift makes of that. It warns of what means something else than it seems to. Where a setting would let a branch in (encryption, certificates), the error names it and its risk.
+what the job's onDrift makes of that. It looks whether the destinations can be reached, and sends nothing there. It warns of what means something else than it seems to. Where a setting would let a branch in (encryption, certificates), the error names it and its risk.
 
-Exit codes: 0 all is well, 2 bad job or command line, 3 some branch cannot be reached or asked, or differs where the job says
-onDrift: fail or skip.`,
+Exit codes: 0 all is well, 2 bad job or command line, 3 some branch or destination cannot be reached, a query fails, or a
+branch differs where the job says onDrift: fail or skip.`,
 		Example: "  fanmill check gst.json\n  fanmill check gst.json --connections conn_3,conn_17 --json",
 		Args:    arguments(1, 1),
 	}
@@ -136,9 +137,34 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 		})
 	}
 	_ = g.Wait()
+	view.Destinations, err = probeTargets(ctx, file, destinations, started)
+	if err != nil {
+		return view, err
+	}
 	warnOfHeaders(&view, destinations, compare(&view, openings), openings)
 	view.Millis = time.Since(started).Milliseconds()
 	return view, nil
+}
+
+// probeTargets looks at the targets of a job's destinations, and says which cannot be reached or written.
+func probeTargets(ctx context.Context, file *config.File, destinations []pipeline.ManifestDestination, at time.Time) ([]string, error) {
+	m, err := pipeline.NewManifest(&file.Job, "check", at, 0, nil, destinations)
+	if err != nil {
+		return nil, err
+	}
+	node := &pipeline.Node{Sinks: sinkKinds(), Log: slog.New(slog.DiscardHandler)}
+	found := make([]string, len(m.Destinations))
+	var g errgroup.Group
+	for i := range m.Destinations {
+		g.Go(func() error {
+			if err := node.ProbeTarget(ctx, definition(file), m, &m.Destinations[i]); err != nil {
+				found[i] = err.Error()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return slices.DeleteFunc(found, func(text string) bool { return text == "" }), nil
 }
 
 // rehearse tries a connection's queries without running them, where its database can.
@@ -186,6 +212,9 @@ func withoutQueries(file *config.File) *pipeline.Definition {
 
 // good reports whether the job can be run as it is.
 func good(view *screen.CheckView) bool {
+	if len(view.Destinations) > 0 {
+		return false
+	}
 	strict := view.OnDrift == pipeline.DriftFail || view.OnDrift == pipeline.DriftSkip
 	return !slices.ContainsFunc(view.Connections, func(c screen.CheckLine) bool {
 		return !c.Reachable || c.Error != "" || strict && len(c.Missing)+len(c.Extra)+len(c.Retyped) > 0

@@ -132,7 +132,10 @@ func TestSchemaIsOfWhatThereIs(t *testing.T) {
 				Properties map[string]struct{ Enum []string }
 				AllOf      []struct {
 					If struct {
-						Properties map[string]struct{ Const string }
+						Properties map[string]struct {
+							Const string
+							Enum  []string
+						}
 					}
 					Then struct{ Properties map[string]any }
 				}
@@ -156,12 +159,17 @@ func TestSchemaIsOfWhatThereIs(t *testing.T) {
 		for key := range c.Then.Properties {
 			keys = append(keys, key)
 		}
-		byType[c.If.Properties["type"].Const] = keys
+		for _, name := range append(c.If.Properties["type"].Enum, c.If.Properties["type"].Const) {
+			byType[name] = keys
+		}
 	}
 	var names []string
 	for name, kind := range sinks.Kinds() {
-		names = append(names, name)
+		names = append(append(names, name), kind.Aliases...)
 		var keys []string
+		if kind.Modes != nil {
+			keys = append(keys, "mode")
+		}
 		for _, o := range kind.Options {
 			keys = append(keys, o.Name)
 		}

@@ -125,7 +125,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		}
 		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[column], -1) {
 			documented++
-			if !keys[m[1]] {
+			if !keys[m[1][strings.LastIndexByte(m[1], '.')+1:]] { // of an object in an option: auth.token
 				t.Errorf("docs/job-file.md documents the key %s, which there is none of", m[1])
 			}
 		}

@@ -10,14 +10,6 @@ import (
 	"fanmill/pipeline"
 )
 
-// The modes of a destination with a file.
-const (
-	modeReplace = "replace"
-	modeAppend  = "append"
-)
-
-var modes = []string{modeReplace, modeAppend}
-
 // destination reads one destination. What it has of its own is checked by the table of its type; d.checkable keeps
 // what the destination's own check may look at, which is all but what was found wrong here.
 func (d *decoder) destination(p place) {
@@ -25,7 +17,7 @@ func (d *decoder) destination(p place) {
 	var kind *pipeline.SinkKind
 	own := []string{}
 	if t := p.n.member("type"); t != nil {
-		if kind = d.o.Destinations[t.text]; kind != nil {
+		if kind = pipeline.KindNamed(d.o.Destinations, t.text); kind != nil {
 			own = optionNames(kind.Options)
 		}
 	}
@@ -33,14 +25,17 @@ func (d *decoder) destination(p place) {
 		d.textField("id", &out.ID),
 		d.textField("type", &out.Type),
 		d.textField("filePath", &out.FilePath),
-		d.choiceField("mode", &out.Mode, modes),
+		field{"mode", func(p place) { d.mode(p, kind, &out.Mode) }},
 	)
+	if kind != nil {
+		out.Type = kind.Name
+	}
 	checkable := pipeline.Destination{}
 	if ok {
 		d.need(p, "type", `"excel"`)
-		d.need(p, "filePath", `"`+filePathExample(kind)+`"`)
-		if out.Mode == "" {
-			out.Mode = modeReplace
+		d.target(p, kind)
+		if kind != nil && out.Mode == "" && kind.Modes != nil {
+			out.Mode = kind.Modes[0]
 		}
 		var all, good []member
 		for _, m := range rest {
@@ -48,18 +43,50 @@ func (d *decoder) destination(p place) {
 				continue // reported; notes of somebody's are no options
 			}
 			all = append(all, m)
-			if d.value(place{p.key(m.name), m.value}, optionNamed(kind.Options, m.name)) {
+			if d.value(place{p.key(m.name), m.value}, pipeline.OptionNamed(kind.Options, m.name)) {
 				good = append(good, m)
 			}
 		}
 		out.Options = optionsOf(all)
 		checkable = out
-		if checkable.Options = optionsOf(good); checkable.FilePath == "" {
+		if checkable.Options = optionsOf(good); checkable.FilePath == "" && takesFile(kind) {
 			checkable.FilePath = filePathExample(kind)
 		}
 	}
 	d.out.Destinations = append(d.out.Destinations, out)
 	d.checkable = append(d.checkable, checkable)
+}
+
+// takesFile reports whether a destination needs a filePath; nil is a kind that nobody knows.
+func takesFile(kind *pipeline.SinkKind) bool {
+	return kind == nil || kind.Traits.Target == pipeline.TargetFile
+}
+
+// mode reads what a destination makes of what is there already, in the words of its kind.
+func (d *decoder) mode(p place, kind *pipeline.SinkKind, dst *string) {
+	switch {
+	case kind == nil: // reported
+	case kind.Modes == nil:
+		d.errorf(p.path, "%s has no modes; remove it", kind.Label)
+	default:
+		d.choiceField("mode", dst, kind.Modes).read(p)
+	}
+}
+
+// target looks whether a destination says where rows go, as its kind does.
+func (d *decoder) target(p place, kind *pipeline.SinkKind) {
+	if takesFile(kind) {
+		d.need(p, "filePath", `"`+filePathExample(kind)+`"`)
+	} else if d.has(p, "filePath") {
+		d.errorf(p.key("filePath"), "%s has no file: %q says where rows go; remove filePath", kind.Label, kind.TargetKey)
+	}
+	if kind == nil {
+		return
+	}
+	d.needOptions(p, kind.Options)
+	if d.o.Bounds != nil && !takesFile(kind) {
+		d.errorf(p.key("type"), "a job that is brought along writes files only; serve a job with this destination from a file")
+	}
 }
 
 func optionsOf(members []member) json.RawMessage {
@@ -85,7 +112,7 @@ func (d *decoder) destinationType(path string, i int) {
 	}
 	t, ok := d.o.Destinations[typ]
 	if !ok {
-		d.errorf(path+".type", "%s", unknown(typ, "destination", slices.Collect(maps.Keys(d.o.Destinations))))
+		d.errorf(path+".type", "%s", unknownType(typ, d.o.Destinations))
 		return
 	}
 	checkable := d.checkable[i]
@@ -96,6 +123,20 @@ func (d *decoder) destinationType(path string, i int) {
 	if t.Warn != nil {
 		d.plugin(d.warnf, path, "", t.Warn(&checkable))
 	}
+}
+
+// unknownType says that no destination has this type, and which one was likely meant: by its name, also where the text
+// is a slip of an alias.
+func unknownType(typ string, kinds map[string]*pipeline.SinkKind) string {
+	names := slices.Sorted(maps.Keys(kinds))
+	spellings := slices.Clone(names)
+	for _, name := range names {
+		spellings = append(spellings, kinds[name].Aliases...)
+	}
+	if like := Closest(typ, spellings); like != "" {
+		return fmt.Sprintf("%q is not a destination fanmill knows; did you mean %q?", typ, pipeline.KindNamed(kinds, like).Name)
+	}
+	return unknown(typ, "destination", names)
 }
 
 // nameDestinations gives every destination without an id its type, or type-2, type-3 where that is taken.

@@ -56,6 +56,9 @@ func outputs(j *pipeline.Job, kinds map[string]*pipeline.SinkKind, base, run str
 func outputsOf(j *pipeline.Job, i int, kind *pipeline.SinkKind, v tokenValues, expand func(string) (string, error), goos string) ([]output, error) {
 	d := &j.Destinations[i]
 	base := output{pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Mode: d.Mode, Options: d.Options}, i}
+	if kind != nil {
+		base.Target = kind.Where(d.Options)
+	}
 	if d.FilePath == "" {
 		return []output{base}, nil
 	}

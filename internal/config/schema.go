@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 
@@ -23,6 +24,7 @@ type schema struct {
 	Minimum       *int       `json:"minimum,omitempty"`
 	Maximum       *int       `json:"maximum,omitempty"`
 	MinItems      int        `json:"minItems,omitempty"`
+	MaxItems      int        `json:"maxItems,omitempty"`
 	Default       any        `json:"default,omitempty"`
 	Examples      []any      `json:"examples,omitempty"`
 	Ref           string     `json:"$ref,omitempty"`
@@ -185,46 +187,95 @@ func retrySchema() *schema {
 
 func destinationSchema(kinds map[string]*pipeline.SinkKind) *schema {
 	names := slices.Sorted(maps.Keys(kinds))
+	var spellings []string
+	for _, name := range names {
+		spellings = append(append(spellings, name), kinds[name].Aliases...)
+	}
 	s := &schema{
 		Type: "object", Description: "Where rows go.", Required: []string{"type"},
 		Properties: properties{
 			{"id", text("Unique in the job; keep it from run to run. Without it, the type; csv-2, csv-3 for further ones.", "csv")},
-			{"type", &schema{Enum: names, Description: "What is written."}},
+			{"type", &schema{Enum: spellings, Description: "What is written."}},
 			{"filePath", text("Path of the file; folders are made. Tokens: {jobName}, {jobId}, {runId}, {date}, {connection} (a file per connection), {query} (a file per query). May refer to ${VARIABLES}.",
 				"D:/Reports/{jobName} {date}.xlsx")},
-			{"mode", choice("replace makes the file anew; append adds to what an earlier run left.", modes...)},
+			{"mode", &schema{Type: "string", Description: "What becomes of what an earlier run left; its type says which modes there are."}},
 		},
 	}
 	for _, name := range names {
 		kind := kinds[name]
-		own := &schema{Description: kind.Description, Required: []string{"filePath"}}
-		for i := range kind.Options {
-			own.Properties = append(own.Properties, property{kind.Options[i].Name, optionSchema(&kind.Options[i])})
+		own := &schema{Description: plainText(kind.Description)}
+		var refused []*schema
+		if takesFile(kind) {
+			own.Required = []string{"filePath"}
+		} else {
+			refused = append(refused, &schema{Required: []string{"filePath"}})
 		}
-		s.AllOf = append(s.AllOf, &schema{If: &schema{Required: []string{"type"}, Properties: properties{{"type", &schema{Const: name}}}}, Then: own})
+		if kind.Modes != nil {
+			own.Properties = properties{{"mode", &schema{Enum: kind.Modes, Default: kind.Modes[0]}}}
+		} else {
+			refused = append(refused, &schema{Required: []string{"mode"}})
+		}
+		if refused != nil {
+			own.Not = &schema{AnyOf: refused}
+		}
+		own.withFields(kind.Options)
+		is := &schema{Const: name}
+		if kind.Aliases != nil {
+			is = &schema{Enum: append([]string{name}, kind.Aliases...)}
+		}
+		s.AllOf = append(s.AllOf, &schema{If: &schema{Required: []string{"type"}, Properties: properties{{"type", is}}}, Then: own})
 	}
 	return s
 }
 
-// optionSchema is that of an option's values.
-func optionSchema(k *pipeline.Option) *schema {
-	s := &schema{Description: k.Description, Enum: k.Enum, Default: k.Default}
-	if len(k.Types) == 1 {
-		s.Type = k.Types[0]
-	} else {
-		s.Type = slices.Clone(k.Types)
-	}
-	if k.Max != 0 {
-		s.Minimum, s.Maximum = &k.Min, &k.Max
-	}
-	if k.Example != nil {
-		s.Examples = []any{k.Example}
-	}
-	if k.Each != nil {
-		s.Additional = &schema{Type: "object"}
-		for i := range k.Each {
-			s.Additional.Properties = append(s.Additional.Properties, property{k.Each[i].Name, optionSchema(&k.Each[i])})
+// withFields adds the options as properties.
+func (s *schema) withFields(options []pipeline.Option) {
+	for i := range options {
+		o := &options[i]
+		s.Properties = append(s.Properties, property{o.Name, optionSchema(o, false)})
+		if o.Required {
+			s.Required = append(s.Required, o.Name)
 		}
 	}
+}
+
+// optionSchema is that of an option's values. within means that it stands within one that is secret.
+func optionSchema(o *pipeline.Option, within bool) *schema {
+	s := &schema{Description: plainText(o.Description), Enum: o.Enum, Default: o.Default}
+	types := make([]string, len(o.Types))
+	for i, t := range o.Types {
+		if types[i] = t; t == durationType {
+			types[i], s.Pattern = "string", durationForm.String()
+		}
+	}
+	if within = within || o.Use == pipeline.Secret; within && slices.Contains(types, "string") {
+		s.Pattern = `\$\{`
+	}
+	if s.Type = types; len(types) == 1 {
+		s.Type = types[0]
+	}
+	if o.Max != 0 && !slices.Contains(o.Types, durationType) {
+		if slices.Contains(types, "array") {
+			s.MinItems, s.MaxItems = o.Min, o.Max
+		} else {
+			s.Minimum, s.Maximum = &o.Min, &o.Max
+		}
+	}
+	if o.Example != nil {
+		s.Examples = []any{o.Example}
+	}
+	if o.Items != nil {
+		s.Items = optionSchema(o.Items, within)
+	}
+	if o.Each != nil {
+		s.Additional = optionSchema(o.Each, within)
+	}
+	s.withFields(o.Fields)
 	return s
 }
+
+// markdownSigns are what a description has for the page of job files and a schema has not.
+var markdownSigns = regexp.MustCompile("\\[([^\\]]+)\\]\\([^)]*\\)|`+")
+
+// plainText is Markdown without its signs.
+func plainText(markdown string) string { return markdownSigns.ReplaceAllString(markdown, "$1") }

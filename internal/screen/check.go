@@ -17,6 +17,8 @@ type CheckView struct {
 	Millis      int64       `json:"durationMs"`         // of the whole check
 	Warnings    []string    `json:"warnings,omitempty"` // of the files, where one has the columns of all connections
 	Connections []CheckLine `json:"connections"`
+	// Destinations are those that cannot be reached or written, and what would help.
+	Destinations []string `json:"destinations,omitempty"`
 }
 
 // CheckLine is a connection that was checked. Columns are as the job's queries return them, `query.column` where it
@@ -216,6 +218,12 @@ func (v CheckView) text(s *sheet) {
 		s.line(0, dim, Of(int64(hidden), "connection")+" without a problem, not listed; --verbose lists all")
 	}
 	v.warn(s)
+	if len(v.Destinations) > 0 {
+		s.blank()
+	}
+	for _, d := range v.Destinations {
+		s.line(0, red, oneLine(d))
+	}
 	s.blank()
 	reachable, failing, differing := v.counts()
 	sum, st := fmt.Sprintf("%s of %s reachable", Count(int64(reachable)), Of(int64(len(v.Connections)), "connection")), green
