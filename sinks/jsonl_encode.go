@@ -72,14 +72,20 @@ const (
 
 // Encode turns a batch into lines. What depends on a column alone is decided once per batch.
 func (p *jsonlPart) Encode(query int, first int64, b *columnar.Batch) (pipeline.Chunk, error) {
-	if query != p.sink.query {
+	if query != p.lines.query {
 		return nil, nil
 	}
+	return p.encode(first, b, func(data []byte) piece { return p.sink.piece(data, 0) }), nil
+}
+
+// encode makes lines of a batch, and a piece of a file of them. It depends on nothing but what was fixed before the first
+// row, so any number may run at once.
+func (p *jsonRows) encode(first int64, b *columnar.Batch, pieceOf func(lines []byte) piece) *jsonlChunk {
 	e := jsonlEncoders.Get().(*jsonlEncoder)
-	e.clock = columnar.NewClock(p.sink.location)
+	e.clock = columnar.NewClock(p.lines.location)
 	e.plan(b, p)
-	e.buf = e.encode(e.buf[:0], b.Rows, p.prefix, p.sink.options.strings)
-	c := &jsonlChunk{encoder: e, piece: p.sink.piece(e.buf, 0), tally: make([]columnar.Tally, len(e.fields))}
+	e.buf = e.encode(e.buf[:0], b.Rows, p.prefix, p.strings)
+	c := &jsonlChunk{encoder: e, piece: pieceOf(e.buf), tally: make([]columnar.Tally, len(e.fields))}
 	for i := range e.fields {
 		f := &e.fields[i]
 		if f.notFinite > 0 {
@@ -103,11 +109,11 @@ func (p *jsonlPart) Encode(query int, first int64, b *columnar.Batch) (pipeline.
 		jsonlEncoders.Put(e)
 		c.encoder = nil
 	}
-	return c, nil
+	return c
 }
 
 // plan finds the form of every field.
-func (e *jsonlEncoder) plan(b *columnar.Batch, p *jsonlPart) {
+func (e *jsonlEncoder) plan(b *columnar.Batch, p *jsonRows) {
 	e.absent = columnar.View{Valid: append(e.absent.Valid[:0], make([]byte, (b.Rows+7)/8)...)}
 	e.fields = e.fields[:0]
 	for i := range p.keys {

@@ -58,12 +58,12 @@ func firstKinds(kinds, more []string) []string {
 }
 
 // kindNotes name the columns that are other values here than in the connections that are there already.
-func (p *jsonlPart) kindNotes() (notes []string) {
+func (p *jsonRows) kindNotes() (notes []string) {
 	more := 0
 	for i, kind := range p.kinds {
 		usual := p.keys[i].usual
-		if usual == "" && p.sink.kinds != nil {
-			usual = p.sink.kinds[i]
+		if usual == "" && p.lines.kinds != nil {
+			usual = p.lines.kinds[i]
 		}
 		switch {
 		case kind == "" || usual == "" || kind == usual:
