@@ -377,7 +377,7 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 		if err := v.takeSpool(&rec); err != nil {
 			return err
 		}
-		fence.Folder, parts = v.spool.Dir(), nil
+		fence.Folder, fence.Grow, parts = v.spool.Dir(), v.Spool.Space.Force, nil
 	}
 	found, err := v.sink.Recover(ctx, fence, rec.Artifact, parts)
 	if err != nil {

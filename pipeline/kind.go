@@ -37,6 +37,8 @@ type SinkKind struct {
 	HeaderTwins func(d *ManifestDestination, queries []OpeningQuery) []string
 	// AtEnd reports whether nothing is staged before all connections have ended, of a spooled destination. nil is never.
 	AtEnd func(d *ManifestDestination) bool
+	// Parallel is how many requests Release takes at a time. nil is one.
+	Parallel func(d *ManifestDestination) int
 	// New makes the sink of one destination of a run. It touches nothing yet: Recover does.
 	New func(spec SinkSpec) (Sink, error)
 	// Probe looks whether the target can be reached and written, before a run asks its first database, and for fanmill
@@ -77,7 +79,6 @@ type Traits struct {
 	SettlesOnRelease bool
 	// Requests means that Stage makes requests, which the loop keeps and has sent.
 	Requests   bool
-	Parallel   int           // how many requests Release takes at a time; 0 is 1
 	KeyTTL     time.Duration // how long a receiver remembers a request's key; 0 is for ever
 	WorkingSet int64         // bytes of memory that Part.Finish and Stage take each, of a spooled destination
 	// LongestPath is how long a path, in UTF-16 units, its usual program opens on Windows; 0 is what the system opens.
@@ -125,4 +126,12 @@ func (k *SinkKind) Where(options json.RawMessage) string {
 // has its own.
 func (k *SinkKind) OneSchema(d *ManifestDestination) bool {
 	return k.Traits.OneSchema && d.Files == nil
+}
+
+// parallel is how many requests are sent at a time.
+func (k *SinkKind) parallel(d *ManifestDestination) int {
+	if k.Parallel == nil {
+		return 1
+	}
+	return max(1, k.Parallel(d))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 )
@@ -96,52 +97,114 @@ type firstTry struct {
 }
 
 // outbox is what a destination has to send: every request that was ever recorded, and what became of it. It is a file of
-// lines in the claim's folder, which only grows; a record names its length.
+// lines in the claim's folder, which only grows; a record names its length. There may be tens of thousands of requests:
+// nothing that is done for one looks at all.
 type outbox struct {
-	stages   []staging
+	stages   []*staged
 	requests []WireRequest // by number, from 1
+	of       []*staged     // by number, from 1: which staging has it
 	tries    map[int]time.Time
-	receipts map[int]Receipt
 	letters  map[int]Letter
+	receipts map[int]bool
+	first    int            // numbers up to this one need not be looked at for what is pending
+	open     map[string]int // requests without a receipt, by file
+	done     map[int]bool   // connections of which every request has a receipt
+	total    Delivery
 	length   int64 // bytes of the lines
 }
 
+// staged is a staging with what is still to be answered of it.
+type staged struct {
+	staging
+	all int         // requests with rows of several connections
+	own map[int]int // by connection: requests with its rows alone
+}
+
 func newOutbox() *outbox {
-	return &outbox{tries: map[int]time.Time{}, receipts: map[int]Receipt{}, letters: map[int]Letter{}}
+	return &outbox{tries: map[int]time.Time{}, receipts: map[int]bool{}, letters: map[int]Letter{}, open: map[string]int{}, done: map[int]bool{}}
 }
 
 // take applies a line.
 func (o *outbox) take(l outboxLine) {
 	switch {
 	case l.Stage != nil:
-		o.stages = append(o.stages, *l.Stage)
-		o.requests = append(o.requests, l.Stage.Requests...)
+		o.stage(l.Stage)
 	case l.Try != nil:
 		if _, tried := o.tries[l.Try.Number]; !tried {
 			o.tries[l.Try.Number] = l.Try.At
 		}
 	case l.Receipt != nil:
-		o.receipts[l.Receipt.Number] = *l.Receipt
-		delete(o.letters, l.Receipt.Number)
+		o.answered(l.Receipt)
 	case l.Letter != nil:
 		o.letters[l.Letter.Number] = *l.Letter
 	case l.Again != nil:
 		delete(o.letters, *l.Again)
 		delete(o.tries, *l.Again) // whoever asked for it answers for what the receiver remembers
+		o.first = 0
+	}
+	o.total.Refused = len(o.letters)
+}
+
+func (o *outbox) stage(line *staging) {
+	s := &staged{staging: *line, own: map[int]int{}}
+	o.stages = append(o.stages, s)
+	for _, r := range line.Requests {
+		o.requests, o.of = append(o.requests, r), append(o.of, s)
+		o.open[r.File]++
+		switch {
+		case r.Closing:
+		case r.Connection == OfAll:
+			s.all++
+		default:
+			s.own[r.Connection]++
+		}
+	}
+	o.total.Requests = len(o.requests)
+	o.settle(s, line.Allocated...)
+}
+
+// answered applies a receipt.
+func (o *outbox) answered(receipt *Receipt) {
+	if receipt.Number < 1 || receipt.Number > len(o.requests) || o.receipts[receipt.Number] {
+		return
+	}
+	r, s := &o.requests[receipt.Number-1], o.of[receipt.Number-1]
+	o.receipts[receipt.Number] = true
+	delete(o.letters, receipt.Number)
+	o.open[r.File]--
+	o.total.add(r, receipt)
+	switch {
+	case r.Closing:
+	case r.Connection == OfAll:
+		s.all--
+		o.settle(s, s.Allocated...)
+	default:
+		s.own[r.Connection]--
+		o.settle(s, r.Connection)
+	}
+}
+
+// settle notes those of a staging's connections that wait for nothing any more.
+func (o *outbox) settle(s *staged, connections ...int) {
+	for _, i := range connections {
+		if s.all == 0 && s.own[i] == 0 {
+			o.done[i] = true
+		}
 	}
 }
 
 // pending are the next requests without an answer, at most n. One that closes its round waits for all before it.
 func (o *outbox) pending(n int) (next []WireRequest) {
-	for _, r := range o.requests {
-		if _, yes := o.receipts[r.Number]; yes {
+	for _, r := range o.requests[o.first:] {
+		_, dead := o.letters[r.Number]
+		switch {
+		case o.receipts[r.Number], dead:
+			if len(next) == 0 {
+				o.first = r.Number
+			}
 			continue
-		}
-		if _, dead := o.letters[r.Number]; dead {
-			continue
-		}
-		if len(next) == n || r.Closing && len(next) > 0 {
-			break
+		case len(next) == n, r.Closing && len(next) > 0:
+			return next
 		}
 		next = append(next, r)
 	}
@@ -154,27 +217,6 @@ func (o *outbox) allocated() map[int]bool {
 	for _, s := range o.stages {
 		for _, i := range s.Allocated {
 			all[i] = true
-		}
-	}
-	return all
-}
-
-// delivered are the connections of which every request has a receipt. One whose rows needed none is, too.
-func (o *outbox) delivered() map[int]bool {
-	all := map[int]bool{}
-	for _, s := range o.stages {
-		for _, i := range s.Allocated {
-			all[i] = true
-		}
-		for _, r := range s.Requests {
-			if _, yes := o.receipts[r.Number]; yes || r.Closing {
-				continue
-			}
-			for _, i := range s.Allocated {
-				if r.Connection == OfAll || r.Connection == i {
-					delete(all, i)
-				}
-			}
 		}
 	}
 	return all
@@ -203,13 +245,13 @@ func (o *outbox) newIn(round int) bool {
 // files are the names of the files that what is not answered needs, and those that the sink keeps.
 func (o *outbox) files() map[string]bool {
 	names := map[string]bool{outboxName: true}
-	for _, r := range o.requests {
-		if _, yes := o.receipts[r.Number]; !yes {
-			names[r.File] = true
+	for name, n := range o.open {
+		if n > 0 {
+			names[name] = true
 		}
 	}
 	for i, s := range o.stages {
-		if i == len(o.stages)-1 || len(s.Keep) > 0 && !o.keptLater(i) {
+		if len(s.Keep) > 0 && !o.keptLater(i) {
 			for _, name := range s.Keep {
 				names[name] = true
 			}
@@ -242,20 +284,20 @@ type Delivery struct {
 // maxIDs bounds the ids in a report; the outbox has all.
 const maxIDs = 20
 
-func (o *outbox) sum() *Delivery {
-	d := &Delivery{Requests: len(o.requests), Refused: len(o.letters)}
-	for _, r := range o.requests {
-		receipt, yes := o.receipts[r.Number]
-		if !yes {
-			continue
-		}
-		d.Sent, d.Rows, d.Bytes = d.Sent+1, d.Rows+r.Rows, d.Bytes+r.Length
-		if receipt.ID != "" && len(d.IDs) < maxIDs {
-			d.IDs = append(d.IDs, receipt.ID)
-		}
-		if d.Last == nil || receipt.At.After(d.Last.At) {
-			d.Last = &receipt
-		}
+// add counts a request that was taken.
+func (d *Delivery) add(r *WireRequest, receipt *Receipt) {
+	d.Sent, d.Rows, d.Bytes = d.Sent+1, d.Rows+r.Rows, d.Bytes+r.Length
+	if receipt.ID != "" && len(d.IDs) < maxIDs {
+		d.IDs = append(d.IDs, receipt.ID)
 	}
-	return d
+	if d.Last == nil || receipt.At.After(d.Last.At) {
+		d.Last = receipt
+	}
+}
+
+// sum is the Delivery so far, which does not change with what follows.
+func (o *outbox) sum() *Delivery {
+	d := o.total
+	d.IDs = slices.Clone(d.IDs)
+	return &d
 }

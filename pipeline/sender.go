@@ -67,7 +67,7 @@ const (
 )
 
 func newSender(v *delivery, kind *SinkKind) *sender {
-	return &sender{v: v, traits: kind.Traits, atEnd: kind.AtEnd != nil && kind.AtEnd(v.dest), parallel: max(1, kind.Traits.Parallel), own: make(chan struct{}, 1),
+	return &sender{v: v, traits: kind.Traits, atEnd: kind.AtEnd != nil && kind.AtEnd(v.dest), parallel: kind.parallel(v.dest), own: make(chan struct{}, 1),
 		sealed: map[int]Seal{}, wake: make(chan struct{}, 1), parts: map[int]*composed{}, shown: map[int]bool{}, tried: map[int]bool{}, moved: time.Now(), gathered: time.Now()}
 }
 
@@ -381,6 +381,11 @@ func (s *sender) stage(ctx context.Context, final *Report) error {
 		return fmt.Errorf("stage for %s: %w", s.v.dest.Path, err)
 	}
 	failpoint.Hit("after-stage")
+	for i, notes := range staged.Notes {
+		if c := s.parts[i]; c != nil {
+			c.seal.Notes = append(slices.Clip(c.seal.Notes), notes...)
+		}
+	}
 	line, err := s.number(&staged, final != nil)
 	if err != nil {
 		return err
@@ -520,6 +525,9 @@ func (s *sender) forgotten(ctx context.Context, next []WireRequest) (kept []Wire
 func (s *sender) apply(ctx context.Context, released *Released) error {
 	var lines []outboxLine
 	for _, r := range released.Receipts {
+		if r.Number < 1 || r.Number > len(s.v.outbox.requests) {
+			return Permanent(fmt.Errorf("the sink of %s has a receipt of request %d of %d", s.v.dest.ID, r.Number, len(s.v.outbox.requests)))
+		}
 		lines = append(lines, outboxLine{Receipt: &r})
 	}
 	for _, l := range released.Letters {
@@ -536,7 +544,7 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 	failpoint.Hit("after-answer")
 	settled := map[int]Settlement{}
 	sealed := s.v.claim.Record().Sealed
-	for i := range s.v.outbox.delivered() {
+	for i := range s.v.outbox.done {
 		if seal, ok := sealed[i]; ok {
 			settled[i] = seal.Settlement
 		}
@@ -554,6 +562,11 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, r := range released.Receipts {
+		if name := s.v.outbox.requests[r.Number-1].File; s.v.outbox.open[name] == 0 {
+			s.dropFile(name)
+		}
 	}
 	for i := range settled {
 		if s.shown[i] {
@@ -577,9 +590,11 @@ func (s *sender) tell(settled map[int]Settlement) {
 }
 
 // dropRows removes the rows of a connection that nothing needs any more.
-func (s *sender) dropRows(id PartID) {
-	if err := s.v.spool.Remove(spoolName(id)); err != nil {
-		s.v.log.Warn("rows were left in the spool; the next start removes them", "error", err)
+func (s *sender) dropRows(id PartID) { s.dropFile(spoolName(id)) }
+
+func (s *sender) dropFile(name string) {
+	if err := s.v.spool.Remove(name); err != nil {
+		s.v.log.Warn("a file was left in the spool; the next claim removes it", "error", err)
 	}
 }
 

@@ -51,7 +51,7 @@ type Sink interface {
 	// follows Recover: then what is committed becomes public from the new files, and orphans go. Trouble that only
 	// delays (a file that a user holds open) is logged, not returned, unless insist.
 	//
-	// next are the recorded requests to send now, at most Traits.Parallel, none that was answered. What succeeded is
+	// next are the recorded requests to send now, at most SinkKind.Parallel, none that was answered. What succeeded is
 	// returned also beside an error.
 	Release(ctx context.Context, next []WireRequest, r *Report, insist bool) (Released, error)
 	// Close gives up locks and file handles. It removes nothing.
@@ -66,6 +66,9 @@ type Fence struct {
 	// Folder is the private folder of this claim, of a spooled destination. Files in it that a Staged names are there
 	// again under the next claim; others are not.
 	Folder string
+	// Grow counts bytes that files in Folder have grown by, or a negative number of those that are gone, in the space
+	// of the process. It is set where Folder is.
+	Grow func(bytes int64)
 }
 
 // Recovered is what Recover found in the target.
@@ -84,6 +87,8 @@ type Staged struct {
 	// Release writes. The others that were staged wait for a later Stage of the round.
 	Allocated []int
 	Keep      []string // names of other files in the fence's folder that State refers to
+	// Notes are what is to be told of connections besides what Finish said, by index.
+	Notes map[int][]string
 }
 
 // Released is what a call of Release achieved.

@@ -90,8 +90,9 @@ type remoteBody struct {
 
 // kind is the kind of destination that sends to the receiver; with atEnd everything goes in one request.
 func (r *receiver) kind(atEnd bool) *pipeline.SinkKind {
-	return &pipeline.SinkKind{Name: "remote", Traits: pipeline.Traits{Spooled: true, SettlesOnRelease: true, Requests: true, Parallel: 2, KeyTTL: time.Hour},
-		AtEnd: func(*pipeline.ManifestDestination) bool { return atEnd },
+	return &pipeline.SinkKind{Name: "remote", Traits: pipeline.Traits{Spooled: true, SettlesOnRelease: true, Requests: true, KeyTTL: time.Hour},
+		AtEnd:    func(*pipeline.ManifestDestination) bool { return atEnd },
+		Parallel: func(*pipeline.ManifestDestination) int { return 2 },
 		New: func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 			return &remoteSink{r: r, spec: spec, atEnd: atEnd}, nil
 		}}
