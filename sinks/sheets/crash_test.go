@@ -202,9 +202,28 @@ func TestUserDeletesTabs(t *testing.T) {
 	}
 }
 
+// A thousand tabs get their titles in a moment, in the job's order.
+func TestThousandTabs(t *testing.T) {
+	w := newWorld(t, sheetsfake.Options{})
+	sheets.BatchBytes(t, 2<<20)
+	c := config(1000)
+	var conns []*sheets.Connection
+	for k := range 1000 {
+		c.Connections[k].Titles[0] = fmt.Sprintf("Branch %d", k%500)
+		conns = append(conns, connection(t, k, 1, "a"))
+	}
+	w.must(w.doc(c), conns...)
+	w.holds("Branch 7", rows{n: 1, tag: "a"})
+	w.holds("Branch 7 (2)", rows{n: 1, tag: "a"})
+	if n := len(w.book.Tabs()); n != 1001 || w.Counts().Writes > 3 {
+		t.Errorf("%d tabs, %+v", n, w.Counts())
+	}
+}
+
 // A ledger goes with the run: the next one removes it, and it stays within its budget with a thousand connections.
 func TestLedger(t *testing.T) {
 	w := newWorld(t, sheetsfake.Options{})
+	sheets.BatchBytes(t, 2<<20)
 	for i := range 2 {
 		c := run(config(1000), i+1)
 		c.All = "All"

@@ -18,16 +18,23 @@ const shared = "*"
 // connection's, is continued with a number: what has no mark of ours is never touched.
 func (b *batch) title(connection string, table int) string {
 	d := b.d
-	reserved := map[string]bool{}
+	type of struct {
+		connection string
+		table      int
+	}
+	reserved, there := map[string]bool{}, map[of]bool{}
 	for _, t := range b.tabs {
 		reserved[strings.ToLower(t.title)] = true
+		if t.mark != nil && !t.mark.hidden {
+			there[of{t.mark.connection, t.mark.table}] = true
+		}
 	}
 	if d.c.All != "" {
 		return free(d.c.All, reserved)
 	}
 	for i, c := range d.c.Connections {
 		for k, want := range c.Titles {
-			if b.marked(d.places[i].hash, k) != nil {
+			if there[of{d.places[i].hash, k}] {
 				continue
 			}
 			title := free(want, reserved)
