@@ -31,7 +31,7 @@ func (v *delivery) commit(ctx context.Context) error {
 	if len(parts) > 0 {
 		if staged, err = v.sink.Stage(ctx, parts, 1, nil); err != nil {
 			v.trouble(err, slices.Sorted(maps.Keys(settled))...)
-			return fmt.Errorf("append to %s: %w", v.dest.Path, err)
+			return fmt.Errorf("append to %s: %w", v.dest.Where(), err)
 		}
 	}
 	failpoint.Hit("before-cas")
@@ -46,7 +46,7 @@ func (v *delivery) commit(ctx context.Context) error {
 	}
 	failpoint.Hit("after-cas")
 	if _, err := v.sink.Release(ctx, nil, v.report(), false); err != nil {
-		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
+		return fmt.Errorf("publish %s: %w", v.dest.Where(), err)
 	}
 	for i, s := range settled {
 		v.notify(v.m, Event{Kind: EventCommitted, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: v.taken(s.Rows), Millis: s.Millis})
@@ -182,17 +182,17 @@ func (v *delivery) finish(ctx context.Context) error {
 	if len(v.claim.Record().Settled) > 0 {
 		staged, err := v.sink.Stage(ctx, nil, 1, v.report())
 		if err != nil {
-			return fmt.Errorf("finish %s: %w", v.dest.Path, err)
+			return fmt.Errorf("finish %s: %w", v.dest.Where(), err)
 		}
 		if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.Artifact = staged.State }); err != nil {
 			return err
 		}
 		failpoint.Hit("before-final-publish")
 		if _, err := v.sink.Release(ctx, nil, v.finalReport(), true); err != nil {
-			return fmt.Errorf("publish %s: %w", v.dest.Path, err)
+			return fmt.Errorf("publish %s: %w", v.dest.Where(), err)
 		}
 	} else if _, err := v.sink.Release(ctx, nil, v.finalReport(), false); err != nil {
-		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
+		return fmt.Errorf("publish %s: %w", v.dest.Where(), err)
 	}
 	if err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State = RecordFinished }); err != nil {
 		return err

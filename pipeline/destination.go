@@ -100,7 +100,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			}
 		}
 		pause := pauses.NextBackOff()
-		log.Warn(fmt.Sprintf("writing %s failed; trying again from what is committed", dest.Path), "error", err, "pause", pause.Round(time.Millisecond))
+		log.Warn(fmt.Sprintf("writing %s failed; trying again from what is committed", dest.Where()), "error", err, "pause", pause.Round(time.Millisecond))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -381,7 +381,7 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 	}
 	found, err := v.sink.Recover(ctx, fence, rec.Artifact, parts)
 	if err != nil {
-		return fmt.Errorf("claim %s: %w", v.dest.Path, err)
+		return fmt.Errorf("claim %s: %w", v.dest.Where(), err)
 	}
 	failpoint.Hit("after-claim-copy")
 	err = v.claim.Commit(ctx, func(r *CommitRecord) {
@@ -395,7 +395,7 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 		return err
 	}
 	if _, err := v.sink.Release(ctx, nil, nil, false); err != nil {
-		return fmt.Errorf("publish %s: %w", v.dest.Path, err)
+		return fmt.Errorf("publish %s: %w", v.dest.Where(), err)
 	}
 	return v.restore(ctx, v.claim.Record())
 }

@@ -198,10 +198,10 @@ func (v *delivery) takeSpool(rec *CommitRecord) error {
 	}
 	// All of it: what was written after the record was said by the receiver. What is gone was sent, nobody knows how far.
 	if err := v.spool.Copy(outboxName, -1); err != nil && (rec.Outbox > 0 || !errors.Is(err, spool.ErrDamaged)) {
-		return Permanent(fmt.Errorf("what was sent to %s is no longer known: %w; start over without --resume", v.dest.Path, err))
+		return Permanent(fmt.Errorf("what was sent to %s is no longer known: %w; start over without --resume", v.dest.Where(), err))
 	}
 	if v.outbox, err = openOutbox(v.spool.Dir(), rec.Outbox); errors.Is(err, ErrLost) {
-		return Permanent(fmt.Errorf("what was sent to %s is no longer known: %w; start over without --resume", v.dest.Path, err))
+		return Permanent(fmt.Errorf("what was sent to %s is no longer known: %w; start over without --resume", v.dest.Where(), err))
 	} else if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func (s *sender) run(ctx context.Context) error {
 			return &Owing{Reason: err.Error()}
 		}
 		s.v.trouble(err, s.unsettled()...)
-		s.v.log.Warn(fmt.Sprintf("%s does not take what is sent; trying again", s.v.dest.Path), "error", err, "pause", pause.Round(time.Millisecond))
+		s.v.log.Warn(fmt.Sprintf("%s does not take what is sent; trying again", s.v.dest.Where()), "error", err, "pause", pause.Round(time.Millisecond))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -378,7 +378,7 @@ func (s *sender) stage(ctx context.Context, final *Report) error {
 	}
 	staged, err := s.v.sink.Stage(ctx, parts, s.round, final)
 	if err != nil {
-		return fmt.Errorf("stage for %s: %w", s.v.dest.Path, err)
+		return fmt.Errorf("stage for %s: %w", s.v.dest.Where(), err)
 	}
 	failpoint.Hit("after-stage")
 	for i, notes := range staged.Notes {
@@ -478,7 +478,7 @@ func (s *sender) release(ctx context.Context, insist bool) error {
 			return aerr
 		}
 		if err != nil {
-			return fmt.Errorf("deliver to %s: %w", s.v.dest.Path, err)
+			return fmt.Errorf("deliver to %s: %w", s.v.dest.Where(), err)
 		}
 		s.behind = false
 		if len(next) == 0 {
@@ -575,7 +575,7 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 		}
 	}
 	for _, l := range released.Letters {
-		s.v.log.Error(fmt.Sprintf("request %d to %s will not be sent again", l.Number, s.v.dest.Path), "error", l.Error)
+		s.v.log.Error(fmt.Sprintf("request %d to %s will not be sent again", l.Number, s.v.dest.Where()), "error", l.Error)
 		s.v.notify(s.v.m, Event{Kind: EventLetter, Destination: s.v.dest.ID, Error: l.Error})
 	}
 	s.tell(settled)
