@@ -143,8 +143,9 @@ const (
 	EventRejected  = "rejected"     // a destination cannot hold a connection's rows
 	EventTrouble   = "write-failed" // a destination could not be written; it is tried again
 	EventDetached  = "destination-detached"
-	EventOwing     = "destination-owing"
-	EventLetter    = "request-refused"
+	EventSealed    = "sealed"            // a spooled destination has a connection's rows safe, to be written or sent
+	EventOwing     = "destination-owing" // what it has is safe, and not all of it is sent
+	EventLetter    = "request-refused"   // by the receiver; Connection is set if it has the rows of one
 	EventEnded     = "ended"
 )
 

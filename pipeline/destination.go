@@ -60,7 +60,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 	var again onceMore
 	var progressed, failing time.Time // failing is since when, without progress in between and less its waits for rows; zero while it does not
 	for {
-		v := &delivery{Deliverer: d, m: m, dest: dest, log: log, started: time.Now()}
+		v := &delivery{Deliverer: d, m: m, dest: dest, log: log, started: time.Now(), again: previous != ""}
 		err := v.run(ctx, previous, generation)
 		if v.claim != nil {
 			previous = v.claim.Token()
@@ -188,6 +188,7 @@ type delivery struct {
 	rowLog    RowLog
 	reader    FrameReader
 	started   time.Time
+	again     bool          // this process has claimed the record before
 	waited    time.Duration // for frames
 
 	// Of a spooled destination; nil of others.

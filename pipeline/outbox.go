@@ -222,6 +222,28 @@ func (o *outbox) allocated() map[int]bool {
 	return all
 }
 
+// refused are the connections that have rows in a letter.
+func (o *outbox) refused() map[int]bool {
+	all := map[int]bool{}
+	for n := range o.letters {
+		for _, i := range o.connections(n) {
+			all[i] = true
+		}
+	}
+	return all
+}
+
+// connections are those with rows in a request.
+func (o *outbox) connections(number int) []int {
+	switch r := &o.requests[number-1]; {
+	case r.Closing:
+		return nil
+	case r.Connection != OfAll:
+		return []int{r.Connection}
+	}
+	return o.of[number-1].Allocated
+}
+
 // finals is the last round whose final was staged; 0 if none was.
 func (o *outbox) finals() (round int) {
 	for _, s := range o.stages {
@@ -275,6 +297,7 @@ type Delivery struct {
 	Requests int      `json:"requests"`
 	Sent     int      `json:"sent"`
 	Refused  int      `json:"refused,omitempty"` // letters
+	Dropped  int      `json:"dropped,omitempty"` // letters that were given up
 	Rows     int64    `json:"rows"`              // of those sent
 	Bytes    int64    `json:"bytes"`
 	Last     *Receipt `json:"last,omitempty"`

@@ -28,8 +28,9 @@ type Report struct {
 type ReportConnection struct {
 	ID       string   `json:"id"`
 	Name     string   `json:"name"`
-	State    string   `json:"state"`          // settled, sealed, failed, rejected or pending
-	Rows     []int64  `json:"rows,omitempty"` // per query
+	State    string   `json:"state"`             // settled, sealed, failed, rejected or pending
+	Rows     []int64  `json:"rows,omitempty"`    // per query
+	Refused  bool     `json:"refused,omitempty"` // sealed, and a request with its rows was refused: see fanmill dead
 	Attempts int      `json:"attempts,omitempty"`
 	Millis   int64    `json:"durationMs,omitempty"`
 	Error    string   `json:"error,omitempty"`
@@ -73,6 +74,9 @@ func NewReport(m *Manifest, d *ManifestDestination, rec CommitRecord, errors map
 		} else if s, ok := rec.Sealed[i]; ok {
 			line.State, line.Rows, line.Attempts, line.Millis = ReportSealed, s.Rows, s.Attempts, s.Millis
 			line.Losses, line.Notes = s.Losses, s.Notes
+			if line.Refused = s.Refused; s.Refused {
+				line.Error = errors[c.ID]
+			}
 		} else if f, ok := rec.Failed[i]; ok {
 			line.State, line.Attempts, line.Millis, line.Error = ReportFailed, f.Attempts, f.Millis, errors[c.ID]
 			if f.Rejected {

@@ -18,7 +18,8 @@ import (
 // have yet. It is never asked again and never changed, only written, or sent.
 type Seal struct {
 	Settlement
-	At spool.Mark `json:"at"`
+	At      spool.Mark `json:"at"`
+	Refused bool       `json:"refused,omitempty"` // a request with its rows is a letter: a resume does not send it
 }
 
 // spooledPart is an attempt's rows on their way into the spool: what a spooled destination has in place of a part of its
@@ -118,7 +119,15 @@ func (v *delivery) seal(ctx context.Context) error {
 	}
 	failpoint.Hit("after-seal")
 	v.sender.add(sealed)
+	for i, s := range sealed {
+		v.sealedEvent(i, s)
+	}
 	return nil
+}
+
+// sealedEvent tells that a connection's rows are safe.
+func (v *delivery) sealedEvent(i int, s Seal) {
+	v.notify(v.m, Event{Kind: EventSealed, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: v.taken(s.Rows)})
 }
 
 // settlement is what the eof says of a part that has all its rows.
@@ -186,7 +195,7 @@ func (v *delivery) takeSpool(rec *CommitRecord) error {
 		return Permanent(err)
 	}
 	if rec.Place != nil && rec.Place.ID != place.ID {
-		return &Owing{Reason: fmt.Sprintf("its rows wait on the disk of %s; resume the run there, or bring back the folder of its spool", rec.Place.Host)}
+		return &Owing{Reason: fmt.Sprintf("waiting for %s: the rows are on its disk; resume the run there, or bring back the folder of its spool", rec.Place.Host)}
 	}
 	v.place = place
 	v.spool, err = v.Spool.Claim(Token(v.m.Run), Token(v.dest.ID), rec.Epoch, rec.Token)

@@ -80,6 +80,11 @@ func (s *sender) restore(rec CommitRecord) {
 			s.sealed[i] = seal
 		}
 	}
+	for i, seal := range rec.Sealed {
+		if !s.v.again { // whoever follows the run here has not seen it
+			s.v.sealedEvent(i, seal)
+		}
+	}
 	s.round = max(1, o.finals())
 	// What a final is followed by belongs to the next round: its own is closed, and goes out as it is.
 	if o.finals() > 0 && (len(s.sealed) > 0 || rec.State != RecordFinishing) {
@@ -353,6 +358,11 @@ func (s *sender) refuse(ctx context.Context, reasons map[int]string) error {
 func (s *sender) commit(ctx context.Context, change func(*CommitRecord)) error {
 	err := s.v.claim.Commit(ctx, func(r *CommitRecord) {
 		change(r)
+		refused := s.v.outbox.refused()
+		for i, seal := range r.Sealed {
+			seal.Refused = refused[i]
+			r.Sealed[i] = seal
+		}
 		r.Outbox = s.v.outbox.length
 		if len(s.v.outbox.requests) > 0 {
 			r.Delivery = s.v.outbox.sum()
@@ -531,6 +541,12 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 		lines = append(lines, outboxLine{Receipt: &r})
 	}
 	for _, l := range released.Letters {
+		if l.Number < 1 || l.Number > len(s.v.outbox.requests) {
+			return Permanent(fmt.Errorf("the sink of %s has refused request %d of %d", s.v.dest.ID, l.Number, len(s.v.outbox.requests)))
+		}
+		if err := s.blame(ctx, &l); err != nil {
+			return err
+		}
 		lines = append(lines, outboxLine{Letter: &l})
 	}
 	if len(lines)+len(released.Settled) == 0 && released.State == nil {
@@ -575,11 +591,30 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 		}
 	}
 	for _, l := range released.Letters {
-		s.v.log.Error(fmt.Sprintf("request %d to %s will not be sent again", l.Number, s.v.dest.Where()), "error", l.Error)
-		s.v.notify(s.v.m, Event{Kind: EventLetter, Destination: s.v.dest.ID, Error: l.Error})
+		s.v.notify(s.v.m, Event{Kind: EventLetter, Destination: s.v.dest.ID, Connection: s.connectionOf(l.Number), Error: fmt.Sprintf("request %d: %s", l.Number, l.Error)})
 	}
 	s.tell(settled)
 	return nil
+}
+
+// blame keeps why a connection is not delivered whose request was refused.
+func (s *sender) blame(ctx context.Context, l *Letter) error {
+	id := s.connectionOf(l.Number)
+	if id == "" {
+		return nil
+	}
+	why := shortError(fmt.Errorf("request %d was refused: %s", l.Number, l.Error))
+	s.v.setReason(id, why)
+	return s.v.Records.SetError(ctx, s.v.m.Run, s.v.dest.ID, id, why)
+}
+
+// connectionOf is the id of the connection whose rows alone a request has; "" if it has those of others, or none.
+func (s *sender) connectionOf(number int) string {
+	r := &s.v.outbox.requests[number-1]
+	if r.Closing || r.Connection == OfAll {
+		return ""
+	}
+	return s.v.m.Connections[r.Connection].ID
 }
 
 // tell publishes that connections are delivered.

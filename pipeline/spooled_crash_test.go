@@ -92,7 +92,7 @@ func TestRowsOnAnotherDisk(t *testing.T) {
 	here := w.node.Spool
 	w.node.Spool = &spool.Root{Dir: t.TempDir(), Store: "s", Space: &spool.Space{}}
 	out := w.mustRun(pipeline.Trigger{Resume: true}, pipeline.RunPartial)
-	if report := out.Reports[0]; report.State != pipeline.RecordOwing || !strings.Contains(report.Error, "its rows wait on the disk of ") {
+	if report := out.Reports[0]; report.State != pipeline.RecordOwing || !strings.Contains(report.Error, "waiting for ") {
 		t.Errorf("%s: %s", report.State, report.Error)
 	}
 	w.node.Spool = here

@@ -444,8 +444,14 @@ func TestRefusedRequest(t *testing.T) {
 	out := w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
 	r.exact(w, "a", "c")
 	report := out.Reports[0]
-	if report.State != pipeline.RecordOwing || report.Connections[1].State != pipeline.ReportSealed || report.Delivery == nil || report.Delivery.Refused != 1 {
+	if report.State != pipeline.RecordOwing || report.Delivery == nil || report.Delivery.Refused != 1 {
 		t.Errorf("%s: %+v", report.State, report.Delivery)
+	}
+	if c := report.Connections[1]; c.State != pipeline.ReportSealed || !c.Refused || c.Error != "request 2 was refused: 422: a row is not valid" && c.Error != "request 1 was refused: 422: a row is not valid" && c.Error != "request 3 was refused: 422: a row is not valid" {
+		t.Errorf("%+v", c)
+	}
+	if report.Connections[0].Refused {
+		t.Error("a connection that was sent is called refused")
 	}
 }
 

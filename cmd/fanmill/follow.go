@@ -97,11 +97,15 @@ func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeli
 	}
 }
 
-// givenUp names the destinations that a run has given up.
+// givenUp names the destinations that a run has given up, and those that are owing.
 func givenUp(o *pipeline.Outcome) (text string) {
-	for _, r := range o.Reports {
-		if r.State == pipeline.RecordDetached {
-			text += "; destination " + r.Destination + " was given up: " + r.Error
+	_, all := screen.FromReports(o.Reports)
+	for i := range all {
+		switch d := &all[i]; d.State {
+		case pipeline.RecordDetached:
+			text += "; destination " + d.ID + " was given up: " + d.Error
+		case pipeline.RecordOwing:
+			text += "; destination " + d.ID + " " + d.Owes(d.Total, "a resume")
 		}
 	}
 	return text

@@ -85,6 +85,11 @@ func (s *settings) runLine(ctx context.Context, node *pipeline.Node, r pipeline.
 	v := s.statusView(info)
 	line.State = v.State
 	line.Total = len(v.Connections)
+	for _, d := range v.Destinations {
+		if d.State == pipeline.RecordOwing {
+			line.Owing = append(line.Owing, d.ID)
+		}
+	}
 	for _, c := range v.Connections {
 		if c.State == screen.StateDone {
 			line.Done++

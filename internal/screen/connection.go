@@ -15,6 +15,7 @@ const (
 	StatePending   = "pending"   // not asked yet, or not written yet
 	StateRunning   = "running"   // is being asked
 	StateDelivered = "delivered" // its rows are in the row log; destinations are at it
+	StateSealed    = "sealed"    // its rows are safe, and wait to be sent
 )
 
 // ConnectionView is a connection in a run.
@@ -33,11 +34,12 @@ type ConnectionView struct {
 // MissingView says why a destination lacks a connection. Destination is "" if all of them do, for one reason.
 type MissingView struct {
 	Destination string `json:"destination,omitempty"`
-	State       string `json:"state"` // failed, rejected or pending
+	State       string `json:"state"` // failed, rejected, sealed or pending
 	Error       string `json:"error,omitempty"`
 
 	givenUp bool // Error is why the destination was given up, for all connections
 	kept    bool // and it had committed this one before: its file may show it, and was not finished
+	owed    bool // Error is why the destination is owing, for all connections
 }
 
 // LossView counts values that a destination could not hold in full.
@@ -60,22 +62,31 @@ type DestinationView struct {
 	Type        string               `json:"type,omitempty"`
 	File        string               `json:"file"`
 	State       pipeline.RecordState `json:"state"`
-	Error       string               `json:"error,omitempty"` // why it was given up
-	Bytes       int64                `json:"bytes"`           // of the file as committed
+	Error       string               `json:"error,omitempty"` // why it was given up, or is owing
+	Bytes       int64                `json:"bytes"`           // of the file as committed, or of the requests that were sent
 	Connections int                  `json:"connections"`     // that it has
 	Total       int                  `json:"total"`
-	Rows        int64                `json:"rows"`          // that it has
-	Lag         *int64               `json:"lag,omitempty"` // frames of the row log that it has not committed; absent where that is not known
+	Rows        int64                `json:"rows"`               // that it has
+	Sealed      int                  `json:"sealed,omitempty"`   // connections whose rows wait to be sent
+	Refused     int                  `json:"refused,omitempty"`  // of these: connections that a resume does not send, as a request was refused
+	Delivery    *pipeline.Delivery   `json:"delivery,omitempty"` // of what is sent in requests
+	Lag         *int64               `json:"lag,omitempty"`      // frames of the row log that it has not committed; absent where that is not known
 
 	Files []string `json:"-"` // of the connections that it has, where each has one of its own
+
+	pending int // connections of which it has nothing yet
 }
 
 // FromReports makes the views of a run from what its destinations report, which all name the same connections in the
 // same order.
 func FromReports(reports []*pipeline.Report) (connections []ConnectionView, destinations []DestinationView) {
 	for _, r := range reports {
-		d := DestinationView{ID: r.Destination, File: r.Artifact, State: r.State, Error: r.Error, Bytes: r.Length, Total: len(r.Connections)}
+		d := DestinationView{ID: r.Destination, File: r.Artifact, State: r.State, Error: r.Error, Bytes: r.Length, Total: len(r.Connections), Delivery: r.Delivery}
+		if r.Delivery != nil {
+			d.Bytes = r.Delivery.Bytes
+		}
 		for i, c := range r.Connections {
+			d.count(&c)
 			if c.State != pipeline.ReportSettled {
 				continue
 			}
@@ -98,6 +109,19 @@ func FromReports(reports []*pipeline.Report) (connections []ConnectionView, dest
 		connections = append(connections, fromReports(reports, i))
 	}
 	return connections, destinations
+}
+
+// count counts a connection that the destination does not have.
+func (d *DestinationView) count(c *pipeline.ReportConnection) {
+	switch c.State {
+	case pipeline.ReportPending:
+		d.pending++
+	case pipeline.ReportSealed:
+		d.Sealed++
+		if c.Refused {
+			d.Refused++
+		}
+	}
 }
 
 // fromReports joins what the reports say of one connection.
@@ -127,7 +151,7 @@ func fromReports(reports []*pipeline.Report, i int) ConnectionView {
 		}
 		m := MissingView{Destination: r.Destination, State: c.State, Error: c.Error}
 		if m.Error == "" && c.State == pipeline.ReportPending {
-			m.Error, m.givenUp = r.Error, r.Error != ""
+			m.Error, m.givenUp, m.owed = r.Error, r.Error != "", r.State == pipeline.RecordOwing
 		}
 		v.Missing = append(v.Missing, m)
 	}
@@ -165,7 +189,7 @@ func (c ConnectionView) complete() ConnectionView {
 // Asked completes a connection of a run that goes on by the record of its attempts.
 func (c *ConnectionView) Asked(rec pipeline.ConnRecord, now time.Time) {
 	for _, m := range c.Missing {
-		if m.State != StatePending { // it is known how it ended
+		if m.State != StatePending && m.State != StateSealed { // it is known how it ended
 			return
 		}
 	}

@@ -120,20 +120,26 @@ func (l look) total(s *state, now time.Time, columns int) string {
 	if s.ledger.missing > 0 {
 		missing.text = Count(int64(s.ledger.missing)) + " missing"
 	}
+	sealed, short := cell{style: yellow}, cell{style: yellow}
+	if n := s.ledger.waiting(); n > 0 {
+		short.text = Count(int64(n)) + " sealed"
+		sealed.text = short.text + ", waiting to be sent"
+	}
 	rows := cell{text: Of(s.total(), "row")}
 	elapsed := cell{text: clock(now.Sub(s.began)), style: dim}
 	left := cell{text: l.left(s, now)}
 	for _, parts := range [][]cell{
-		{{text: count}, missing, rows, elapsed, left},
-		{{text: count}, missing, rows, left},
-		{{text: count}, missing, left},
+		{{text: count}, missing, sealed, rows, elapsed, left},
+		{{text: count}, missing, sealed, rows, left},
+		{{text: count}, missing, short, rows, left},
+		{{text: count}, missing, short, left},
 	} {
 		text, w := l.join(parts)
 		if room := columns - w - 1; room >= minBar {
 			return l.bar(s, min(room, maxBar)) + " " + text
 		}
 	}
-	for _, parts := range [][]cell{{{text: count}, missing, left}, {{text: count}, missing}} {
+	for _, parts := range [][]cell{{{text: count}, missing, short, left}, {{text: count}, missing, short}, {{text: count}, missing}} {
 		if text, w := l.join(parts); w <= columns {
 			return text
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"fanmill/pipeline"
@@ -44,7 +45,7 @@ func NewLines(log *slog.Logger, scope Scope, structured bool) *Lines {
 
 // Observe tells an event.
 func (l *Lines) Observe(e pipeline.Event) {
-	over := l.account(e)
+	over, fresh := l.account(e)
 	name, label := l.name(e.Connection), l.label(e.Destination)
 	reason := oneLine(e.Error)
 	switch e.Kind {
@@ -52,6 +53,16 @@ func (l *Lines) Observe(e pipeline.Event) {
 		l.say(slog.LevelInfo, e, "▶️ Executing connection: "+name)
 	case pipeline.EventCommitted:
 		l.say(slog.LevelInfo, e, fmt.Sprintf("💾 Progressive %s write: %s (%d rows) appended", label, name, e.Rows))
+	case pipeline.EventSealed:
+		if fresh {
+			l.say(slog.LevelInfo, e, fmt.Sprintf("📦 Sealed for %s: the rows of %s are safe and wait to be sent", label, name))
+		}
+	case pipeline.EventLetter:
+		of := ""
+		if e.Connection != "" {
+			of = " with rows of " + name
+		}
+		l.say(slog.LevelError, e, fmt.Sprintf("A request to %s%s was refused and is kept among the dead letters: %s", label, of, reason))
 	case pipeline.EventRejected:
 		l.say(slog.LevelError, e, fmt.Sprintf("Failed to write %s progressively for %s: %s", label, name, reason))
 	case pipeline.EventTrouble: // it is tried again: rows are safe
@@ -65,6 +76,11 @@ func (l *Lines) Observe(e pipeline.Event) {
 			reason = ": " + reason
 		}
 		l.say(slog.LevelError, e, fmt.Sprintf("destination %s is given up for this run, a resume brings it what it lacks%s", clean(e.Destination), reason))
+	case pipeline.EventOwing:
+		if reason != "" {
+			reason = ": " + reason
+		}
+		l.say(slog.LevelError, e, fmt.Sprintf("destination %s owes what is not sent, which is safe and waits for a resume%s", clean(e.Destination), reason))
 	}
 	l.cleaned(e, over)
 }
@@ -78,13 +94,15 @@ func (l *Lines) Checkpoint(p pipeline.PublicCheckpoint) {
 }
 
 // account books an event and returns the connections whose rows are in memory no longer because of it.
-func (l *Lines) account(e pipeline.Event) []string {
+// fresh says of one that is sealed that it is worth a line: rows are sent to the destination, and it was not told before.
+func (l *Lines) account(e pipeline.Event) (over []string, fresh bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	fresh = e.Kind == pipeline.EventSealed && l.ledger.remote[e.Destination] && !slices.Contains(l.ledger.entry(e.Connection).sealed, e.Destination)
 	if e.Kind == pipeline.EventCommitted {
 		l.written[e.Connection] = true
 	}
-	return l.release(l.ledger.observe(e))
+	return l.release(l.ledger.observe(e)), fresh
 }
 
 // release keeps those of the connections that were written here.
@@ -142,7 +160,7 @@ func (l *Lines) say(level slog.Level, e pipeline.Event, message string) {
 			attrs = append(attrs, slog.Int64("durationMs", e.Millis))
 		}
 		text("error", e.Error)
-	} else if l.twins && e.Kind != pipeline.EventDetached {
+	} else if l.twins && e.Kind != pipeline.EventDetached && e.Kind != pipeline.EventOwing {
 		text("destination", e.Destination)
 	}
 	l.log.LogAttrs(context.Background(), level, message, attrs...)

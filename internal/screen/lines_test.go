@@ -47,6 +47,8 @@ func TestLinesKeepTheirWording(t *testing.T) {
 		{pipeline.Event{Kind: pipeline.EventRetry, Connection: "conn_4", Attempt: 1, Error: "connection\nrefused"}, `level=WARN msg="connection Branch_004 failed in attempt 1: connection refused"`},
 		{pipeline.Event{Kind: pipeline.EventFailed, Connection: "conn_4", Attempt: 3, Error: "refused"}, `level=ERROR msg="connection Branch_004 is missing from this run after 3 attempts: refused"`},
 		{pipeline.Event{Kind: pipeline.EventDetached, Destination: "csv", Error: "disk full"}, `level=ERROR msg="destination csv is given up for this run, a resume brings it what it lacks: disk full"`},
+		{pipeline.Event{Kind: pipeline.EventOwing, Destination: "csv", Error: "401: the token\nis revoked"}, `level=ERROR msg="destination csv owes what is not sent, which is safe and waits for a resume: 401: the token is revoked"`},
+		{pipeline.Event{Kind: pipeline.EventLetter, Destination: "csv", Connection: "conn_1", Error: "request 3: 422"}, `level=ERROR msg="A request to CSV with rows of Branch_001 was refused and is kept among the dead letters: request 3: 422"`},
 		{pipeline.Event{Kind: pipeline.EventDetached, Destination: "excel"}, `level=ERROR msg="destination excel is given up for this run, a resume brings it what it lacks"`},
 		{pipeline.Event{Kind: pipeline.EventConnected, Connection: "unknown\x1b"}, `level=INFO msg="▶️ Executing connection: unknown\\x1b"`},
 		{pipeline.Event{Kind: pipeline.EventDelivered, Connection: "conn_1"}, ``},

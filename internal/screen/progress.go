@@ -136,6 +136,9 @@ func (p *Progress) Observe(e pipeline.Event) {
 	for _, id := range s.ledger.observe(e) {
 		s.drop(id)
 	}
+	if e.Connection != "" && s.ledger.entry(e.Connection).waits() { // the total counts it
+		s.drop(e.Connection)
+	}
 	switch e.Kind {
 	case pipeline.EventConnected:
 		r := s.line(e.Connection, now)
@@ -153,7 +156,7 @@ func (p *Progress) Observe(e pipeline.Event) {
 		s.read[e.Connection] = e.Rows
 		s.delivered++
 		s.took += time.Duration(e.Millis) * time.Millisecond
-		if c := s.ledger.entry(e.Connection); !c.over {
+		if c := s.ledger.entry(e.Connection); !c.over && !c.waits() {
 			s.line(e.Connection, now).enter(delivered, now)
 		}
 	case pipeline.EventCommitted:
@@ -224,7 +227,7 @@ func (s *state) remaining(now time.Time) time.Duration {
 		reading++
 		work, longest = work+rest, max(longest, rest)
 	}
-	waiting := s.ledger.left() - len(s.running)
+	waiting := s.ledger.left() - s.ledger.waiting() - len(s.running)
 	if waiting > 0 {
 		work, longest = work+mean*time.Duration(waiting), max(longest, mean)
 	}

@@ -38,10 +38,10 @@ func (v *RunView) totals() (done int, rows int64) {
 	return done, rows
 }
 
-// givenUp names the destinations that the run has given up.
-func (v *RunView) givenUp() (ids []string) {
+// inState names the destinations in a state.
+func (v *RunView) inState(state pipeline.RecordState) (ids []string) {
 	for i := range v.Destinations {
-		if d := &v.Destinations[i]; d.State == pipeline.RecordDetached {
+		if d := &v.Destinations[i]; d.State == state {
 			ids = append(ids, clean(d.ID))
 		}
 	}
@@ -102,8 +102,11 @@ func (v RunView) text(s *sheet) {
 			sum += " (" + Rate(rows, took) + ")"
 		}
 	}
-	if given := v.givenUp(); len(given) > 0 {
+	if given := v.inState(pipeline.RecordDetached); len(given) > 0 {
 		sum += "; given up: " + strings.Join(given, ", ")
+	}
+	if owing := v.inState(pipeline.RecordOwing); len(owing) > 0 {
+		sum += "; owing: " + strings.Join(owing, ", ")
 	}
 	s.line(0, stateStyle(string(v.State)), sum)
 	if v.Error != "" {
@@ -115,15 +118,17 @@ func (v RunView) text(s *sheet) {
 // wrong reports whether anything is named that must be repaired. That a run was interrupted is no such thing.
 func (v *RunView) wrong() bool {
 	return v.Error != "" && v.State != pipeline.RunInterrupted || slices.ContainsFunc(v.Connections, func(c ConnectionView) bool {
-		return slices.ContainsFunc(c.Missing, func(m MissingView) bool { return m.State != StatePending || m.Error != "" })
-	})
+		return slices.ContainsFunc(c.Missing, func(m MissingView) bool {
+			return m.State != StatePending && m.State != StateSealed || m.Error != ""
+		})
+	}) || slices.ContainsFunc(v.Destinations, func(d DestinationView) bool { return d.State == pipeline.RecordOwing })
 }
 
 // rest is what a run that has ended and one that goes on have in common: files, losses, suggestions, what to do next.
 func (v *RunView) rest(s *sheet) {
 	if len(v.Destinations) > 0 {
 		s.blank()
-		s.destinations(v.Destinations, len(v.Connections))
+		s.destinations(v.Destinations, len(v.Connections), v.Resume)
 	}
 	s.losses(v.Connections)
 	if all := v.suggestions(); len(all) > 0 {

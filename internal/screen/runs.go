@@ -25,7 +25,8 @@ type RunLine struct {
 	Millis  int64             `json:"durationMs"`     // so far, if it has not ended; of one that is queued, how long it waits
 	Done    int               `json:"done"`           // connections that every destination has
 	Total   int               `json:"total"`
-	Rows    int64             `json:"rows"` // of these
+	Rows    int64             `json:"rows"`            // of these
+	Owing   []string          `json:"owing,omitempty"` // destinations that have yet to send what is safe
 }
 
 func (v RunsView) data() any { return list(v.Runs) }
@@ -50,7 +51,11 @@ func (v RunsView) text(s *sheet) {
 			t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{text: string(StateQueued)}, cell{}, cell{took, dim}, cell{}, cell{})
 			continue
 		}
-		t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{clean(string(r.State)), stateStyle(string(r.State))}, cell{s.when(r.Started), dim},
+		state := clean(string(r.State))
+		if len(r.Owing) > 0 {
+			state += ", owing"
+		}
+		t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{state, stateStyle(string(r.State))}, cell{s.when(r.Started), dim},
 			cell{took, dim}, cell{text: Count(int64(r.Done)) + "/" + Count(int64(r.Total))}, cell{text: Count(r.Rows)})
 	}
 	s.table(t, 0)

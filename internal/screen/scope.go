@@ -24,6 +24,7 @@ type ScopeConnection struct {
 type ScopeDestination struct {
 	ID, Type string
 	Label    string // what people call its type, see Scope.Labelled; "" is the type
+	Remote   bool   // rows are sent to it
 }
 
 // ScopeOf is the scope of a new run of job. With connections, the run is to deliver those only.
@@ -54,7 +55,7 @@ func (s Scope) Labelled(labels map[string]string) Scope {
 func (s Scope) Into(destinations []pipeline.ManifestDestination) Scope {
 	s.Destinations = nil
 	for _, d := range destinations {
-		s.Destinations = append(s.Destinations, ScopeDestination{ID: d.ID, Type: d.Type})
+		s.Destinations = append(s.Destinations, ScopeDestination{ID: d.ID, Type: d.Type, Remote: d.Target != ""})
 	}
 	return s
 }
@@ -63,6 +64,7 @@ func (s Scope) Into(destinations []pipeline.ManifestDestination) Scope {
 type ledger struct {
 	connections  map[string]*entry
 	destinations []string // not given up
+	remote       map[string]bool
 	total        int
 	done         int // every destination has it that was not given up
 	missing      int // over, and some destination will not get it in this run
@@ -71,14 +73,16 @@ type ledger struct {
 // entry is one connection.
 type entry struct {
 	owed    []string // destinations that neither have it nor have turned it away
+	sealed  []string // of these, destinations that rows are sent to and that have them safe
 	refused bool     // by a destination, or given up for all
 	over    bool
 }
 
 func newLedger(s Scope) *ledger {
-	l := &ledger{connections: map[string]*entry{}, total: len(s.Connections)}
+	l := &ledger{connections: map[string]*entry{}, remote: map[string]bool{}, total: len(s.Connections)}
 	for _, d := range s.Destinations {
 		l.destinations = append(l.destinations, d.ID)
+		l.remote[d.ID] = d.Remote
 	}
 	for _, c := range s.Connections {
 		e := &entry{owed: slices.Clone(l.destinations)}
@@ -107,6 +111,10 @@ func (l *ledger) observe(e pipeline.Event) (over []string) {
 		if c := l.entry(e.Connection); c.over && c.refused {
 			l.missing--
 			*c = entry{owed: slices.Clone(l.destinations)}
+		}
+	case pipeline.EventSealed:
+		if c := l.entry(e.Connection); l.remote[e.Destination] && !slices.Contains(c.sealed, e.Destination) {
+			c.sealed = append(c.sealed, e.Destination)
 		}
 	case pipeline.EventCommitted, pipeline.EventRejected:
 		c := l.entry(e.Connection)
@@ -176,3 +184,26 @@ func (l *ledger) settle(e *entry) bool {
 
 // left is how many connections are not over.
 func (l *ledger) left() int { return max(l.total-l.done-l.missing, 0) }
+
+// waits reports whether all that a connection waits for is to be sent.
+func (e *entry) waits() bool {
+	if e.over || len(e.owed) == 0 {
+		return false
+	}
+	for _, d := range e.owed {
+		if !slices.Contains(e.sealed, d) {
+			return false
+		}
+	}
+	return true
+}
+
+// waiting counts the connections that wait to be sent, and for nothing else.
+func (l *ledger) waiting() (n int) {
+	for _, e := range l.connections {
+		if e.waits() {
+			n++
+		}
+	}
+	return n
+}

@@ -2,6 +2,8 @@ package screen
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"fanmill/pipeline"
 )
@@ -10,11 +12,11 @@ import (
 // or it was not its turn yet.
 func (c *ConnectionView) unremarkable() bool {
 	for _, m := range c.Missing {
-		if m.State != StatePending || m.Error != "" {
+		if m.State != StatePending && m.State != StateSealed || m.Error != "" {
 			return false
 		}
 	}
-	return c.State == StateDone || c.State == StatePending
+	return c.State == StateDone || c.State == StatePending || c.State == StateSealed
 }
 
 // remarks are the lines beneath a connection: why who lacks it.
@@ -31,8 +33,12 @@ func (c *ConnectionView) remarks(r *row) {
 		switch {
 		case text == "" && m.Destination == "":
 			continue
+		case text == "" && m.State == StateSealed:
+			text = "sealed, waits to be sent"
 		case text == "":
 			text = clean(m.State)
+		case m.owed:
+			text = "waits; why is told below, with the destination"
 		case m.givenUp: // its words may be many, and are the same for all connections
 			text = "given up for this run; why is told below, with the file"
 		case m.Destination != "" && m.State != StatePending:
@@ -50,7 +56,7 @@ func stateStyle(state string) style {
 	switch state {
 	case StateFailed, StateRejected, string(pipeline.RecordDetached):
 		return red
-	case StatePartial, string(pipeline.RunInterrupted):
+	case StatePartial, StateSealed, string(pipeline.RunInterrupted), string(pipeline.RecordOwing):
 		return yellow
 	case StateDone, string(pipeline.RunComplete), string(pipeline.RecordFinished):
 		return green
@@ -85,7 +91,10 @@ func (s *sheet) connections(all []ConnectionView) {
 	if len(t.rows) > 0 {
 		s.table(t, 0)
 	}
-	for _, state := range []string{StateDone, StatePending} {
+	if slices.ContainsFunc(all, func(c ConnectionView) bool { return c.State == StateSealed }) {
+		s.line(0, dim, "sealed: the rows are safe, and wait to be sent")
+	}
+	for _, state := range []string{StateDone, StateSealed, StatePending} {
 		if n := hidden[state]; n > 0 {
 			s.line(0, dim, fmt.Sprintf("%s %s, not listed; --verbose lists all", Of(int64(n), "connection"), state))
 		}
@@ -123,17 +132,21 @@ func (s *sheet) losses(all []ConnectionView) {
 	}
 }
 
-// destinations writes the table of a run's files.
-func (s *sheet) destinations(all []DestinationView, total int) {
+// destinations writes the table of a run's files, and of its other destinations. resume is the command that goes on with
+// the run; "" if there is none.
+func (s *sheet) destinations(all []DestinationView, total int, resume string) {
 	t := &table{columns: []column{{head: "Size", right: true, spare: 1}, {head: "Connections", right: true, spare: 2}, {head: "State"}}}
-	lags := false
+	lags, head := false, "File"
 	for i := range all {
 		lags = lags || all[i].Lag != nil
+		if all[i].Delivery != nil {
+			head = "Goes to"
+		}
 	}
 	if lags {
 		t.columns = append(t.columns, column{head: "Behind", right: true, spare: 3})
 	}
-	t.columns = append(t.columns, column{head: "File", min: 24, wraps: true})
+	t.columns = append(t.columns, column{head: head, min: 24, wraps: true})
 	for i := range all {
 		d := &all[i]
 		of := d.Total
@@ -153,11 +166,66 @@ func (s *sheet) destinations(all []DestinationView, total int) {
 			fields = append(fields, cell{text: behind})
 		}
 		r := t.add(append(fields, cell{text: clean(d.File)})...)
-		if d.Error != "" {
+		switch {
+		case d.State == pipeline.RecordOwing:
+			r.note(yellow, d.Owes(of, resume))
+		case d.Error != "":
 			r.note(red, oneLine(d.Error))
+		}
+		if d.Delivery != nil {
+			r.note(dim, s.delivery(d.Delivery))
 		}
 	}
 	s.table(t, 0)
+}
+
+// Owes says what an owing destination has yet to send, of how many connections, why, and what sends it.
+func (d *DestinationView) Owes(total int, resume string) string {
+	text := "owes its last request"
+	owed := d.Sealed + d.pending
+	if owed > 0 {
+		text = fmt.Sprintf("owes %s of %s", Count(int64(owed)), Of(int64(total), "connection"))
+	}
+	if d.Error != "" {
+		text += ": " + oneLine(d.Error)
+	}
+	if owed > d.Refused && resume != "" {
+		text += "; " + clean(resume) + " sends them"
+	}
+	return text
+}
+
+// delivery says what was sent in requests, and what the receiver said last.
+func (s *sheet) delivery(d *pipeline.Delivery) string {
+	text := fmt.Sprintf("%s of %s sent", Count(int64(d.Sent)), Of(int64(d.Requests), "request"))
+	if d.Refused > 0 {
+		text += fmt.Sprintf(", %s refused", Count(int64(d.Refused)))
+	}
+	if d.Dropped > 0 {
+		text += fmt.Sprintf(", %s dropped", Count(int64(d.Dropped)))
+	}
+	if d.Sent > 0 {
+		text += "; " + Of(d.Rows, "row") + ", " + Size(d.Bytes)
+	}
+	if r := d.Last; r != nil {
+		text += "; the last answer"
+		if r.Status > 0 {
+			text += fmt.Sprintf(" was %d,", r.Status)
+		}
+		text += " at " + s.when(r.At)
+	}
+	if len(d.IDs) > 0 {
+		const shown = 3
+		ids := make([]string, 0, shown)
+		for _, id := range d.IDs[:min(shown, len(d.IDs))] {
+			ids = append(ids, oneLine(id))
+		}
+		text += "; ids " + strings.Join(ids, ", ")
+		if len(d.IDs) > shown || d.Sent > len(d.IDs) {
+			text += ", ..."
+		}
+	}
+	return text
 }
 
 // destinationState is a record's state as people call it.

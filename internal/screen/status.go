@@ -81,7 +81,7 @@ func (v *StatusView) queued(s *sheet) {
 func (v *StatusView) states() string {
 	done, rows := v.totals()
 	text := fmt.Sprintf("%s of %s done", Count(int64(done)), Count(int64(len(v.Connections))))
-	for _, state := range []string{StateDelivered, StateRunning, StatePending, StatePartial, StateRejected, StateFailed} {
+	for _, state := range []string{StateDelivered, StateRunning, StateSealed, StatePending, StatePartial, StateRejected, StateFailed} {
 		n := 0
 		for i := range v.Connections {
 			if v.Connections[i].State == state {
