@@ -103,9 +103,11 @@ func TopicRows(run, connection string) string {
 	return "fanmill.rows." + Token(run) + "." + Token(connection)
 }
 
-// Trigger asks for a run. With Resume the job's unfinished run goes on.
+// Trigger asks for a run. With Resume the job's unfinished run goes on. With StartOver it is given up also where some of
+// its rows were sent.
 type Trigger struct {
 	Resume      bool            `json:"resume,omitempty"`
+	StartOver   bool            `json:"startOver,omitempty"`
 	Connections []string        `json:"connections,omitempty"` // ids; all if empty
 	Params      map[string]any  `json:"params,omitempty"`      // text, number (json.Number), bool or nil, in place of the job's
 	Job         json.RawMessage `json:"job,omitempty"`         // a whole job file, of a TopicInline

@@ -30,6 +30,7 @@ type Deliverer struct {
 	Log     *slog.Logger
 	Budget  *Budget
 	Spool   *spool.Root // of spooled destinations; nil if none can be
+	Reports string      // the folder of the reports of destinations that are no files; "" writes none
 	// StoreFails reports whether the store does not work: that says nothing of a destination. May be nil.
 	StoreFails func() bool
 
@@ -142,7 +143,9 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 	}
 	var err error
 	if v.claim != nil {
-		err = v.claim.Commit(ctx, change)
+		if err = v.claim.Commit(ctx, change); err == nil {
+			v.keepReport()
+		}
 	} else {
 		err = d.Records.Reset(ctx, v.m.Run, v.dest.ID, change)
 	}
@@ -156,6 +159,9 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 // owe ends the destination for this run: what it has is safe, and a resume sends it.
 func (d *Deliverer) owe(ctx context.Context, v *delivery, cause error) error {
 	err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State, r.Error = RecordOwing, shortError(cause) })
+	if err == nil {
+		v.keepReport()
+	}
 	if errors.Is(err, ErrFenced) {
 		_, err = d.fenced(ctx, v.m, v.dest, "", err)
 	}

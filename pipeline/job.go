@@ -20,6 +20,7 @@ type Job struct {
 	Retry           Retry          `json:"retry"`
 	MaxDuration     Duration       `json:"maxDuration,omitempty"`     // of one attempt at a connection; 0 is no limit
 	OnOverlap       string         `json:"onOverlap,omitempty"`       // OverlapQueue or OverlapSkip; "" is OverlapQueue
+	OnUnfinished    string         `json:"onUnfinished,omitempty"`    // UnfinishedResume or UnfinishedStartOver; "" refuses a new run over one that is half sent
 	OnDrift         string         `json:"onDrift,omitempty"`         // DriftUnion, DriftFail or DriftSkip; "" is DriftUnion
 	ParallelPerHost int            `json:"parallelPerHost,omitempty"` // connections asked at a time on one server; 0 is DefaultParallelPerHost
 	Snapshot        bool           `json:"snapshot,omitempty"`        // all queries of a connection see one state of its database

@@ -46,6 +46,7 @@ type Node struct {
 	Budget        *Budget       // of the rows in memory, of all runs of the process
 	Memory        *Memory       // watches the process; may be nil
 	Spool         *spool.Root   // of spooled destinations; nil if none can be
+	Reports       string        // the folder of the reports of destinations that are no files; "" writes none
 	Log           *slog.Logger
 	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who
 	// follows it logs what is said of it and sees its events. nil is Log, and nobody.

@@ -59,6 +59,11 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 			return nil, nil, err
 		}
 		defer n.letGo(ctx, last)
+		if !t.Resume {
+			if t.Resume, err = n.overUnfinished(ctx, def.Job, t, last); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
 	var r *run
 	switch {
@@ -121,6 +126,13 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 				return nil, nil, err
 			}
 			defer n.letGo(ctx, last)
+			if !t.StartOver {
+				t := t
+				t.ID = runOf(own) // that run goes on, not this one
+				if _, err := n.overUnfinished(ctx, def.Job, t, last); err != nil {
+					return nil, nil, err
+				}
+			}
 			if err := n.abandon(ctx, def.Job.ID, last, couldResume); err != nil {
 				return nil, nil, err
 			}

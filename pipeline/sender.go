@@ -441,6 +441,9 @@ func (s *sender) stage(ctx context.Context, final *Report) error {
 		delete(s.parts, i)
 	}
 	s.tell(settled)
+	if len(settled) > 0 {
+		s.v.keepReport()
+	}
 	return nil
 }
 
@@ -594,6 +597,9 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 		s.v.notify(s.v.m, Event{Kind: EventLetter, Destination: s.v.dest.ID, Connection: s.connectionOf(l.Number), Error: fmt.Sprintf("request %d: %s", l.Number, l.Error)})
 	}
 	s.tell(settled)
+	if len(settled)+len(released.Letters) > 0 {
+		s.v.keepReport()
+	}
 	return nil
 }
 
@@ -661,6 +667,7 @@ func (s *sender) final(ctx context.Context) error {
 		return err
 	}
 	failpoint.Hit("after-finished")
+	s.v.keepReport()
 	return nil
 }
 

@@ -90,7 +90,7 @@ type remoteBody struct {
 
 // kind is the kind of destination that sends to the receiver; with atEnd everything goes in one request.
 func (r *receiver) kind(atEnd bool) *pipeline.SinkKind {
-	return &pipeline.SinkKind{Name: "remote", Traits: pipeline.Traits{Spooled: true, SettlesOnRelease: true, Requests: true, KeyTTL: time.Hour},
+	return &pipeline.SinkKind{Name: "remote", Traits: pipeline.Traits{Target: pipeline.TargetURL, Spooled: true, SettlesOnRelease: true, Requests: true, KeyTTL: time.Hour},
 		AtEnd:    func(*pipeline.ManifestDestination) bool { return atEnd },
 		Parallel: func(*pipeline.ManifestDestination) int { return 2 },
 		New: func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
@@ -222,6 +222,7 @@ func remote(t *testing.T, logBytes int64, atEnd bool) (*world, *receiver) {
 	r := newReceiver()
 	w.node.Sinks["remote"] = r.kind(atEnd)
 	w.node.Spool = &spool.Root{Dir: t.TempDir(), Store: "s", Space: &spool.Space{}}
+	w.node.Reports = t.TempDir()
 	w.job.Destinations = append(w.job.Destinations, pipeline.Destination{ID: "hook", Type: "remote", FilePath: "hook"})
 	return w, r
 }

@@ -20,8 +20,9 @@ import (
 
 type runFlags struct {
 	flags
-	resume bool
-	id     string
+	resume    bool
+	startOver bool
+	id        string
 }
 
 func newRun(stdout, stderr io.Writer) *cobra.Command {
@@ -49,6 +50,7 @@ delivered once. A date in the id makes it a run a day.
 	}
 	f.add(c, storeFlags, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, workFlags)
 	c.Flags().BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run (also RESUME_JOBS=true)")
+	c.Flags().BoolVar(&f.startOver, "start-over", false, "begin a new run also where the unfinished one has sent some of its rows, which are then sent again")
 	c.Flags().StringVar(&f.id, "id", "", "`id` of the run (default a new one); the same id is the same run, which goes on if it is not complete")
 	c.RunE = func(c *cobra.Command, args []string) error { return run(c, args[0], f, stdout, stderr) }
 	return c
@@ -71,6 +73,12 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 		}
 		s.env.ResumeJobs, s.id = false, f.id
 	}
+	if f.startOver {
+		if f.resume {
+			return badLine(c, errors.New("--start-over and --resume: the one gives the unfinished run up, the other goes on with it; leave one of them out"))
+		}
+		s.env.ResumeJobs = false
+	}
 	params, err := givenParams(f.params)
 	if err != nil {
 		return err
@@ -84,7 +92,7 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 	if err := fits(file, f.connections, params); err != nil {
 		return &exitError{exitBadJob, err}
 	}
-	return s.runJob(c.Context(), file, pipeline.Trigger{ID: f.id, Resume: s.env.ResumeJobs, Connections: f.connections, Params: params}, stdout, out, log)
+	return s.runJob(c.Context(), file, pipeline.Trigger{ID: f.id, Resume: s.env.ResumeJobs, StartOver: f.startOver, Connections: f.connections, Params: params}, stdout, out, log)
 }
 
 // fits looks whether a trigger fits its job.

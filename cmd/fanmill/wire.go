@@ -98,7 +98,8 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 		Progress:  checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
 		Databases: databaseKinds(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,
 		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
-		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Spool: s.spool(conn.StoreID(), log), Log: log,
+		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Spool: s.spool(conn.StoreID(), log),
+		Reports: filepath.Join(s.env.Data, "reports"), Log: log,
 	}
 	watching, stop := context.WithCancel(context.Background())
 	sys.stop = stop

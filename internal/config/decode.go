@@ -39,6 +39,7 @@ func (d *decoder) job(root *node) {
 		field{"retry", d.retry},
 		field{"maxDuration", func(p place) { d.duration(p, minMaxDuration, maxMaxDuration, &j.MaxDuration) }},
 		d.choiceField("onOverlap", &j.OnOverlap, []string{pipeline.OverlapQueue, pipeline.OverlapSkip}),
+		d.choiceField("onUnfinished", &j.OnUnfinished, []string{pipeline.UnfinishedResume, pipeline.UnfinishedStartOver}),
 		d.choiceField("onDrift", &j.OnDrift, []string{pipeline.DriftUnion, pipeline.DriftFail, pipeline.DriftSkip}),
 		field{"parallelPerHost", func(p place) { d.count(p, 1, maxParallelPerHost, &j.ParallelPerHost) }},
 		d.boolField("snapshot", &j.Snapshot),

@@ -107,6 +107,8 @@ func jobSchema(databases map[string]*pipeline.DatabaseKind, destinations map[str
 			{"retry", retrySchema()},
 			{"maxDuration", duration("The longest time for one attempt at a connection. Without it, there is no limit.", "", "30m")},
 			{"onOverlap", choice("What a trigger does that finds the job running: queue waits for that run to end, skip drops the trigger.", pipeline.OverlapQueue, pipeline.OverlapSkip)},
+			{"onUnfinished", choice("What a new run does where the job's unfinished one has sent some of its rows: resume goes on with that, startOver gives it up and sends them again. Without it, the new run is refused.",
+				pipeline.UnfinishedResume, pipeline.UnfinishedStartOver)},
 			{"onDrift", choice("What happens where connections return different columns to a file that has one set: union has them all, fail ends the run, skip leaves out connections that differ from most.",
 				pipeline.DriftUnion, pipeline.DriftFail, pipeline.DriftSkip)},
 			{"parallelPerHost", between(1, maxParallelPerHost, pipeline.DefaultParallelPerHost, "How many connections are asked at a time on one server.")},
