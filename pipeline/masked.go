@@ -71,6 +71,9 @@ func (m *maskedSink) Stage(ctx context.Context, parts []Part, round int, final *
 		own[i] = p.(*maskedPart).part
 	}
 	staged, err := m.sink.Stage(ctx, own, round, final)
+	for _, notes := range staged.Notes {
+		m.secrets.maskAll(notes)
+	}
 	return staged, m.secrets.Error(err)
 }
 

@@ -21,8 +21,10 @@ type WireRequest struct {
 	Length     int64  `json:"len"`
 	SHA256     string `json:"sha256"` // of the bytes, hexadecimal
 	Rows       int64  `json:"rows"`
-	Connection int    `json:"conn"`              // whose rows these are; OfAll
-	Closing    bool   `json:"closing,omitempty"` // it has no rows, and follows all others of its round
+	Connection int    `json:"conn"`               // whose rows these are; OfAll
+	Closing    bool   `json:"closing,omitempty"`  // it has no rows, and follows all others of its round
+	Type       string `json:"type,omitempty"`     // of its content
+	Encoding   string `json:"encoding,omitempty"` // of the bytes: "gzip"; "" for none
 }
 
 // OfAll is the connection of a request with the rows of several.
@@ -87,7 +89,8 @@ type outboxLine struct {
 	Try     *firstTry `json:"try,omitempty"`
 	Receipt *Receipt  `json:"receipt,omitempty"`
 	Letter  *Letter   `json:"letter,omitempty"`
-	Again   *int      `json:"again,omitempty"` // a letter's request is to be sent after all
+	Again   *int      `json:"again,omitempty"`  // a letter's request is to be sent after all
+	Unsent  *int      `json:"unsent,omitempty"` // nothing of the request can have reached the receiver so far
 }
 
 // firstTry is noted before a request is sent for the first time: from then on the receiver may have it.
@@ -141,6 +144,9 @@ func (o *outbox) take(l outboxLine) {
 		delete(o.letters, *l.Again)
 		delete(o.tries, *l.Again) // whoever asked for it answers for what the receiver remembers
 		o.first = 0
+	}
+	if l.Unsent != nil {
+		delete(o.tries, *l.Unsent)
 	}
 	o.total.Refused = len(o.letters)
 }

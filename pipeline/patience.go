@@ -19,7 +19,7 @@ type patience struct {
 
 func newPatience(timeout time.Duration) *patience {
 	p := &patience{timeout: timeout, pauses: backoff.NewExponentialBackOff()}
-	p.pauses.InitialInterval, p.pauses.MaxInterval = 500*time.Millisecond, 30*time.Second
+	p.pauses.InitialInterval, p.pauses.MaxInterval = 250*time.Millisecond, 30*time.Second
 	return p
 }
 

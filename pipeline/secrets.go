@@ -132,6 +132,12 @@ func (e *maskedError) As(target any) bool {
 			*to = &RejectError{Reason: e.secrets.Mask(inner.Reason)}
 			return true
 		}
+	case **Owing:
+		var inner *Owing
+		if errors.As(e.err, &inner) {
+			*to = &Owing{Reason: e.secrets.Mask(inner.Reason)}
+			return true
+		}
 	case **Trouble:
 		var inner *Trouble
 		if errors.As(e.err, &inner) {

@@ -46,6 +46,7 @@ type sender struct {
 	parts    map[int]*composed
 	shown    map[int]bool // staged for a target without requests, to be settled by the next Release
 	tried    map[int]bool // requests that this claim has sent
+	maybe    map[int]bool // those of them that may have reached the receiver, and those that an earlier claim has tried
 	round    int
 	behind   bool // what readers see is older than the record
 	gathered time.Time
@@ -68,7 +69,7 @@ const (
 
 func newSender(v *delivery, kind *SinkKind) *sender {
 	return &sender{v: v, traits: kind.Traits, atEnd: kind.AtEnd != nil && kind.AtEnd(v.dest), parallel: kind.parallel(v.dest), own: make(chan struct{}, 1),
-		sealed: map[int]Seal{}, wake: make(chan struct{}, 1), parts: map[int]*composed{}, shown: map[int]bool{}, tried: map[int]bool{}, moved: time.Now(), gathered: time.Now()}
+		sealed: map[int]Seal{}, wake: make(chan struct{}, 1), parts: map[int]*composed{}, shown: map[int]bool{}, tried: map[int]bool{}, maybe: map[int]bool{}, moved: time.Now(), gathered: time.Now()}
 }
 
 // restore goes on from a record.
@@ -158,7 +159,6 @@ func (s *sender) run(ctx context.Context) error {
 		if over {
 			return &Owing{Reason: err.Error()}
 		}
-		s.v.trouble(err, s.unsettled()...)
 		s.v.log.Warn(fmt.Sprintf("%s does not take what is sent; trying again", s.v.dest.Where()), "error", err, "pause", pause.Round(time.Millisecond))
 		select {
 		case <-time.After(pause):
@@ -487,6 +487,9 @@ func (s *sender) release(ctx context.Context, insist bool) error {
 			report = s.v.finalReport()
 		}
 		released, err := s.v.sink.Release(ctx, next, report, insist)
+		if err := s.reached(next, released.Unsent); err != nil {
+			return err
+		}
 		if aerr := s.apply(ctx, &released); aerr != nil {
 			return aerr
 		}
@@ -504,9 +507,30 @@ func (s *sender) release(ctx context.Context, insist bool) error {
 func (s *sender) first(next []WireRequest) error {
 	var lines []outboxLine
 	for _, r := range next {
+		if _, before := s.v.outbox.tries[r.Number]; before && !s.tried[r.Number] {
+			s.maybe[r.Number] = true
+		}
 		s.tried[r.Number] = true
 		if _, before := s.v.outbox.tries[r.Number]; !before {
 			lines = append(lines, outboxLine{Try: &firstTry{r.Number, time.Now().UTC()}})
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return s.v.outbox.write(lines...)
+}
+
+// reached notes which of the requests that were sent may have reached the receiver. Of one that never did, no try counts:
+// the receiver has no key to forget.
+func (s *sender) reached(sent []WireRequest, unsent []int) error {
+	var lines []outboxLine
+	for _, r := range sent {
+		switch {
+		case !slices.Contains(unsent, r.Number):
+			s.maybe[r.Number] = true
+		case !s.maybe[r.Number]:
+			lines = append(lines, outboxLine{Unsent: &r.Number})
 		}
 	}
 	if len(lines) == 0 {

@@ -95,6 +95,7 @@ type Staged struct {
 type Released struct {
 	Receipts []Receipt          // of requests that the receiver took
 	Letters  []Letter           // of requests that it will never take
+	Unsent   []int              // numbers of requests of which nothing can have reached the receiver
 	Settled  map[int]Settlement // of a target without requests: connections that it has now
 	State    State              // to be recorded; nil if it did not change
 }

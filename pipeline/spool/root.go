@@ -19,6 +19,8 @@ type Root struct {
 	Space *Space
 
 	counted sync.Once
+	mu      sync.Mutex
+	place   Place // once it is known
 }
 
 // Place names the disk that a folder is on. Two hosts with one name, and one host with two names, are told apart by it.
@@ -37,11 +39,25 @@ type marker struct {
 // what lies there is not ours to remove.
 func (r *Root) Place() (Place, error) {
 	r.counted.Do(func() { r.Space.Force(sizeOf(r.Dir)) }) // what earlier processes left takes room, too
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var err error
+	if r.place.ID == "" {
+		r.place, err = r.look()
+	}
+	return r.place, err
+}
+
+// look reads the marker, or makes it.
+func (r *Root) look() (Place, error) {
 	path := filepath.Join(r.Dir, "place.json")
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return r.mark(path)
+		if err := r.mark(path); err != nil {
+			return Place{}, err
+		}
+		return r.look()
 	case err != nil:
 		return Place{}, err
 	}
@@ -55,20 +71,29 @@ func (r *Root) Place() (Place, error) {
 	return m.Place, nil
 }
 
-func (r *Root) mark(path string) (Place, error) {
+// mark makes the marker. Of several processes that do so at once one succeeds, and the others find its marker there.
+func (r *Root) mark(path string) error {
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
-		return Place{}, err
+		return err
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return Place{}, err
+		return err
 	}
-	m := marker{Place{ID: rand.Text(), Host: host}, r.Store}
-	text, err := json.Marshal(m)
+	text, err := json.Marshal(marker{Place{ID: rand.Text(), Host: host}, r.Store})
 	if err != nil {
-		return Place{}, err
+		return err
 	}
-	return m.Place, durable.WriteFile(path, text, 0o600)
+	own := path + "." + rand.Text()
+	if err := durable.WriteFile(own, text, 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(own)
+	switch err := os.Link(own, path); {
+	case err == nil, errors.Is(err, os.ErrExist):
+		return durable.SyncDir(r.Dir)
+	}
+	return durable.WriteFile(path, text, 0o600) // a file system without second names
 }
 
 // Runs lists the runs that have something here, by the names that Claim was given.

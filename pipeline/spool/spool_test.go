@@ -245,6 +245,30 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// Processes that make the marker at once agree on the place.
+func TestPlaceAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	places := make(chan spool.Place)
+	for range 16 {
+		go func() {
+			p, err := (&spool.Root{Dir: dir, Store: "s", Space: &spool.Space{}}).Place()
+			if err != nil {
+				t.Error(err)
+			}
+			places <- p
+		}()
+	}
+	first := <-places
+	for range 15 {
+		if p := <-places; p != first {
+			t.Errorf("%v and %v", first, p)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("%d files are there (%v)", len(entries), err)
+	}
+}
+
 // Who wants more than there is waits until something is given back, or its context ends; a lone block larger than the
 // limit passes.
 func TestSpace(t *testing.T) {
