@@ -35,6 +35,9 @@ type SinkKind struct {
 	// HeaderTwins are the names in the header of an artifact, or of a connection's share of one, that a reader takes
 	// for each other, with these columns by query; see Twins. nil is a kind without headers.
 	HeaderTwins func(d *ManifestDestination, queries []OpeningQuery) []string
+	// Partition names the folder of a dataset where a part of the path is key={connection}, so that readers get the
+	// connection's name back as the value of key. nil makes the name safe for a file, as everywhere else.
+	Partition func(key, connection string) (string, error)
 	// AtEnd reports whether nothing is staged before all connections have ended, of a spooled destination. nil is never.
 	AtEnd func(d *ManifestDestination) bool
 	// Parallel is how many requests Release takes at a time. nil is one.
@@ -69,6 +72,9 @@ type Traits struct {
 	Target    TargetKind
 	OneQuery  bool // an artifact takes the rows of one query: a job with several gets a destination for each
 	OneSchema bool // an artifact has room for one set of columns
+	// Dataset means that readers take the files of all connections for one table: with a file for each, they share
+	// one set of columns, and what stands beside them does not look like data.
+	Dataset bool
 	// Spooled means that the destination cannot go on at a byte position: the loop keeps a connection's rows on a disk,
 	// and the sink gets them once they are all there.
 	Spooled bool
@@ -123,9 +129,9 @@ func (k *SinkKind) Where(options json.RawMessage) string {
 }
 
 // OneSchema reports whether all connections share one set of columns in this destination. With a file for each, each
-// has its own.
+// has its own, unless they are a dataset.
 func (k *SinkKind) OneSchema(d *ManifestDestination) bool {
-	return k.Traits.OneSchema && d.Files == nil
+	return k.Traits.OneSchema && (d.Files == nil || k.Traits.Dataset)
 }
 
 // parallel is how many requests are sent at a time.

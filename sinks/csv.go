@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"context"
 	"errors"
 	"io"
 	"sync"
@@ -56,7 +57,7 @@ func newCSVFile(f *file) (fileFormat, error) {
 	return c, nil
 }
 
-func (s *csvFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+func (s *csvFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, _ pipeline.Rows) (pipeline.Part, error) {
 	var st csvPartState
 	part, names, err := s.part(id, o, from, &st, &st.linesPartState)
 	if err != nil {
@@ -80,7 +81,7 @@ func copyParts(w io.Writer, files []*artifact.Part) error {
 // copyBuffers are those not in use for copying parts. One is large enough that a system call costs nothing beside it.
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
 
-func (s *csvFile) assemble(parts []pipeline.Part) (*assembly, error) {
+func (s *csvFile) assemble(_ context.Context, parts []pipeline.Part) (*assembly, error) {
 	files := make([]*artifact.Part, len(parts))
 	head, begins := s.head(), -1 // the part whose first row is the file's
 	text := int64(len(head))

@@ -16,7 +16,8 @@ type csvHeader struct {
 	options *csvOptions
 	schema  *pipeline.Schema // nil if the run has none
 	csvNames
-	width int // of the lines that rows are appended to, where no header names their columns; 0 if any will do
+	retyped string // what becomes of the values of a column that has another type here
+	width   int    // of the lines that rows are appended to, where no header names their columns; 0 if any will do
 	// seen is, until the header is known, the order in which parts with the same columns are all written: that of the
 	// first.
 	seen map[string]csvNames
@@ -30,7 +31,7 @@ type csvNames struct {
 
 // newCSVHeader takes what the manifest says.
 func newCSVHeader(o *csvOptions, m *pipeline.Manifest, query int) csvHeader {
-	h := csvHeader{options: o, seen: map[string]csvNames{}}
+	h := csvHeader{options: o, seen: map[string]csvNames{}, retyped: "its texts are written as they are"}
 	if query < len(m.Schemas) && len(m.Schemas[query].Columns) > 0 {
 		h.schema = &m.Schemas[query]
 		h.csvNames = namesOf(o.arrange(h.schema.Columns))
@@ -178,7 +179,7 @@ func (h *csvHeader) notes(columns, others []pipeline.OpeningColumn, names []stri
 		notes = append(notes, d.Unclear...)
 		for _, r := range d.Retyped {
 			if shown(r.Column) {
-				notes = append(notes, fmt.Sprintf("%s is %s here and %s elsewhere; its texts are written as they are", pipeline.ShowName(r.Column), r.Type, r.Usual))
+				notes = append(notes, fmt.Sprintf("%s is %s here and %s elsewhere; %s", pipeline.ShowName(r.Column), r.Type, r.Usual, h.retyped))
 			}
 		}
 	}

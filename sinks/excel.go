@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func (s *excelFile) load(st artifact.State) (*xlsx.Workbook, error) {
 	public := s.artifact.Path()
 	book := xlsx.New(properties)
 	if st.Length > 0 {
-		f, err := os.Open(filepath.Join(filepath.Dir(public), ".fanmill", filepath.Base(public), st.Dir, st.Which))
+		f, err := os.Open(s.committed(st))
 		if err != nil {
 			return nil, pipeline.Transient(fmt.Errorf("open the committed copy of %s: %w", public, err))
 		}
@@ -139,7 +140,7 @@ func (s *excelFile) inspect(r io.ReaderAt, size int64) error {
 }
 
 // assemble adds the parts' sheets, and the Summary as far as the run has come.
-func (s *excelFile) assemble(parts []pipeline.Part) (*assembly, error) {
+func (s *excelFile) assemble(_ context.Context, parts []pipeline.Part) (*assembly, error) {
 	var sheets []xlsx.NewSheet
 	var files []*artifact.Part
 	for _, p := range parts {

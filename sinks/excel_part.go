@@ -93,7 +93,7 @@ func (s *excelFile) newPart(id pipeline.PartID, o *pipeline.Opening) (*excelPart
 	return p, nil
 }
 
-func (s *excelFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+func (s *excelFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, _ pipeline.Rows) (pipeline.Part, error) {
 	p, err := s.newPart(id, o)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,26 +19,29 @@ import (
 // fileKind registers a kind of destination that is a file. make makes its format for a file of one run.
 func fileKind(kind pipeline.SinkKind, make func(f *file) (fileFormat, error)) {
 	check := kind.Check
-	kind.Modes = []string{"replace", "append"}
+	if kind.Modes == nil {
+		kind.Modes = []string{"replace", "append"}
+	}
 	kind.Check = func(d *pipeline.Destination) error {
 		var err error
 		if strings.TrimSpace(d.FilePath) == "" {
 			err = problem{"filePath", fmt.Errorf("filePath is missing: give the path of the file, such as %s", kind.Example)}
 		}
 		if d.Mode != "" && !slices.Contains(kind.Modes, d.Mode) {
-			err = errors.Join(err, problem{"mode", fmt.Errorf("mode %q is not known; use \"replace\" or \"append\"", d.Mode)})
+			err = errors.Join(err, problem{"mode", fmt.Errorf("mode %q is not known; use \"%s\"", d.Mode, strings.Join(kind.Modes, "\" or \""))})
 		}
 		return errors.Join(err, check(d))
 	}
-	single := func(spec pipeline.SinkSpec) (*fileSink, error) { return newFileSink(spec, make) }
 	kind.New = func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
-		if spec.Destination.Files != nil {
-			return newSplit(single, spec)
+		if spec.Destination.Files == nil {
+			return newFileSink(spec, false, make)
 		}
-		return single(spec)
+		dataset := kind.Traits.Dataset
+		single := func(spec pipeline.SinkSpec) (*fileSink, error) { return newFileSink(spec, dataset, make) }
+		return newSplit(single, dataset, spec)
 	}
 	kind.Clean = func(_ context.Context, spec pipeline.SinkSpec, keepPrevious bool) error {
-		return cleanFiles(spec, keepPrevious)
+		return cleanFiles(spec, kind.Traits.Dataset && spec.Destination.Files != nil, keepPrevious)
 	}
 	registered = append(registered, kind)
 }
@@ -68,6 +72,12 @@ func (f *file) oneQuery() (int, error) {
 	return 0, nil
 }
 
+// committed is where the bytes of a state are, after the claim that gave it.
+func (f *file) committed(st artifact.State) string {
+	public := f.artifact.Path()
+	return filepath.Join(filepath.Dir(public), ".fanmill", filepath.Base(public), st.Dir, st.Which)
+}
+
 // partName names the file of a part's query.
 func (f *file) partName(id pipeline.PartID, query int) string {
 	return artifact.PartName(id.Connection, f.manifest.Connections[id.Connection].ID, query, id.Attempt)
@@ -86,11 +96,12 @@ type fileFormat interface {
 	record() any
 	// partFiles are the files of a recorded part.
 	partFiles(p pipeline.PartState) ([]artifact.FileState, error)
-	// open begins a part, or continues one at what from says.
-	open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error)
-	// assemble writes finished parts behind the committed bytes. It may be called a second time, and writes the same
-	// bytes then.
-	assemble(parts []pipeline.Part) (*assembly, error)
+	// open begins a part, or continues one at what from says. rows are the part's, of a format that takes its rows from
+	// the spool.
+	open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, rows pipeline.Rows) (pipeline.Part, error)
+	// assemble writes finished parts behind the committed bytes. What it returns may be written a second time, and
+	// writes the same bytes then.
+	assemble(ctx context.Context, parts []pipeline.Part) (*assembly, error)
 	// final writes the artifact's last form from its committed bytes; nil if those are it.
 	final(r *pipeline.Report) func(w io.Writer, committed io.ReaderAt, length int64) error
 }
@@ -115,7 +126,8 @@ type fileState struct {
 	Format   json.RawMessage `json:"format,omitempty"`
 }
 
-func newFileSink(spec pipeline.SinkSpec, make func(f *file) (fileFormat, error)) (*fileSink, error) {
+// newFileSink makes the sink of one file. dataset says that readers take the files of its folder for one table.
+func newFileSink(spec pipeline.SinkSpec, dataset bool, make func(f *file) (fileFormat, error)) (*fileSink, error) {
 	loc, err := spec.Manifest.Location()
 	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("destination %s: time zone %q: %w", spec.Destination.ID, spec.Manifest.TimeZone, err))
@@ -124,7 +136,7 @@ func newFileSink(spec pipeline.SinkSpec, make func(f *file) (fileFormat, error))
 		spec.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &fileSink{file: file{manifest: spec.Manifest, dest: spec.Destination, location: loc, log: spec.Log}}
-	asked := artifactSpec(spec)
+	asked := artifactSpec(spec, dataset)
 	asked.Inspect = func(r io.ReaderAt, size int64) error { return s.format.inspect(r, size) }
 	s.artifact = artifact.New(asked)
 	if s.format, err = make(&s.file); err != nil {
@@ -134,9 +146,9 @@ func newFileSink(spec pipeline.SinkSpec, make func(f *file) (fileFormat, error))
 }
 
 // artifactSpec is the artifact that a sink's specification asks for.
-func artifactSpec(spec pipeline.SinkSpec) artifact.Spec {
+func artifactSpec(spec pipeline.SinkSpec, dataset bool) artifact.Spec {
 	return artifact.Spec{Path: spec.Destination.Path, Mode: spec.Destination.Mode, StoreID: spec.StoreID, Job: spec.Manifest.JobID,
-		Destination: spec.Destination.ID, Run: spec.Manifest.Run, Log: spec.Log}
+		Destination: spec.Destination.ID, Run: spec.Manifest.Run, Log: spec.Log, Dataset: dataset}
 }
 
 func (s *fileSink) Recover(ctx context.Context, f pipeline.Fence, state pipeline.State, parts []pipeline.PartState) (pipeline.Recovered, error) {
@@ -184,11 +196,11 @@ func (s *fileSink) state(st artifact.State) (pipeline.State, error) {
 	return json.Marshal(fileState{st, own})
 }
 
-func (s *fileSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, _ pipeline.Rows) (pipeline.Part, error) {
+func (s *fileSink) Open(ctx context.Context, id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, rows pipeline.Rows) (pipeline.Part, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return s.format.open(id, o, from)
+	return s.format.open(id, o, from, rows)
 }
 
 func (s *fileSink) Stage(ctx context.Context, parts []pipeline.Part, _ int, final *pipeline.Report) (pipeline.Staged, error) {
@@ -206,7 +218,7 @@ func (s *fileSink) Stage(ctx context.Context, parts []pipeline.Part, _ int, fina
 		}
 		return s.staged(st)
 	}
-	a, err := s.format.assemble(parts)
+	a, err := s.format.assemble(ctx, parts)
 	if err != nil {
 		return pipeline.Staged{}, err
 	}
@@ -244,9 +256,9 @@ func (s *fileSink) release(ctx context.Context, r *pipeline.Report, insist bool)
 func (s *fileSink) Close() error { return s.artifact.Close() }
 
 // cleanFiles removes what is private of a destination's file, or files.
-func cleanFiles(spec pipeline.SinkSpec, keepPrevious bool) error {
+func cleanFiles(spec pipeline.SinkSpec, dataset, keepPrevious bool) error {
 	if spec.Destination.Files == nil {
-		a := artifact.New(artifactSpec(spec))
+		a := artifact.New(artifactSpec(spec, dataset))
 		return errors.Join(a.Clean(keepPrevious), a.Close())
 	}
 	all := make([]int, len(spec.Destination.Files))
@@ -256,7 +268,7 @@ func cleanFiles(spec pipeline.SinkSpec, keepPrevious bool) error {
 	return each(all, func(i int) error {
 		one := *spec.Destination
 		one.Path, one.Files = spec.Destination.Files[i], nil
-		return cleanFiles(pipeline.SinkSpec{Manifest: spec.Manifest, Destination: &one, StoreID: spec.StoreID, Log: spec.Log}, keepPrevious)
+		return cleanFiles(pipeline.SinkSpec{Manifest: spec.Manifest, Destination: &one, StoreID: spec.StoreID, Log: spec.Log}, dataset, keepPrevious)
 	})
 }
 

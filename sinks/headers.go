@@ -13,6 +13,11 @@ func csvOptionTwins(d *pipeline.Destination) error {
 	if err != nil || !o.headers {
 		return nil // it is reported elsewhere
 	}
+	return o.optionTwins()
+}
+
+// optionTwins finds names in the options that a reader may take for one.
+func (o *csvOptions) optionTwins() error {
 	var names []string
 	if o.connection != "" {
 		names = append(names, o.connection)

@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func newJSONLFile(f *file) (fileFormat, error) {
 	return j, nil
 }
 
-func (s *jsonlFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState) (pipeline.Part, error) {
+func (s *jsonlFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline.PartState, _ pipeline.Rows) (pipeline.Part, error) {
 	var st jsonlPartState
 	part, names, err := s.part(id, o, from, &st, &st.linesPartState)
 	if err != nil {
@@ -106,7 +107,7 @@ func (s *jsonlFile) open(id pipeline.PartID, o *pipeline.Opening, from *pipeline
 	return s.newPart(id, part, o, names, st), nil
 }
 
-func (s *jsonlFile) assemble(parts []pipeline.Part) (*assembly, error) {
+func (s *jsonlFile) assemble(_ context.Context, parts []pipeline.Part) (*assembly, error) {
 	files := make([]*artifact.Part, len(parts))
 	var text, rows int64
 	for i, p := range parts {

@@ -9,42 +9,22 @@ import (
 	"fanmill/sinks/artifact"
 )
 
-// lines is what the formats have in common whose rows are lines of text: they take one query, match columns by name,
-// and a part of theirs is a file of finished lines, so that a commit only copies.
+// lines is what the formats have in common whose rows are lines of text: a part of theirs is a file of finished lines,
+// so that a commit only copies.
 type lines struct {
-	*file
-	query   int // the query whose rows it takes
-	header  csvHeader
+	table
 	unended bool // what rows are appended to does not end with a line end
 	// kinds are, by field, what a column that no database declares holds in the connections that are there: see
 	// jsonlKind.
 	kinds []string
 	codec codec // nil if the file is not compressed
 	text  int64 // bytes of text that are committed, if it is
-	// namesakes are, where the file has the connections' names, the connections that have the same one or a similar
-	// one, by index.
-	namesakes [][]int
 }
 
 // newLines finds the query and the header of a file whose rows are lines.
 func newLines(f *file, o *csvOptions, compression string) (lines, error) {
-	query, err := f.oneQuery()
-	if err != nil {
-		return lines{}, err
-	}
-	l := lines{file: f, codec: codecOf(f.dest.Path, compression), query: query, header: newCSVHeader(o, f.manifest, query)}
-	if o.connection != "" {
-		l.namesakes = namesakesOf(f.manifest)
-	}
-	return l, nil
-}
-
-// namesakeNotes say whose names are easily taken for this connection's in the file.
-func (l *lines) namesakeNotes(connection int) []string {
-	if l.namesakes == nil {
-		return nil
-	}
-	return namesakeNotes(l.manifest, connection, l.namesakes[connection], "the file does not tell them apart")
+	t, err := newTable(f, o)
+	return lines{table: t, codec: codecOf(f.dest.Path, compression)}, err
 }
 
 // linesState is what the commit record keeps of them.
@@ -105,22 +85,13 @@ func (l *lines) part(id pipeline.PartID, o *pipeline.Opening, from *pipeline.Par
 		part, err = l.artifact.ReopenPart(artifact.FileState{Name: l.partName(id, l.query), Length: common.Length})
 		return part, l.header.resume(o.Queries[l.query].Columns, common.Order), err
 	}
-	if l.query >= len(o.Queries) {
-		return nil, names, &pipeline.RejectError{Reason: fmt.Sprintf("the connection has %d queries, and the file takes the rows of query %d", len(o.Queries), l.query+1)}
+	columns, err := l.columns(o)
+	if err != nil {
+		return nil, names, err
 	}
-	if common.Order, names, err = l.header.place(o.Queries[l.query].Columns); err != nil {
+	if common.Order, names, err = l.header.place(columns); err != nil {
 		return nil, names, err
 	}
 	part, err = l.artifact.CreatePart(l.partName(id, l.query))
 	return part, names, err
-}
-
-// others are the columns of a connection's other queries, which have files of their own.
-func (l *lines) others(o *pipeline.Opening) (columns []pipeline.OpeningColumn) {
-	for q := range o.Queries {
-		if q != l.query {
-			columns = append(columns, o.Queries[q].Columns...)
-		}
-	}
-	return columns
 }

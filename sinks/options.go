@@ -34,6 +34,7 @@ type columnKeys struct {
 	Format *string `json:"format"`
 	Width  float64 `json:"width"`
 	Digits string  `json:"digits"`
+	Form   string  `json:"form"`
 }
 
 // header is the column's name in the file; "" is its own.

@@ -26,6 +26,6 @@ func columnsOption(example map[string]any, more ...pipeline.Option) pipeline.Opt
 // columnOptions are what all files let a user say of a column.
 var columnOptions = []pipeline.Option{
 	{Name: "rename", Types: []string{"string"}, Description: "The header, or the key.", Absent: "the column's name", Example: "Invoice No"},
-	{Name: "hide", Types: []string{"boolean"}, Default: false, Description: "`true`: left out of a CSV and of JSON Lines; in a workbook there, out of sight and without a total."},
+	{Name: "hide", Types: []string{"boolean"}, Default: false, Description: "`true`: left out; in a workbook it is there, out of sight and without a total."},
 	{Name: "order", Types: []string{"integer"}, Min: 1, Max: 16384, Description: "The place from the left, from 1; columns with one come first.", Absent: "after those, as in the query", Example: 1},
 }

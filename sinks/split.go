@@ -16,15 +16,16 @@ import (
 // maxStaleNames is how many files of earlier runs a line of the log names; each one's own report says it, too.
 const maxStaleNames = 20
 
-// newSplit makes the sink of a file per connection; single makes that of one file.
-func newSplit(single func(pipeline.SinkSpec) (*fileSink, error), spec pipeline.SinkSpec) (pipeline.Sink, error) {
+// newSplit makes the sink of a file per connection; single makes that of one file. The files of a dataset have the
+// run's columns, others their own.
+func newSplit(single func(pipeline.SinkSpec) (*fileSink, error), dataset bool, spec pipeline.SinkSpec) (pipeline.Sink, error) {
 	if have, want := len(spec.Destination.Files), len(spec.Manifest.Connections); have != want {
 		return nil, pipeline.Permanent(fmt.Errorf("destination %s: %d files for %d connections", spec.Destination.ID, have, want))
 	}
 	if spec.Log == nil {
 		spec.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &splitSink{single: single, spec: spec, live: map[int]*splitFile{}, done: map[int]splitDone{}}
+	s := &splitSink{single: single, dataset: dataset, spec: spec, live: map[int]*splitFile{}, done: map[int]splitDone{}}
 	if len(spec.Manifest.Connections) > 0 {
 		if _, err := s.newFile(0); err != nil { // what is wrong with one is wrong with all
 			return nil, err
@@ -55,11 +56,12 @@ func newSplit(single func(pipeline.SinkSpec) (*fileSink, error), spec pipeline.S
 // do not need a thousand handles. Different files are worked on side by side: most of the time goes by waiting for
 // the disk.
 type splitSink struct {
-	single func(pipeline.SinkSpec) (*fileSink, error) // makes the sink of one file
-	spec   pipeline.SinkSpec
-	fence  pipeline.Fence
-	live   map[int]*splitFile // by connection; none that is done
-	done   map[int]splitDone
+	single  func(pipeline.SinkSpec) (*fileSink, error) // makes the sink of one file
+	dataset bool
+	spec    pipeline.SinkSpec
+	fence   pipeline.Fence
+	live    map[int]*splitFile // by connection; none that is done
+	done    map[int]splitDone
 }
 
 // open returns a connection's file, claimed. It gives up the lock right away: the folder it has made fences just as

@@ -37,7 +37,9 @@ func (s *splitSink) newFile(connection int) (*splitFile, error) {
 	m, d := *s.spec.Manifest, *s.spec.Destination
 	c := &m.Connections[connection]
 	m.Connections = m.Connections[connection : connection+1 : connection+1]
-	m.Schemas = nil // of a file that all share
+	if !s.dataset {
+		m.Schemas = nil // of a file that all share
+	}
 	d.Path, d.Files = d.Files[connection], nil
 	sink, err := s.single(pipeline.SinkSpec{Manifest: &m, Destination: &d, StoreID: s.spec.StoreID, Log: s.spec.Log.With("connection", c.ID)})
 	return &splitFile{connection: connection, sink: sink}, err

@@ -114,7 +114,7 @@ func (w *world) safe() (dsns []string) {
 		return nil // killed after its end: the next one is a fresh run
 	}
 	var records []pipeline.CommitRecord
-	for _, id := range []string{"excel", "csv", "jsonl"} {
+	for _, id := range []string{"excel", "csv", "jsonl", "parquet"} {
 		rec, err := checkpoint.NewRecords(stores.Checkpoints).Load(ctx, run, id)
 		if err != nil {
 			w.t.Fatal(err)
@@ -129,7 +129,8 @@ func (w *world) safe() (dsns []string) {
 	for i, c := range w.conns {
 		settled := 0
 		for _, rec := range records {
-			if _, ok := rec.Settled[i]; ok {
+			_, ok := rec.Settled[i]
+			if _, sealed := rec.Sealed[i]; ok || sealed { // or in the spool
 				settled++
 			}
 		}
@@ -169,6 +170,9 @@ func TestKilledAtFailpoints(t *testing.T) {
 		"before-final-publish",
 		"after-finished",
 		"after-claim-copy",
+		"before-seal:2", // rows are synced in the spool, the record does not know
+		"after-seal:2",  // it knows, and nothing is written of them
+		"after-stage",   // they are joined to the private file, the record does not know
 	} {
 		t.Run(point, func(t *testing.T) {
 			w := newWorldOfAll(t, 30000, 200, 3000, 0, 1500) // the first is more than half of the row log: it is cut

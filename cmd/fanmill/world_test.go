@@ -85,6 +85,9 @@ func (w *world) job() string   { return filepath.Join(w.dir, "job.json") }
 func (w *world) xlsx() string  { return filepath.Join(w.dir, "out", "GST.xlsx") }
 func (w *world) csv() string   { return filepath.Join(w.dir, "out", "GST.csv") }
 func (w *world) jsonl() string { return filepath.Join(w.dir, "out", "GST.jsonl.gz") }
+func (w *world) parquet() string {
+	return filepath.Join(w.dir, "out", "GST.parquet")
+}
 func (w *world) asked() string {
 	return filepath.Join(w.dir, "asked.txt")
 }
@@ -110,7 +113,8 @@ func (w *world) write() {
 		Destinations []dest `json:"destinations"`
 	}{ID: "gst", Name: "GST", Destinations: []dest{{"excel", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.xlsx")), w.mode}, {"csv", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv")), w.mode}}}
 	if w.all {
-		job.Destinations = append(job.Destinations, dest{"jsonl", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.jsonl.gz")), w.mode})
+		job.Destinations = append(job.Destinations, dest{"jsonl", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.jsonl.gz")), w.mode},
+			dest{"parquet", filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.parquet")), ""})
 	}
 	for i, c := range w.conns {
 		driver := "sqlite"
@@ -228,6 +232,12 @@ func (w *world) equal(truth verify.Dataset, columns []verify.Column) {
 	if d := verify.Diff(truth, file); len(d) > 0 {
 		w.t.Errorf("JSON Lines: %s", strings.Join(d, "\n"))
 	}
+	if file, err = verify.Parquet(w.parquet(), columns, "branch"); err != nil {
+		w.t.Fatal(err)
+	}
+	if d := verify.Diff(truth, file); len(d) > 0 {
+		w.t.Errorf("Parquet: %s", strings.Join(d, "\n"))
+	}
 }
 
 func (w *world) tabsInJobOrder() {
@@ -281,6 +291,17 @@ func (w *world) whole() int {
 		for name, got := range w.jsonlRows() {
 			if got != want[name] {
 				w.t.Errorf("the JSON Lines have %d rows of %s, the branch %d", got, name, want[name])
+			}
+		}
+	}
+	if _, err := os.Stat(w.parquet()); err == nil {
+		file, err := verify.Parquet(w.parquet(), nil, "branch")
+		if err != nil {
+			w.t.Fatalf("the Parquet file does not read: %v", err)
+		}
+		for name, got := range file {
+			if int(got.Count) != want[name] {
+				w.t.Errorf("the Parquet file has %d rows of %s, the branch %d", got.Count, name, want[name])
 			}
 		}
 	}
@@ -370,7 +391,7 @@ func (w *world) tidy() {
 	}
 	want := []string{"GST.csv", "GST.csv.manifest.json", "GST.xlsx", "GST.xlsx.manifest.json"}
 	if w.all {
-		want = slices.Insert(want, 2, "GST.jsonl.gz", "GST.jsonl.gz.manifest.json")
+		want = slices.Insert(want, 2, "GST.jsonl.gz", "GST.jsonl.gz.manifest.json", "GST.parquet", "GST.parquet.manifest.json")
 	}
 	if !slices.Equal(names, want) {
 		w.t.Errorf("beside the artifacts are %v, want %v", names, want)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 
 	"fanmill/pipeline"
 	"fanmill/pipeline/outfile"
+	"fanmill/sinks/parquet"
 )
 
 // Whatever tokens bring in, a name leaves room for those beside it, is whole characters, and is another one for
@@ -98,7 +100,7 @@ func TestLongNamesOfBranchesStayDifferent(t *testing.T) {
 		j.Connections = append(j.Connections, pipeline.Connection{ID: string(rune('a'+i%26)) + time.Duration(i).String(), Name: strings.Repeat("Filiale ", 40) + time.Duration(i/2).String()})
 	}
 	var o output
-	if err := o.place(j, "{connection} {jobName}.csv", valuesOf(j, "run", time.Now()), "linux"); err != nil {
+	if err := o.place(j, nil, "{connection} {jobName}.csv", valuesOf(j, "run", time.Now()), "linux"); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
@@ -107,6 +109,29 @@ func TestLongNamesOfBranchesStayDifferent(t *testing.T) {
 			t.Fatalf("two branches have the file %s", f)
 		}
 		seen[fold(f)] = true
+	}
+}
+
+// The folders of a dataset give the names of connections back, whatever those are, and differ where no case is told.
+func TestPartitionsOfConnections(t *testing.T) {
+	j := &pipeline.Job{ID: "j", Name: "Job"}
+	names := []string{"Pune", "pune", "a/b:c", "_x", "50%", "दिल्ली", "CON"}
+	for _, name := range names {
+		j.Connections = append(j.Connections, pipeline.Connection{ID: name, Name: name})
+	}
+	kind := &pipeline.SinkKind{Partition: parquet.Partition}
+	var o output
+	if err := o.place(j, kind, "/out/Branch={connection}/{connection}-{jobName}.parquet", valuesOf(j, "run", time.Now()), "linux"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"Branch=Pune/Pune-Job", "Branch=pune (2)/pune (2)-Job", "Branch=a%2Fb%3Ac/a_b_c-Job", "Branch=%5Fx/_x-Job", "Branch=50%25/50%-Job", "Branch=दिल्ली/दिल्ली-Job", "Branch=%43ON/CON-Job"}
+	for i, f := range o.Files {
+		if filepath.ToSlash(f) != "/out/"+want[i]+".parquet" {
+			t.Errorf("%s has the file %s, want %s", names[i], f, want[i])
+		}
+	}
+	if err := o.place(j, kind, "/out/Branch={connection}{jobName}/x.parquet", valuesOf(j, "run", time.Now()), "linux"); err != nil || filepath.ToSlash(o.Files[2]) != "/out/Branch=a_b_cJob/x.parquet" {
+		t.Errorf("%v, %v", o.Files[2], err) // no partition: it has more than the connection's name
 	}
 }
 

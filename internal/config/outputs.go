@@ -68,13 +68,13 @@ func outputsOf(j *pipeline.Job, i int, kind *pipeline.SinkKind, v tokenValues, e
 	}
 	inPath := hasToken(path, queryToken)
 	if !inPath && !(kind != nil && kind.Traits.OneQuery && severalQueries(j)) {
-		err := base.place(j, path, v, goos)
+		err := base.place(j, kind, path, v, goos)
 		return []output{base}, err
 	}
 	names, err := queryNames(j)
 	if err != nil || len(names) == 0 { // still look at the rest of the path
 		v.query = queryToken
-		return []output{base}, errors.Join(append(split(err), split(base.place(j, path, v, goos))...)...)
+		return []output{base}, errors.Join(append(split(err), split(base.place(j, kind, path, v, goos))...)...)
 	}
 	if !inPath {
 		path = beforeExtension(path, "-{"+queryToken+"}")
@@ -84,14 +84,14 @@ func outputsOf(j *pipeline.Job, i int, kind *pipeline.SinkKind, v tokenValues, e
 	for q, value := range uniqueNames(names) {
 		o := base
 		o.ID, o.Query, v.query = d.ID+"."+names[q], &q, value
-		bad = append(bad, split(o.place(j, path, v, goos))...)
+		bad = append(bad, split(o.place(j, kind, path, v, goos))...)
 		outs = append(outs, o)
 	}
 	return outs, errors.Join(slices.CompactFunc(bad, func(a, b error) bool { return a.Error() == b.Error() })...)
 }
 
 // place resolves the path, and those of all connections where each has its file.
-func (o *output) place(j *pipeline.Job, path string, v tokenValues, goos string) (err error) {
+func (o *output) place(j *pipeline.Job, kind *pipeline.SinkKind, path string, v tokenValues, goos string) (err error) {
 	perConnection := hasToken(path, connectionToken)
 	v.keepConnection = perConnection
 	if o.Path, err = absolute(path, v, goos); err != nil || !perConnection {
@@ -103,7 +103,14 @@ func (o *output) place(j *pipeline.Job, path string, v tokenValues, goos string)
 	}
 	v.keepConnection = false
 	o.Files = make([]string, len(names))
-	for i, value := range uniqueNames(names) {
+	if kind != nil {
+		v.partition = kind.Partition
+	}
+	unique := uniqueNames
+	if v.hasPartition(path) {
+		unique = uniqueValues
+	}
+	for i, value := range unique(names) {
 		if v.connection = value; value == "" {
 			continue // without a name and an id, and reported as such
 		}
@@ -182,17 +189,32 @@ func beforeExtension(path, text string) string {
 // uniqueNames makes names fit for files, and different from each other where no case is told; " (2)" goes to the
 // later one. They are cut where they stand (fit), and stay different.
 func uniqueNames(names []string) []string {
+	safe := make([]string, len(names))
+	for i, name := range names {
+		safe[i] = safeValue(name)
+	}
+	return different(safe, safePart)
+}
+
+// uniqueValues are the names of connections as a dataset has them: as they are, but different from each other where no
+// case is told.
+func uniqueValues(names []string) []string {
+	return different(names, func(name string) string { return name })
+}
+
+// different puts a number behind those that are not different from an earlier one. as is what a part of a path makes of
+// a name. Empty ones stay empty.
+func different(names []string, as func(string) string) []string {
 	out, taken := make([]string, len(names)), map[string]bool{}
 	for i, name := range names {
-		safe := safeValue(name)
-		if safe == "" {
+		if name == "" {
 			continue
 		}
-		unique := safe
-		for n := 2; taken[fold(safePart(unique))]; n++ {
-			unique = fmt.Sprintf("%s (%d)", safe, n)
+		unique := name
+		for n := 2; taken[fold(as(unique))]; n++ {
+			unique = fmt.Sprintf("%s (%d)", name, n)
 		}
-		taken[fold(safePart(unique))] = true
+		taken[fold(as(unique))] = true
 		out[i] = unique
 	}
 	return out

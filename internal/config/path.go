@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -13,11 +14,12 @@ type tokenValues struct {
 	jobID          string
 	jobName        string
 	run            string
-	date           time.Time // the run's start, in the job's time zone
-	connection     string    // of a file per connection
-	query          string    // of a file per query
-	keepConnection bool      // {connection} stays as it is
-	base           string    // where relative paths begin; "" is the working directory
+	date           time.Time                                    // the run's start, in the job's time zone
+	connection     string                                       // of a file per connection
+	query          string                                       // of a file per query
+	keepConnection bool                                         // {connection} stays as it is
+	partition      func(key, connection string) (string, error) // names a part key={connection}; nil if that is none
+	base           string                                       // where relative paths begin; "" is the working directory
 }
 
 // The tokens that make a file for each.
@@ -72,6 +74,13 @@ func resolve(path string, v tokenValues, goos string) (string, error) {
 	var bad []error
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
+		if key, is := v.partitionKey(part); is {
+			var err error
+			if parts[i], err = v.partition(key, v.connection); err != nil {
+				bad = append(bad, err)
+			}
+			continue
+		}
 		pieces, token, err := replaceTokens(part, v)
 		if err != nil {
 			bad = append(bad, split(err)...)
@@ -100,6 +109,20 @@ func resolve(path string, v tokenValues, goos string) (string, error) {
 		return "", errors.Join(bad...)
 	}
 	return strings.Join(parts, "/"), nil
+}
+
+// partitionKey is the key of a part of a path that names a folder of a dataset: branch={connection}.
+func (v *tokenValues) partitionKey(part string) (key string, is bool) {
+	key, is = strings.CutSuffix(part, "={"+connectionToken+"}")
+	return key, is && v.partition != nil && !v.keepConnection && key != "" && !strings.ContainsAny(key, "={}")
+}
+
+// hasPartition reports whether a part of a path names a folder of a dataset.
+func (v *tokenValues) hasPartition(path string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' }), func(part string) bool {
+		_, is := v.partitionKey(part)
+		return is
+	})
 }
 
 // drive reports whether path begins with a Windows drive.

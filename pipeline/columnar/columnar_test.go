@@ -142,6 +142,30 @@ func same(v *columnar.View, r int, want any) bool {
 	return false
 }
 
+// A batch without rows is one, too: it has its columns, of whatever kind.
+func TestBatchWithoutRows(t *testing.T) {
+	var columns []columnar.Column
+	for kind := columnar.Bool; kind <= columnar.Binary; kind++ {
+		columns = append(columns, columnar.Column{Name: kind.String(), Kind: kind, Precision: 10, Scale: 2})
+	}
+	body, err := columnar.NewBuilder(columns).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := columnar.Decode(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if batch.Rows != 0 || len(batch.Cols) != len(columns) {
+		t.Errorf("%d rows, %d columns", batch.Rows, len(batch.Cols))
+	}
+	for i := range batch.Cols {
+		if c := &batch.Cols[i]; c.Name != columns[i].Name || c.Kind != columns[i].Kind || c.Nulls != 0 {
+			t.Errorf("column %d is %+v", i, c.Column)
+		}
+	}
+}
+
 // The text of a decimal has all its digits (invariant 9): compared with big.Int.
 func TestDecimalText(t *testing.T) {
 	check := func(t rapid.TB, n decimal128.Num, scale int) {

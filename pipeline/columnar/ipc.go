@@ -215,6 +215,14 @@ func cast[T Class | int32 | int64 | decimal128.Num](b *memory.Buffer, n int) []T
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b.Bytes()))), n)
 }
 
+// bytesOf are a buffer's. Columns without rows may have none.
+func bytesOf(b *memory.Buffer) []byte {
+	if b == nil {
+		return nil
+	}
+	return b.Bytes()
+}
+
 // Decode reads a batch that Encode wrote. The views stay valid as long as they are referenced.
 func Decode(body []byte) (*Batch, error) {
 	r, err := ipc.NewReader(bytes.NewReader(body))
@@ -249,7 +257,7 @@ func viewOf(f arrow.Field, d arrow.ArrayData) (View, error) {
 	}
 	switch c.Kind {
 	case Bool:
-		v.Bits = bufs[1].Bytes()
+		v.Bits = bytesOf(bufs[1])
 	case Float32, Date:
 		v.Ints = cast[int32](bufs[1], n)
 	case Decimal:
@@ -269,8 +277,5 @@ func viewOf(f arrow.Field, d arrow.ArrayData) (View, error) {
 // textsOf are the offsets and bytes of values of any length.
 func textsOf(d arrow.ArrayData) (offsets []int32, data []byte) {
 	bufs := d.Buffers()
-	if bufs[2] != nil {
-		data = bufs[2].Bytes()
-	}
-	return cast[int32](bufs[1], d.Len()+1), data
+	return cast[int32](bufs[1], d.Len()+1), bytesOf(bufs[2])
 }

@@ -47,6 +47,9 @@ type Spec struct {
 	Destination string // id
 	Run         string
 	Log         *slog.Logger // nil is silent
+	// Dataset says that readers take every file of the folder for data, unless its name begins with a point and ends in
+	// another way: so do the names of what stands beside the file.
+	Dataset bool
 	// Inspect sees the baseline of mode "append", unless that is empty, before anything follows it: once in a run, in
 	// the claim that takes it. A pipeline.Permanent error refuses it. nil takes any.
 	Inspect func(r io.ReaderAt, size int64) error

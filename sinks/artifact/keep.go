@@ -16,15 +16,34 @@ import (
 // claim's folder, so that a process that was fenced cannot litter the user's folder.
 
 // previousName is where the file that a run replaces is kept until the run's complete success.
-func (a *Artifact) previousName() string { return a.path + ".previous" }
+func (a *Artifact) previousName() string { return a.beside(".previous") }
+
+// beside is the name of a companion of the artifact.
+func (a *Artifact) beside(suffix string) string {
+	if a.spec.Dataset {
+		return hidden(a.path) + suffix
+	}
+	return a.path + suffix
+}
+
+// hidden is a path whose last part begins with a point.
+func hidden(path string) string {
+	dir, name := filepath.Split(path)
+	return dir + "." + strings.TrimPrefix(name, ".")
+}
 
 // edited is what the name says of a file that a user has changed.
 const edited = "edited"
 
 // asideName is the n-th name for what a user has at path: "sales (edited).csv", "sales (edited 2).csv".
-func asideName(path, word string, n int) string {
+func (a *Artifact) asideName(path, word string, n int) string {
 	ext := outfile.Ext(path)
-	if n == 1 {
+	switch {
+	case a.spec.Dataset && n == 1:
+		return fmt.Sprintf("%s (%s)", hidden(path), word)
+	case a.spec.Dataset:
+		return fmt.Sprintf("%s (%s %d)", hidden(path), word, n)
+	case n == 1:
 		return fmt.Sprintf("%s (%s)%s", strings.TrimSuffix(path, ext), word, ext)
 	}
 	return fmt.Sprintf("%s (%s %d)%s", strings.TrimSuffix(path, ext), word, n, ext)
@@ -168,8 +187,8 @@ func (a *Artifact) nameEdited(held string) (name string, isNew bool, err error) 
 // nameAside gives a file from the public name one beside it. A run that died there may have called it by another word.
 func (a *Artifact) nameAside(held, word string) (name string, isNew bool, err error) {
 	for _, said := range []string{notOurs, edited} {
-		for n := 1; exists(asideName(a.path, said, n)); n++ {
-			if name := asideName(a.path, said, n); a.same(held, name) {
+		for n := 1; exists(a.asideName(a.path, said, n)); n++ {
+			if name := a.asideName(a.path, said, n); a.same(held, name) {
 				return name, false, nil
 			}
 		}
@@ -180,7 +199,7 @@ func (a *Artifact) nameAside(held, word string) (name string, isNew bool, err er
 // nameNew gives a held file the first free name after that of path.
 func (a *Artifact) nameNew(held, path, word string) (name string, isNew bool, err error) {
 	for n := 1; ; n++ {
-		name = asideName(path, word, n)
+		name = a.asideName(path, word, n)
 		if exists(name) {
 			if a.same(held, name) {
 				return name, false, nil

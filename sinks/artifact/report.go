@@ -20,7 +20,7 @@ type reporter struct {
 }
 
 // reportName is where the report stands, beside the artifact.
-func (a *Artifact) reportName() string { return a.path + reportSuffix }
+func (a *Artifact) reportName() string { return a.beside(reportSuffix) }
 
 const reportSuffix = ".manifest.json"
 
