@@ -71,6 +71,9 @@ const TopicCancels = "fanmill.jobs.cancel.*"
 // TopicDeadTriggers keeps the triggers that could not be understood.
 const TopicDeadTriggers = "fanmill.dead.run"
 
+// TopicDeadRequest tells of the requests of a job that their receivers will not take.
+func TopicDeadRequest(job string) string { return "fanmill.dead.request." + Token(job) }
+
 // TopicCancel asks the process that carries a run out, or has it waiting, to stop it. No stream keeps it: it is for
 // whoever listens now.
 func TopicCancel(run string) string { return "fanmill.jobs.cancel." + Token(run) }

@@ -9,9 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
+	"fanmill/pipeline/dead"
 	"fanmill/pipeline/failpoint"
 	"fanmill/pipeline/spool"
 )
@@ -29,8 +31,11 @@ type Deliverer struct {
 	Notify  func(Event)
 	Log     *slog.Logger
 	Budget  *Budget
-	Spool   *spool.Root // of spooled destinations; nil if none can be
-	Reports string      // the folder of the reports of destinations that are no files; "" writes none
+	Spool   *spool.Root  // of spooled destinations; nil if none can be
+	Dead    *dead.Folder // of requests that receivers refuse; nil keeps them in the outbox alone
+	// Post stores a message for people. nil stores none.
+	Post    func(topic string, msg *message.Message) error
+	Reports string // the folder of the reports of destinations that are no files; "" writes none
 	// StoreFails reports whether the store does not work: that says nothing of a destination. May be nil.
 	StoreFails func() bool
 
@@ -391,11 +396,17 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 		return fmt.Errorf("claim %s: %w", v.dest.Where(), err)
 	}
 	failpoint.Hit("after-claim-copy")
+	if v.sender != nil {
+		if err := v.blameDropped(ctx, &rec); err != nil {
+			return err
+		}
+	}
 	err = v.claim.Commit(ctx, func(r *CommitRecord) {
 		r.Artifact, r.Log = found.State, rec.Log
 		r.settle(found.Settled)
 		if v.sender != nil {
-			r.Place, r.Outbox = &v.place, v.outbox.length
+			r.Place, r.Replays, r.Drops = &v.place, nil, nil
+			v.account(r)
 		}
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
+	"fanmill/pipeline/dead"
 	"fanmill/pipeline/spool"
 )
 
@@ -46,6 +47,7 @@ type Node struct {
 	Budget        *Budget       // of the rows in memory, of all runs of the process
 	Memory        *Memory       // watches the process; may be nil
 	Spool         *spool.Root   // of spooled destinations; nil if none can be
+	Dead          *dead.Folder  // of requests that receivers refuse; nil keeps none
 	Reports       string        // the folder of the reports of destinations that are no files; "" writes none
 	Log           *slog.Logger
 	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who
@@ -273,6 +275,11 @@ func (n *Node) event(e Event) {
 	if err != nil {
 		n.Log.Debug("event not stored", "kind", e.Kind, "error", err)
 	}
+}
+
+// post stores a message for people.
+func (n *Node) post(topic string, msg *message.Message) error {
+	return n.Bus.Publisher().Publish(topic, msg)
 }
 
 // routerLevels quiets the router: what it says of its own comings and goings is for debugging.

@@ -91,6 +91,7 @@ type outboxLine struct {
 	Letter  *Letter   `json:"letter,omitempty"`
 	Again   *int      `json:"again,omitempty"`  // a letter's request is to be sent after all
 	Unsent  *int      `json:"unsent,omitempty"` // nothing of the request can have reached the receiver so far
+	Drop    *int      `json:"drop,omitempty"`   // a letter's request is given up for good
 }
 
 // firstTry is noted before a request is sent for the first time: from then on the receiver may have it.
@@ -109,6 +110,8 @@ type outbox struct {
 	tries    map[int]time.Time
 	letters  map[int]Letter
 	receipts map[int]bool
+	replayed map[int]bool   // requests that were letters and are to be sent again, or were
+	dropped  map[int]bool   // requests that were letters and are given up
 	first    int            // numbers up to this one need not be looked at for what is pending
 	open     map[string]int // requests without a receipt, by file
 	done     map[int]bool   // connections of which every request has a receipt
@@ -124,7 +127,7 @@ type staged struct {
 }
 
 func newOutbox() *outbox {
-	return &outbox{tries: map[int]time.Time{}, receipts: map[int]bool{}, letters: map[int]Letter{}, open: map[string]int{}, done: map[int]bool{}}
+	return &outbox{tries: map[int]time.Time{}, receipts: map[int]bool{}, replayed: map[int]bool{}, dropped: map[int]bool{}, letters: map[int]Letter{}, open: map[string]int{}, done: map[int]bool{}}
 }
 
 // take applies a line.
@@ -143,7 +146,14 @@ func (o *outbox) take(l outboxLine) {
 	case l.Again != nil:
 		delete(o.letters, *l.Again)
 		delete(o.tries, *l.Again) // whoever asked for it answers for what the receiver remembers
-		o.first = 0
+		o.first, o.replayed[*l.Again] = 0, true
+	case l.Drop != nil:
+		if _, is := o.letters[*l.Drop]; is {
+			delete(o.letters, *l.Drop)
+			o.dropped[*l.Drop] = true
+			o.open[o.requests[*l.Drop-1].File]--
+			o.total.Dropped = len(o.dropped)
+		}
 	}
 	if l.Unsent != nil {
 		delete(o.tries, *l.Unsent)
@@ -204,7 +214,7 @@ func (o *outbox) pending(n int) (next []WireRequest) {
 	for _, r := range o.requests[o.first:] {
 		_, dead := o.letters[r.Number]
 		switch {
-		case o.receipts[r.Number], dead:
+		case o.receipts[r.Number], o.dropped[r.Number], dead:
 			if len(next) == 0 {
 				o.first = r.Number
 			}
@@ -234,6 +244,19 @@ func (o *outbox) refused() map[int]bool {
 	for n := range o.letters {
 		for _, i := range o.connections(n) {
 			all[i] = true
+		}
+	}
+	return all
+}
+
+// givenUp are the connections that have rows in a request that was given up, with the number of one.
+func (o *outbox) givenUp() map[int]int {
+	all := map[int]int{}
+	for n := range o.dropped {
+		for _, i := range o.connections(n) {
+			if first, ok := all[i]; !ok || n < first {
+				all[i] = n
+			}
 		}
 	}
 	return all

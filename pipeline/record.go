@@ -39,17 +39,20 @@ type CommitRecord struct {
 	Place    *spool.Place       `json:"place,omitempty"`   // the disk of the spool; nil as long as nothing is there
 	Outbox   int64              `json:"outbox,omitempty"`  // length, in bytes, of what is to be sent; see outboxFile
 	Delivery *Delivery          `json:"delivery,omitempty"`
+	Replays  []int              `json:"replays,omitempty"` // dead requests that the next claim is to send again
+	Drops    []int              `json:"drops,omitempty"`   // dead requests that the next claim is to give up
 	Failed   map[int]Refusal    `json:"failed,omitempty"`
 	Floor    map[int]int        `json:"floor,omitempty"`    // attempts below are dropped: a resume asks again after a failure
 	Parts    []PartState        `json:"parts,omitempty"`    // open parts, as of the last cut
 	Artifact json.RawMessage    `json:"artifact,omitempty"` // the sink's: files, lengths, checksums, reserved names
 }
 
-// Has reports whether a destination needs nothing more of a connection: its rows are delivered, or safe to be.
+// Has reports whether a destination needs nothing more of a connection: its rows are delivered, or safe to be, or given up
+// for good after some of them may have been delivered.
 func (r *CommitRecord) Has(connection int) bool {
 	_, settled := r.Settled[connection]
 	_, sealed := r.Sealed[connection]
-	return settled || sealed
+	return settled || sealed || r.Failed[connection].Dropped
 }
 
 // Ended reports whether the destination does nothing more in this run.
@@ -84,6 +87,7 @@ type Refusal struct {
 	Attempts int   `json:"t"`
 	Millis   int64 `json:"ms"`
 	Rejected bool  `json:"rejected,omitempty"` // by this destination alone
+	Dropped  bool  `json:"dropped,omitempty"`  // a request with its rows was given up by hand: it is not asked again
 }
 
 // Loss counts what a destination could not hold in full.

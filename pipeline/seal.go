@@ -214,6 +214,9 @@ func (v *delivery) takeSpool(rec *CommitRecord) error {
 	} else if err != nil {
 		return err
 	}
+	if err := v.obey(rec); err != nil {
+		return err
+	}
 	if err := v.keepRows(rec); err != nil {
 		return err
 	}
@@ -267,7 +270,11 @@ func (v *delivery) keepBodies() error {
 		var letters []outboxLine
 		for _, r := range v.outbox.pending(len(v.outbox.requests)) {
 			if r.File == name {
-				letters = append(letters, outboxLine{Letter: &Letter{Number: r.Number, Unknown: true, At: time.Now().UTC(), Error: fmt.Sprintf("its bytes are gone: %s is missing from the spool", name)}})
+				l := &Letter{Number: r.Number, Unknown: true, At: time.Now().UTC(), Error: fmt.Sprintf("its bytes are gone: %s is missing from the spool", name)}
+				if err := v.bury(l); err != nil {
+					return err
+				}
+				letters = append(letters, outboxLine{Letter: l})
 			}
 		}
 		if len(letters) == 0 {

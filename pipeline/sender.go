@@ -358,15 +358,7 @@ func (s *sender) refuse(ctx context.Context, reasons map[int]string) error {
 func (s *sender) commit(ctx context.Context, change func(*CommitRecord)) error {
 	err := s.v.claim.Commit(ctx, func(r *CommitRecord) {
 		change(r)
-		refused := s.v.outbox.refused()
-		for i, seal := range r.Sealed {
-			seal.Refused = refused[i]
-			r.Sealed[i] = seal
-		}
-		r.Outbox = s.v.outbox.length
-		if len(s.v.outbox.requests) > 0 {
-			r.Delivery = s.v.outbox.sum()
-		}
+		s.v.account(r)
 	})
 	if err == nil {
 		s.moved = time.Now()
@@ -571,7 +563,7 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 		if l.Number < 1 || l.Number > len(s.v.outbox.requests) {
 			return Permanent(fmt.Errorf("the sink of %s has refused request %d of %d", s.v.dest.ID, l.Number, len(s.v.outbox.requests)))
 		}
-		if err := s.blame(ctx, &l); err != nil {
+		if err := errors.Join(s.v.bury(&l), s.blame(ctx, &l)); err != nil {
 			return err
 		}
 		lines = append(lines, outboxLine{Letter: &l})
@@ -582,6 +574,13 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 	if len(lines) > 0 {
 		if err := s.v.outbox.write(lines...); err != nil {
 			return err
+		}
+	}
+	for _, r := range released.Receipts {
+		if s.v.outbox.replayed[r.Number] { // it is no letter any more, whatever the record comes to
+			if err := s.v.forget(r.Number); err != nil {
+				return err
+			}
 		}
 	}
 	failpoint.Hit("after-answer")
@@ -618,7 +617,7 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 		}
 	}
 	for _, l := range released.Letters {
-		s.v.notify(s.v.m, Event{Kind: EventLetter, Destination: s.v.dest.ID, Connection: s.connectionOf(l.Number), Error: fmt.Sprintf("request %d: %s", l.Number, l.Error)})
+		s.v.notify(s.v.m, Event{Kind: EventLetter, Destination: s.v.dest.ID, Connection: s.v.connectionOf(l.Number), Error: fmt.Sprintf("request %d: %s", l.Number, l.Error)})
 	}
 	s.tell(settled)
 	if len(settled)+len(released.Letters) > 0 {
@@ -629,22 +628,13 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 
 // blame keeps why a connection is not delivered whose request was refused.
 func (s *sender) blame(ctx context.Context, l *Letter) error {
-	id := s.connectionOf(l.Number)
+	id := s.v.connectionOf(l.Number)
 	if id == "" {
 		return nil
 	}
 	why := shortError(fmt.Errorf("request %d was refused: %s", l.Number, l.Error))
 	s.v.setReason(id, why)
 	return s.v.Records.SetError(ctx, s.v.m.Run, s.v.dest.ID, id, why)
-}
-
-// connectionOf is the id of the connection whose rows alone a request has; "" if it has those of others, or none.
-func (s *sender) connectionOf(number int) string {
-	r := &s.v.outbox.requests[number-1]
-	if r.Closing || r.Connection == OfAll {
-		return ""
-	}
-	return s.v.m.Connections[r.Connection].ID
 }
 
 // tell publishes that connections are delivered.

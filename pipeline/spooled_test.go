@@ -17,6 +17,7 @@ import (
 
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
+	"fanmill/pipeline/dead"
 	"fanmill/pipeline/spool"
 )
 
@@ -223,6 +224,7 @@ func remote(t *testing.T, logBytes int64, atEnd bool) (*world, *receiver) {
 	w.node.Sinks["remote"] = r.kind(atEnd)
 	w.node.Spool = &spool.Root{Dir: t.TempDir(), Store: "s", Space: &spool.Space{}}
 	w.node.Reports = t.TempDir()
+	w.node.Dead = &dead.Folder{Dir: filepath.Join(t.TempDir(), "dead")}
 	w.job.Destinations = append(w.job.Destinations, pipeline.Destination{ID: "hook", Type: "remote", FilePath: "hook"})
 	return w, r
 }

@@ -54,7 +54,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	s.worker = &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Databases: r.Databases, Expand: r.def.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log,
 		Rows: r.follower.Rows, Budget: r.Budget, Memory: r.Memory, QueryTimeout: r.QueryTimeout}
 	deliverer := NewDeliverer(Deliverer{Records: r.Records, RowLogs: r.RowLogs, Sinks: r.Sinks, Owner: r.Owner, StoreID: r.StoreID, Expand: r.def.Expand,
-		Timeout: r.Timeout, Notify: r.event, Log: r.Log, Budget: r.Budget, Spool: r.Spool, Reports: r.Reports, StoreFails: r.storeFails})
+		Timeout: r.Timeout, Notify: r.event, Log: r.Log, Budget: r.Budget, Spool: r.Spool, Dead: r.Dead, Post: r.post, Reports: r.Reports, StoreFails: r.storeFails})
 
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)

@@ -1,0 +1,282 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fanmill/pipeline/dead"
+)
+
+// States of a dead request.
+const (
+	LetterRefused    = "refused"
+	LetterUnknown    = "unknown"         // the receiver may have it
+	LetterAgain      = "to be sent"      // a resume of its run sends it
+	LetterDropped    = "to be dropped"   // a resume of its run gives it up
+	LetterSuperseded = "superseded"      // its run was given up, or forgotten
+	LetterWaiting    = "waiting for "    // with the name of the host whose disk its run waits on
+	LetterBodiless   = "without a body"  // its bytes are gone: it can only be dropped
+	LetterSettled    = "nothing is owed" // its run is over, and does not need it
+)
+
+// LetterInfo is a dead request and what can be done with it.
+type LetterInfo struct {
+	dead.Letter
+	State string `json:"state"`
+}
+
+// Letters lists the dead requests that are kept here, the oldest first, of all jobs if job is "".
+func (n *Node) Letters(ctx context.Context, job string) ([]LetterInfo, error) {
+	all, err := n.Dead.List(job)
+	if err != nil {
+		return nil, err
+	}
+	var out []LetterInfo
+	for _, l := range all {
+		info, err := n.letterInfo(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, info)
+	}
+	return out, nil
+}
+
+// Letter finds a dead request by the beginning of its key.
+func (n *Node) Letter(ctx context.Context, prefix string) (LetterInfo, error) {
+	l, err := n.Dead.Find(prefix)
+	if err != nil {
+		return LetterInfo{}, err
+	}
+	return n.letterInfo(ctx, l)
+}
+
+func (n *Node) letterInfo(ctx context.Context, l dead.Letter) (LetterInfo, error) {
+	info := LetterInfo{Letter: l}
+	rec, live, err := n.recordOf(ctx, &l)
+	if err != nil {
+		return info, err
+	}
+	place, err := n.elsewhereOf(&l)
+	if err != nil {
+		return info, err
+	}
+	switch {
+	case live && slices.Contains(rec.Drops, l.Number):
+		info.State = LetterDropped
+	case live && slices.Contains(rec.Replays, l.Number):
+		info.State = LetterAgain
+	case live && rec.State == RecordFinished:
+		info.State = LetterSettled
+	case l.Bodiless:
+		info.State = LetterBodiless
+	case !live:
+		info.State = LetterSuperseded
+	case place != "":
+		info.State = LetterWaiting + place
+	case l.Unknown:
+		info.State = LetterUnknown
+	default:
+		info.State = LetterRefused
+	}
+	return info, nil
+}
+
+// recordOf is the commit record that a letter's request is of. live is false if that is gone, or nobody goes on with it.
+func (n *Node) recordOf(ctx context.Context, l *dead.Letter) (rec CommitRecord, live bool, _ error) {
+	rec, err := n.Records.Load(ctx, l.Run, l.Destination)
+	switch {
+	case errors.Is(err, ErrNoKey), errors.Is(err, ErrForeign):
+		return rec, false, nil
+	case err != nil:
+		return rec, false, err
+	case rec.State == RecordAbandoned:
+		return rec, false, nil
+	}
+	m, err := LoadManifest(ctx, n.Stores.Runs, l.Run)
+	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrForeign) {
+		return rec, false, nil
+	}
+	if err != nil {
+		return rec, false, err
+	}
+	if m.Birth != l.Birth {
+		return rec, false, nil
+	}
+	last, _, err := n.lastRun(ctx, l.Job)
+	return rec, last != nil && runOf(last) == l.Run, err
+}
+
+// elsewhereOf names the host whose disk a letter's run waits on; "" if that is this one's, or nobody knows.
+func (n *Node) elsewhereOf(l *dead.Letter) (string, error) {
+	if l.Place == nil || n.Spool == nil {
+		return "", nil
+	}
+	place, err := n.Spool.Place()
+	if err != nil || place.ID == l.Place.ID {
+		return "", err
+	}
+	return l.Place.Host, nil
+}
+
+// Replay marks a dead request to be sent again, with the same bytes under the same key, by the next resume of its run. One
+// of which nobody knows whether the receiver took it is refused, unless resend; so is one whose run has given way to
+// another one: see Resend.
+func (n *Node) Replay(ctx context.Context, l dead.Letter, resend bool) error {
+	if err := replayable(&l, resend); err != nil {
+		return err
+	}
+	return n.decide(ctx, l, func(c *CommitRecord) {
+		c.Drops = without(c.Drops, l.Number)
+		c.Replays = append(without(c.Replays, l.Number), l.Number)
+	})
+}
+
+// replayable refuses what cannot, or must not, be sent as it is.
+func replayable(l *dead.Letter, resend bool) error {
+	switch {
+	case l.Bodiless:
+		return Permanent(fmt.Errorf("request %s cannot be sent: its bytes are gone; fanmill dead drop gives it up", l.Key))
+	case l.Unknown && !resend:
+		return Permanent(fmt.Errorf("request %s may have been taken (%s): look at the receiver, then drop it, or send it again with --resend", l.Key, l.Error))
+	}
+	return nil
+}
+
+// ErrSuperseded is a letter whose run has given way to another one.
+var ErrSuperseded = errors.New("its run was given up for another one, which may have sent the same rows under other keys")
+
+// decide writes what is to become of a letter into the record of its request, under a claim of its run. The next claim of
+// the record does it: see obey.
+func (n *Node) decide(ctx context.Context, l dead.Letter, change func(*CommitRecord)) error {
+	rec, live, err := n.recordOf(ctx, &l)
+	if err != nil {
+		return err
+	}
+	place, err := n.elsewhereOf(&l)
+	switch {
+	case err != nil:
+		return err
+	case !live:
+		return Permanent(fmt.Errorf("request %s of run %s: %w", l.Key, l.Run, ErrSuperseded))
+	case rec.State == RecordFinished:
+		return Permanent(fmt.Errorf("request %s: run %s owes nothing to %s any more; fanmill dead drop removes it", l.Key, l.Run, l.Destination))
+	case place != "":
+		return Permanent(fmt.Errorf("request %s is waiting for %s: the outbox of its run is on that disk; do it there", l.Key, place))
+	}
+	run, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(l.Run))
+	if err != nil {
+		return err
+	}
+	if rec := run.Value(); rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayLive(rec.Owner) {
+		return n.alreadyRunning(run)
+	}
+	if err := n.takeOver(ctx, run); err != nil {
+		return err
+	}
+	defer n.letGo(ctx, run)
+	return n.Records.Reset(ctx, l.Run, l.Destination, change)
+}
+
+// Drop gives a dead request up. Its connection is turned away for good by the next resume of its run, which then can
+// finish; its bytes go at once. pending reports whether there is such a run.
+func (n *Node) Drop(ctx context.Context, l dead.Letter) (pending bool, _ error) {
+	rec, live, err := n.recordOf(ctx, &l)
+	if err != nil {
+		return false, err
+	}
+	if live && rec.State != RecordFinished {
+		err := n.decide(ctx, l, func(c *CommitRecord) {
+			c.Replays = without(c.Replays, l.Number)
+			c.Drops = append(without(c.Drops, l.Number), l.Number)
+		})
+		if err != nil {
+			return false, err
+		}
+		pending = true
+	}
+	return pending, n.Dead.Remove(l.Key)
+}
+
+// without is a copy of a list that lacks n.
+func without(list []int, n int) []int {
+	return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return i == n })
+}
+
+// Resend sends a dead request whose run has given way to another one at once, by the destination that the job has under its
+// id now. One that was sent is no letter any more.
+func (n *Node) Resend(ctx context.Context, def *Definition, l dead.Letter, resend bool) (*Receipt, error) {
+	if err := replayable(&l, resend); err != nil {
+		return nil, err
+	}
+	if _, live, err := n.recordOf(ctx, &l); err != nil || live {
+		return nil, errors.Join(err, Permanent(fmt.Errorf("request %s: run %s can go on, and sends it: leave --superseded out", l.Key, l.Run)))
+	}
+	sink, kind, err := n.senderOf(def, &l)
+	if err != nil {
+		return nil, err
+	}
+	out, err := n.sendAlone(ctx, sink, kind, l)
+	return out, errors.Join(err, sink.Close())
+}
+
+// senderOf makes the sink of a letter's destination, as the job has it now.
+func (n *Node) senderOf(def *Definition, l *dead.Letter) (Sink, *SinkKind, error) {
+	if def.Job.ID != l.Job {
+		return nil, nil, Permanent(fmt.Errorf("request %s is of job %s, not of %s", l.Key, l.Job, def.Job.ID))
+	}
+	paths, err := def.Resolve(l.Run, time.Now())
+	if err != nil {
+		return nil, nil, Permanent(err)
+	}
+	m, err := NewManifest(def.Job, l.Run, time.Now().UTC(), n.LogMaxBytes, nil, paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	m.Birth = l.Birth
+	d := m.Destination(l.Destination)
+	if d == nil || d.Type != l.Type {
+		return nil, nil, Permanent(fmt.Errorf("job %s has no destination %s of type %s any more, which request %s is for", l.Job, l.Destination, l.Type, l.Key))
+	}
+	kind := n.Sinks[d.Type]
+	if kind == nil || !kind.Traits.Requests {
+		return nil, nil, Permanent(fmt.Errorf("destination %s takes no requests", d.ID))
+	}
+	sink, err := newMasked(kind, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log, Expand: def.Expand})
+	return sink, kind, err
+}
+
+// sendAlone sends one request from its letter's folder. It is noted as unknown before, so that one whose answer nobody has
+// seen is not sent a third time unasked.
+func (n *Node) sendAlone(ctx context.Context, sink Sink, kind *SinkKind, l dead.Letter) (*Receipt, error) {
+	fence := Fence{Token: NewToken(), Epoch: l.Epoch, Birth: l.Birth, Folder: n.Dead.Path(l.Key), Grow: func(int64) {}}
+	if _, err := sink.Recover(ctx, fence, nil, nil); err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", l.Where, err)
+	}
+	before := l
+	l.Unknown, l.Time, l.Error = true, time.Now().UTC(), "it was sent again, and no answer is known"
+	if err := n.Dead.Update(l); err != nil {
+		return nil, err
+	}
+	r := WireRequest{Number: l.Number, Round: l.Round, Key: l.Key, File: dead.BodyName, Length: l.Length, SHA256: l.SHA256, Rows: l.Rows, Connection: OfAll, Type: l.ContentType, Encoding: l.Encoding}
+	out, err := sink.Release(ctx, []WireRequest{r}, nil, true)
+	if len(out.Receipts) > 0 {
+		return &out.Receipts[0], n.Dead.Remove(l.Key)
+	}
+	if len(out.Letters) > 0 {
+		a := out.Letters[0]
+		l.Unknown, l.Status, l.Error, l.Answer, l.Time = a.Unknown, a.Status, a.Error, shortened(a.Answer), a.At
+		return nil, errors.Join(n.Dead.Update(l), Permanent(fmt.Errorf("%s has refused request %s: %s", l.Where, l.Key, a.Error)))
+	}
+	var trouble *Trouble
+	if errors.As(err, &trouble) && trouble.Scope == OfTarget { // which takes nothing at all
+		return nil, errors.Join(fmt.Errorf("send request %s: %w", l.Key, err), n.Dead.Update(before))
+	}
+	if err == nil {
+		err = fmt.Errorf("%s has not answered", kind.Name)
+	}
+	return nil, fmt.Errorf("send request %s: %w", l.Key, err)
+}
