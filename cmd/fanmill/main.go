@@ -148,7 +148,7 @@ sheet per branch, to a CSV, to JSON Lines, or to several of them. A crash costs 
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(grouped(groupRun, newRun(stdout, stderr), newServe(stdout, stderr), newTrigger(stdout, stderr), newCancel(stdout, stderr), newDemo(stdout, stderr))...)
-	root.AddCommand(grouped(groupLook, newStatus(stdout, stderr), newRuns(stdout, stderr), newCheckpoint(stdout, stderr))...)
+	root.AddCommand(grouped(groupLook, newStatus(stdout, stderr), newRuns(stdout, stderr), newCheckpoint(stdout, stderr), newDead(stdout, stderr))...)
 	root.AddCommand(grouped(groupJob, newValidate(stdout, stderr), newCheck(stdout, stderr), newPreview(stdout, stderr), newSchema(stdout))...)
 	root.AddCommand(grouped(groupOther, newEnv(stdout), newVersion(stdout))...)
 	return group(root)

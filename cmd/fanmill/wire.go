@@ -99,7 +99,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 		Databases: databaseKinds(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,
 		Owner: own.Owner, StoreID: conn.StoreID(), Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
 		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Spool: s.spool(conn.StoreID(), log),
-		Reports: filepath.Join(s.env.Data, "reports"), Log: log,
+		Dead: s.dead(), Reports: filepath.Join(s.env.Data, "reports"), Log: log,
 	}
 	watching, stop := context.WithCancel(context.Background())
 	sys.stop = stop
