@@ -272,7 +272,7 @@ func (n *Node) sendAlone(ctx context.Context, sink Sink, kind *SinkKind, l dead.
 		return nil, errors.Join(n.Dead.Update(l), Permanent(fmt.Errorf("%s has refused request %s: %s", l.Where, l.Key, a.Error)))
 	}
 	var trouble *Trouble
-	if errors.As(err, &trouble) && trouble.Scope == OfTarget { // which takes nothing at all
+	if slices.Contains(out.Unsent, l.Number) || errors.As(err, &trouble) && trouble.Scope == OfTarget { // it has not arrived
 		return nil, errors.Join(fmt.Errorf("send request %s: %w", l.Key, err), n.Dead.Update(before))
 	}
 	if err == nil {
