@@ -403,7 +403,7 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 	}
 	err = v.claim.Commit(ctx, func(r *CommitRecord) {
 		r.Artifact, r.Log = found.State, rec.Log
-		r.settle(found.Settled)
+		r.settle(r.known(found.Settled))
 		if v.sender != nil {
 			r.Place, r.Replays, r.Drops = &v.place, nil, nil
 			v.account(r)

@@ -14,11 +14,11 @@ const (
 )
 
 // errHalfSent refuses a new run.
-var errHalfSent = errors.New("a new run would send the same rows under other keys")
+var errHalfSent = errors.New("a new run would deliver the same rows once more")
 
 // overUnfinished decides what a trigger for a new run does with the job's unfinished one, of which nothing was touched
 // yet: go on with it (resume), give it up (neither), or nothing at all (an error). Only where rows were sent is that a
-// question: a file is replaced whole.
+// question: a file is replaced whole, and so are the rows of a document that are not appended.
 func (n *Node) overUnfinished(ctx context.Context, job *Job, t Trigger, last *Cell[RunRecord]) (resume bool, _ error) {
 	if t.StartOver || job.OnUnfinished == UnfinishedStartOver {
 		return false, nil
@@ -56,8 +56,12 @@ func (n *Node) halfSent(ctx context.Context, m *Manifest) (all []string, _ error
 		case err != nil:
 			return nil, err
 		}
-		if rec.Delivery != nil && rec.Delivery.Sent > 0 && rec.State != RecordFinished && rec.State != RecordAbandoned {
+		switch {
+		case rec.State == RecordFinished || rec.State == RecordAbandoned:
+		case rec.Delivery != nil && rec.Delivery.Sent > 0:
 			all = append(all, fmt.Sprintf("%d of %s to %s", rec.Delivery.Sent, counted(rec.Delivery.Requests, "request"), d.Where()))
+		case n.Sinks[d.Type].Traits.Target == TargetDocument && d.Mode == "append" && len(rec.Settled) > 0:
+			all = append(all, fmt.Sprintf("the rows of %d of %s to %s", len(rec.Settled), counted(len(m.Connections), "connection"), d.Where()))
 		}
 	}
 	return all, nil

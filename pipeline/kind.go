@@ -38,6 +38,12 @@ type SinkKind struct {
 	// Partition names the folder of a dataset where a part of the path is key={connection}, so that readers get the
 	// connection's name back as the value of key. nil makes the name safe for a file, as everywhere else.
 	Partition func(key, connection string) (string, error)
+	// Shared reports whether all connections go into one table, of a kind whose options decide that: only then it takes one
+	// query and has one set of columns, if its traits say so. nil is always.
+	Shared func(d *ManifestDestination) bool
+	// Gather says when sealed connections that have waited for each other are staged, of a kind that gathers. nil is after
+	// 64 MB or 10 s.
+	Gather func(d *ManifestDestination) Gathering
 	// AtEnd reports whether nothing is staged before all connections have ended, of a spooled destination. nil is never.
 	AtEnd func(d *ManifestDestination) bool
 	// Parallel is how many requests Release takes at a time. nil is one.
@@ -91,6 +97,13 @@ type Traits struct {
 	LongestPath int
 }
 
+// Gathering is what small connections wait for, so that each does not cost a commit of its own: whichever comes first.
+type Gathering struct {
+	Bytes int64         // that they take in the spool
+	Rows  int64         // 0 is any number
+	Time  time.Duration // since the last commit
+}
+
 // TargetKind is what a destination writes to.
 type TargetKind uint8
 
@@ -131,7 +144,22 @@ func (k *SinkKind) Where(options json.RawMessage) string {
 // OneSchema reports whether all connections share one set of columns in this destination. With a file for each, each
 // has its own, unless they are a dataset.
 func (k *SinkKind) OneSchema(d *ManifestDestination) bool {
-	return k.Traits.OneSchema && (d.Files == nil || k.Traits.Dataset)
+	return k.Traits.OneSchema && (d.Files == nil || k.Traits.Dataset) && k.shared(d)
+}
+
+// OneQuery reports whether this destination takes the rows of one query.
+func (k *SinkKind) OneQuery(d *ManifestDestination) bool {
+	return k.Traits.OneQuery && k.shared(d)
+}
+
+func (k *SinkKind) shared(d *ManifestDestination) bool { return k.Shared == nil || k.Shared(d) }
+
+// gathering is what small connections wait for.
+func (k *SinkKind) gathering(d *ManifestDestination) Gathering {
+	if k.Gather == nil {
+		return Gathering{Bytes: 64 << 20, Time: 10 * time.Second}
+	}
+	return k.Gather(d)
 }
 
 // parallel is how many requests are sent at a time.

@@ -89,6 +89,9 @@ func (m *maskedSink) Release(ctx context.Context, next []WireRequest, r *Report,
 		letter := &out.Letters[i]
 		letter.Error, letter.Answer = m.secrets.Mask(letter.Error), m.secrets.Mask(letter.Answer)
 	}
+	for i, why := range out.Rejected {
+		out.Rejected[i] = m.secrets.Mask(why)
+	}
 	return out, m.secrets.Error(err)
 }
 

@@ -70,6 +70,20 @@ func (r *CommitRecord) settle(settled map[int]Settlement) {
 	}
 }
 
+// known is what the record says itself of connections that the target has, where it does: the target tells less.
+func (r *CommitRecord) known(found map[int]Settlement) map[int]Settlement {
+	out := make(map[int]Settlement, len(found))
+	for i, s := range found {
+		if had, ok := r.Settled[i]; ok {
+			s = had
+		} else if seal, ok := r.Sealed[i]; ok {
+			s = seal.Settlement
+		}
+		out[i] = s
+	}
+	return out
+}
+
 // Settlement is a connection that a destination has committed, whole.
 type Settlement struct {
 	Rows     []int64  `json:"r"` // per query

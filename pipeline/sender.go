@@ -35,6 +35,7 @@ type sender struct {
 	traits   Traits
 	atEnd    bool // nothing is staged before all connections have ended
 	parallel int
+	gather   Gathering
 	own      chan struct{}
 
 	mu     sync.Mutex
@@ -61,14 +62,8 @@ type composed struct {
 	bytes int64
 }
 
-// Small connections are gathered, so that each does not cost a commit of its own: until there is so much, or for so long.
-const (
-	gatherBytes = 64 << 20
-	gatherTime  = 10 * time.Second
-)
-
 func newSender(v *delivery, kind *SinkKind) *sender {
-	return &sender{v: v, traits: kind.Traits, atEnd: kind.AtEnd != nil && kind.AtEnd(v.dest), parallel: kind.parallel(v.dest), own: make(chan struct{}, 1),
+	return &sender{v: v, traits: kind.Traits, atEnd: kind.AtEnd != nil && kind.AtEnd(v.dest), parallel: kind.parallel(v.dest), gather: kind.gathering(v.dest), own: make(chan struct{}, 1),
 		sealed: map[int]Seal{}, wake: make(chan struct{}, 1), parts: map[int]*composed{}, shown: map[int]bool{}, tried: map[int]bool{}, maybe: map[int]bool{}, moved: time.Now(), gathered: time.Now()}
 }
 
@@ -172,7 +167,7 @@ func (s *sender) run(ctx context.Context) error {
 func (s *sender) rest(ctx context.Context) error {
 	var due <-chan time.Time
 	if len(s.parts) > 0 && !s.atEnd {
-		timer := time.NewTimer(max(0, gatherTime-time.Since(s.gathered)))
+		timer := time.NewTimer(max(0, s.gather.Time-time.Since(s.gathered)))
 		defer timer.Stop()
 		due = timer.C
 	}
@@ -218,11 +213,13 @@ func (s *sender) due(all bool) bool {
 	if len(s.parts) == 0 {
 		return false
 	}
-	var bytes int64
+	var bytes, rows int64
 	for _, c := range s.parts {
 		bytes += c.bytes
+		rows += s.v.taken(c.seal.Rows)
 	}
-	return all || !s.traits.Gathers || bytes >= gatherBytes || time.Since(s.gathered) >= gatherTime
+	g := &s.gather
+	return all || !s.traits.Gathers || bytes >= g.Bytes || g.Rows > 0 && rows >= g.Rows || time.Since(s.gathered) >= g.Time
 }
 
 // compose writes the sealed connections into parts, several at a time. One that is turned away is given up here: this is
@@ -306,8 +303,19 @@ func (s *sender) fill(ctx context.Context, c *composed) error {
 	if err != nil {
 		return fmt.Errorf("write rows of %s: %w", s.v.m.Connections[c.id.Connection].ID, err)
 	}
-	c.seal.Losses, c.seal.Notes = summary.Losses, append(slices.Clip(c.seal.Notes), summary.Notes...)
+	c.seal.Losses = summary.Losses
+	c.note(summary.Notes)
 	return nil
+}
+
+// note adds notes to those of the connection. What is staged again after a crash has them already.
+func (c *composed) note(notes []string) {
+	c.seal.Notes = slices.Clip(c.seal.Notes)
+	for _, n := range notes {
+		if !slices.Contains(c.seal.Notes, n) {
+			c.seal.Notes = append(c.seal.Notes, n)
+		}
+	}
 }
 
 // lostRows are sealed connections whose rows are gone, and which were not sent: they are asked again.
@@ -324,14 +332,17 @@ func (s *sender) refuse(ctx context.Context, reasons map[int]string) error {
 	if len(reasons) == 0 {
 		return nil
 	}
-	seals := map[int]Seal{}
+	seals, recorded := map[int]Seal{}, s.v.claim.Record().Sealed
 	s.mu.Lock()
 	for i := range reasons {
-		seals[i] = s.sealed[i]
+		if _, ok := recorded[i]; ok {
+			seals[i] = recorded[i]
+		}
 		delete(s.sealed, i)
 	}
 	s.mu.Unlock()
-	for i, why := range reasons {
+	for i := range seals {
+		why := reasons[i]
 		id := s.v.m.Connections[i].ID
 		s.v.setReason(id, why)
 		if err := s.v.Records.SetError(ctx, s.v.m.Run, s.v.dest.ID, id, shortError(errors.New(why))); err != nil {
@@ -349,6 +360,7 @@ func (s *sender) refuse(ctx context.Context, reasons map[int]string) error {
 	}
 	for i, seal := range seals {
 		s.dropRows(PartID{i, seal.Attempt})
+		delete(s.shown, i)
 		s.v.notify(s.v.m, Event{Kind: EventRejected, Destination: s.v.dest.ID, Connection: s.v.m.Connections[i].ID, Attempt: seal.Attempt, Error: reasons[i]})
 	}
 	return nil
@@ -385,7 +397,7 @@ func (s *sender) stage(ctx context.Context, final *Report) error {
 	failpoint.Hit("after-stage")
 	for i, notes := range staged.Notes {
 		if c := s.parts[i]; c != nil {
-			c.seal.Notes = append(slices.Clip(c.seal.Notes), notes...)
+			c.note(notes)
 		}
 	}
 	line, err := s.number(&staged, final != nil)
@@ -567,6 +579,9 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 			return err
 		}
 		lines = append(lines, outboxLine{Letter: &l})
+	}
+	if err := s.refuse(ctx, released.Rejected); err != nil {
+		return err
 	}
 	if len(lines)+len(released.Settled) == 0 && released.State == nil {
 		return nil

@@ -97,6 +97,7 @@ type Released struct {
 	Letters  []Letter           // of requests that it will never take
 	Unsent   []int              // numbers of requests of which nothing can have reached the receiver
 	Settled  map[int]Settlement // of a target without requests: connections that it has now
+	Rejected map[int]string     // of one, too: connections that it will never take, and why
 	State    State              // to be recorded; nil if it did not change
 }
 

@@ -123,6 +123,7 @@ func (s *remoteSink) Recover(_ context.Context, f pipeline.Fence, _ pipeline.Sta
 }
 
 type remotePart struct {
+	id pipeline.PartID
 	pipeline.SpooledPart
 	s     *remoteSink
 	rows  pipeline.Rows
@@ -135,7 +136,7 @@ func (s *remoteSink) Open(_ context.Context, id pipeline.PartID, o *pipeline.Ope
 		return nil, pipeline.Permanent(errors.New("a spooled destination was opened while rows come"))
 	}
 	name := s.spec.Manifest.Connections[id.Connection].ID
-	return &remotePart{s: s, rows: rows, index: id.Connection, entry: remoteEntry{name, make([]part, len(o.Queries))}}, s.r.at("open")
+	return &remotePart{id: id, s: s, rows: rows, index: id.Connection, entry: remoteEntry{name, make([]part, len(o.Queries))}}, s.r.at("open")
 }
 
 func (p *remotePart) Finish(ctx context.Context) (pipeline.Summary, error) {

@@ -38,10 +38,11 @@ func ColumnTable(kinds map[string]*pipeline.SinkKind) string {
 		}
 		with++
 		for _, f := range o.Each.Fields {
-			if rows[f.Name] == nil {
-				rows[f.Name] = &row{option: f}
+			key := f.Name + "\x00" + f.Description // kinds may mean different things by one name
+			if rows[key] == nil {
+				rows[key] = &row{option: f}
 			}
-			rows[f.Name].of = append(rows[f.Name].of, name)
+			rows[key].of = append(rows[key].of, name)
 		}
 	}
 	var b strings.Builder

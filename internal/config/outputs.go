@@ -60,14 +60,14 @@ func outputsOf(j *pipeline.Job, i int, kind *pipeline.SinkKind, v tokenValues, e
 		base.Target = kind.Where(d.Options)
 	}
 	if d.FilePath == "" {
-		return []output{base}, nil
+		return sharesOf(j, kind, base)
 	}
 	path, err := expand(d.FilePath)
 	if err != nil {
 		return nil, err
 	}
 	inPath := hasToken(path, queryToken)
-	if !inPath && !(kind != nil && kind.Traits.OneQuery && severalQueries(j)) {
+	if !inPath && !(kind != nil && kind.OneQuery(&base.ManifestDestination) && severalQueries(j)) {
 		err := base.place(j, kind, path, v, goos)
 		return []output{base}, err
 	}
@@ -88,6 +88,23 @@ func outputsOf(j *pipeline.Job, i int, kind *pipeline.SinkKind, v tokenValues, e
 		outs = append(outs, o)
 	}
 	return outs, errors.Join(slices.CompactFunc(bad, func(a, b error) bool { return a.Error() == b.Error() })...)
+}
+
+// sharesOf makes the outputs of a destination without a file: one for each query, where it takes the rows of one.
+func sharesOf(j *pipeline.Job, kind *pipeline.SinkKind, base output) (outs []output, _ error) {
+	if kind == nil || !kind.OneQuery(&base.ManifestDestination) || !severalQueries(j) {
+		return []output{base}, nil
+	}
+	names, err := queryNames(j)
+	if err != nil || len(names) == 0 {
+		return []output{base}, err
+	}
+	for q, name := range names {
+		o := base
+		o.ID, o.Query = base.ID+"."+name, &q
+		outs = append(outs, o)
+	}
+	return outs, nil
 }
 
 // place resolves the path, and those of all connections where each has its file.

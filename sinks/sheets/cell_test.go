@@ -18,7 +18,7 @@ import (
 )
 
 // column sends one column of values and returns its cells, its number format, and what the survey says.
-func column(t *testing.T, c columnar.Column, o sheets.CellOptions, values ...func(*columnar.ColumnBuilder)) (cells []any, format string, found *sheets.Found) {
+func column(t *testing.T, c columnar.Column, o sheets.CellOptions, digits []string, values ...func(*columnar.ColumnBuilder)) (cells []any, format string, found *sheets.Found) {
 	t.Helper()
 	w := newWorld(t, sheetsfake.Options{})
 	cfg := config(1)
@@ -27,6 +27,7 @@ func column(t *testing.T, c columnar.Column, o sheets.CellOptions, values ...fun
 	cols := []columnar.Column{c, {Name: "end", Kind: columnar.Bool}}
 	b := batch(t, cols, len(values), func(b *columnar.Builder, row int) { values[row](b.Column(0)); b.Column(1).Bool(true) })
 	conn := of(0, cols, b)
+	conn.Tables[0].Digits = digits
 	s, err := d.NewSurvey(conn.Tables)
 	if err == nil {
 		err = s.Add(0, b)
@@ -79,6 +80,7 @@ func TestKindsOfCells(t *testing.T) {
 	for name, c := range map[string]struct {
 		column columnar.Column
 		cells  sheets.CellOptions
+		digits []string
 		values []func(*columnar.ColumnBuilder)
 		want   []any
 		format string
@@ -94,7 +96,7 @@ func TestKindsOfCells(t *testing.T) {
 			want: []any{12.34, 0.0, -0.0001}, format: "NUMBER 0.0000"},
 		"wide decimals": {column: columnar.Column{Kind: columnar.Decimal, Precision: 38, Scale: 2}, values: []func(*columnar.ColumnBuilder){decimal("12345678901234567890.12", 38, 2), decimal("1.50", 38, 2)},
 			want: []any{"12345678901234567890.12", "1.50"}, format: "TEXT @"},
-		"digits asked for": {column: columnar.Column{Name: "n", Kind: columnar.Int}, cells: sheets.CellOptions{Digits: []string{"n"}}, values: []func(*columnar.ColumnBuilder){long(7)}, want: []any{"7"}, format: "TEXT @"},
+		"digits asked for": {column: columnar.Column{Name: "n", Kind: columnar.Int}, digits: []string{"n"}, values: []func(*columnar.ColumnBuilder){long(7)}, want: []any{"7"}, format: "TEXT @"},
 		"no numbers": {column: columnar.Column{Kind: columnar.Float}, values: []func(*columnar.ColumnBuilder){
 			func(b *columnar.ColumnBuilder) { b.Float(math.NaN()) }, func(b *columnar.ColumnBuilder) { b.Float(0.1) }, func(b *columnar.ColumnBuilder) { b.Float(math.Inf(-1)) }},
 			want: []any{"NaN", 0.1, "-Infinity"}, strays: 2},
@@ -117,7 +119,7 @@ func TestKindsOfCells(t *testing.T) {
 		}}, want: []any{3.0, "n/a"}, format: "NUMBER 0", strays: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, format, found := column(t, c.column, c.cells, c.values...)
+			got, format, found := column(t, c.column, c.cells, c.digits, c.values...)
 			if fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", c.want) || format != c.format {
 				t.Errorf("cells %.300v of format %q, want %.300v of %q", got, format, c.want, c.format)
 			}
@@ -279,16 +281,5 @@ func TestCredentials(t *testing.T) {
 		if id, err := sheets.ParseSpreadsheet(text); id != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q %v", text, id, err)
 		}
-	}
-}
-
-// The loop may gather small connections until ten seconds after the last write.
-func TestDue(t *testing.T) {
-	w := newWorld(t, sheetsfake.Options{})
-	d := w.doc(config(2))
-	first := d.Due(1)
-	w.must(d, connection(t, 0, 1, "a"))
-	if wait := d.Due(149); first != 0 || wait != 10*time.Second || d.Due(150) != 0 {
-		t.Errorf("due at once %s, then after %s", first, wait)
 	}
 }

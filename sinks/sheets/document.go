@@ -64,8 +64,6 @@ type Config struct {
 	Columns          []columnar.Column // of the one tab: those of all connections; nil if they are the same
 	Connections      []Wanted          // in the job's order
 	Cells            CellOptions
-	FlushInterval    time.Duration // see Document.Due; 0 is 10 s
-	FlushRows        int64         // 0 is 150
 	Log              *slog.Logger
 }
 
@@ -92,6 +90,9 @@ type Connection struct {
 type Table struct {
 	Columns []columnar.Column
 	Rows    int64
+	Digits  []string // columns of numbers that are written as texts, with all their digits, by their names in the tab
+	// From is where each of Config.Columns is in a batch, -1 for one that the table lacks. nil finds them by their names.
+	From []int
 }
 
 // Settled is what the ledger says of a committed connection.
@@ -103,25 +104,18 @@ type Settled struct {
 
 // Document is a spreadsheet under one claim. Its methods are called by one goroutine.
 type Document struct {
-	c         Config
-	client    *Client
-	owner     string             // hash
-	places    []place            // of Config.Connections
-	state     *state             // what the spreadsheet holds; nil is to be read
-	stages    map[stageKey]int64 // rows that are known to be in hidden tabs
-	lastWrite time.Time
-	first     bool           // nothing was written under this claim
-	looked    map[int64]bool // tabs below whose rows there is nothing
+	c      Config
+	client *Client
+	owner  string             // hash
+	places []place            // of Config.Connections
+	state  *state             // what the spreadsheet holds; nil is to be read
+	stages map[stageKey]int64 // rows that are known to be in hidden tabs
+	first  bool               // nothing was written under this claim
+	looked map[int64]bool     // tabs below whose rows there is nothing
 }
 
 // New makes a document. It sends nothing.
 func New(client *Client, c Config) (*Document, error) {
-	if c.FlushInterval == 0 {
-		c.FlushInterval = 10 * time.Second
-	}
-	if c.FlushRows == 0 {
-		c.FlushRows = 150
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -148,13 +142,4 @@ func ParseSpreadsheet(s string) (id string, err error) {
 		return "", fmt.Errorf("spreadsheet: %q is neither an id nor an address such as https://docs.google.com/spreadsheets/d/<id>/edit", s)
 	}
 	return id, nil
-}
-
-// Due says how long the loop may still wait for more connections before it calls Send with these rows: so that small
-// connections go together.
-func (d *Document) Due(rows int64) time.Duration {
-	if rows >= d.c.FlushRows || d.lastWrite.IsZero() {
-		return 0
-	}
-	return max(0, d.lastWrite.Add(d.c.FlushInterval).Sub(d.client.governor.clock.Now()))
 }

@@ -15,7 +15,6 @@ import (
 type CellOptions struct {
 	Location   *time.Location // the zone whose wall clock instants show; nil is UTC
 	FailOnLoss bool           // a value that a cell does not hold in full rejects its connection
-	Digits     []string       // columns of numbers that are written as texts, with all their digits
 }
 
 // What a Loss says.

@@ -45,7 +45,7 @@ func (d *Document) open(ctx context.Context, c *Connection) (*feed, error) {
 		}
 		f.cols = append(f.cols, cols)
 		f.rows = append(f.rows, c.Tables[i].Rows)
-		f.encoders = append(f.encoders, newEncoder(cols, from, d.textColumns(cols, c.Found[i].Texts), named, &d.c.Cells))
+		f.encoders = append(f.encoders, newEncoder(cols, from, textColumns(cols, c.Tables[i].Digits, c.Found[i].Texts), named, &d.c.Cells))
 	}
 	f.next, f.stop = iter.Pull2(func(yield func(int, *columnar.Batch) bool) {
 		f.failed = c.Each(ctx, func(table int, b *columnar.Batch) error {

@@ -33,7 +33,7 @@ func (s *sender) refused(ctx context.Context, b *batch, err error) error {
 	case whose == nobody:
 		return nil
 	case strings.Contains(g.Message, "protected"):
-		s.result.Rejected[whose] = "its tab is protected: remove the protection in Google Sheets, or allow " + s.client.Email + " to edit it"
+		s.result.Held[whose] = "its tab is protected: remove the protection in Google Sheets, or allow " + s.client.Email + " to edit it"
 		return nil
 	case s.strikes[whose] < 2:
 		return nil

@@ -17,6 +17,7 @@ const mostOpen = 8
 type Result struct {
 	Settled  map[int]Settled
 	Rejected map[int]string // what Google, or the document, will never take
+	Held     map[int]string // what a person must make room for in the spreadsheet first
 }
 
 // sender sends some connections.
@@ -35,7 +36,7 @@ type sender struct {
 // then is in the result. After an error Send may be called again, with the same connections or others.
 func (d *Document) Send(ctx context.Context, conns []*Connection) (Result, error) {
 	s := &sender{Document: d, conns: conns, feeds: map[int]*feed{}, strikes: map[int]int{}, rows: map[int]int64{},
-		result: Result{Settled: map[int]Settled{}, Rejected: map[int]string{}}}
+		result: Result{Settled: map[int]Settled{}, Rejected: map[int]string{}, Held: map[int]string{}}}
 	defer s.drop()
 	for {
 		if err := d.load(ctx); err != nil {
@@ -64,14 +65,15 @@ func (d *Document) Send(ctx context.Context, conns []*Connection) (Result, error
 	}
 }
 
-// left are the connections that are neither settled nor rejected.
+// left are the connections that are neither settled, nor rejected, nor held.
 func (s *sender) left() (left []*Connection) {
 	for _, c := range s.conns {
 		if found, ok := s.state.settled[c.Index]; ok {
 			s.result.Settled[c.Index] = found
 			continue
 		}
-		if _, ok := s.result.Rejected[c.Index]; !ok {
+		_, rejected := s.result.Rejected[c.Index]
+		if _, held := s.result.Held[c.Index]; !rejected && !held {
 			left = append(left, c)
 		}
 	}
@@ -85,8 +87,8 @@ func (s *sender) write(ctx context.Context, b *batch) error {
 	if err == nil {
 		s.state, s.first = b.state, false
 		maps.Copy(s.stages, b.stages)
+		maps.DeleteFunc(s.stages, func(k stageKey, _ int64) bool { _, done := b.settled[k.connection]; return done })
 		maps.Copy(s.state.settled, b.settled)
-		s.lastWrite = s.client.governor.clock.Now()
 		return nil
 	}
 	s.drop()

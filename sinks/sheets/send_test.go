@@ -133,7 +133,7 @@ func TestAppendLooksBelow(t *testing.T) {
 	w.must(w.doc(c), connection(t, 0, 0, "a")) // a grid of two rows, one of which is free
 	w.book.Put("B1", 1, 0, "a note")
 	r, err := w.doc(run(c, 2)).Send(context.Background(), []*sheets.Connection{connection(t, 0, 3, "b")})
-	if err != nil || !strings.Contains(r.Rejected[0], "below fanmill's last row") || w.book.Values("B1")[1][0] != "a note" {
+	if err != nil || !strings.Contains(r.Held[0], "below fanmill's last row") || w.book.Values("B1")[1][0] != "a note" {
 		t.Errorf("%v %v %v", r, err, w.book.Values("B1"))
 	}
 }
@@ -289,13 +289,13 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// G11: a protected tab turns its connection away alone.
+// G11: a protected tab holds its connection alone.
 func TestProtectedTab(t *testing.T) {
 	w := newWorld(t, sheetsfake.Options{})
 	w.must(w.doc(config(2)), connection(t, 0, 1, "a"), connection(t, 1, 1, "a"))
 	w.book.Protect("B1")
 	r, err := w.doc(run(config(2), 2)).Send(context.Background(), []*sheets.Connection{connection(t, 0, 2, "b"), connection(t, 1, 2, "b")})
-	if err != nil || !strings.Contains(r.Rejected[0], "protected") || len(r.Settled) != 1 {
+	if err != nil || !strings.Contains(r.Held[0], "protected") || len(r.Settled) != 1 {
 		t.Errorf("%v %v", r, err)
 	}
 	w.holds("B1", rows{n: 1, tag: "a"})

@@ -60,6 +60,9 @@ func (s *state) stale(d *Document, all bool) (stale []*tab) {
 	return stale
 }
 
+// Staged reports whether rows of connections that are not committed are in hidden tabs.
+func (d *Document) Staged() bool { return len(d.stages) > 0 }
+
 // Tidy removes the hidden tabs of this run and of earlier ones, when the run has ended or was given up. It needs no
 // claim, may be repeated, and does nothing where a later claim is at work.
 func (d *Document) Tidy(ctx context.Context) error {
@@ -131,7 +134,7 @@ func (s *sender) below(ctx context.Context, conns []*Connection) error {
 	return s.occupied(ctx, occupied, about)
 }
 
-// occupied rejects connections whose tabs have cells below ours, unless these are what another claim has written since
+// occupied holds connections whose tabs have cells below ours, unless these are what another claim has written since
 // the document was read.
 func (s *sender) occupied(ctx context.Context, rows map[int64]int64, about []*Connection) error {
 	s.state = nil
@@ -150,7 +153,7 @@ func (s *sender) occupied(ctx context.Context, rows map[int64]int64, about []*Co
 				continue
 			}
 			if row, ok := rows[t.tab.id]; ok && row == t.from {
-				s.result.Rejected[c.Index] = fmt.Sprintf("the tab %q has cells below fanmill's last row, %d: move them, rows are appended there", t.tab.title, row)
+				s.result.Held[c.Index] = fmt.Sprintf("the tab %q has cells below fanmill's last row, %d: move them, rows are appended there", t.tab.title, row)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func (d *Document) NewSurvey(tables []Table) (*Survey, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.encoders = append(s.encoders, newEncoder(cols, from, d.textColumns(cols, nil), nil, s.cells))
+		s.encoders = append(s.encoders, newEncoder(cols, from, textColumns(cols, tables[i].Digits, nil), nil, s.cells))
 	}
 	return s, nil
 }
@@ -81,10 +81,10 @@ func (s *Survey) Done() *Found {
 }
 
 // textColumns are the columns that are texts whatever they are declared as.
-func (d *Document) textColumns(cols []columnar.Column, found []string) []bool {
+func textColumns(cols []columnar.Column, digits, found []string) []bool {
 	texts := make([]bool, len(cols))
 	for i, c := range cols {
-		texts[i] = slices.Contains(d.c.Cells.Digits, c.Name) || slices.Contains(found, c.Name)
+		texts[i] = slices.Contains(digits, c.Name) || slices.Contains(found, c.Name)
 	}
 	return texts
 }
@@ -93,6 +93,9 @@ func (d *Document) textColumns(cols []columnar.Column, found []string) []bool {
 func (d *Document) columns(t *Table) (cols []columnar.Column, from []int, _ error) {
 	if d.c.All == "" || d.c.Columns == nil {
 		return t.Columns, nil, checkColumns(t.Columns)
+	}
+	if t.From != nil {
+		return d.c.Columns, t.From, checkColumns(d.c.Columns)
 	}
 	taken := make([]bool, len(t.Columns))
 	from = make([]int, len(d.c.Columns))
