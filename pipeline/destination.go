@@ -343,7 +343,7 @@ func withToken(o Owner) Owner {
 // over.
 func (v *delivery) keepLease(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
-	third := time.Duration(v.Owner.LeaseMS) * time.Millisecond / 3
+	third := v.leaseThird()
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(third)
@@ -361,6 +361,11 @@ func (v *delivery) keepLease(ctx context.Context) <-chan struct{} {
 		}
 	}()
 	return done
+}
+
+// leaseThird is how old the record may become before its owner writes it again.
+func (v *delivery) leaseThird() time.Duration {
+	return time.Duration(v.Owner.LeaseMS) * time.Millisecond / 3
 }
 
 // adopt takes over the files of the record and sets the gates where it says.

@@ -483,6 +483,11 @@ func (s *sender) release(ctx context.Context, insist bool) error {
 		if len(next) == 0 && !s.behind && !insist {
 			return nil
 		}
+		// Whoever froze before this finds here that another claim has the record, or that its run was given up: what it
+		// would send then is nobody's to send.
+		if err := s.v.claim.Renew(ctx, s.v.leaseThird()); err != nil {
+			return err
+		}
 		if err := s.first(next); err != nil {
 			return err
 		}

@@ -246,3 +246,36 @@ func TestEpochsHaveAnOrder(t *testing.T) {
 		t.Errorf("the record of one sealed connection has %d bytes (%v)", len(text), err)
 	}
 }
+
+// A sender that froze before it sent, and wakes when its run was given up for another one, sends nothing more.
+func TestFrozenSenderOfAnAbandonedRun(t *testing.T) {
+	w, r := remote(t, 8*mb, false)
+	w.node.Sinks["remote"].Parallel = nil
+	w.connect("a", of(40, 20))
+	w.connect("b", of(40, 20))
+	var run string
+	w.watch = func(e pipeline.Event) {
+		if run == "" {
+			run = e.Run
+		}
+	}
+	lost := false
+	r.set(func() {
+		r.answer = func(_, _ string, kept bool) error {
+			r.mu.Lock()
+			mine := kept && !lost
+			lost = lost || kept
+			r.mu.Unlock()
+			if mine { // while the sender waits for this answer its record is given away
+				return w.node.Records.Reset(t.Context(), run, "hook", func(c *pipeline.CommitRecord) { c.State = pipeline.RecordAbandoned })
+			}
+			return nil
+		}
+	})
+	if out, err := w.run(t.Context(), pipeline.Trigger{}); err == nil {
+		t.Errorf("the run went on: %s", reports(out))
+	}
+	if len(r.order) != 1 {
+		t.Errorf("%d requests were sent, the first one before the run was given up", len(r.order))
+	}
+}

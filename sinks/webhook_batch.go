@@ -30,7 +30,10 @@ func (s *webhookSink) stageBatch(ctx context.Context, parts []pipeline.Part, rou
 		return out, err
 	}
 	if result != nil {
-		defer func() { err = errors.Join(err, result.Close()) }()
+		defer func() {
+			err = errors.Join(err, result.Close())
+			removeQuietly(s.folder, compareName)
+		}()
 		out.Notes = s.dropped(all, result)
 	}
 	sent := map[int]int64{}
@@ -66,6 +69,9 @@ func (s *webhookSink) stageBatch(ctx context.Context, parts []pipeline.Part, rou
 	}
 	return out, nil
 }
+
+// compareName is the folder for comparing rows.
+const compareName = "compare"
 
 // held says why nothing is sent now.
 func (s *webhookSink) held(r *pipeline.Report) string {
@@ -123,7 +129,7 @@ func (s *webhookSink) compare(ctx context.Context, parts []*webhookPart, round i
 	more := slices.ContainsFunc(final.Connections, func(c pipeline.ReportConnection) bool {
 		return c.State != pipeline.ReportSettled && c.State != pipeline.ReportSealed
 	})
-	spec := dedupe.Spec{Dir: filepath.Join(s.folder, "compare"), Keep: s.options.keep(), Queries: []dedupe.Query{{Columns: s.columns, Keys: s.keyed}}, Zone: s.location,
+	spec := dedupe.Spec{Dir: filepath.Join(s.folder, compareName), Keep: s.options.keep(), Queries: []dedupe.Query{{Columns: s.columns, Keys: s.keyed}}, Zone: s.location,
 		Grow: func(bytes int64) error { s.grow(bytes); return nil }}
 	for _, keys := range s.state.Sent {
 		keys.Path = filepath.Join(s.folder, keys.Path)
@@ -208,7 +214,7 @@ func (s *webhookSink) fixColumns(o *pipeline.Opening, p *webhookPart) error {
 		}
 		if at < 0 {
 			s.columns = nil
-			return pipeline.Permanent(fmt.Errorf("destination %s: the key %q of dedupe is no column of the rows that are sent; they have %s", s.dest.ID, key, strings.Join(s.header.names, ", ")))
+			return pipeline.Permanent(fmt.Errorf("destination %s: the key %q of dedupe is no column of the rows that are sent; they have %s", s.dest.ID, key, strings.Join(namesOf(outputs).names, ", ")))
 		}
 		s.keyed = append(s.keyed, at)
 	}
