@@ -685,17 +685,19 @@ func (s *sender) final(ctx context.Context) error {
 		}
 		failpoint.Hit("before-final-publish")
 	}
-	if err := s.release(ctx, false); err != nil {
-		return err
-	}
-	if err := s.release(ctx, true); err != nil {
-		return err
+	if s.traits.SettlesOnRelease { // else nothing is public before it is final
+		if err := s.release(ctx, false); err != nil {
+			return err
+		}
 	}
 	if n := len(s.v.outbox.letters); n > 0 {
 		return &Owing{Reason: fmt.Sprintf("%d of %d requests were not taken; fanmill dead ls shows them", n, len(s.v.outbox.requests))}
 	}
 	if left := s.unsettled(); len(left) > 0 {
 		return Permanent(fmt.Errorf("the sink of %s has left %d connections unsent", s.v.dest.ID, len(left)))
+	}
+	if err := s.release(ctx, true); err != nil {
+		return err
 	}
 	if err := s.commit(ctx, func(r *CommitRecord) { r.State = RecordFinished }); err != nil {
 		return err

@@ -4,6 +4,7 @@
 //
 //	go run ./internal/bench
 //	go run ./internal/bench -sources
+//	go run ./internal/bench -sinks
 //	go run ./internal/bench -only rows,append -rows 200000
 package main
 
@@ -43,6 +44,7 @@ var parts = []part{
 	{"rows", unused, benchRows},
 	{"append", unused, benchAppend},
 	{"sources", optional, benchSources},
+	{"sinks", required, benchSinks},
 	{"memory", required, benchMemory},
 }
 
@@ -99,6 +101,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fl.IntVar(&o.runs, "runs", 5, "measured runs of each contender, after one warm-up; at most 3 where one takes long")
 	only := fl.String("only", "", "comma-separated parts: "+known+" (default all)")
 	sources := fl.Bool("sources", false, "the same as -only sources; beside -only, that part too")
+	sinks := fl.Bool("sinks", false, "the same as -only sinks; beside -only, that part too")
 	fl.StringVar(&o.libx, "libxlsxwriter", "auto", "auto: compare with it where it and a C compiler are installed; on: or fail; off")
 	fl.StringVar(&o.dir, "dir", "", "folder for temporary files, several GB (default the system's)")
 	fl.BoolVar(&o.strict, "strict", false, "exit with 1 if an aim is missed or a part could not run")
@@ -113,6 +116,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if *sources {
 		o.only = append(o.only, "sources")
+	}
+	if *sinks {
+		o.only = append(o.only, "sinks")
 	}
 	for _, name := range o.only {
 		if !slices.Contains(names, name) {

@@ -102,8 +102,9 @@ type job struct {
 	query        string
 	rows         int // of all connections together
 	destinations []string
-	parallel     int // 0 is the program's default
-	threshold    int // MEMORY_THRESHOLD_MB; 0 is the program's default
+	destination  func(dir string) (of map[string]any, artifact string) // in place of destinations
+	parallel     int                                                   // 0 is the program's default
+	threshold    int                                                   // MEMORY_THRESHOLD_MB; 0 is the program's default
 }
 
 // fanmill runs the binary with its defaults otherwise, with a fresh data folder each time.
@@ -151,6 +152,12 @@ func (j *job) write(dir string) (path string, artifacts []string, err error) {
 		artifact := filepath.Join(dir, "sales."+map[string]string{"csv": "csv", "excel": "xlsx"}[kind])
 		artifacts = append(artifacts, artifact)
 		destinations = append(destinations, object{"type": kind, "filePath": artifact})
+	}
+	if j.destination != nil {
+		of, artifact := j.destination(dir)
+		if destinations = append(destinations, of); artifact != "" {
+			artifacts = append(artifacts, artifact)
+		}
 	}
 	text, err := json.Marshal(object{"id": "bench", "name": "Bench", "query": j.query, "parallelPerHost": j.connections,
 		"connections": connections, "destinations": destinations})
