@@ -336,11 +336,8 @@ func (a *Artifact) dropBaseline(any bool) error {
 	if err == nil && !any && json.Unmarshal(text, &b) == nil && b.Run != a.spec.Run {
 		return nil
 	}
-	if errors.Is(err, fs.ErrNotExist) && !exists(a.abandonedMark()) {
-		return nil
-	}
 	paths := []string{a.baselineMark(), a.abandonedMark()}
-	entries, err := os.ReadDir(a.base)
+	entries, err := os.ReadDir(a.base) // also without a mark: a process may have ended right after it had removed that
 	if err != nil {
 		return a.trouble("read", a.base, err)
 	}
