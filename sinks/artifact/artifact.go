@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/failpoint"
 	"fanmill/pipeline/outfile"
 )
 
@@ -213,7 +214,9 @@ const maxVanished = 1000
 // in is a path in the claim's folder.
 func (a *Artifact) in(name string) string { return filepath.Join(a.dir, name) }
 
+// step is between two operations on files: a process may end here.
 func (a *Artifact) step(name string) {
+	failpoint.Hit(name)
 	if a.hook != nil {
 		a.hook(name)
 	}
