@@ -95,56 +95,6 @@ func TestExcelAppendOver(t *testing.T) {
 	w.check(wantSheet{"A", 0, 1}, wantSheet{"B", 1, 1}, wantSheet{"A (2026-11-24)", 0, 3}, wantSheet{"B (2026-11-24)", 1, 4})
 }
 
-// TestExcelAppendCrashes holds invariants 2 and 3 where there is a baseline: given up at any step and claimed again,
-// the workbook is the one of an undisturbed run, byte for byte.
-func TestExcelAppendCrashes(t *testing.T) {
-	earlier := []wantSheet{{"A", 0, 1}, {"B", 1, 2}}
-	all := append(slices.Clone(earlier), wantSheet{"A (2026-11-24)", 0, 3}, wantSheet{"B (2026-11-24)", 1, 4})
-	atEveryCrash(t, func(t *testing.T, crashing func(*excelWorld) func() bool) []byte {
-		w := newAppendWorld(t, "", "A", "B")
-		w.claim()
-		w.commit(w.whole(0, 1), w.whole(1, 2))
-		w.complete()
-		w.nextRun("run2", "")
-		crash := crashing(w)
-		before := w.state
-		w.claim()
-		recorded := w.state
-		w.state = before
-		if !crash() { // the claim's record was not written
-			w.state = recorded
-		}
-		w.check(earlier...)
-		state := w.stage(w.whole(1, 4))
-		if crash() {
-			state = w.stage(w.whole(1, 4))
-		}
-		w.check(earlier...)
-		w.state = state
-		crash()
-		w.publish()
-		w.check(earlier[0], earlier[1], all[3])
-		w.commit(w.whole(0, 3))
-		crash()
-		w.check(all...)
-		before = w.state
-		w.finish()
-		recorded = w.state
-		w.state = before
-		if crash() {
-			w.finish()
-			recorded = w.state
-		}
-		w.state = recorded
-		if crash() {
-			w.finish()
-		}
-		w.publishFinal()
-		w.clean()
-		return w.check(all...)
-	})
-}
-
 // TestExcelAppendRefuses: a workbook that another program made or saved stays as it is, and the message says what to
 // do.
 func TestExcelAppendRefuses(t *testing.T) {

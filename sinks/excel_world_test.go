@@ -239,31 +239,6 @@ func (w *excelWorld) clean() {
 	cleanUp(w.t, w.sink, false)
 }
 
-// atEveryCrash runs something undisturbed, and then with a crash at each step where it asks whether there is one: the
-// destination is claimed again then. Whatever the step, what comes out is the same to the byte.
-func atEveryCrash(t *testing.T, run func(t *testing.T, crashing func(*excelWorld) (crash func() bool)) []byte) {
-	steps := 0
-	with := func(crashAt int) func(w *excelWorld) func() bool {
-		return func(w *excelWorld) func() bool {
-			steps = 0
-			return func() bool {
-				if steps++; steps == crashAt {
-					w.claim()
-				}
-				return steps == crashAt
-			}
-		}
-	}
-	want := run(t, with(0))
-	for at, last := 1, steps; at <= last; at++ {
-		t.Run(fmt.Sprint("step ", at), func(t *testing.T) {
-			if !bytes.Equal(run(t, with(at)), want) {
-				t.Error("the final workbook differs from that of an undisturbed run")
-			}
-		})
-	}
-}
-
 // wantSheet is a sheet of the public workbook.
 type wantSheet struct {
 	name       string

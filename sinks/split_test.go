@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,9 +16,8 @@ import (
 
 	"fanmill/pipeline"
 	"fanmill/sinks"
+	"fanmill/sinks/sinktest"
 )
-
-func nothing(int) string { return "" }
 
 // A file per connection, each with its own columns, whatever the groups they are committed in; a failed one gets a
 // report only.
@@ -49,140 +47,10 @@ func TestSplit(t *testing.T) {
 // died is what ends a process at a step.
 type died struct{}
 
-// Invariants 2 and 3 with a death at every step of the protocol: files are whole before anything runs again, the
-// resumed run is exact, and nothing is left but the files.
-func TestSplitDeathAtEveryStep(t *testing.T) {
-	for _, ending := range []string{"", ".gz", ".zst"} {
-		splitDeaths(t, ending)
-	}
-}
-
-func splitDeaths(t *testing.T, ending string) {
-	for n := 1; ; n++ {
-		w := newSplitWorld(t, t.TempDir(), 5, 2)
-		w.ending = ending
-		old := func(i int) string { return fmt.Sprintf("yesterday's %d", i) }
-		if err := os.Mkdir(filepath.Join(w.dir, "out"), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		for i := range w.branches {
-			if err := os.WriteFile(w.path(i), []byte(old(i)), 0o666); err != nil {
-				t.Fatal(err)
-			}
-		}
-		dead, at := false, 0
-		func() {
-			defer func() {
-				if r := recover(); r != nil {
-					if _, ok := r.(died); !ok {
-						panic(r)
-					}
-					dead = true
-				}
-			}()
-			if err := w.deliver(func(string) {
-				if at++; at == n {
-					panic(died{})
-				}
-			}); err != nil {
-				t.Fatal(err)
-			}
-		}()
-		if !dead {
-			if n < 20 {
-				t.Fatalf("only %d steps", n)
-			}
-			return
-		}
-		w.readable(old)
-		if err := w.deliver(noStep); err != nil {
-			t.Fatalf("after step %d: %v", n, err)
-		}
-		w.exact()
-		for i := range w.branches {
-			aside := strings.TrimSuffix(w.path(i), ".csv"+ending) + " (not from fanmill).csv" + ending
-			if text, err := os.ReadFile(aside); err != nil || string(text) != old(i) {
-				t.Fatalf("after step %d: the file of %d that was there: %q, %v", n, i, text, err)
-			}
-		}
-		w.clean(false)
-		for i := range w.branches { // which stays
-			if err := os.Remove(strings.TrimSuffix(w.path(i), ".csv"+ending) + " (not from fanmill).csv" + ending); err != nil {
-				t.Fatal(err)
-			}
-		}
-		w.onlyFiles()
-	}
-}
-
-// splitPoints are where a file's commit can be killed.
-var splitPoints = []string{"mid-stage", "after-fsync", "before-publish", "after-publish", "mid-finish", "before-final-rename"}
-
-// The same with the process killed, at every failpoint and each time that it is reached.
-func TestSplitKilled(t *testing.T) {
-	if dir := os.Getenv("SPLIT_CHILD"); dir != "" {
-		w := newSplitWorld(t, dir, 4, 3)
-		w.kind, w.ending = os.Getenv("SPLIT_KIND"), os.Getenv("SPLIT_ENDING")
-		w.load()
-		if err := w.deliver(noStep); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, kind := range []string{"csv", "csv.gz", "excel"} { // JSON Lines are a CSV's other lines, and zstd is another codec
-		points := splitPoints
-		if kind == "csv.gz" { // what is written at another place than of a CSV; TestSplitDeathAtEveryStep has the others
-			points = []string{"mid-stage", "mid-finish", "before-final-rename"}
-		}
-		for _, point := range points {
-			killed := 0
-			for n := 1; ; n++ {
-				w := newSplitWorld(t, t.TempDir(), 4, 3)
-				var ending string
-				w.kind, ending, _ = strings.Cut(kind, ".")
-				if ending != "" {
-					w.ending = "." + ending
-				}
-				child := exec.Command(exe, "-test.run=^TestSplitKilled$")
-				child.Env = append(os.Environ(), "SPLIT_CHILD="+w.dir, "SPLIT_KIND="+w.kind, "SPLIT_ENDING="+w.ending, fmt.Sprintf("FANMILL_FAILPOINT=%s:%d", point, n))
-				out, err := child.CombinedOutput()
-				if strings.Contains(string(out), "FAIL") {
-					t.Fatalf("%s", out)
-				}
-				w.load()
-				if err == nil {
-					break
-				}
-				killed++
-				if w.kind == "csv" {
-					w.readable(nothing)
-				}
-				if err := w.deliver(noStep); err != nil {
-					t.Fatalf("%s killed at %s:%d, then: %v", kind, point, n, err)
-				}
-				if w.kind == "csv" {
-					w.exact()
-				} else {
-					w.exactSheets()
-				}
-				w.clean(false)
-				w.onlyFiles()
-			}
-			if killed < leastKills(kind, point) {
-				t.Errorf("%s was killed %d times at %s", kind, killed, point)
-			}
-		}
-	}
-}
-
 // A thousand connections that are committed together: the record stays far below a megabyte, and few files are open
 // at any time.
 func TestSplitThousandConnections(t *testing.T) {
-	w := newSplitWorld(t, t.TempDir(), 1000, 1000)
+	w := newSplitWorld(t, sinktest.Folder(t), 1000, 1000)
 	largest, most := 0, 0
 	err := w.deliver(func(string) {
 		raw, err := json.Marshal(w.record.Artifact)
@@ -442,47 +310,6 @@ func TestSplitFenced(t *testing.T) {
 	if _, err := old.Release(ctx, nil, w.report(pipeline.RecordOpen), false); !errors.Is(err, pipeline.ErrFenced) {
 		t.Errorf("the old owner: %v", err)
 	}
-}
-
-// A higher attempt replaces a lower one's part in the same file, while the record may still name that.
-func TestSplitSecondAttempt(t *testing.T) {
-	w := newSplitWorld(t, t.TempDir(), 1, 1)
-	s := w.sink()
-	claim(t, s, nil)
-	o := opening(w.columns(0))
-	first, err := s.Open(context.Background(), pipeline.PartID{Attempt: 1}, &o, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.add(first, 0, 0)
-	second, err := s.Open(context.Background(), pipeline.PartID{Attempt: 2}, &o, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.add(second, 0, 0)
-	w.add(first, 0, 1) // what was under way
-	if err := first.Discard(); err != nil {
-		t.Fatal(err)
-	}
-	w.add(second, 0, 1)
-	w.record.Settled = map[int]bool{0: true}
-	if _, err := second.Finish(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	ctx := context.Background()
-	if _, err := s.Stage(ctx, []pipeline.Part{second}, 1, nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Release(ctx, nil, w.report(pipeline.RecordOpen), false); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Stage(ctx, nil, 1, w.report(pipeline.RecordFinishing)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Release(ctx, nil, w.report(pipeline.RecordFinished), true); err != nil {
-		t.Fatal(err)
-	}
-	w.exact()
 }
 
 // Files and connections belong together; the schema is asked for where there is one file.

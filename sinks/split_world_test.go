@@ -9,15 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/xuri/excelize/v2"
-
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
 	"fanmill/sinks"
 )
 
-// splitWorld is a destination with a file per connection as its loop sees it. The record stands in a file, so that it
-// outlives the process.
+// splitWorld is a destination with a file per connection as its loop sees it.
 type splitWorld struct {
 	t        tester
 	dir      string
@@ -26,11 +23,8 @@ type splitWorld struct {
 	run      string
 	mode     string
 	failed   int // connection that fails; -1 for none
-	kind     string
-	ending   string // of a compressed file: .gz, .zst
 	log      *slog.Logger
 	record   splitRecord
-	recorded bool
 }
 
 // splitRecord is what of a commit record this test needs.
@@ -43,16 +37,16 @@ type splitRecord struct {
 }
 
 func newSplitWorld(t tester, dir string, branches, group int) *splitWorld {
-	return &splitWorld{t: t, dir: dir, branches: branches, group: group, run: "run1", failed: -1, kind: "csv"}
+	return &splitWorld{t: t, dir: dir, branches: branches, group: group, run: "run1", failed: -1}
 }
 
 func (w *splitWorld) path(i int) string {
-	return filepath.Join(w.dir, "out", fmt.Sprintf("Branch_%03d.%s%s", i, map[string]string{"csv": "csv", "excel": "xlsx"}[w.kind], w.ending))
+	return filepath.Join(w.dir, "out", fmt.Sprintf("Branch_%03d.csv", i))
 }
 
 func (w *splitWorld) spec() pipeline.SinkSpec {
 	m := &pipeline.Manifest{Run: w.run, JobID: "job", Schemas: []pipeline.Schema{{Columns: opening(textColumns("not", "mine")).Queries[0].Columns}}}
-	d := &pipeline.ManifestDestination{ID: "d", Type: w.kind, Path: filepath.Join(w.dir, "out", "{connection}"), Mode: w.mode}
+	d := &pipeline.ManifestDestination{ID: "d", Type: "csv", Path: filepath.Join(w.dir, "out", "{connection}"), Mode: w.mode}
 	for i := range w.branches {
 		m.Connections = append(m.Connections, pipeline.ManifestConnection{ID: fmt.Sprintf("c%d", i), Name: fmt.Sprintf("Branch_%03d", i), Queries: make([]pipeline.ManifestQuery, 1)})
 		d.Files = append(d.Files, w.path(i))
@@ -62,46 +56,15 @@ func (w *splitWorld) spec() pipeline.SinkSpec {
 
 func (w *splitWorld) sink() pipeline.Sink {
 	w.t.Helper()
-	s, err := sinks.Kinds()[w.kind].New(w.spec())
+	s, err := sinks.Kinds()["csv"].New(w.spec())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return s
 }
 
-// cas writes the record, durably enough for a kill.
-func (w *splitWorld) cas(change func(*splitRecord)) {
-	w.t.Helper()
-	change(&w.record)
-	if !w.recorded {
-		return
-	}
-	raw, err := json.Marshal(w.record)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	tmp := filepath.Join(w.dir, "record.tmp")
-	if err := os.WriteFile(tmp, raw, 0o666); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.Rename(tmp, filepath.Join(w.dir, "record")); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// load reads the record that a process before this one left.
-func (w *splitWorld) load() {
-	w.t.Helper()
-	w.recorded = true
-	raw, err := os.ReadFile(filepath.Join(w.dir, "record"))
-	if os.IsNotExist(err) {
-		return
-	}
-	w.record = splitRecord{}
-	if err != nil || json.Unmarshal(raw, &w.record) != nil {
-		w.t.Fatal(err)
-	}
-}
+// cas writes the record.
+func (w *splitWorld) cas(change func(*splitRecord)) { change(&w.record) }
 
 func (w *splitWorld) report(state pipeline.RecordState) *pipeline.Report {
 	r := &pipeline.Report{Run: w.run, State: state}
@@ -249,20 +212,6 @@ func (w *splitWorld) commit(s pipeline.Sink, group []int, open map[int]pipeline.
 	return nil
 }
 
-// readable checks that every public file is whole, or what stood there before.
-func (w *splitWorld) readable(before func(i int) string) {
-	w.t.Helper()
-	for i := range w.branches {
-		raw, err := os.ReadFile(w.path(i))
-		if err != nil || string(raw) == before(i) {
-			continue
-		}
-		if text, err := unpack(w.path(i), false); err != nil || text != w.whole(i) {
-			w.t.Fatal(fmt.Sprintf("%s holds %q, %v", w.path(i), text, err))
-		}
-	}
-}
-
 // exact checks the files at the end of the run.
 func (w *splitWorld) exact() {
 	w.t.Helper()
@@ -270,8 +219,8 @@ func (w *splitWorld) exact() {
 		if i == w.failed {
 			continue
 		}
-		text, err := unpack(w.path(i), true)
-		if err != nil || text != w.whole(i) {
+		text, err := os.ReadFile(w.path(i))
+		if err != nil || string(text) != w.whole(i) {
 			w.t.Fatal(fmt.Sprintf("%s holds %q, want %q: %v", w.path(i), text, w.whole(i), err))
 		}
 		var r pipeline.Report
@@ -284,35 +233,9 @@ func (w *splitWorld) exact() {
 	}
 }
 
-// leastKills is how often a kill must have hit for the test to have tried anything.
-func leastKills(kind, point string) int {
-	if point == "before-final-rename" && kind == "csv" {
-		return 0 // its final form is what was committed
-	}
-	return 4
-}
-
-// exactSheets checks workbooks as exact does files.
-func (w *splitWorld) exactSheets() {
-	w.t.Helper()
-	for i := range w.branches {
-		f, err := excelize.OpenFile(w.path(i))
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		rows, err := f.GetRows(fmt.Sprintf("Branch_%03d", i))
-		if err != nil || len(rows) != 3 || rows[1][0] != fmt.Sprintf("%s-%d-0", w.run, i) || rows[2][0] != fmt.Sprintf("%s-%d-1", w.run, i) {
-			w.t.Fatal(fmt.Sprintf("%s: %q, %v", w.path(i), rows, err))
-		}
-		if err := f.Close(); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
 func (w *splitWorld) clean(keepPrevious bool) {
 	w.t.Helper()
-	if err := sinks.Kinds()[w.kind].Clean(context.Background(), w.spec(), keepPrevious); err != nil {
+	if err := sinks.Kinds()["csv"].Clean(context.Background(), w.spec(), keepPrevious); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -1,0 +1,153 @@
+// Package sinktest is the suite that every destination runs. It plays the loop that calls a pipeline.Sink, with a commit
+// record in memory and, for a spooled destination, the spool and the outbox, and disturbs it at every step: a crash, an
+// end of the context, a full disk, a rival, a user, a receiver in each of its moods. Whatever happens, the rows arrive
+// once, whole and in order.
+//
+//	func TestMarkdown(t *testing.T) {
+//		sinktest.Run(t, sinktest.Subject{Kind: Kinds()["markdown"], New: func(t testing.TB, dir string) sinktest.Target {
+//			path := filepath.Join(dir, "report.md")
+//			return sinktest.Target{
+//				Dest: pipeline.ManifestDestination{Path: path},
+//				Read: func() ([]sinktest.Row, error) { return readMarkdown(path) },
+//			}
+//		}})
+//	}
+//
+// It knows the contract (pipeline/sink.go, pipeline/kind.go) and nothing else: no server, no loop of package pipeline.
+package sinktest
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
+)
+
+// Subject is a destination under test.
+type Subject struct {
+	Kind *pipeline.SinkKind
+	// New makes a target with nothing in it. dir is an empty folder of its own. It is called for each world that the
+	// suite makes, which may be hundreds.
+	New func(t testing.TB, dir string) Target
+	// Varies says that what a reader sees has other bytes after a crash, though the same rows. Else the artifact of a
+	// disturbed run must be that of an undisturbed one, byte for byte.
+	Varies bool
+}
+
+// Target is what one world's rows go to.
+type Target struct {
+	// Dest describes the destination. Its files are in the folder that New got. A path with {connection} is resolved by
+	// the suite. ID, Type and Mode are filled in where they are empty.
+	Dest pipeline.ManifestDestination
+	// Read is everything that a reader sees now, in the order in which it is seen, without anything of fanmill's
+	// running. No file, or no document, has no rows. The error says what is wrong with it as it stands.
+	Read func() ([]Row, error)
+	// Answer has f asked what becomes of each request that arrives, until the next call. It is nil of a destination
+	// that sends none.
+	Answer func(f func() Answer)
+	// Spec changes what the sink is made from. nil changes nothing.
+	Spec func(spec *pipeline.SinkSpec)
+}
+
+// Answer is what becomes of a request.
+type Answer int
+
+// What a receiver does.
+const (
+	Take   Answer = iota // it takes the request and says so
+	Drop                 // the line breaks before it has the request
+	Lose                 // it takes the request, and the answer is lost
+	Busy                 // it asks to be left alone for a moment: 429, 503
+	Deny                 // it lets nobody in: 401, 403
+	Refuse               // it will never take this request: 422
+)
+
+func (a Answer) String() string {
+	return [...]string{"take", "drop", "lose", "busy", "deny", "refuse"}[a]
+}
+
+// Row is a row of the suite, as a reader of any artifact finds it in three columns.
+type Row struct {
+	Branch string // the connection's name
+	Query  int    // index
+	Line   int    // of the query's rows, from 0
+}
+
+// columns of every query.
+var columns = []columnar.Column{{Name: "branch", Kind: columnar.Text}, {Name: "query", Kind: columnar.Int}, {Name: "line", Kind: columnar.Int}}
+
+// ParseRow reads a row from the texts of its three cells.
+func ParseRow(cells []string) (Row, error) {
+	if len(cells) != len(columns) {
+		return Row{}, fmt.Errorf("a row has %d cells: %q", len(cells), cells)
+	}
+	query, err := strconv.Atoi(cells[1])
+	if err != nil {
+		return Row{}, err
+	}
+	line, err := strconv.Atoi(cells[2])
+	return Row{cells[0], query, line}, err
+}
+
+// ParseTable reads the rows under a header.
+func ParseTable(lines [][]string) (rows []Row, err error) {
+	for i, cells := range lines {
+		if i == 0 {
+			if cells[0] != columns[0].Name {
+				return nil, fmt.Errorf("the header is %q", cells)
+			}
+			continue
+		}
+		row, err := ParseRow(cells)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// Run runs the whole suite.
+func Run(t *testing.T, s Subject) {
+	for _, c := range checks {
+		if c.when != nil && !c.when(t, s) {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.run(t, s); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// check is one way to disturb a destination. Its error says what went wrong, and after what.
+type check struct {
+	name string
+	when func(t testing.TB, s Subject) bool // nil is always
+	run  func(t testing.TB, s Subject) error
+}
+
+var checks = []check{
+	{"undisturbed", nil, undisturbed},
+	{"everything twice", nil, everythingTwice},
+	{"no rows", nil, noRows},
+	{"nothing at all", nil, nothingAtAll},
+	{"many connections", nil, manyConnections},
+	{"crash at every step", nil, crashes},
+	{"end of the context at every step", nil, cancels},
+	{"rival at every step", nil, rivals},
+	{"user", ofFiles, users},
+	{"full disk", limited, fullDisk},
+	{"receiver", ofRequests, moods},
+}
+
+func ofFiles(t testing.TB, s Subject) bool { return s.Kind.Traits.Target == pipeline.TargetFile }
+
+func limited(t testing.TB, s Subject) bool {
+	return canLimit && (ofFiles(t, s) || s.Kind.Traits.Spooled)
+}
+
+func ofRequests(t testing.TB, s Subject) bool { return s.New(t, t.TempDir()).Answer != nil }
