@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "fanmill/internal/sameseed"
 	"fanmill/pipeline/spool"
 )
 

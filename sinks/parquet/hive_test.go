@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	_ "fanmill/internal/sameseed"
 	"fanmill/sinks/parquet"
 )
 

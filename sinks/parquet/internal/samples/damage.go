@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"strconv"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/parquet/file"
 
@@ -28,12 +30,22 @@ func (s *samples) damaged() error {
 			if err != nil {
 				return err
 			}
-			if err := s.add("damaged-"+name+"-"+c.Name+".parquet", data, true, p.queries()); err != nil {
+			if err := s.add("damaged-"+name+"-"+c.Name+".parquet", data, true, about(c.Name, p.queries())); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// about are the queries that name a column.
+func about(column string, all []query) (some []query) {
+	for _, q := range all {
+		if strings.Contains(q.SQL, strconv.Quote(column)) {
+			some = append(some, q)
+		}
+	}
+	return some
 }
 
 // withBounds is a file with other bounds of a column in its footer.
