@@ -105,7 +105,10 @@ func (w *requestsWorld) store(destinations map[string]map[string]any) {
 	if err := json.Unmarshal(text, &job); err != nil {
 		w.t.Fatal(err)
 	}
-	all := []any{map[string]any{"type": "csv", "filePath": filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv"))}}
+	all, _ := job["destinations"].([]any) // the files
+	if !w.all {
+		all = []any{map[string]any{"type": "csv", "filePath": filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv"))}}
+	}
 	for _, id := range slices.Sorted(maps.Keys(destinations)) {
 		d := map[string]any{"id": id, "url": w.targets[id].url + "/in"}
 		maps.Copy(d, destinations[id])
