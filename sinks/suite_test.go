@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/xuri/excelize/v2"
 
 	"fanmill/pipeline"
@@ -30,6 +31,7 @@ func TestSuite(t *testing.T) {
 		"csv split":    {kind: "csv", path: "{connection}.csv", before: func() string { return "yesterday's" }, read: readCSV},
 		"jsonl":        {kind: "jsonl", path: "sales.jsonl", before: func() string { return "yesterday's" }, read: readObjects},
 		"jsonl zstd":   {kind: "jsonl", path: "sales.jsonl.zst", read: readObjects},
+		"parquet":      {kind: "parquet", path: "sales.parquet", before: func() string { return "yesterday's" }, read: readParquetRows},
 		"excel":        {kind: "excel", path: "sales.xlsx", read: readWorkbook},
 		"excel append": {kind: "excel", path: "sales.xlsx", mode: "append", before: workbook, read: readWorkbook},
 	} {
@@ -110,6 +112,27 @@ func readObjects(path string) (rows []sinktest.Row, err error) {
 		rows = append(rows, sinktest.Row(o))
 	}
 	return rows, err
+}
+
+// readParquetRows reads a file that is known to be whole: every row group, by the column names.
+func readParquetRows(path string) ([]sinktest.Row, error) {
+	type row struct {
+		Branch *string `parquet:"branch,optional"`
+		Query  *int64  `parquet:"query,optional"`
+		Line   *int64  `parquet:"line,optional"`
+	}
+	found, err := parquet.ReadFile[row](path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	rows := make([]sinktest.Row, len(found))
+	for i, r := range found {
+		if r.Branch == nil || r.Query == nil || r.Line == nil {
+			return nil, fmt.Errorf("%s: row %d has a NULL", path, i)
+		}
+		rows[i] = sinktest.Row{Branch: *r.Branch, Query: int(*r.Query), Line: int(*r.Line)}
+	}
+	return rows, nil
 }
 
 // workbooks are the rows of each workbook that was read, by its bytes: the suite reads the same ones hundreds of times.

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -226,9 +225,6 @@ func (m *masker) cut(s string) string {
 	}
 	return s[:len(s)-longest] + masked
 }
-
-// header reports a header's value as a message may show it.
-func (m *masker) header(h http.Header, name string) string { return escaped(m.text(h.Get(name))) }
 
 // escaped replaces what a terminal would obey: control characters, and bytes that are no UTF-8. Line ends and tabs are
 // escaped as well.

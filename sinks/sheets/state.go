@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"google.golang.org/api/sheets/v4"
 )
@@ -65,15 +64,6 @@ func (s *state) cells() (n int64) {
 		n += t.rows * t.cols
 	}
 	return n
-}
-
-func (s *state) titled(title string) *tab {
-	for _, t := range s.tabs {
-		if strings.EqualFold(t.title, title) {
-			return t
-		}
-	}
-	return nil
 }
 
 // marked is our visible tab of a table; nil if there is none.
