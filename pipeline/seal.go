@@ -171,15 +171,15 @@ func (r *sealedRows) opening(ctx context.Context) (*Opening, error) {
 	found := errors.New("found")
 	err := r.v.spool.Each(ctx, spoolName(r.id), r.seal.At, func(b spool.Block) error {
 		if b.Query != spool.OpeningBlock {
-			return errors.New("it does not begin with the opening")
+			return fmt.Errorf("it does not begin with the opening: %w", ErrLost)
 		}
 		if err := json.Unmarshal(b.Body, &o); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", err, ErrLost)
 		}
 		return found
 	})
 	if !errors.Is(err, found) {
-		return nil, fmt.Errorf("read the opening of %s: %w: %w", spoolName(r.id), lostSpool(err), ErrLost)
+		return nil, fmt.Errorf("read the opening of %s: %w", spoolName(r.id), lostSpool(err))
 	}
 	return &o, nil
 }
