@@ -40,7 +40,8 @@ A request that may have arrived is refused without --resend: look at the receive
 refused, too, as that may have sent the same rows; with --superseded --job JOB.json it is sent at once, as the job file has its
 destination now.`,
 		Example: `  fanmill dead replay 3kq7
-  fanmill dead replay 3kq7 m2xd && fanmill run gst.json --resume
+  fanmill dead replay 3kq7 m2xd
+  fanmill run gst.json --resume
   fanmill dead replay 3kq7 --superseded --job gst.json`,
 		Args: arguments(1, anyNumber),
 	}
@@ -88,7 +89,7 @@ func deadDrop(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Give dead requests up: their bytes go, their connections are missing for good",
 		Long: `drop removes the bytes of dead requests. The next resume of their run turns their connections away in that destination, without asking
 them again, as others of their requests may have arrived; the destination then can finish.`,
-		Example: "  fanmill dead drop 3kq7\n  fanmill dead drop 3kq7 && fanmill run gst.json --resume",
+		Example: "  fanmill dead drop 3kq7\n  fanmill run gst.json --resume",
 		Args:    arguments(1, anyNumber),
 	}
 	f.add(c, storeFlags, logFlags, jsonFlag)
