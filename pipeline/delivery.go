@@ -1,0 +1,353 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fanmill/pipeline/failpoint"
+	"fanmill/pipeline/spool"
+)
+
+// trouble tells that these connections could not be written. The delivery begins again from what is committed.
+func (v *delivery) trouble(err error, connections ...int) {
+	for _, i := range connections {
+		v.notify(v.m, Event{Kind: EventTrouble, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Error: shortError(err)})
+	}
+}
+
+// delivery is one claim's life: from the claim to the finished artifact, or to the first error.
+type delivery struct {
+	*Deliverer
+	m         *Manifest
+	dest      *ManifestDestination
+	log       *slog.Logger
+	claim     Claim
+	sink      Sink
+	oneSchema bool
+	rowLog    RowLog
+	reader    FrameReader
+	started   time.Time
+	again     bool          // this process has claimed the record before
+	waited    time.Duration // for frames
+
+	// Of a spooled destination; nil of others.
+	spool  *spool.Folder
+	place  spool.Place
+	outbox *outboxFile
+	sender *sender
+
+	mu         sync.Mutex
+	progressed time.Time         // when the record last changed
+	errors     map[string]string // why connections are missing, by id
+
+	gates    []gate
+	index    map[string]int // connection id -> index
+	open     map[int]*openPart
+	ready    []*openPart     // eof verified, to be staged by the next commit
+	trash    []*openPart     // replaced by a higher attempt; the record may still reference them
+	failed   map[int]Refusal // not yet recorded
+	reopened map[int]bool    // recorded as failed, opened again since
+	strange  bool            // foreign messages were found in the row log, and the log says so
+	pos      uint64          // sequence of the last frame routed
+	volatile int64           // bytes of frames routed and not yet covered by the record's Seq
+	maxBytes int64           // of the row log
+	slots    chan struct{}   // bounds the batches between routing and the part file
+	own      chan struct{}   // holds a token while the one batch is under way that waits for nobody else's memory
+	stop     context.CancelCauseFunc
+}
+
+// frameOverhead is what a frame takes in the row log besides its body, in bytes, rounded up: subject, headers, record.
+const frameOverhead = 400
+
+func (v *delivery) run(ctx context.Context, previous string, generation int) (err error) {
+	ctx, v.stop = context.WithCancelCause(ctx)
+	defer func() {
+		v.stop(nil)
+		if err != nil && context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
+			err = context.Cause(ctx) // the first cause, not what it led to
+		}
+	}()
+	owner := withToken(v.Owner)
+	if v.claim, err = v.Records.Claim(ctx, v.m.Run, v.dest.ID, owner, previous); err != nil {
+		return err
+	}
+	rec := v.claim.Record()
+	if rec.Ended() || rec.State == RecordAbandoned {
+		return nil // a resume opens a detached one again; within the run that gave it up it stays detached
+	}
+	renewed := v.keepLease(ctx)
+	defer func() { v.stop(nil); <-renewed }()
+
+	kind, ok := v.Sinks[v.dest.Type]
+	if !ok {
+		return Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
+	}
+	v.oneSchema = kind.OneSchema(v.dest)
+	if v.sink, err = newMasked(kind, SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Log: v.log, Expand: v.Expand}); err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := v.sink.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	defer v.closeParts()
+	if kind.Traits.Spooled {
+		v.sender = newSender(v, kind)
+		defer func() { err = errors.Join(err, v.leaveSpool()) }()
+	}
+	if err = v.adopt(ctx, rec, generation); err != nil {
+		return err
+	}
+	if v.sender != nil {
+		return v.spoolAndSend(ctx, rec)
+	}
+	if rec.State != RecordFinishing && !v.done() {
+		if err = v.follow(ctx); err != nil {
+			return err
+		}
+	}
+	return v.finish(ctx)
+}
+
+// spoolAndSend runs the two loops of a spooled destination.
+func (v *delivery) spoolAndSend(ctx context.Context, rec CommitRecord) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if rec.State != RecordFinishing && !v.done() {
+			if err := v.follow(ctx); err != nil {
+				return err
+			}
+		}
+		v.sender.end()
+		return nil
+	})
+	g.Go(func() error { return v.sender.run(ctx) })
+	return g.Wait()
+}
+
+// leaveSpool gives up what the claim holds of the spool. The files stay.
+func (v *delivery) leaveSpool() error {
+	err := v.sender.close()
+	if v.outbox != nil {
+		err = errors.Join(err, v.outbox.close())
+	}
+	return err
+}
+
+// moved notes that the record has changed.
+func (v *delivery) moved() {
+	v.mu.Lock()
+	v.progressed = time.Now()
+	v.mu.Unlock()
+}
+
+func (v *delivery) lastMove() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.progressed
+}
+
+// setReason notes why a connection is missing.
+func (v *delivery) setReason(id, why string) {
+	v.mu.Lock()
+	v.errors[id] = why
+	v.mu.Unlock()
+}
+
+func (v *delivery) reason(id string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.errors[id]
+}
+
+// withToken is o under a new token.
+func withToken(o Owner) Owner {
+	o.Token = NewToken()
+	return o
+}
+
+// keepLease renews the lease until ctx ends, and ends the delivery when it was fenced. The channel closes when it is
+// over.
+func (v *delivery) keepLease(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	third := v.leaseThird()
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(third)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := v.claim.Renew(ctx, third); errors.Is(err, ErrFenced) {
+				v.stop(err)
+				return
+			}
+		}
+	}()
+	return done
+}
+
+// leaseThird is how old the record may become before its owner writes it again.
+func (v *delivery) leaseThird() time.Duration {
+	return time.Duration(v.Owner.LeaseMS) * time.Millisecond / 3
+}
+
+// adopt takes over the files of the record and sets the gates where it says.
+func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) error {
+	var err error
+	if v.rowLog, err = v.RowLogs.Open(ctx, v.m.Run, generation); err != nil {
+		return fmt.Errorf("open row log: %w", err)
+	}
+	state, err := v.rowLog.State(ctx)
+	if err != nil {
+		return fmt.Errorf("look at row log: %w", err)
+	}
+	v.maxBytes = state.MaxBytes
+	if rec.Log.Stream == "" {
+		rec.Log = state.ID
+	}
+	if !rec.Log.Same(state.ID) {
+		return fmt.Errorf("destination %s: the record was written against another row log: %w", v.dest.ID, ErrGap)
+	}
+	if v.errors, err = v.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
+		return err
+	}
+	fence := Fence{Token: v.claim.Token(), Epoch: rec.Epoch, Birth: v.m.Birth}
+	parts := rec.Parts
+	if v.sender != nil {
+		if err := v.takeSpool(&rec); err != nil {
+			return err
+		}
+		fence.Folder, fence.Grow, parts = v.spool.Dir(), v.Spool.Space.Force, nil
+	}
+	found, err := v.sink.Recover(ctx, fence, rec.Artifact, parts)
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", v.dest.Where(), err)
+	}
+	failpoint.Hit("after-claim-copy")
+	if v.sender != nil {
+		if err := v.blameDropped(ctx, &rec); err != nil {
+			return err
+		}
+	}
+	err = v.claim.Commit(ctx, func(r *CommitRecord) {
+		r.Artifact, r.Log = found.State, rec.Log
+		r.settle(r.known(found.Settled))
+		if v.sender != nil {
+			r.Place, r.Replays, r.Drops = &v.place, nil, nil
+			v.account(r)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := v.sink.Release(ctx, nil, nil, false); err != nil {
+		return fmt.Errorf("publish %s: %w", v.dest.Where(), err)
+	}
+	return v.restore(ctx, v.claim.Record())
+}
+
+// openPart begins the part of an attempt, or continues a recorded one: the sink's, or one in the spool.
+func (v *delivery) openPart(ctx context.Context, id PartID, o *Opening, from *PartState) (Part, error) {
+	if v.sender != nil {
+		return v.openSpooled(ctx, id, o, from)
+	}
+	return v.sink.Open(ctx, id, o, from, nil)
+}
+
+// restore sets the gates and opens the recorded parts.
+func (v *delivery) restore(ctx context.Context, rec CommitRecord) error {
+	v.gates = make([]gate, len(v.m.Connections))
+	v.index = make(map[string]int, len(v.m.Connections))
+	v.open, v.failed, v.reopened = map[int]*openPart{}, map[int]Refusal{}, map[int]bool{}
+	v.slots, v.own = make(chan struct{}, cap(v.encoders)+2), make(chan struct{}, 1)
+	v.pos = rec.Seq
+	for i, c := range v.m.Connections {
+		v.index[c.ID] = i
+		g := &v.gates[i]
+		g.min = max(1, rec.Floor[i])
+		if rec.Has(i) {
+			g.settled = true
+		} else if f, ok := rec.Failed[i]; ok {
+			g.failed, g.attempt, g.min = true, f.Attempt, f.Attempt+1
+		}
+	}
+	for _, s := range rec.Parts {
+		if v.gates[s.Connection].settled {
+			continue
+		}
+		part, err := v.openPart(ctx, s.PartID, &s.Open, &s)
+		if err != nil {
+			return fmt.Errorf("reopen part of %s: %w", v.m.Connections[s.Connection].ID, err)
+		}
+		p := v.newPart(ctx, s.PartID, s.Open, part)
+		p.restore(s)
+		v.open[s.Connection] = p
+		g := &v.gates[s.Connection]
+		g.attempt, g.min, g.last = s.Attempt, s.Attempt, s.Frame
+	}
+	if v.sender == nil {
+		return nil
+	}
+	v.sender.restore(rec)
+	return v.sweepSpool(rec)
+}
+
+// follow reads the row log until every connection is settled or failed.
+func (v *delivery) follow(ctx context.Context) error {
+	var err error
+	name := v.dest.ID + "-" + v.claim.Token()[:6]
+	if v.reader, err = v.rowLog.Reader(ctx, name, v.pos+1); err != nil {
+		return fmt.Errorf("read row log: %w", err)
+	}
+	defer func() { _ = v.reader.Close() }() // its mark on the server expires by itself
+	for !v.done() {
+		asked := time.Now()
+		frames, err := v.reader.Fetch(ctx, fetchBytes)
+		v.waited += time.Since(asked)
+		if err != nil {
+			return fmt.Errorf("read row log: %w", err)
+		}
+		for _, f := range frames {
+			if err := v.route(ctx, f); err != nil {
+				return err
+			}
+		}
+		if len(v.ready) > 0 || len(v.failed) > 0 {
+			if err := v.commit(ctx); err != nil {
+				return err
+			}
+		}
+		// Also right after a commit: if the log is full of other connections' frames, nothing more may come before
+		// this.
+		if v.volatile >= min(v.maxBytes/2, cutBytes) {
+			if err := v.cut(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// done reports whether every connection is settled or failed, and recorded as such.
+func (v *delivery) done() bool {
+	if len(v.ready) > 0 || len(v.failed) > 0 {
+		return false
+	}
+	for i := range v.gates {
+		if g := &v.gates[i]; !g.settled && !g.failed {
+			return false
+		}
+	}
+	return true
+}
