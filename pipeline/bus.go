@@ -106,8 +106,8 @@ func TopicRows(run, connection string) string {
 	return "fanmill.rows." + Token(run) + "." + Token(connection)
 }
 
-// Trigger asks for a run. With Resume the job's unfinished run goes on. With StartOver it is given up also where some of
-// its rows were sent.
+// Trigger asks for a run. With Resume the job's unfinished run goes on. With StartOver it is given up also where some
+// of its rows were sent.
 type Trigger struct {
 	Resume      bool            `json:"resume,omitempty"`
 	StartOver   bool            `json:"startOver,omitempty"`

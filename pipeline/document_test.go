@@ -14,8 +14,8 @@ import (
 	"fanmill/pipeline/spool"
 )
 
-// documentKind is a kind whose target keeps a ledger itself, as a spreadsheet does: it makes no requests, and a connection
-// is delivered when the target says so. Its target is the receiver, under the connections' names.
+// documentKind is a kind whose target keeps a ledger itself, as a spreadsheet does: it makes no requests, and a
+// connection is delivered when the target says so. Its target is the receiver, under the connections' names.
 func (r *receiver) documentKind() *pipeline.SinkKind {
 	return &pipeline.SinkKind{Name: "document", Traits: pipeline.Traits{Target: pipeline.TargetDocument, Spooled: true, SettlesOnRelease: true, Gathers: true},
 		Gather: func(*pipeline.ManifestDestination) pipeline.Gathering {
@@ -299,8 +299,8 @@ func TestDocumentGathers(t *testing.T) {
 	r.exact(w, "a", "b", "c")
 }
 
-// A new run over one that has appended some of its rows would append them once more: it is refused. Where rows are replaced
-// it is none of a question.
+// A new run over one that has appended some of its rows would append them once more: it is refused. Where rows are
+// replaced it is none of a question.
 func TestDocumentHalfWritten(t *testing.T) {
 	for mode, refused := range map[string]bool{"append": true, "replace": false} {
 		t.Run(mode, func(t *testing.T) {

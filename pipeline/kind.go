@@ -12,8 +12,8 @@ import (
 // SinkKind is one kind of destination, as its own file registers it: all that the rest of fanmill needs to know of
 // it. It holds no state.
 //
-// Aliases, Example, Modes, Target and the options are what a job file is checked by, and what the schema for editors and the
-// page on job files are made from.
+// Aliases, Example, Modes, Target and the options are what a job file is checked by, and what the schema for editors
+// and the page on job files are made from.
 type SinkKind struct {
 	Name        string   // the "type" of a job file
 	Aliases     []string // other spellings of Name that a job file may have; a job that was loaded has Name
@@ -38,13 +38,14 @@ type SinkKind struct {
 	// Partition names the folder of a dataset where a part of the path is key={connection}, so that readers get the
 	// connection's name back as the value of key. nil makes the name safe for a file, as everywhere else.
 	Partition func(key, connection string) (string, error)
-	// Shared reports whether all connections go into one table, of a kind whose options decide that: only then it takes one
-	// query and has one set of columns, if its traits say so. nil is always.
+	// Shared reports whether all connections go into one table, of a kind whose options decide that: only then it takes
+	// one query and has one set of columns, if its traits say so. nil is always.
 	Shared func(d *ManifestDestination) bool
-	// Gather says when sealed connections that have waited for each other are staged, of a kind that gathers. nil is after
-	// 64 MB or 10 s.
+	// Gather says when sealed connections that have waited for each other are staged, of a kind that gathers. nil is
+	// after 64 MB or 10 s.
 	Gather func(d *ManifestDestination) Gathering
-	// AtEnd reports whether nothing is staged before all connections have ended, of a spooled destination. nil is never.
+	// AtEnd reports whether nothing is staged before all connections have ended, of a spooled destination. nil is
+	// never.
 	AtEnd func(d *ManifestDestination) bool
 	// Parallel is how many requests Release takes at a time. nil is one.
 	Parallel func(d *ManifestDestination) int
@@ -116,8 +117,8 @@ const (
 	TargetDocument
 )
 
-// Where says in words where rows go, of a kind whose target is no file, by its options. References stay as they are; what
-// may be a secret beside them in a URL (user and password, query, fragment) is left out.
+// Where says in words where rows go, of a kind whose target is no file, by its options. References stay as they are;
+// what may be a secret beside them in a URL (user and password, query, fragment) is left out.
 func (k *SinkKind) Where(options json.RawMessage) string {
 	given, err := objectOf(options)
 	if err != nil || k.Traits.Target == TargetFile {

@@ -79,8 +79,9 @@ func shortened(text string) string {
 	return text[:cut] + "…"
 }
 
-// obey takes over what people have decided on letters, which the record says. Each step can be repeated: a request that is
-// to be sent again is pending in the outbox before the record forgets the decision, and one that is given up stays so.
+// obey takes over what people have decided on letters, which the record says. Each step can be repeated: a request that
+// is to be sent again is pending in the outbox before the record forgets the decision, and one that is given up stays
+// so.
 func (v *delivery) obey(rec *CommitRecord) error {
 	var lines []outboxLine
 	for _, n := range rec.Replays {
@@ -136,8 +137,8 @@ func (v *delivery) blameDropped(ctx context.Context, rec *CommitRecord) error {
 	return nil
 }
 
-// account brings a record in line with the outbox: its length, what was sent, whose rows are in letters. A connection whose
-// request was given up is turned away, and never asked again: others of its requests may have been taken.
+// account brings a record in line with the outbox: its length, what was sent, whose rows are in letters. A connection
+// whose request was given up is turned away, and never asked again: others of its requests may have been taken.
 func (v *delivery) account(r *CommitRecord) {
 	r.Outbox = v.outbox.length
 	refused := v.outbox.refused()

@@ -85,7 +85,8 @@ func (n *Node) letterInfo(ctx context.Context, l dead.Letter) (LetterInfo, error
 	return info, nil
 }
 
-// recordOf is the commit record that a letter's request is of. live is false if that is gone, or nobody goes on with it.
+// recordOf is the commit record that a letter's request is of. live is false if that is gone, or nobody goes on with
+// it.
 func (n *Node) recordOf(ctx context.Context, l *dead.Letter) (rec CommitRecord, live bool, _ error) {
 	rec, err := n.Records.Load(ctx, l.Run, l.Destination)
 	switch {
@@ -122,9 +123,9 @@ func (n *Node) elsewhereOf(l *dead.Letter) (string, error) {
 	return l.Place.Host, nil
 }
 
-// Replay marks a dead request to be sent again, with the same bytes under the same key, by the next resume of its run. One
-// of which nobody knows whether the receiver took it is refused, unless resend; so is one whose run has given way to
-// another one: see Resend.
+// Replay marks a dead request to be sent again, with the same bytes under the same key, by the next resume of its run.
+// One of which nobody knows whether the receiver took it is refused, unless resend; so is one whose run has given way
+// to another one: see Resend.
 func (n *Node) Replay(ctx context.Context, l dead.Letter, resend bool) error {
 	if err := replayable(&l, resend); err != nil {
 		return err
@@ -149,8 +150,8 @@ func replayable(l *dead.Letter, resend bool) error {
 // ErrSuperseded is a letter whose run has given way to another one.
 var ErrSuperseded = errors.New("its run was given up for another one, which may have sent the same rows under other keys")
 
-// decide writes what is to become of a letter into the record of its request, under a claim of its run. The next claim of
-// the record does it: see obey.
+// decide writes what is to become of a letter into the record of its request, under a claim of its run. The next claim
+// of the record does it: see obey.
 func (n *Node) decide(ctx context.Context, l dead.Letter, change func(*CommitRecord)) error {
 	rec, live, err := n.recordOf(ctx, &l)
 	if err != nil {
@@ -206,8 +207,8 @@ func without(list []int, n int) []int {
 	return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return i == n })
 }
 
-// Resend sends a dead request whose run has given way to another one at once, by the destination that the job has under its
-// id now. One that was sent is no letter any more.
+// Resend sends a dead request whose run has given way to another one at once, by the destination that the job has under
+// its id now. One that was sent is no letter any more.
 func (n *Node) Resend(ctx context.Context, def *Definition, l dead.Letter, resend bool) (*Receipt, error) {
 	if err := replayable(&l, resend); err != nil {
 		return nil, err
@@ -249,8 +250,8 @@ func (n *Node) senderOf(def *Definition, l *dead.Letter) (Sink, *SinkKind, error
 	return sink, kind, err
 }
 
-// sendAlone sends one request from its letter's folder. It is noted as unknown before, so that one whose answer nobody has
-// seen is not sent a third time unasked.
+// sendAlone sends one request from its letter's folder. It is noted as unknown before, so that one whose answer nobody
+// has seen is not sent a third time unasked.
 func (n *Node) sendAlone(ctx context.Context, sink Sink, kind *SinkKind, l dead.Letter) (*Receipt, error) {
 	fence := Fence{Token: NewToken(), Epoch: l.Epoch, Birth: l.Birth, Folder: n.Dead.Path(l.Key), Grow: func(int64) {}}
 	if _, err := sink.Recover(ctx, fence, nil, nil); err != nil {

@@ -68,8 +68,8 @@ type ManifestDestination struct {
 // Where says where rows go: the path of a file, else the target in words. It has no secret in it.
 func (d *ManifestDestination) Where() string { return cmp.Or(d.Target, d.Path) }
 
-// same reports whether two destinations are one and the same to a resume. Of their options, the fixed ones of their kind's
-// table count.
+// same reports whether two destinations are one and the same to a resume. Of their options, the fixed ones of their
+// kind's table count.
 func (d *ManifestDestination) same(o *ManifestDestination, table []Option) bool {
 	a, b := *d, *o
 	a.Options, b.Options = nil, nil

@@ -125,8 +125,8 @@ func (m *maskedPart) Finish(ctx context.Context) (Summary, error) {
 
 func (m *maskedPart) Discard() error { return m.secrets.Error(m.part.Discard()) }
 
-// maskedHandler masks the texts of log lines: messages and values, also those in groups. A value that is no text is turned
-// into one first where only its text is ever seen.
+// maskedHandler masks the texts of log lines: messages and values, also those in groups. A value that is no text is
+// turned into one first where only its text is ever seen.
 type maskedHandler struct {
 	slog.Handler
 	secrets *Secrets

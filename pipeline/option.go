@@ -18,8 +18,8 @@ type Option struct {
 	Types    []string
 	Use      OptionUse
 	Required bool
-	// References means that ${VAR} and ${file:PATH} in its texts are replaced: late, by SinkSpec.Expand, and not in what
-	// is stored. Secret options have that without it, and so have all options within one that has it.
+	// References means that ${VAR} and ${file:PATH} in its texts are replaced: late, by SinkSpec.Expand, and not in
+	// what is stored. Secret options have that without it, and so have all options within one that has it.
 	References bool
 	Enum       []string // the only texts, if it has few
 	Min, Max   int      // of numbers, of a duration's seconds, and of how many items an array has; both 0 for no bounds
@@ -75,9 +75,9 @@ func (o *Option) items() *Option {
 	return o.Items
 }
 
-// DecodeOptions reads a destination's options into a struct with JSON tags, after the defaults of their table, also those
-// within objects. The values have been checked by that table when the job was loaded; options that were not fail here,
-// without their place in a file. References stay as they are: see SinkSpec.Decode.
+// DecodeOptions reads a destination's options into a struct with JSON tags, after the defaults of their table, also
+// those within objects. The values have been checked by that table when the job was loaded; options that were not fail
+// here, without their place in a file. References stay as they are: see SinkSpec.Decode.
 func DecodeOptions(raw json.RawMessage, table []Option, into any) error {
 	given, err := objectOf(raw)
 	if err != nil {

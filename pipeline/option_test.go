@@ -91,7 +91,8 @@ func TestOptionsWithoutSecrets(t *testing.T) {
 	}
 }
 
-// A resume compares what decides on the rows: fixed options, by their meaning. What it may change is that of the job now.
+// A resume compares what decides on the rows: fixed options, by their meaning. What it may change is that of the job
+// now.
 func TestResumeComparesFixedOptions(t *testing.T) {
 	for change, want := range map[string]string{
 		`{"url": "https://h", "timeout": "5m", "perSecond": 2, "auth": {"token": "${OTHER}"}, "headers": {"X": "y"}, "secrets": ["${A}"]}`: "",

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// WireRequest is what a receiver gets at a time: bytes on a disk that are never changed, and never made again, once a record
-// names them. It is sent as it is, or not at all.
+// WireRequest is what a receiver gets at a time: bytes on a disk that are never changed, and never made again, once a
+// record names them. It is sent as it is, or not at all.
 type WireRequest struct {
 	Number     int    `json:"n"`     // in the destination's order, from 1
 	Round      int    `json:"round"` // in which it was staged
@@ -51,8 +51,8 @@ type Letter struct {
 	Unknown bool `json:"unknown,omitempty"`
 }
 
-// requestKey makes the key of a request. It has the bytes' checksum in it, so one key never stands for other bytes; and the
-// store and the run's random birth, so that two stores, or two runs of one name, never meet in a key.
+// requestKey makes the key of a request. It has the bytes' checksum in it, so one key never stands for other bytes; and
+// the store and the run's random birth, so that two stores, or two runs of one name, never meet in a key.
 func requestKey(store, birth, destination string, r *WireRequest) string {
 	h := sha256.New()
 	for _, text := range []string{store, birth, destination, r.SHA256} {
@@ -100,9 +100,9 @@ type firstTry struct {
 	At     time.Time `json:"at"`
 }
 
-// outbox is what a destination has to send: every request that was ever recorded, and what became of it. It is a file of
-// lines in the claim's folder, which only grows; a record names its length. There may be tens of thousands of requests:
-// nothing that is done for one looks at all.
+// outbox is what a destination has to send: every request that was ever recorded, and what became of it. It is a file
+// of lines in the claim's folder, which only grows; a record names its length. There may be tens of thousands of
+// requests: nothing that is done for one looks at all.
 type outbox struct {
 	stages   []*staged
 	requests []WireRequest // by number, from 1

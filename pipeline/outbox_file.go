@@ -17,7 +17,8 @@ import (
 // outboxName is the outbox's file in the claim's folder.
 const outboxName = "outbox"
 
-// outboxFile is the outbox on its disk. A line is its checksum, a blank, JSON, a line break; it counts when it is whole.
+// outboxFile is the outbox on its disk. A line is its checksum, a blank, JSON, a line break; it counts when it is
+// whole.
 type outboxFile struct {
 	*outbox
 	path string
@@ -26,10 +27,10 @@ type outboxFile struct {
 
 // openOutbox reads the outbox of a claim and goes on with it. recorded is the length that the last record names.
 //
-// Lines after that are of a claim that ended between a write and its record. What they say of requests that are recorded
-// is true: an answer was given. A staging among them was never sent, and is dropped with its rows still waiting, unless
-// one of its requests was tried: then its record was written, and the store has forgotten that, as one does that came
-// back from a backup.
+// Lines after that are of a claim that ended between a write and its record. What they say of requests that are
+// recorded is true: an answer was given. A staging among them was never sent, and is dropped with its rows still
+// waiting, unless one of its requests was tried: then its record was written, and the store has forgotten that, as one
+// does that came back from a backup.
 func openOutbox(dir string, recorded int64) (*outboxFile, error) {
 	o := &outboxFile{outbox: newOutbox(), path: filepath.Join(dir, outboxName)}
 	text, err := os.ReadFile(o.path)

@@ -6,8 +6,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// targetGrace is how long a receiver may say that nothing at all can be sent to it, once everything is ready, before its
-// run ends: deploys and outages say so, too, for a minute or two.
+// targetGrace is how long a receiver may say that nothing at all can be sent to it, once everything is ready, before
+// its run ends: deploys and outages say so, too, for a minute or two.
 const targetGrace = 2 * time.Minute
 
 // patience says how long a destination in trouble is tried again.

@@ -11,8 +11,8 @@ import (
 // probePatience bounds the look at one target: what does not answer by then is waited for while rows come.
 const probePatience = 30 * time.Second
 
-// ProbeTarget looks whether a destination can be reached and written, as its kind does. It changes nothing. The error has
-// no secret in it, and names the destination.
+// ProbeTarget looks whether a destination can be reached and written, as its kind does. It changes nothing. The error
+// has no secret in it, and names the destination.
 func (n *Node) ProbeTarget(ctx context.Context, def *Definition, m *Manifest, d *ManifestDestination) error {
 	kind := n.Sinks[d.Type]
 	if kind == nil || kind.Probe == nil {

@@ -47,8 +47,8 @@ type CommitRecord struct {
 	Artifact json.RawMessage    `json:"artifact,omitempty"` // the sink's: files, lengths, checksums, reserved names
 }
 
-// Has reports whether a destination needs nothing more of a connection: its rows are delivered, or safe to be, or given up
-// for good after some of them may have been delivered.
+// Has reports whether a destination needs nothing more of a connection: its rows are delivered, or safe to be, or given
+// up for good after some of them may have been delivered.
 func (r *CommitRecord) Has(connection int) bool {
 	_, settled := r.Settled[connection]
 	_, sealed := r.Sealed[connection]

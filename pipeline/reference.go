@@ -69,8 +69,8 @@ func expandPieces(text string, expand func(string) (string, error), keep func(va
 	return b.String(), nil
 }
 
-// WithoutSecrets is a destination's options as they may be stored: a secret option keeps its references, and a value that
-// stands there as such is blanked. Loading a job refuses such values; this is for jobs that come another way.
+// WithoutSecrets is a destination's options as they may be stored: a secret option keeps its references, and a value
+// that stands there as such is blanked. Loading a job refuses such values; this is for jobs that come another way.
 func WithoutSecrets(raw json.RawMessage, table []Option) json.RawMessage {
 	given, err := objectOf(raw)
 	if err != nil {
@@ -115,7 +115,8 @@ func expandOptions(raw json.RawMessage, table []Option, expand func(string) (str
 	return json.Marshal(out)
 }
 
-// eachText is a value with change applied to the texts in it whose option, or one around it, is of those that are meant.
+// eachText is a value with change applied to the texts in it whose option, or one around it, is of those that are
+// meant.
 func eachText(v any, o *Option, meant func(*Option) bool, within bool, change func(o *Option, text string) string) any {
 	within = within || o != nil && meant(o)
 	switch v := v.(type) {

@@ -22,8 +22,8 @@ type Seal struct {
 	Refused bool       `json:"refused,omitempty"` // a request with its rows is a letter: a resume does not send it
 }
 
-// spooledPart is an attempt's rows on their way into the spool: what a spooled destination has in place of a part of its
-// own while rows come.
+// spooledPart is an attempt's rows on their way into the spool: what a spooled destination has in place of a part of
+// its own while rows come.
 type spooledPart struct {
 	w    *spool.Writer
 	name string
@@ -205,7 +205,8 @@ func (v *delivery) takeSpool(rec *CommitRecord) error {
 	if err != nil {
 		return err
 	}
-	// All of it: what was written after the record was said by the receiver. What is gone was sent, nobody knows how far.
+	// All of it: what was written after the record was said by the receiver. What is gone was sent, nobody knows how
+	// far.
 	if err := v.spool.Copy(outboxName, -1); err != nil && (rec.Outbox > 0 || !errors.Is(err, spool.ErrDamaged)) {
 		return Permanent(fmt.Errorf("what was sent to %s is no longer known: %w; start over without --resume", v.dest.Where(), err))
 	}
@@ -256,8 +257,8 @@ func (v *delivery) keepRows(rec *CommitRecord) error {
 	return &lostRows{connections: lost, err: fmt.Errorf("the rows of %d connections are gone from %s", len(lost), v.Spool.Dir)}
 }
 
-// keepBodies takes over the bytes of the requests that have no answer, and what else the sink keeps. A request whose bytes
-// are gone cannot be sent any more, and is not made again: whether it arrived nobody knows.
+// keepBodies takes over the bytes of the requests that have no answer, and what else the sink keeps. A request whose
+// bytes are gone cannot be sent any more, and is not made again: whether it arrived nobody knows.
 func (v *delivery) keepBodies() error {
 	for name := range v.outbox.files() {
 		err := v.spool.Keep(name)

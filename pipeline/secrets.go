@@ -23,7 +23,8 @@ type Secrets struct {
 // masked stands for a secret.
 const masked = "***"
 
-// minSecretBytes is the shortest value that is masked: masking a port or a word of two letters would leave no text legible.
+// minSecretBytes is the shortest value that is masked: masking a port or a word of two letters would leave no text
+// legible.
 const minSecretBytes = 4
 
 // Add has a value masked from now on, such as a token that was fetched with one.
@@ -49,8 +50,8 @@ func (s *Secrets) Add(value string) {
 	slices.SortFunc(s.long, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 }
 
-// spellings are the ways in which a value may stand in a text: as it is, as Base64 of both alphabets, also within that of a
-// longer text, escaped for a URL, and quoted as JSON and Go do.
+// spellings are the ways in which a value may stand in a text: as it is, as Base64 of both alphabets, also within that
+// of a longer text, escaped for a URL, and quoted as JSON and Go do.
 func spellings(value string) []string {
 	all := []string{value, url.QueryEscape(value), url.PathEscape(value), lowerEscapes(url.QueryEscape(value)), lowerEscapes(url.PathEscape(value)),
 		strings.Trim(strconv.Quote(value), `"`), strings.Trim(strconv.QuoteToASCII(value), `"`)}

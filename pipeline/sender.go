@@ -18,9 +18,9 @@ type Owing struct{ Reason string }
 
 func (o *Owing) Error() string { return o.Reason }
 
-// sender is the second loop of a spooled destination: it writes, or sends, what the first one has sealed. The first reads
-// the row log and never waits for it: a receiver that is slow, down, or asks to wait holds neither the log nor other
-// destinations, only its own spool.
+// sender is the second loop of a spooled destination: it writes, or sends, what the first one has sealed. The first
+// reads the row log and never waits for it: a receiver that is slow, down, or asks to wait holds neither the log nor
+// other destinations, only its own spool.
 //
 // Each connection goes through these steps. A record stands between the last two, so that each can be repeated:
 //
@@ -241,8 +241,8 @@ func (s *sender) dropFile(name string) {
 	}
 }
 
-// final stages and releases the artifact's last form, or the round's last requests, and ends the record. Each step can be
-// repeated: a claim after a crash in between does so.
+// final stages and releases the artifact's last form, or the round's last requests, and ends the record. Each step can
+// be repeated: a claim after a crash in between does so.
 func (s *sender) final(ctx context.Context) error {
 	if err := s.commit(ctx, func(r *CommitRecord) { r.State = RecordFinishing }); err != nil {
 		return err
@@ -275,8 +275,8 @@ func (s *sender) final(ctx context.Context) error {
 	return nil
 }
 
-// finals reports whether this round has yet to get its last form. A run of which nothing was delivered has none, nor has
-// a resume that brought nothing.
+// finals reports whether this round has yet to get its last form. A run of which nothing was delivered has none, nor
+// has a resume that brought nothing.
 func (s *sender) finals() bool {
 	rec := s.v.claim.Record()
 	switch {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// compose writes the sealed connections into parts, several at a time. One that is turned away is given up here: this is
-// the last place for that.
+// compose writes the sealed connections into parts, several at a time. One that is turned away is given up here: this
+// is the last place for that.
 func (s *sender) compose(ctx context.Context) error {
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))

@@ -68,8 +68,8 @@ func (s *sender) first(next []WireRequest) error {
 	return s.v.outbox.write(lines...)
 }
 
-// reached notes which of the requests that were sent may have reached the receiver. Of one that never did, no try counts:
-// the receiver has no key to forget.
+// reached notes which of the requests that were sent may have reached the receiver. Of one that never did, no try
+// counts: the receiver has no key to forget.
 func (s *sender) reached(sent []WireRequest, unsent []int) error {
 	var lines []outboxLine
 	for _, r := range sent {

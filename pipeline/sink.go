@@ -15,20 +15,20 @@ type SinkSpec struct {
 	Destination *ManifestDestination
 	StoreID     string // names the store whose commit records fence this sink's rivals
 	Log         *slog.Logger
-	// Expand replaces the references ${VAR} and ${file:PATH} in a text of an option, as they are at this moment. The values are
-	// masked in the sink's errors, notes and log lines from then on. nil replaces nothing.
+	// Expand replaces the references ${VAR} and ${file:PATH} in a text of an option, as they are at this moment. The
+	// values are masked in the sink's errors, notes and log lines from then on. nil replaces nothing.
 	Expand func(text string) (string, error)
 	// Hide has one more value masked, such as a token that was fetched with a secret. nil masks nothing.
 	Hide func(value string)
 }
 
-// Sink writes one destination of one run. The destination's loop calls it, which alone knows the row log, the spool, the
-// commit record and retries; only Part.Encode runs on other goroutines, and of a spooled destination Part.Finish. A
+// Sink writes one destination of one run. The destination's loop calls it, which alone knows the row log, the spool,
+// the commit record and retries; only Part.Encode runs on other goroutines, and of a spooled destination Part.Finish. A
 // destination that is not spooled is called by one goroutine at a time.
 //
 // After a *RejectError the connection is turned away. After a *Trouble the loop calls the same method again, when its
-// scope allows it. After any other error it closes the sink, and what happens next starts from the commit record: a sink
-// never needs to undo. Every call ends soon after its context does.
+// scope allows it. After any other error it closes the sink, and what happens next starts from the commit record: a
+// sink never needs to undo. Every call ends soon after its context does.
 type Sink interface {
 	// Recover is called first, after the claim's compare-and-set. It fences: who holds a lesser epoch can no longer
 	// change what readers see when it returns; if the target shows a greater one, the error is ErrFenced. And it looks:
@@ -37,8 +37,8 @@ type Sink interface {
 	// the state names to new inodes, and verifies it.
 	Recover(ctx context.Context, f Fence, state State, parts []PartState) (Recovered, error)
 	// Open begins the part of an attempt, or continues one at what from says is durable, dropping what was written
-	// after it. Of a spooled destination it is called once the connection is sealed, from is nil, and rows has its rows.
-	// A *RejectError turns the connection away alone.
+	// after it. Of a spooled destination it is called once the connection is sealed, from is nil, and rows has its
+	// rows. A *RejectError turns the connection away alone.
 	Open(ctx context.Context, id PartID, o *Opening, from *PartState, rows Rows) (Part, error)
 	// Stage assembles finished parts into what the next Release makes public, and returns the new state. It is
 	// durable, and seen by nobody, when Stage returns. It turns nobody away. final asks for the artifact's last form,

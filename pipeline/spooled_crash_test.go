@@ -46,7 +46,8 @@ func stopped(w *world, r *receiver, n int) bool {
 	return err != nil
 }
 
-// A run that ends at any step is gone on with: every row once, one body a key, nobody asked twice whose rows were sealed.
+// A run that ends at any step is gone on with: every row once, one body a key, nobody asked twice whose rows were
+// sealed.
 func TestSpooledStoppedEverywhere(t *testing.T) {
 	modes(t, func(t *testing.T, atEnd bool) {
 		for n := 1; ; n++ {
@@ -196,8 +197,8 @@ func TestForgottenKey(t *testing.T) {
 	r.exact(w)
 }
 
-// A store that comes back from a backup has forgotten requests that were sent. The outbox has not: they are neither made
-// nor sent again.
+// A store that comes back from a backup has forgotten requests that were sent. The outbox has not: they are neither
+// made nor sent again.
 func TestStoreForgetsRequests(t *testing.T) {
 	w, r := remote(t, 8*mb, false)
 	w.connect("a", of(40, 20))

@@ -375,7 +375,8 @@ func TestAnswersAreLost(t *testing.T) {
 	})
 }
 
-// A receiver that refuses everything ends the run as owing once all is sealed. A resume asks nobody and sends what waits.
+// A receiver that refuses everything ends the run as owing once all is sealed. A resume asks nobody and sends what
+// waits.
 func TestOwing(t *testing.T) {
 	modes(t, func(t *testing.T, atEnd bool) {
 		w, r := remote(t, 8*mb, atEnd)

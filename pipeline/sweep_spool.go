@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// sweepSpool removes what is in this process's spool of runs of which the store knows nothing. The spool is that store's:
-// another one's is refused. A run has its record before it has rows here.
+// sweepSpool removes what is in this process's spool of runs of which the store knows nothing. The spool is that
+// store's: another one's is refused. A run has its record before it has rows here.
 func (n *Node) sweepSpool(ctx context.Context) error {
 	if n.Spool == nil {
 		return nil

@@ -22,8 +22,8 @@ const (
 
 func (s Scope) String() string { return [...]string{"moment", "request", "target"}[s] }
 
-// Trouble is an error of a receiver with its scope. The loop of the destination decides what follows; a sink never tries
-// again by itself.
+// Trouble is an error of a receiver with its scope. The loop of the destination decides what follows; a sink never
+// tries again by itself.
 type Trouble struct {
 	Scope Scope
 	After time.Duration // not before this much time has passed, as the receiver asked; 0 if it did not

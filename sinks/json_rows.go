@@ -32,8 +32,8 @@ type jsonlKey struct {
 	usual  string // what it is in the connections that declare it; "" if none does
 }
 
-// newJSONRows prepares for the rows of an attempt. order and names are what the header says of its columns; ask what the
-// job wants of keys and numbers.
+// newJSONRows prepares for the rows of an attempt. order and names are what the header says of its columns; ask what
+// the job wants of keys and numbers.
 func newJSONRows(l *lines, id pipeline.PartID, o *pipeline.Opening, order []int, names csvNames, ask *jsonlOptions) jsonRows {
 	columns := o.Queries[l.query].Columns
 	p := jsonRows{lines: l, strings: ask.strings, columns: columns, others: l.others(o), csvNames: names, id: id, order: order, prefix: []byte{'{'}}
@@ -74,7 +74,8 @@ func (p *jsonRows) add(c *jsonlChunk) {
 	p.kinds = firstKinds(p.kinds, c.kinds)
 }
 
-// finish fixes the keys if there are none yet, and sums up. Rows that were begun before and have others are turned away.
+// finish fixes the keys if there are none yet, and sums up. Rows that were begun before and have others are turned
+// away.
 func (p *jsonRows) finish() (pipeline.Summary, error) {
 	if err := p.lines.header.fix(p.csvNames); err != nil {
 		return pipeline.Summary{}, err

@@ -78,8 +78,8 @@ func (p *jsonlPart) Encode(query int, first int64, b *columnar.Batch) (pipeline.
 	return p.encode(first, b, func(data []byte) piece { return p.sink.piece(data, 0) }), nil
 }
 
-// encode makes lines of a batch, and a piece of a file of them. It depends on nothing but what was fixed before the first
-// row, so any number may run at once.
+// encode makes lines of a batch, and a piece of a file of them. It depends on nothing but what was fixed before the
+// first row, so any number may run at once.
 func (p *jsonRows) encode(first int64, b *columnar.Batch, pieceOf func(lines []byte) piece) *jsonlChunk {
 	e := jsonlEncoders.Get().(*jsonlEncoder)
 	e.clock = columnar.NewClock(p.lines.location)

@@ -166,7 +166,8 @@ func TestParquetWithoutSchema(t *testing.T) {
 	}
 }
 
-// No two columns have one name for readers that ignore case, none is without a name, and options are of the database's names.
+// No two columns have one name for readers that ignore case, none is without a name, and options are of the database's
+// names.
 func TestParquetNames(t *testing.T) {
 	dir := t.TempDir()
 	s := parquetWith(t, dir, `{"connectionColumn": true, "columns": {"key": {"form": "uuid", "order": 1}, "gone": {"hide": true}, "doc": {"form": "json", "rename": "Document"}}}`)

@@ -17,8 +17,8 @@ import (
 	"fanmill/sinks/sheets"
 )
 
-// init registers the destination "sheets": a Google spreadsheet with a tab for every connection and query, or one tab with
-// the rows of all. Package sheets says how rows get there exactly once, and how values become cells.
+// init registers the destination "sheets": a Google spreadsheet with a tab for every connection and query, or one tab
+// with the rows of all. Package sheets says how rows get there exactly once, and how values become cells.
 //
 // A connection goes out once it is sealed: all its rows are on the disk of the spool, and stay there until the
 // spreadsheet's own ledger says that it has them.

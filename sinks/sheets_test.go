@@ -18,8 +18,8 @@ import (
 
 func cents(n int) decimal128.Num { return decimal128.FromI64(int64(n)) }
 
-// Runs of few and of many connections: each has its tab, its cells are of the columns' types, and two runs replace the rows
-// while formulas of other tabs stay.
+// Runs of few and of many connections: each has its tab, its cells are of the columns' types, and two runs replace the
+// rows while formulas of other tabs stay.
 func TestSheetsReplace(t *testing.T) {
 	for _, n := range []int{3, 56} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -82,8 +82,8 @@ func TestSheetsAppend(t *testing.T) {
 	})
 }
 
-// One tab has the columns of all connections, by name; options rename, hide and order them. What a connection lacks is empty
-// there, and one with a column that nobody else had is turned away.
+// One tab has the columns of all connections, by name; options rename, hide and order them. What a connection lacks is
+// empty there, and one with a column that nobody else had is turned away.
 func TestSheetsOneTab(t *testing.T) {
 	w := newSheetsWorld(t, "", map[string]any{"tab": "All", "columns": map[string]any{"party": map[string]any{"rename": "Party", "order": 1}, "ID": map[string]any{"digits": "text"}, "note": map[string]any{"hide": true}}})
 	w.branch("North", 2, "n")
@@ -163,8 +163,8 @@ var sheetsShapes = map[string]struct {
 	"one tab, append": {mode: "append", options: map[string]any{"tab": "All"}},
 }
 
-// Invariants 1 and 3: whichever request is the last of a process, and whether Google did it or not, the next process ends
-// exact.
+// Invariants 1 and 3: whichever request is the last of a process, and whether Google did it or not, the next process
+// ends exact.
 func TestSheetsCrashAtEveryRequest(t *testing.T) {
 	for name, shape := range sheetsShapes {
 		for kind, fault := range map[string]sheetsfake.Fault{"before": {Drop: true}, "after": {Lost: true}} {
@@ -219,8 +219,8 @@ func TestSheetsCrashAtEveryRequest(t *testing.T) {
 	}
 }
 
-// A sharing that was taken away holds what is there; once it is back the same rows go out, after a claim that could not read
-// the spreadsheet, too.
+// A sharing that was taken away holds what is there; once it is back the same rows go out, after a claim that could not
+// read the spreadsheet, too.
 func TestSheetsNotShared(t *testing.T) {
 	w := newSheetsWorld(t, "", nil)
 	w.branch("North", 5, "n")

@@ -16,8 +16,8 @@ func Kinds() map[string]*pipeline.SinkKind {
 	return all
 }
 
-// columnsOption is the option that says how single columns are written; more are options of a kind's own columns, before
-// those that all have.
+// columnsOption is the option that says how single columns are written; more are options of a kind's own columns,
+// before those that all have.
 func columnsOption(example map[string]any, more ...pipeline.Option) pipeline.Option {
 	return pipeline.Option{Name: "columns", Types: []string{"object"}, Description: "Options of columns, by the column's name in the database (exact spelling first, else ignoring case).",
 		Absent: "none", Example: example, Each: &pipeline.Option{Types: []string{"object"}, Fields: append(more, columnOptions...)}}

@@ -18,12 +18,13 @@ import (
 	"fanmill/sinks/post"
 )
 
-// init registers the destinations "webhook" and "api": requests with rows as JSON. They differ in what receivers of each
-// kind expect: a webhook has the headers of Standard Webhooks and follows no redirect; an API answers with the id of
-// what was made.
+// init registers the destinations "webhook" and "api": requests with rows as JSON. They differ in what receivers of
+// each kind expect: a webhook has the headers of Standard Webhooks and follows no redirect; an API answers with the id
+// of what was made.
 //
-// In mode "batch" the rows of all connections, without repetitions, are one body, or as many as the limits ask for, once
-// every connection has ended. In mode "stream" a connection is sent when it is there, and a closing request follows.
+// In mode "batch" the rows of all connections, without repetitions, are one body, or as many as the limits ask for,
+// once every connection has ended. In mode "stream" a connection is sent when it is there, and a closing request
+// follows.
 func init() {
 	registerRequests(pipeline.SinkKind{Name: "webhook", Label: "webhook", Options: webhookTable,
 		Description: "Requests to a webhook with the rows of one query, signed as Standard Webhooks has it."}, true)

@@ -12,8 +12,8 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// webhookPart is the rows of one connection. In stream mode it has the requests that they are sent in; in batch mode they
-// are read again when all connections are there.
+// webhookPart is the rows of one connection. In stream mode it has the requests that they are sent in; in batch mode
+// they are read again when all connections are there.
 type webhookPart struct {
 	pipeline.SpooledPart
 	jsonRows

@@ -193,7 +193,8 @@ func TestWebhookRowTooLarge(t *testing.T) {
 	}
 }
 
-// In stream mode each connection has its own requests, a connection without rows none, and one request closes the round.
+// In stream mode each connection has its own requests, a connection without rows none, and one request closes the
+// round.
 func TestWebhookStream(t *testing.T) {
 	w := newHook(t, "stream", `{"url":"http://h","format":"ndjson","connectionColumn":false}`, 2)
 	a, _, err := w.part(0, hookColumns, hookRows(t, []any{"1", "x"}, []any{"1", "x"}))

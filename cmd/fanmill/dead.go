@@ -109,8 +109,8 @@ func (s *settings) lookAtDead(ctx context.Context, stderr io.Writer, f func(*pip
 	})
 }
 
-// eachLetter calls f for each of the dead requests that are named, all of which there must be; one that fails keeps none of
-// the others back.
+// eachLetter calls f for each of the dead requests that are named, all of which there must be; one that fails keeps
+// none of the others back.
 func eachLetter(ctx context.Context, node *pipeline.Node, prefixes []string, f func(dead.Letter) error) error {
 	var letters []dead.Letter
 	for _, prefix := range prefixes {

@@ -19,8 +19,8 @@ import (
 
 const sheetsRobot = "robot@fake.iam.gserviceaccount.com"
 
-// sheetsWorld is a job that writes a spreadsheet of the fake in the test's process: a tab for each connection, and beside
-// it one tab for all, by another destination.
+// sheetsWorld is a job that writes a spreadsheet of the fake in the test's process: a tab for each connection, and
+// beside it one tab for all, by another destination.
 type sheetsWorld struct {
 	*world
 	fake *sheetsfake.Server
@@ -184,8 +184,8 @@ func (w *sheetsWorld) wholeTabs() {
 	}
 }
 
-// Invariants 1, 3 and 6: killed at requests, whether they were carried out or not, the spreadsheet has whole connections only,
-// and the last resume ends exact, cell for cell, nothing twice.
+// Invariants 1, 3 and 6: killed at requests, whether they were carried out or not, the spreadsheet has whole
+// connections only, and the last resume ends exact, cell for cell, nothing twice.
 func TestSheetsKilledAtRequests(t *testing.T) {
 	w := newSheetsWorld(t, 3000, 200, 1200, 0, 1, 700)
 	random := rand.New(rand.NewPCG(3, 4))
@@ -222,8 +222,8 @@ func TestSheetsKilledAtRequests(t *testing.T) {
 	}
 }
 
-// A sharing that is taken away is found before the first query. Taken away later it leaves the rows owed; a resume sends
-// them and asks nobody.
+// A sharing that is taken away is found before the first query. Taken away later it leaves the rows owed; a resume
+// sends them and asks nobody.
 func TestSheetsSharingTakenAway(t *testing.T) {
 	w := newSheetsWorld(t, 50, 20)
 	w.args = append(w.args, "--destination-timeout", "1s")

@@ -48,8 +48,8 @@ func sinkContenders(receiver string) []sinkContender {
 	}
 }
 
-// benchSinks measures each kind of destination alone: the same rows of four connections from PostgreSQL. A spreadsheet of
-// Google's is not among them: its quota, not fanmill, says how many rows a minute it takes.
+// benchSinks measures each kind of destination alone: the same rows of four connections from PostgreSQL. A spreadsheet
+// of Google's is not among them: its quota, not fanmill, says how many rows a minute it takes.
 func benchSinks(ctx context.Context, b *bench) error {
 	rounds := min(b.runs, 3)
 	taken := &counter{}

@@ -105,8 +105,8 @@ func (d *decoder) optionItems(p place, o *pipeline.Option, secret, references bo
 	}
 }
 
-// optionFields checks an object that has some of these options. No other program has keys here: one that is not known is
-// an error.
+// optionFields checks an object that has some of these options. No other program has keys here: one that is not known
+// is an error.
 func (d *decoder) optionFields(p place, options []pipeline.Option, secret, references bool) {
 	names := optionNames(options)
 	for _, m := range p.n.members {

@@ -124,8 +124,8 @@ func (r *Receiver) verify(q *Request, wire []byte) error {
 	return failed
 }
 
-// decode returns what a body has. A gzip body is one member without a name and a time: many readers stop after the first
-// member, and what changes with the time would change the bytes of a key.
+// decode returns what a body has. A gzip body is one member without a name and a time: many readers stop after the
+// first member, and what changes with the time would change the bytes of a key.
 func decode(wire []byte, encoding string) ([]byte, error) {
 	switch encoding {
 	case "":

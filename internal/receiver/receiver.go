@@ -1,6 +1,6 @@
-// Package receiver is a webhook receiver for tests. It deduplicates by key alone, insists on the same bytes for the same
-// key, verifies Standard Webhooks signatures with that project's own library, and fails as real ones do: at random by a
-// seed, or by a script. What a sender must never do is collected as violations.
+// Package receiver is a webhook receiver for tests. It deduplicates by key alone, insists on the same bytes for the
+// same key, verifies Standard Webhooks signatures with that project's own library, and fails as real ones do: at random
+// by a seed, or by a script. What a sender must never do is collected as violations.
 package receiver
 
 import (

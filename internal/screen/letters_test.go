@@ -11,7 +11,8 @@ import (
 	"fanmill/pipeline/dead"
 )
 
-// A body is shown as text where it is one, unpacked, and in bytes where it is none. Nothing of it reaches the terminal raw.
+// A body is shown as text where it is one, unpacked, and in bytes where it is none. Nothing of it reaches the terminal
+// raw.
 func TestBeginning(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)

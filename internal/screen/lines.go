@@ -93,8 +93,8 @@ func (l *Lines) Checkpoint(p pipeline.PublicCheckpoint) {
 	l.cleaned(pipeline.Event{Job: p.JobID}, over)
 }
 
-// account books an event and returns the connections whose rows are in memory no longer because of it.
-// fresh says of one that is sealed that it is worth a line: rows are sent to the destination, and it was not told before.
+// account books an event and returns the connections whose rows are in memory no longer because of it. fresh says of
+// one that is sealed that it is worth a line: rows are sent to the destination, and it was not told before.
 func (l *Lines) account(e pipeline.Event) (over []string, fresh bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

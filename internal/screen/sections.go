@@ -132,8 +132,8 @@ func (s *sheet) losses(all []ConnectionView) {
 	}
 }
 
-// destinations writes the table of a run's files, and of its other destinations. resume is the command that goes on with
-// the run; "" if there is none.
+// destinations writes the table of a run's files, and of its other destinations. resume is the command that goes on
+// with the run; "" if there is none.
 func (s *sheet) destinations(all []DestinationView, total int, resume string) {
 	t := &table{columns: []column{{head: "Size", right: true, spare: 1}, {head: "Connections", right: true, spare: 2}, {head: "State"}}}
 	lags, head := false, "File"

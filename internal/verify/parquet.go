@@ -16,8 +16,8 @@ import (
 )
 
 // Parquet reads a Parquet file with parquet-go. key is the column whose values are the tables' names; the rows of each
-// must stand together. Without a key all rows are of the table "". Every value is read by the logical type of its column
-// [LogicalTypes.md].
+// must stand together. Without a key all rows are of the table "". Every value is read by the logical type of its
+// column [LogicalTypes.md].
 func Parquet(path string, columns []Column, key string) (_ Dataset, err error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package dead keeps requests that their receiver will not take, or of which nobody knows whether it took them. Their bytes
-// outlive the run that made them, and its spool, until somebody drops them.
+// Package dead keeps requests that their receiver will not take, or of which nobody knows whether it took them. Their
+// bytes outlive the run that made them, and its spool, until somebody drops them.
 //
 //	<data>/dead/<key>/letter.json   what it is, and what the receiver said
 //	<data>/dead/<key>/body          the bytes as they go over the wire
@@ -61,8 +61,8 @@ const (
 	BodyName = "body"
 )
 
-// Put keeps a letter. All of it is on the disk when it returns nil. A letter that is there already keeps its body, and gets
-// the newer answer. body may be nil, of one whose bytes are gone. fresh reports whether it was not there.
+// Put keeps a letter. All of it is on the disk when it returns nil. A letter that is there already keeps its body, and
+// gets the newer answer. body may be nil, of one whose bytes are gone. fresh reports whether it was not there.
 func (f *Folder) Put(l Letter, body io.Reader) (fresh bool, err error) {
 	if !sound(l.Key) {
 		return false, fmt.Errorf("keep a dead request: %q is no key", l.Key)

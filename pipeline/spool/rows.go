@@ -23,8 +23,8 @@ type Block struct {
 // OpeningBlock stands in place of a query in the block that describes the attempt.
 const OpeningBlock = -1
 
-// Mark is a place in a rows file: how many bytes are before it, and the chained checksum of their blocks. A record keeps
-// it, so it is small.
+// Mark is a place in a rows file: how many bytes are before it, and the chained checksum of their blocks. A record
+// keeps it, so it is small.
 type Mark struct {
 	Length int64  `json:"l"` // bytes
 	Sum    uint64 `json:"s,string"`
@@ -93,9 +93,9 @@ func (w *Writer) Remove() error {
 	return err
 }
 
-// Each reads the blocks of a rows file up to a mark, in order. It verifies every block before it is handed over, and the
-// whole at the end: an error that is ErrDamaged says that the file no longer has what was written. Body is valid until
-// the next block.
+// Each reads the blocks of a rows file up to a mark, in order. It verifies every block before it is handed over, and
+// the whole at the end: an error that is ErrDamaged says that the file no longer has what was written. Body is valid
+// until the next block.
 func (f *Folder) Each(ctx context.Context, name string, at Mark, take func(Block) error) (err error) {
 	file, err := os.Open(f.path(name))
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Space bounds what all spools of a process take on their disk. Who wants more waits, and with it the queries behind the
-// row log that it reads.
+// Space bounds what all spools of a process take on their disk. Who wants more waits, and with it the queries behind
+// the row log that it reads.
 type Space struct {
 	Max     int64                 // bytes of all spools; 0 is no limit
 	Reserve int64                 // bytes that stay free on the disk, for the store and for others; 0 is none

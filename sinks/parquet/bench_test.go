@@ -99,7 +99,8 @@ func BenchmarkMerge(b *testing.B) {
 	}
 }
 
-// writePeer writes with parquet-go, column by column: nullable columns take boxed values only. Its columns stand in alphabetical order.
+// writePeer writes with parquet-go, column by column: nullable columns take boxed values only. Its columns stand in
+// alphabetical order.
 func writePeer(w io.Writer, batches []*columnar.Batch) error {
 	group, order := pgo.Group{}, count(len(saleColumns))
 	for _, c := range saleColumns {

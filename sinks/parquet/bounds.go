@@ -2,8 +2,8 @@ package parquet
 
 import "github.com/apache/arrow-go/v18/parquet/metadata"
 
-// bounded reports whether a reader may take the bounds of a column of a row group for those of its values. All NULL, it has none and needs
-// none.
+// bounded reports whether a reader may take the bounds of a column of a row group for those of its values. All NULL, it
+// has none and needs none.
 func bounded(footer *metadata.FileMetaData, group, column int) bool {
 	m := footer.RowGroups[group].Columns[column].MetaData
 	s := m.Statistics
@@ -17,8 +17,8 @@ func dropBounds(footer *metadata.FileMetaData, group, column int) {
 	}
 }
 
-// dropUnevenBounds leaves out the bounds of a column that some row group has no bounds for, because of a long text or a NaN. Readers make
-// the bounds of a file from those that are there.
+// dropUnevenBounds leaves out the bounds of a column that some row group has no bounds for, because of a long text or a
+// NaN. Readers make the bounds of a file from those that are there.
 func dropUnevenBounds(footer *metadata.FileMetaData) {
 	for column := range footer.Schema.NumColumns() {
 		for group := range footer.RowGroups {

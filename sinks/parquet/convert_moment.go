@@ -26,8 +26,9 @@ func (c *converter) putMoment(t *target, v *columnar.View, i int) (reason, bool)
 	return kept, true
 }
 
-// moment is row i in microseconds as kind counts them, those of a date at its midnight, and 0 to 999 nanoseconds. ok is false if the value
-// is none of the kind. A date is also a timestamp, its midnight; a wall clock is no instant, nor the other way round.
+// moment is row i in microseconds as kind counts them, those of a date at its midnight, and 0 to 999 nanoseconds. ok is
+// false if the value is none of the kind. A date is also a timestamp, its midnight; a wall clock is no instant, nor the
+// other way round.
 func moment(v *columnar.View, i int, kind columnar.Kind) (micros, nanos int64, ok bool) {
 	switch {
 	case v.Kind == columnar.Mixed:

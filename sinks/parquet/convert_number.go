@@ -10,7 +10,8 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// numberText appends the plain decimal digits of row i. ok is false if the value is no number, NaN and the infinities included.
+// numberText appends the plain decimal digits of row i. ok is false if the value is no number, NaN and the infinities
+// included.
 func (c *converter) numberText(v *columnar.View, i int) (text []byte, ok bool) {
 	float := math.NaN()
 	switch {
@@ -65,8 +66,8 @@ func (c *converter) putExact(t *target, v *columnar.View, i int) (reason, bool) 
 	return kept, true
 }
 
-// parseDecimal reads plain decimal digits as a number of 10^-scale, rounded half away from zero. ok is false if it has more than 38
-// digits, or is none.
+// parseDecimal reads plain decimal digits as a number of 10^-scale, rounded half away from zero. ok is false if it has
+// more than 38 digits, or is none.
 func parseDecimal(text []byte, scale int) (n decimal128.Num, rounded, ok bool) {
 	negative := len(text) > 0 && text[0] == '-'
 	if negative {

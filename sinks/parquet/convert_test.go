@@ -43,8 +43,8 @@ func moment(micros, nanos int64) func(*columnar.ColumnBuilder) {
 	return func(c *columnar.ColumnBuilder) { c.Moment(micros, nanos) }
 }
 
-// TestConvert writes a batch's column into a column of another type, or values that the type has no room for: what is in the file, and
-// what is counted as lost.
+// TestConvert writes a batch's column into a column of another type, or values that the type has no room for: what is
+// in the file, and what is counted as lost.
 func TestConvert(t *testing.T) {
 	money := parquet.Column{Name: "c", Kind: columnar.Decimal, Precision: 9, Scale: 2}
 	col := func(k columnar.Kind) parquet.Column { return parquet.Column{Name: "c", Kind: k} }

@@ -24,9 +24,10 @@ type Part struct {
 	Size int64
 }
 
-// File is a Parquet file that grows by parts, and is complete after each Finish. It holds the metadata of all row groups, some 100 bytes
-// for a column of a group. What it appends goes to an io.Writer that stands at the file's end. After an error the bytes from the last
-// Finish on are to be cut off, and the File opened anew. It is for one goroutine.
+// File is a Parquet file that grows by parts, and is complete after each Finish. It holds the metadata of all row
+// groups, some 100 bytes for a column of a group. What it appends goes to an io.Writer that stands at the file's end.
+// After an error the bytes from the last Finish on are to be cut off, and the File opened anew. It is for one
+// goroutine.
 type File struct {
 	footer *metadata.FileMetaData
 	size   int64
@@ -157,7 +158,8 @@ func (f *File) copyGroup(w io.Writer, p Part, part *File, group int) error {
 	return nil
 }
 
-// add takes over the metadata of a row group, whose bytes stand this much further on. The other footer is not to be used again.
+// add takes over the metadata of a row group, whose bytes stand this much further on. The other footer is not to be
+// used again.
 func (f *File) add(other *metadata.FileMetaData, group int, moved, bytes int64) {
 	g := other.RowGroups[group]
 	for _, c := range g.Columns {

@@ -13,9 +13,10 @@ const hiveNull = "__HIVE_DEFAULT_PARTITION__"
 // maxPartition bounds a folder's name in bytes: file systems have 255, and files beside it get longer names.
 const maxPartition = 200
 
-// Partition is the name of the folder of a dataset that holds the rows with this value: connection=Branch_001. What has a meaning in
-// paths, in patterns or for Hive is written as %XX, so that each value has one name, which works on every system; so are a leading "_"
-// or ".", which dataset readers skip, blanks and points at the ends, and the first letter of a Windows device.
+// Partition is the name of the folder of a dataset that holds the rows with this value: connection=Branch_001. What has
+// a meaning in paths, in patterns or for Hive is written as %XX, so that each value has one name, which works on every
+// system; so are a leading "_" or ".", which dataset readers skip, blanks and points at the ends, and the first letter
+// of a Windows device.
 func Partition(key, value string) (string, error) {
 	switch {
 	case value == "":

@@ -23,10 +23,10 @@ func (s span) bytes() int64 { return s.file.footer.RowGroups[s.group].TotalByteS
 func (s span) codec() int64 { return int64(s.file.footer.RowGroups[s.group].Columns[0].MetaData.Codec) }
 func (s span) rows() int64  { return s.file.footer.RowGroups[s.group].NumRows }
 
-// Append appends the row groups of parts, in their order, to w, which stands at the file's end. Large ones are copied byte by byte.
-// Neighbours that are small, of whatever parts, are decoded and written again as one: a thousand parts of twenty rows make one row group.
-// Those that are compressed otherwise than o says are rewritten, too: parquet-go takes all of a column for compressed alike. Finish makes
-// the file complete.
+// Append appends the row groups of parts, in their order, to w, which stands at the file's end. Large ones are copied
+// byte by byte. Neighbours that are small, of whatever parts, are decoded and written again as one: a thousand parts of
+// twenty rows make one row group. Those that are compressed otherwise than o says are rewritten, too: parquet-go takes
+// all of a column for compressed alike. Finish makes the file complete.
 func (f *File) Append(w io.Writer, o Options, parts ...Part) error {
 	var spans []span
 	for i, p := range parts {

@@ -120,8 +120,8 @@ func TestRecompress(t *testing.T) {
 	}
 }
 
-// TestGrow is a file that is finished again and again, by one process after the other: it is complete at each length, what was there stays
-// byte for byte, and joined anew it has no dead bytes and one row group.
+// TestGrow is a file that is finished again and again, by one process after the other: it is complete at each length,
+// what was there stays byte for byte, and joined anew it has no dead bytes and one row group.
 func TestGrow(t *testing.T) {
 	s := newSchema(t, plain(kinds)...)
 	var out bytes.Buffer
@@ -179,7 +179,8 @@ func bounds(t testing.TB, data []byte, column int) (out []string) {
 	return out
 }
 
-// TestBounds has no bounds of a column where some row group cannot have them, whether they were written, copied or merged.
+// TestBounds has no bounds of a column where some row group cannot have them, whether they were written, copied or
+// merged.
 func TestBounds(t *testing.T) {
 	s := newSchema(t, parquet.Column{Name: "f", Kind: columnar.Float}, parquet.Column{Name: "t", Kind: columnar.Text}, parquet.Column{Name: "n", Kind: columnar.Int})
 	cols := []columnar.Column{{Name: "f", Kind: columnar.Float}, {Name: "t", Kind: columnar.Text}, {Name: "n", Kind: columnar.Int}}

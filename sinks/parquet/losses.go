@@ -54,8 +54,8 @@ func (t *target) what(r reason) string {
 // count is how often something was lost, and where first.
 type count struct{ values, first int64 }
 
-// Feed is the rows of one connection on their way into a Writer: which columns of its batches go where, and what was lost of them.
-// It is for one connection and one goroutine.
+// Feed is the rows of one connection on their way into a Writer: which columns of its batches go where, and what was
+// lost of them. It is for one connection and one goroutine.
 type Feed struct {
 	schema     *Schema
 	from       []int
@@ -64,8 +64,8 @@ type Feed struct {
 	lost       [][reasons]count
 }
 
-// Feed prepares for the batches of a connection. from has, for each column of the schema, the number of the batch's column, or -1: such
-// a column is NULL, or the connection's name if it is marked so.
+// Feed prepares for the batches of a connection. from has, for each column of the schema, the number of the batch's
+// column, or -1: such a column is NULL, or the connection's name if it is marked so.
 func (s *Schema) Feed(connection string, from []int) (*Feed, error) {
 	if len(from) != len(s.columns) {
 		return nil, fmt.Errorf("feed of %s: %d columns for a schema of %d", connection, len(from), len(s.columns))

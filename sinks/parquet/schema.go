@@ -18,7 +18,8 @@ type Form uint8
 // The forms. Each but Plain is for columns of Kind Text only.
 const (
 	Plain Form = iota
-	// UUID makes 16 bytes of a text such as a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11, annotated as UUID. Spark refuses to read such columns.
+	// UUID makes 16 bytes of a text such as a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11, annotated as UUID. Spark refuses to
+	// read such columns.
 	UUID
 	// JSON annotates the texts as JSON. pyarrow shows them as texts, DuckDB as its type JSON.
 	JSON
@@ -58,8 +59,8 @@ type target struct {
 	width int           // bytes of a FIXED_LEN_BYTE_ARRAY, 0 for any other type
 }
 
-// NewSchema makes the schema of a file with these columns. It refuses names that are empty, or that differ in nothing but their case:
-// Spark and Hive take those for one.
+// NewSchema makes the schema of a file with these columns. It refuses names that are empty, or that differ in nothing
+// but their case: Spark and Hive take those for one.
 func NewSchema(columns []Column) (*Schema, error) {
 	if len(columns) == 0 {
 		return nil, errors.New("parquet schema: there are no columns; the query has to return at least one")

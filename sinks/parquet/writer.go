@@ -46,9 +46,9 @@ func (o Options) properties() (*pq.WriterProperties, error) {
 		pq.WithDataPageSize(maxPageBytes), pq.WithDictionaryPageSizeLimit(maxDictionaryBytes), pq.WithMaxRowGroupLength(MaxGroupRows), pq.WithMaxStatsSize(maxBound)), nil
 }
 
-// Writer writes batches as a complete Parquet file. Row groups are as large as Options allow, whatever the size of batches. After an
-// error the file is to be thrown away: every later call returns that error. A Writer is for one goroutine; the batches may be used again
-// when Write returns.
+// Writer writes batches as a complete Parquet file. Row groups are as large as Options allow, whatever the size of
+// batches. After an error the file is to be thrown away: every later call returns that error. A Writer is for one
+// goroutine; the batches may be used again when Write returns.
 type Writer struct {
 	schema    *Schema
 	opts      Options
@@ -89,8 +89,9 @@ func (w *Writer) Rows() int64 { return w.rows }
 // Size is how many bytes were given to the io.Writer.
 func (w *Writer) Size() int64 { return w.out.n }
 
-// Buffered is about how many bytes the Writer holds: the compressed pages of the open row group, and pages in the making. It stays below
-// Options.GroupBytes and two pages of up to 1 MB with a dictionary of as much for each column, unless values do not compress.
+// Buffered is about how many bytes the Writer holds: the compressed pages of the open row group, and pages in the
+// making. It stays below Options.GroupBytes and two pages of up to 1 MB with a dictionary of as much for each column,
+// unless values do not compress.
 func (w *Writer) Buffered() int64 {
 	if w.group == nil {
 		return 0
@@ -207,7 +208,8 @@ func (w *Writer) endGroup() error {
 	return w.out.err
 }
 
-// Close ends the last row group and writes the footer, with these keys and values in it. It does not close the io.Writer.
+// Close ends the last row group and writes the footer, with these keys and values in it. It does not close the
+// io.Writer.
 func (w *Writer) Close(meta map[string]string) error {
 	if w.err != nil {
 		return w.err
@@ -254,8 +256,8 @@ func batchBytes(b *columnar.Batch) (n int64) {
 	return n
 }
 
-// sink counts bytes. It hides other methods of the writer: arrow-go closes what it can. An error is kept, because it also comes from where
-// arrow-go drops it.
+// sink counts bytes. It hides other methods of the writer: arrow-go closes what it can. An error is kept, because it
+// also comes from where arrow-go drops it.
 type sink struct {
 	w    io.Writer
 	n    int64

@@ -60,7 +60,8 @@ var patterns = map[string]func(r int) (n int, null bool){
 	"NULL but for last": func(r int) (int, bool) { return -1, r != 29_999 },
 }
 
-// TestMatrix reads back what was written, with both libraries: patterns of NULLs, by codec, in one row group and in several.
+// TestMatrix reads back what was written, with both libraries: patterns of NULLs, by codec, in one row group and in
+// several.
 func TestMatrix(t *testing.T) {
 	const rows, batchRows = 30_000, 7_000 // a page and a half
 	s := newSchema(t, plain(kinds)...)

@@ -44,8 +44,8 @@ func (p *phases) on(phase post.Phase) {
 	}
 }
 
-// TestCancel stops a request in each phase, as soon as the phase is reached. The receiver, or the disk, would keep each of
-// them there for ever.
+// TestCancel stops a request in each phase, as soon as the phase is reached. The receiver, or the disk, would keep each
+// of them there for ever.
 func TestCancel(t *testing.T) {
 	hang := receiver.Step{Store: true, End: receiver.Hang, Reached: make(chan struct{})}
 	trickle := receiver.Step{Store: true, Status: 503, Body: "half", End: receiver.Trickle, Reached: make(chan struct{})}

@@ -319,8 +319,8 @@ func (c *checker) signing() {
 // minSigning is the least length of a signing secret in bytes, as Standard Webhooks has it.
 const minSigning = 24
 
-// parseSecret returns a signing secret's bytes. Source: Standard Webhooks 1.0, "Signature scheme": 24 to 64 random bytes
-// in padded Base64 behind "whsec_", which its libraries take as optional.
+// parseSecret returns a signing secret's bytes. Source: Standard Webhooks 1.0, "Signature scheme": 24 to 64 random
+// bytes in padded Base64 behind "whsec_", which its libraries take as optional.
 func parseSecret(s string) ([]byte, error) {
 	if raw, ok := strings.CutPrefix(s, "raw:"); ok {
 		if len(raw) < minSecret {

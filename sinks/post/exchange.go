@@ -179,8 +179,8 @@ func (x *exchange) count() int {
 	return x.wire
 }
 
-// earlier reports whether a request before the last one may have arrived: net/http sends again when a connection that it
-// kept turns out to be closed.
+// earlier reports whether a request before the last one may have arrived: net/http sends again when a connection that
+// it kept turns out to be closed.
 func (x *exchange) earlier() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -230,9 +230,9 @@ func (x *exchange) handshake(err error) error {
 	return err
 }
 
-// alerted looks for what the other side's TLS said when a connection broke. With TLS 1.3 a client certificate is refused
-// behind the handshake: the alert ends the reading, and net/http may return the write that fails because of it. A tls.Conn
-// keeps its alert; a connection of HTTP/2 is shared and left alone.
+// alerted looks for what the other side's TLS said when a connection broke. With TLS 1.3 a client certificate is
+// refused behind the handshake: the alert ends the reading, and net/http may return the write that fails because of it.
+// A tls.Conn keeps its alert; a connection of HTTP/2 is shared and left alone.
 func (x *exchange) alerted(err error) error {
 	x.mu.Lock()
 	conn, ok := x.conn.(*tls.Conn)

@@ -9,8 +9,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// ErrDamaged is a section whose bytes are not those recorded. Nothing of it was accepted: either nothing was sent, or the
-// request was broken off before its end.
+// ErrDamaged is a section whose bytes are not those recorded. Nothing of it was accepted: either nothing was sent, or
+// the request was broken off before its end.
 var ErrDamaged = errors.New("the request's bytes are not those recorded")
 
 // Phase is what an attempt is doing.

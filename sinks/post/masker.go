@@ -119,8 +119,8 @@ func (m *masker) add(secrets ...string) {
 	m.forms = slices.Compact(m.forms)
 }
 
-// formsOf returns s as it is and as texts show it: escaped once, and escaped in two steps, such as a URL in JSON; the first
-// two also in Base64.
+// formsOf returns s as it is and as texts show it: escaped once, and escaped in two steps, such as a URL in JSON; the
+// first two also in Base64.
 func formsOf(s string) []string {
 	once := append([]string{s}, escapes(s)...)
 	slices.Sort(once)
@@ -180,8 +180,8 @@ func lowerEscapes(s string) string {
 	return string(b)
 }
 
-// base64Forms returns what s is in Base64, alone and inside of a longer text: at each of the three places where its first
-// byte may stand in a group, without the characters that depend on its neighbours.
+// base64Forms returns what s is in Base64, alone and inside of a longer text: at each of the three places where its
+// first byte may stand in a group, without the characters that depend on its neighbours.
 func base64Forms(s string) []string {
 	var forms []string
 	for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {

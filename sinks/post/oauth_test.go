@@ -50,8 +50,8 @@ func (s *tokenServer) auth() post.Auth {
 	return post.Auth{OAuth2: &post.OAuth2{TokenURL: s.URL + "/token", ClientID: "id", ClientSecret: "client-secret", Scopes: []string{"send"}, ClientAuth: "header"}}
 }
 
-// TestToken: a token is asked for once; one that is refused after it was good is renewed by the next attempt; a fresh one
-// that is refused is of the target.
+// TestToken: a token is asked for once; one that is refused after it was good is renewed by the next attempt; a fresh
+// one that is refused is of the target.
 func TestToken(t *testing.T) {
 	s := newTokenServer(t)
 	w := newWorld(t, func(o *post.Options) { o.Auth = s.auth() })

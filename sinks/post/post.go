@@ -120,8 +120,8 @@ func (c *Client) Close() error {
 // Send makes one attempt. A nil error says that the receiver has the request; else the error is a *pipeline.Trouble
 // around a *Failure, with the scope, how long the receiver asked to wait, and whether the bytes may have arrived. The
 // receipt comes back in both cases. What Send repeats by itself was refused before its body was read: a 417 without the
-// expectation, a redirect of the same origin as far as Options.Redirects allows it. When ctx ends, Send returns within a
-// second, whatever it is doing.
+// expectation, a redirect of the same origin as far as Options.Redirects allows it. When ctx ends, Send returns within
+// a second, whatever it is doing.
 func (c *Client) Send(ctx context.Context, r Request) (Receipt, error) {
 	s := &sending{client: c, request: r, began: c.now()}
 	err := s.run(ctx)

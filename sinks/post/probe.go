@@ -12,9 +12,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// Probe looks whether the receiver can be reached, through the proxy if there is one: TCP and TLS, without a request, or
-// a request HEAD with Options.Probe "HEAD". It changes nothing, and does not pass through the governor. It returns what it
-// found in words; the error is a *pipeline.Trouble.
+// Probe looks whether the receiver can be reached, through the proxy if there is one: TCP and TLS, without a request,
+// or a request HEAD with Options.Probe "HEAD". It changes nothing, and does not pass through the governor. It returns
+// what it found in words; the error is a *pipeline.Trouble.
 func (c *Client) Probe(ctx context.Context) (string, error) {
 	if c.o.Probe == http.MethodHead {
 		return c.head(ctx)

@@ -10,8 +10,8 @@ import (
 const maxAfter = 24 * time.Hour
 
 // retryAfter reads the header Retry-After, RFC 9110 section 10.2.3: seconds in digits, or a date in one of three forms.
-// A date counts from the answer's own Date where there is one, so that the clocks of both sides do not matter. The result
-// is between 0 and maxAfter; what cannot be read is 0.
+// A date counts from the answer's own Date where there is one, so that the clocks of both sides do not matter. The
+// result is between 0 and maxAfter; what cannot be read is 0.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
 	if text == "" {

@@ -12,7 +12,8 @@ type Rule struct {
 	Answer string // a status, a range of them, or what failed
 	Yes    bool   // delivered
 	Scope  pipeline.Scope
-	// Maybe says that the receiver may have acted on the request all the same, or something behind the one that answered.
+	// Maybe says that the receiver may have acted on the request all the same, or something behind the one that
+	// answered.
 	Maybe bool
 	Text  string // what it means and what to do
 

@@ -118,8 +118,8 @@ func TestLargeSigned(t *testing.T) {
 	}
 }
 
-// TestSentAgainByItself: net/http sends again what a kept connection lost. The receipt says so, and a refusal afterwards
-// does not hide that the first one may have been taken.
+// TestSentAgainByItself: net/http sends again what a kept connection lost. The receipt says so, and a refusal
+// afterwards does not hide that the first one may have been taken.
 func TestSentAgainByItself(t *testing.T) {
 	w := newWorld(t, nil)
 	w.Script(receiver.Step{Store: true}, receiver.StoreAndDrop(), receiver.Step{Store: true})
@@ -190,8 +190,8 @@ func TestEarlyRefusal(t *testing.T) {
 	}
 }
 
-// TestEarlyYes: who says 200 without having read the request does not have it. With the expectation it is asked once more
-// without.
+// TestEarlyYes: who says 200 without having read the request does not have it. With the expectation it is asked once
+// more without.
 func TestEarlyYes(t *testing.T) {
 	w := newWorld(t, nil)
 	early := receiver.Step{Early: true, Status: 200, Body: "ok"}

@@ -83,8 +83,8 @@ func dial(d *net.Dialer) func(ctx context.Context, network, address string) (net
 	}
 }
 
-// patientConn holds a failed write back until the answer was read, the connection is at its end, or answerGrace is over:
-// net/http gives up the connection, and an answer that is on its way, with the first error of a write.
+// patientConn holds a failed write back until the answer was read, the connection is at its end, or answerGrace is
+// over: net/http gives up the connection, and an answer that is on its way, with the first error of a write.
 type patientConn struct {
 	net.Conn
 	read, closed         chan struct{}

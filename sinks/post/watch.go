@@ -37,8 +37,8 @@ func (e *stalledError) Error() string {
 	return fmt.Sprintf("%s took longer than %s", e.phase, e.limit)
 }
 
-// watch ends an attempt that makes no progress in its phase. There is no limit for the whole: a large body on a slow line
-// takes its time.
+// watch ends an attempt that makes no progress in its phase. There is no limit for the whole: a large body on a slow
+// line takes its time.
 type watch struct {
 	ctx     context.Context // of the attempt
 	cancel  context.CancelCauseFunc

@@ -1,10 +1,10 @@
 // Package sheets brings rows into a Google spreadsheet, exactly once by what the spreadsheet itself says.
 //
-// A connection's rows reach its visible tab in one batch of Google's, which is applied as a whole or not at all, together
-// with an entry of the ledger: developer metadata of the spreadsheet whose id follows from the run, the destination and
-// the connection, and which Google refuses to create twice. Rows that do not fit one batch wait in a hidden tab, at
-// computed ranges, so that a write may be repeated; the hidden tab is a cache and may be lost. Who commits reads the
-// ledger before anything is tried again.
+// A connection's rows reach its visible tab in one batch of Google's, which is applied as a whole or not at all,
+// together with an entry of the ledger: developer metadata of the spreadsheet whose id follows from the run, the
+// destination and the connection, and which Google refuses to create twice. Rows that do not fit one batch wait in a
+// hidden tab, at computed ranges, so that a write may be repeated; the hidden tab is a cache and may be lost. Who
+// commits reads the ledger before anything is tried again.
 //
 //	ledger    one entry a committed connection     id = hash(owner, birth, connection)       value = attempt:rows:from
 //	slot      on a tab that connections share      id = hash(owner, birth, tab, first row)   no value
@@ -91,7 +91,8 @@ type Table struct {
 	Columns []columnar.Column
 	Rows    int64
 	Digits  []string // columns of numbers that are written as texts, with all their digits, by their names in the tab
-	// From is where each of Config.Columns is in a batch, -1 for one that the table lacks. nil finds them by their names.
+	// From is where each of Config.Columns is in a batch, -1 for one that the table lacks. nil finds them by their
+	// names.
 	From []int
 }
 

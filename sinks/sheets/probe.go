@@ -8,8 +8,8 @@ import (
 	"google.golang.org/api/googleapi"
 )
 
-// probeBody is a batch that fails whatever the spreadsheet holds: ids of tabs are not negative. Who may not write is told so
-// first; nothing is changed.
+// probeBody is a batch that fails whatever the spreadsheet holds: ids of tabs are not negative. Who may not write is
+// told so first; nothing is changed.
 const probeBody = `{"requests":[{"deleteSheet":{"sheetId":-1}}]}`
 
 // Probe looks whether the spreadsheet can be reached, read and written, and changes nothing. An error is a

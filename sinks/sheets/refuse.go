@@ -62,7 +62,8 @@ func (s *sender) narrow(b *batch, whose int, g *googleapi.Error) error {
 	return nil
 }
 
-// refusedRequest is the subrequest that an error is about; -1 if it does not say: "Invalid requests[3].updateCells: ...".
+// refusedRequest is the subrequest that an error is about; -1 if it does not say: "Invalid requests[3].updateCells:
+// ...".
 func refusedRequest(err error) int {
 	var g *googleapi.Error
 	if !errors.As(err, &g) {

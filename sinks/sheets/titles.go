@@ -13,9 +13,9 @@ const mostTitle = 100
 // shared is the connection in the mark of a tab that all connections share.
 const shared = "*"
 
-// title is that of the tab of a connection's table. Titles are given in the job's order: so a crash never changes one. A
-// tab that is there keeps its title, also one that its reader gave it. A title that somebody else's tab has, or an earlier
-// connection's, is continued with a number: what has no mark of ours is never touched.
+// title is that of the tab of a connection's table. Titles are given in the job's order: so a crash never changes one.
+// A tab that is there keeps its title, also one that its reader gave it. A title that somebody else's tab has, or an
+// earlier connection's, is continued with a number: what has no mark of ours is never touched.
 func (b *batch) title(connection string, table int) string {
 	d := b.d
 	type of struct {

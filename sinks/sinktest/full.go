@@ -16,12 +16,12 @@ import (
 	"fanmill/pipeline"
 )
 
-// fullChild is set in the process whose files are bounded: the bound holds for all of a process, and the one that go test
-// watches writes files of its own.
+// fullChild is set in the process whose files are bounded: the bound holds for all of a process, and the one that go
+// test watches writes files of its own.
 const fullChild = "SINKTEST_FULL"
 
-// fullDisk lets no file grow past a size, for each size that a file has in an undisturbed run: its last byte does not fit.
-// What fails then says so, and goes on once there is room.
+// fullDisk lets no file grow past a size, for each size that a file has in an undisturbed run: its last byte does not
+// fit. What fails then says so, and goes on once there is room.
 func fullDisk(t testing.TB, s Subject) error {
 	if os.Getenv(fullChild) == "" {
 		return again(t)

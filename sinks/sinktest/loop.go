@@ -10,8 +10,8 @@ import (
 	"fanmill/pipeline/columnar"
 )
 
-// loop is one claim's life, as the loop of a destination lives it: from the claim to the end of the run, or to the first
-// error. See pipeline/commit.go.
+// loop is one claim's life, as the loop of a destination lives it: from the claim to the end of the run, or to the
+// first error. See pipeline/commit.go.
 type loop struct {
 	*world
 	spec   pipeline.SinkSpec

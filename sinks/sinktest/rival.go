@@ -11,8 +11,8 @@ import (
 )
 
 // rivals has another process claim the destination at each step, while the first one sleeps there. It wakes once the
-// rival's claim is recorded, goes on until its next write of the record, and changes nothing that readers see; whatever it
-// did in private, the rival's run is exact.
+// rival's claim is recorded, goes on until its next write of the record, and changes nothing that readers see; whatever
+// it did in private, the rival's run is exact.
 func rivals(t testing.TB, s Subject) error {
 	for at := 1; ; at++ {
 		w := newWorld(t, s, standard())

@@ -53,8 +53,8 @@ func (s *stopper) hit() bool {
 	return true
 }
 
-// cancels ends the context at each look at it, and between any two calls. The call that is under way ends, and says why;
-// nothing is lost.
+// cancels ends the context at each look at it, and between any two calls. The call that is under way ends, and says
+// why; nothing is lost.
 func cancels(t testing.TB, s Subject) error { return stops(t, s, context.Canceled) }
 
 func stops(t testing.TB, s Subject, cause error) error {

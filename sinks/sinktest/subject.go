@@ -1,7 +1,7 @@
-// Package sinktest is the suite that every destination runs. It plays the loop that calls a pipeline.Sink, with a commit
-// record in memory and, for a spooled destination, the spool and the outbox, and disturbs it at every step: a crash, an
-// end of the context, a full disk, a rival, a user, a receiver in each of its moods. Whatever happens, the rows arrive
-// once, whole and in order.
+// Package sinktest is the suite that every destination runs. It plays the loop that calls a pipeline.Sink, with a
+// commit record in memory and, for a spooled destination, the spool and the outbox, and disturbs it at every step: a
+// crash, an end of the context, a full disk, a rival, a user, a receiver in each of its moods. Whatever happens, the
+// rows arrive once, whole and in order.
 //
 //	func TestMarkdown(t *testing.T) {
 //		sinktest.Run(t, sinktest.Subject{Kind: Kinds()["markdown"], New: func(t testing.TB, dir string) sinktest.Target {

@@ -38,8 +38,8 @@ type plan struct {
 	replaced int       // the connection whose first attempt is replaced by a second one; -1 for none
 }
 
-// standard is a run with a connection that is cut in its middle, one without rows, one whose attempt is replaced and one
-// that fails; and a resume that brings the last one and another that the job has gained.
+// standard is a run with a connection that is cut in its middle, one without rows, one whose attempt is replaced and
+// one that fails; and a resume that brings the last one and another that the job has gained.
 func standard() plan {
 	return plan{rows: [][]int{{5, 1}, {0, 0}, {3, 4}, {2, 0}, {1, 3}}, groups: [][][]int{{{1, 0}, {2}}, {{4, 3}}}, replaced: 2}
 }
@@ -74,8 +74,8 @@ func newRecord() record {
 	return record{State: pipeline.RecordOpen, Sealed: map[int]pipeline.Settlement{}, Settled: map[int]pipeline.Settlement{}, Attempts: map[int]int{}}
 }
 
-// Folder makes a folder that goes with the test, in memory where the system has one: for tests that are not about what a
-// disk keeps. A sync costs nothing there.
+// Folder makes a folder that goes with the test, in memory where the system has one: for tests that are not about what
+// a disk keeps. A sync costs nothing there.
 func Folder(t testing.TB) string {
 	const memory = "/dev/shm"
 	dir, err := os.MkdirTemp(memory, "sinktest-")

@@ -1,8 +1,8 @@
 // Command samples writes Parquet files of every type, and what a reader must find in them: .ci/parquet has DuckDB look.
 // Usage: samples FOLDER.
 //
-// expected.json is a list of files, each with queries in SQL, in which FILE stands for the file, and the one text that each returns.
-// Some files are damaged: there at least one query must return another.
+// expected.json is a list of files, each with queries in SQL, in which FILE stands for the file, and the one text that
+// each returns. Some files are damaged: there at least one query must return another.
 package main
 
 import (
@@ -70,7 +70,8 @@ func (s *samples) add(name string, data []byte, damaged bool, queries []query) e
 	return os.WriteFile(path, data, 0o600)
 }
 
-// patterns are files of numbers of both signs, by where NULLs stand, in one row group and in many; one of them has every codec.
+// patterns are files of numbers of both signs, by where NULLs stand, in one row group and in many; one of them has
+// every codec.
 func (s *samples) patterns() error {
 	for name, p := range patterns {
 		for codec, groupBytes := range map[string]int64{"zstd": 0, "snappy": 1, "gzip": 1 << 20, "none": 0} {
