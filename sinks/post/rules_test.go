@@ -22,25 +22,31 @@ import (
 	"fanmill/sinks/post"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the table of the page on requests anew")
 
+// TestTable holds the page on requests equal to the table that decides.
 func TestTable(t *testing.T) {
 	var b bytes.Buffer
 	if err := post.WriteTable(&b); err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "table.md")
-	if *update {
-		if err := os.WriteFile(golden, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
+	page := filepath.Join("..", "..", "docs", "requests.md")
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := b.String(); got != strings.ReplaceAll(string(want), "\r\n", "\n") {
-		t.Errorf("the table is another one; look at it and run with -update:\n%s", got)
+	const begin, end = "<!-- table: answers -->\n", "<!-- end of table -->"
+	head, rest, found := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), begin)
+	table, tail, ends := strings.Cut(rest, end)
+	if !found || !ends {
+		t.Fatalf("%s has no place for the table", page)
+	}
+	if table != b.String() && *update {
+		if err := os.WriteFile(page, []byte(head+begin+b.String()+end+tail), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if table != b.String() {
+		t.Errorf("%s has another table; look at it and run with -update:\n%s", page, b.String())
 	}
 	if len(post.Rules()) != strings.Count(b.String(), "\n")-2 {
 		t.Error("the table has not all rules")
