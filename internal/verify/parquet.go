@@ -19,19 +19,11 @@ import (
 // must stand together. Without a key all rows are of the table "". Every value is read by the logical type of its
 // column [LogicalTypes.md].
 func Parquet(path string, columns []Column, key string) (_ Dataset, err error) {
-	f, err := os.Open(path)
+	file, shut, err := openParquet(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	file, err := parquet.OpenFile(f, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
+	defer func() { err = errors.Join(err, shut()) }()
 	r := newParquetReader(file, columns, key)
 	for n, group := range file.RowGroups() {
 		if err := r.group(group); err != nil {
@@ -50,24 +42,32 @@ func Parquet(path string, columns []Column, key string) (_ Dataset, err error) {
 
 // ParquetMeta is the key-value metadata of a Parquet file.
 func ParquetMeta(path string) (_ map[string]string, err error) {
-	f, err := os.Open(path)
+	file, shut, err := openParquet(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	file, err := parquet.OpenFile(f, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
+	defer func() { err = errors.Join(err, shut()) }()
 	out := map[string]string{}
 	for _, kv := range file.Metadata().KeyValueMetadata {
 		out[kv.Key] = kv.Value
 	}
 	return out, nil
+}
+
+// openParquet reads a file's footer. shut closes the file.
+func openParquet(path string) (file *parquet.File, shut func() error, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		file, err = parquet.OpenFile(f, info.Size())
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("read %s: %w", path, err), f.Close())
+	}
+	return file, f.Close, nil
 }
 
 type parquetReader struct {
