@@ -85,17 +85,39 @@ const signingSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 // newRequestsWorld makes the job; destinations are options by id.
 func newRequestsWorld(t *testing.T, o receiver.Options, destinations map[string]map[string]any, rows ...int) *requestsWorld {
 	t.Helper()
-	w := &requestsWorld{world: newWorld(t, rows...), targets: map[string]*target{}}
-	for _, id := range slices.Sorted(maps.Keys(destinations)) {
-		w.targets[id] = newTarget(t, &w.killer, o)
+	return sendingTo(newWorld(t, rows...), o, destinations)
+}
+
+// sendingTo adds receivers to a world.
+func sendingTo(of *world, o receiver.Options, destinations map[string]map[string]any) *requestsWorld {
+	of.t.Helper()
+	w := &requestsWorld{world: of, targets: map[string]*target{}}
+	for id := range destinations {
+		w.targets[id] = newTarget(w.t, &w.killer, o)
 	}
 	w.env = append(w.env, "HOOK_SECRET="+signingSecret, "API_TOKEN=tok-1234567890")
 	w.store(destinations)
 	return w
 }
 
-// store writes the job file.
+// store adds the receivers to the job file: to every kind of file, or to the CSV alone.
 func (w *requestsWorld) store(destinations map[string]map[string]any) {
+	w.t.Helper()
+	w.edit(func(all []any) []any {
+		if !w.all {
+			all = []any{map[string]any{"type": "csv", "filePath": filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv"))}}
+		}
+		for _, id := range slices.Sorted(maps.Keys(destinations)) {
+			d := map[string]any{"id": id, "url": w.targets[id].url + "/in"}
+			maps.Copy(d, destinations[id])
+			all = append(all, d)
+		}
+		return all
+	})
+}
+
+// edit changes the destinations of the job file.
+func (w *requestsWorld) edit(change func([]any) []any) {
 	w.t.Helper()
 	text, err := os.ReadFile(w.job())
 	if err != nil {
@@ -105,16 +127,7 @@ func (w *requestsWorld) store(destinations map[string]map[string]any) {
 	if err := json.Unmarshal(text, &job); err != nil {
 		w.t.Fatal(err)
 	}
-	all, _ := job["destinations"].([]any) // the files
-	if !w.all {
-		all = []any{map[string]any{"type": "csv", "filePath": filepath.ToSlash(filepath.Join(w.dir, "out", "{jobName}.csv"))}}
-	}
-	for _, id := range slices.Sorted(maps.Keys(destinations)) {
-		d := map[string]any{"id": id, "url": w.targets[id].url + "/in"}
-		maps.Copy(d, destinations[id])
-		all = append(all, d)
-	}
-	job["destinations"] = all
+	job["destinations"] = change(job["destinations"].([]any))
 	if text, err = json.Marshal(job); err == nil {
 		err = os.WriteFile(w.job(), text, 0o600)
 	}

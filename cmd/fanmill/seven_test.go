@@ -2,10 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"maps"
 	"math/rand/v2"
-	"os"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -30,42 +27,16 @@ func newSevenWorld(t *testing.T, rows ...int) *sevenWorld {
 	}
 	t.Cleanup(func() { _ = google.Close() })
 	const account = "fanmill@example.iam.gserviceaccount.com"
-	w := &sevenWorld{requestsWorld: &requestsWorld{world: newWorldOfAll(t, rows...), targets: map[string]*target{}}, book: google.Create("book", account)}
-	w.env = append(w.env, "HOOK_SECRET="+signingSecret, "API_TOKEN=tok-1234567890", "SHEETS_KEY="+string(google.KeyFile(account)))
-	destinations := map[string]map[string]any{
+	o := receiver.Options{Seed: 11, Percent: receiver.Percent{Fail: 5, Drop: 5}}
+	w := &sevenWorld{sendingTo(newWorldOfAll(t, rows...), o, map[string]map[string]any{
 		"hook": {"type": "webhook", "signingSecrets": []string{"${HOOK_SECRET}"}, "maxRowsPerRequest": 500},
 		"erp":  {"type": "api", "mode": "stream", "auth": map[string]any{"bearer": "${API_TOKEN}"}, "maxRowsPerRequest": 700},
-	}
-	for _, id := range slices.Sorted(maps.Keys(destinations)) {
-		o := receiver.Options{Seed: 11, Percent: receiver.Percent{Fail: 5, Drop: 5}}
-		if id == "hook" {
-			o.Secrets = []string{signingSecret}
-		}
-		w.targets[id] = newTarget(t, &w.killer, o)
-	}
-	w.store(destinations)
-	w.addSheets(google.URL())
+	}), google.Create("book", account)}
+	w.env = append(w.env, "SHEETS_KEY="+string(google.KeyFile(account)))
+	w.edit(func(all []any) []any {
+		return append(all, map[string]any{"type": "googleSheets", "spreadsheet": "book", "credentials": "${SHEETS_KEY}", "endpoint": google.URL(), "flushInterval": "1s"})
+	})
 	return w
-}
-
-// addSheets adds the spreadsheet to the job.
-func (w *sevenWorld) addSheets(endpoint string) {
-	w.t.Helper()
-	text, err := os.ReadFile(w.job())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var job map[string]any
-	if err := json.Unmarshal(text, &job); err != nil {
-		w.t.Fatal(err)
-	}
-	job["destinations"] = append(job["destinations"].([]any), map[string]any{"type": "googleSheets", "spreadsheet": "book", "credentials": "${SHEETS_KEY}", "endpoint": endpoint, "flushInterval": "1s"})
-	if text, err = json.Marshal(job); err == nil {
-		err = os.WriteFile(w.job(), text, 0o600)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
 }
 
 // seven checks that all seven have every row once, and nothing is left behind.
@@ -110,9 +81,10 @@ func (w *sevenWorld) tab(name string, truth verify.Table, columns []verify.Colum
 	}
 }
 
-// All seven kinds of destinations at once, killed at random moments: whole at the end, each row once everywhere.
+// All seven kinds of destinations at once, killed around requests and at random moments: whole at any time, and at the end
+// each row once everywhere.
 func TestSevenKilledAtRandom(t *testing.T) {
-	const kills = 8
+	const kills, aroundRequests = 8, 3
 	w := newSevenWorld(t, 6000, 200, 2500, 0, 1)
 	random := rand.New(rand.NewPCG(5, 6))
 	killed, done := 0, false
@@ -125,17 +97,23 @@ func TestSevenKilledAtRandom(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		moment := time.Duration(200+random.IntN(800)) * time.Millisecond
+		if n < aroundRequests { // there are enough of them left for each
+			w.killer.arm(cmd, 1+random.IntN(3), n%2 == 0)
+			moment = time.Hour
+		}
 		ended := make(chan struct{})
 		go func() {
 			_ = cmd.Wait()
 			close(ended)
 		}()
 		select {
-		case <-time.After(200*time.Millisecond + time.Duration(random.Int64N(int64(800*time.Millisecond)))):
+		case <-time.After(moment):
 			_ = cmd.Process.Kill()
 			<-ended
 		case <-ended:
 		}
+		w.killer.arm(nil, 0, false)
 		w.whole()
 		switch code := cmd.ProcessState.ExitCode(); {
 		case code == exitComplete:
@@ -148,6 +126,9 @@ func TestSevenKilledAtRandom(t *testing.T) {
 	}
 	if !done {
 		w.mustRun(exitComplete, nil, "--resume")
+	}
+	if killed < aroundRequests {
+		t.Errorf("it was killed %d times only", killed)
 	}
 	w.seven()
 	t.Logf("%d kills", killed)
