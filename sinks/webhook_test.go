@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"fanmill/internal/receiver"
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
 	"fanmill/sinks"
@@ -373,5 +375,49 @@ func TestWebhookUnknownKey(t *testing.T) {
 	_, _, err := w.part(0, hookColumns)
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), `"invoice" of dedupe is no column of the rows that are sent; they have no, branch_total`) {
 		t.Errorf("%v", err)
+	}
+}
+
+// After a refusal of the target the references are read again: a token that was changed meanwhile counts without a restart.
+func TestWebhookReadsTokensAgain(t *testing.T) {
+	r, err := receiver.New(receiver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	r.Script(receiver.Say(http.StatusUnauthorized, "no"))
+	m := pipeline.Manifest{Run: "r1", JobID: "job", JobName: "Job", Connections: []pipeline.ManifestConnection{{ID: "c0", Name: "c0", Queries: []pipeline.ManifestQuery{{}}}}}
+	d := pipeline.ManifestDestination{ID: "erp", Type: "api", Mode: "batch", Options: json.RawMessage(`{"url":"` + r.URL + `","auth":{"bearer":"${TOKEN}"}}`)}
+	token := "token-of-yesterday"
+	expand := func(text string) (string, error) { return strings.ReplaceAll(text, "${TOKEN}", token), nil }
+	s, err := sinks.Kinds()["api"].New(pipeline.SinkSpec{Manifest: &m, Destination: &d, StoreID: "s", Expand: expand})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := &hook{t: t, sink: s, folder: t.TempDir(), m: m}
+	if _, err := s.Recover(t.Context(), pipeline.Fence{Token: "t", Folder: w.folder, Grow: func(int64) {}}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	p, _, err := w.part(0, hookColumns, hookRows(t, []any{"1", "x"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	staged, err := s.Stage(t.Context(), []pipeline.Part{p}, 1, w.report())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := staged.Requests
+	next[0].Number, next[0].Key = 1, "key1"
+	var trouble *pipeline.Trouble
+	if _, err := s.Release(t.Context(), next, w.report(), false); !errors.As(err, &trouble) || trouble.Scope != pipeline.OfTarget || strings.Contains(err.Error(), token) {
+		t.Fatalf("the first try: %v", err)
+	}
+	token = "token-of-today"
+	if out, err := s.Release(t.Context(), next, w.report(), false); err != nil || len(out.Receipts) != 1 {
+		t.Fatalf("the second try: %+v, %v", out, err)
+	}
+	if stored := r.Stored(); len(stored) != 1 || stored[0].Header.Get("Authorization") != "Bearer token-of-today" {
+		t.Errorf("stored: %+v", stored)
 	}
 }
