@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
@@ -175,10 +176,11 @@ func TestSheetsCrashAtEveryRequest(t *testing.T) {
 					w.branch("South", 4, "s")
 					w.branch("East", 0, "e")
 					w.begin()
-					n, hit := 0, false
+					var calls atomic.Int32
+					var lost atomic.Bool
 					w.fake.OnCall(func(c sheetsfake.Call) sheetsfake.Fault {
-						if n++; n >= at && c.Kind != "token" {
-							hit = true
+						if n := int(calls.Add(1)); n >= at && c.Kind != "token" {
+							lost.Store(true)
 							if n == at {
 								return fault
 							}
@@ -188,6 +190,7 @@ func TestSheetsCrashAtEveryRequest(t *testing.T) {
 					})
 					err := w.goOn()
 					w.fake.OnCall(nil)
+					n, hit := int(calls.Load()), lost.Load()
 					w.sink = nil // the process is gone
 					if hit && err == nil && n < at {
 						t.Fatalf("request %d was lost, and nothing said so", at)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"fanmill/internal/sheetsfake"
@@ -232,10 +233,10 @@ func TestSheetsSharingTakenAway(t *testing.T) {
 		t.Errorf("it said:\n%s", out)
 	}
 	w.book.Share(sheetsRobot, sheetsfake.Writer)
-	batches := 0
+	var batches atomic.Int32
 	w.fake.OnCall(func(c sheetsfake.Call) sheetsfake.Fault {
 		if c.Kind == "batchUpdate" {
-			if batches++; batches > 2 { // the probes of both destinations
+			if batches.Add(1) > 2 { // the probes of both destinations
 				return sheetsfake.Fault{Status: 403, Reason: "forbidden", Message: "The caller does not have permission"}
 			}
 		}

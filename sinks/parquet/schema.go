@@ -47,10 +47,8 @@ type Column struct {
 }
 
 // Schema is the columns of a file, in their order.
-type Schema struct {
-	columns []target
-	root    *schema.GroupNode
-}
+// Writers of one Schema may work side by side.
+type Schema struct{ columns []target }
 
 // target is a column with what its values are written as.
 type target struct {
@@ -67,7 +65,6 @@ func NewSchema(columns []Column) (*Schema, error) {
 	}
 	s := &Schema{columns: make([]target, len(columns))}
 	names := make(map[string]string, len(columns))
-	fields := make(schema.FieldList, len(columns))
 	for i, c := range columns {
 		if c.Name == "" || !utf8.ValidString(c.Name) {
 			return nil, fmt.Errorf("parquet schema: the name %q of column %d is empty or not UTF-8; give it another with AS", c.Name, i+1)
@@ -77,18 +74,26 @@ func NewSchema(columns []Column) (*Schema, error) {
 			return nil, fmt.Errorf("parquet schema: the columns %q and %q have one name for readers that ignore case; rename one with AS", first, c.Name)
 		}
 		names[folded] = c.Name
-		t, node, err := newTarget(c)
+		t, _, err := newTarget(c)
 		if err != nil {
 			return nil, fmt.Errorf("parquet schema: column %q: %w", c.Name, err)
 		}
-		s.columns[i], fields[i] = t, node
+		s.columns[i] = t
 	}
-	root, err := schema.NewGroupNode("schema", pq.Repetitions.Required, fields, -1)
-	if err != nil {
-		return nil, fmt.Errorf("parquet schema: %w", err)
-	}
-	s.root = root
 	return s, nil
+}
+
+// tree makes arrow-go's form of the schema, for one file: its nodes note their paths when they are first asked for
+// them, so that two goroutines must not share them.
+func (s *Schema) tree() (*schema.GroupNode, error) {
+	fields := make(schema.FieldList, len(s.columns))
+	for i := range s.columns {
+		var err error
+		if _, fields[i], err = newTarget(s.columns[i].Column); err != nil {
+			return nil, err
+		}
+	}
+	return schema.NewGroupNode("schema", pq.Repetitions.Required, fields, -1)
 }
 
 // Columns counts the columns.

@@ -71,8 +71,12 @@ func New(w io.Writer, s *Schema, o Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	root, err := s.tree()
+	if err != nil {
+		return nil, fmt.Errorf("parquet: begin file: %w", err)
+	}
 	out := &sink{w: w}
-	f, err := file.NewParquetWriterWithError(out, s.root, file.WithWriterProps(props))
+	f, err := file.NewParquetWriterWithError(out, root, file.WithWriterProps(props))
 	if err != nil {
 		return nil, fmt.Errorf("parquet: begin file: %w", err)
 	}

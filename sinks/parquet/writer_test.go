@@ -1,9 +1,11 @@
 package parquet_test
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"fanmill/pipeline/columnar"
@@ -145,4 +147,22 @@ func bigEndian(low uint64, sign byte, width int) string {
 		b[width-1-i] = byte(low >> (8 * i))
 	}
 	return string(b)
+}
+
+// TestSideBySide has writers of one schema work at a time, as connections that end together do.
+func TestSideBySide(t *testing.T) {
+	s := newSchema(t, plain(kinds)...)
+	batch := numbers(t, 0, 300)
+	want := written(t, s, parquet.Options{}, newFeed(t, s, "c", count(len(kinds))...), batch)
+	var files [8][]byte
+	var all sync.WaitGroup
+	for i := range files {
+		all.Go(func() { files[i] = written(t, s, parquet.Options{}, newFeed(t, s, "c", count(len(kinds))...), batch) })
+	}
+	all.Wait()
+	for i, got := range files {
+		if !bytes.Equal(got, want) {
+			t.Errorf("file %d differs", i)
+		}
+	}
 }

@@ -89,11 +89,11 @@ func TestBytesOfRows(t *testing.T) {
 	conn := of(0, cols, rows, rows)
 	w.must(w.doc(config(1)), conn)
 	bytes := 0
-	for _, b := range w.bodies {
+	for _, b := range w.sent() {
 		bytes += len(b)
 	}
-	if perRow := bytes / 4000; perRow > 760 || len(w.bodies) > 2 {
-		t.Errorf("%d bytes a row of 15 cells, in %d requests", perRow, len(w.bodies))
+	if perRow := bytes / 4000; perRow > 760 || len(w.sent()) > 2 {
+		t.Errorf("%d bytes a row of 15 cells, in %d requests", perRow, len(w.sent()))
 	}
 	if _, err := w.doc(config(1)).Load(context.Background()); err != nil {
 		t.Fatal(err)

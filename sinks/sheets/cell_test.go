@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,7 +160,7 @@ func TestNothingIsLeftOut(t *testing.T) {
 	}
 	w.must(w.doc(config(2)), of(0, cols, batch(t, cols, 1, fill)), of(1, cols))
 	w.must(w.doc(run(config(2), 2)), of(0, cols), of(1, cols, batch(t, cols, 1, fill)))
-	all := fmt.Sprintf("%s", w.bodies)
+	all := fmt.Sprintf("%s", w.sent())
 	if want := `{"values":[{"userEnteredValue":{"numberValue":0}},{"userEnteredValue":{"boolValue":false}},{"userEnteredValue":{"stringValue":""}},{}]}`; strings.Count(all, want) != 2 {
 		t.Errorf("not in what was sent: %s", want)
 	}
@@ -185,7 +186,7 @@ func TestNothingIsLeftOut(t *testing.T) {
 			}
 		}
 	}
-	for _, body := range w.bodies {
+	for _, body := range w.sent() {
 		var v any
 		if err := json.Unmarshal(body, &v); err != nil {
 			t.Fatal(err)
@@ -198,21 +199,21 @@ func TestNothingIsLeftOut(t *testing.T) {
 func TestHalfIsNeverVisible(t *testing.T) {
 	for _, form := range []string{"replace", "tabs"} {
 		w, c, conns := scene(t, forms[form])
-		seen := 0
-		w.fault = func(call sheetsfake.Call) sheetsfake.Fault {
+		var seen atomic.Int32
+		w.failBy(func(call sheetsfake.Call) sheetsfake.Fault {
 			for i, want := range []map[int]string{{5: "old", 381: "a"}, {301: "old", 4: "b"}, {1: ""}, {351: "d"}} {
 				v := w.book.Values(fmt.Sprintf("B%d", i+1))
 				tag, known := want[len(v)]
 				if v != nil && (!known || len(v) > 1 && !strings.HasPrefix(fmt.Sprint(v[len(v)-1][1]), tag+" ")) {
 					t.Errorf("%s, write %d: tab %d has %d rows, the last %v", form, call.Number, i+1, len(v)-1, v[len(v)-1])
 				}
-				seen++
+				seen.Add(1)
 			}
 			return sheetsfake.Fault{}
-		}
+		})
 		w.must(w.doc(c), conns...)
-		if seen < 20 {
-			t.Errorf("looked %d times", seen)
+		if seen.Load() < 20 {
+			t.Errorf("looked %d times", seen.Load())
 		}
 	}
 }
@@ -242,7 +243,7 @@ func TestCancel(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			release := make(chan struct{})
 			defer close(release)
-			w.fault = func(c sheetsfake.Call) sheetsfake.Fault {
+			w.failBy(func(c sheetsfake.Call) sheetsfake.Fault {
 				if c.Kind == kind {
 					cancel()
 					<-release
@@ -252,7 +253,7 @@ func TestCancel(t *testing.T) {
 					return sheetsfake.Fault{Status: 429, Reason: "RATE_LIMIT_EXCEEDED"}
 				}
 				return sheetsfake.Fault{}
-			}
+			})
 			r, err := w.doc(config(1)).Send(ctx, []*sheets.Connection{connection(t, 0, 1, "a")})
 			if !errors.Is(err, context.Canceled) || len(r.Settled) > 0 {
 				t.Errorf("%v %v", r, err)

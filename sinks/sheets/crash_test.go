@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"fanmill/internal/sheetsfake"
@@ -68,19 +69,20 @@ func TestCrashAtEveryRequest(t *testing.T) {
 			t.Run(form+" "+kind, func(t *testing.T) {
 				for at := 1; ; at++ {
 					w, c, conns := scene(t, config)
-					n, hit := 0, false
-					w.fault = func(call sheetsfake.Call) sheetsfake.Fault {
+					var n atomic.Int32
+					var hit atomic.Bool
+					w.failBy(func(call sheetsfake.Call) sheetsfake.Fault {
 						if call.Kind == "token" {
 							return sheetsfake.Fault{}
 						}
-						if n++; n == at {
-							hit = true
+						if n.Add(1) == int32(at) {
+							hit.Store(true)
 							return fault
 						}
 						return sheetsfake.Fault{}
-					}
+					})
 					_, _ = w.doc(c).Send(context.Background(), conns) // and this process is gone
-					w.fault = nil
+					w.failBy(nil)
 					c.Epoch = 2
 					d := w.doc(c)
 					w.must(d, conns...)
@@ -89,7 +91,7 @@ func TestCrashAtEveryRequest(t *testing.T) {
 						t.Fatal(err)
 					}
 					w.clean()
-					if t.Failed() || !hit {
+					if t.Failed() || !hit.Load() {
 						break
 					}
 				}
@@ -104,13 +106,13 @@ func TestErrorAtEveryRequest(t *testing.T) {
 		for kind, fault := range crashes {
 			t.Run(form+" "+kind, func(t *testing.T) {
 				w, c, conns := scene(t, config)
-				n := 0
-				w.fault = func(call sheetsfake.Call) sheetsfake.Fault {
-					if n++; call.Kind != "token" && n%3 == 0 {
+				var n atomic.Int32
+				w.failBy(func(call sheetsfake.Call) sheetsfake.Fault {
+					if n := n.Add(1); call.Kind != "token" && n%3 == 0 {
 						return fault
 					}
 					return sheetsfake.Fault{}
-				}
+				})
 				d := w.doc(c)
 				for try := 0; ; try++ {
 					r, err := d.Send(context.Background(), conns)
@@ -121,7 +123,7 @@ func TestErrorAtEveryRequest(t *testing.T) {
 						t.Fatalf("try %d: %v %v", try, r, err)
 					}
 				}
-				w.fault = nil
+				w.failBy(nil)
 				exact(w, c, "retried")
 				w.clean()
 			})
@@ -138,30 +140,31 @@ func TestEarlierClaimWakesUp(t *testing.T) {
 				w, c, conns := scene(t, config)
 				later := c
 				later.Epoch = 2
-				n, hit := 0, false
-				w.fault = func(call sheetsfake.Call) sheetsfake.Fault {
+				var n atomic.Int32
+				var hit atomic.Bool
+				w.failBy(func(call sheetsfake.Call) sheetsfake.Fault {
 					if call.Kind == "token" {
 						return sheetsfake.Fault{}
 					}
-					if n++; n == at {
-						hit = true
+					if n.Add(1) == int32(at) {
+						hit.Store(true)
 						client := w.client
 						w.client = w.newClient()
 						w.must(w.doc(later), conns...)
 						w.client = client
 					}
 					return sheetsfake.Fault{}
-				}
+				})
 				r, err := w.doc(c).Send(context.Background(), conns)
 				if err != nil && !errors.Is(err, sheets.ErrFenced) || len(r.Rejected) > 0 {
 					t.Errorf("request %d: the earlier claim ends with %v %v", at, r, err)
 				}
-				w.fault = nil
+				w.failBy(nil)
 				exact(w, c, fmt.Sprintf("request %d", at))
-				if _, err := w.doc(c).Load(context.Background()); hit && !errors.Is(err, sheets.ErrFenced) {
+				if _, err := w.doc(c).Load(context.Background()); hit.Load() && !errors.Is(err, sheets.ErrFenced) {
 					t.Errorf("the earlier claim loads: %v", err)
 				}
-				if t.Failed() || !hit {
+				if t.Failed() || !hit.Load() {
 					break
 				}
 			}
@@ -183,7 +186,7 @@ func TestLaterRunFences(t *testing.T) {
 func TestUserDeletesTabs(t *testing.T) {
 	for at := 2; at < 6; at++ {
 		w, c, conns := scene(t, forms["replace"])
-		w.fault = func(call sheetsfake.Call) sheetsfake.Fault {
+		w.failBy(func(call sheetsfake.Call) sheetsfake.Fault {
 			if call.Kind == "batchUpdate" && call.Number == at {
 				for _, tab := range w.book.Tabs() {
 					if tab.Title != "Sheet1" {
@@ -192,7 +195,7 @@ func TestUserDeletesTabs(t *testing.T) {
 				}
 			}
 			return sheetsfake.Fault{}
-		}
+		})
 		d := w.doc(c)
 		r, err := d.Send(context.Background(), conns)
 		if err != nil || len(r.Settled) != 4 {

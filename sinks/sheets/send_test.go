@@ -234,20 +234,20 @@ func TestScopes(t *testing.T) {
 		"not shared": {func(w *world) { w.book.Share(account, "") }, pipeline.OfTarget, "share the spreadsheet with that address as an editor"},
 		"read only":  {func(w *world) { w.book.Share(account, sheetsfake.Reader) }, pipeline.OfTarget, account},
 		"storage": {func(w *world) {
-			w.fault = func(c sheetsfake.Call) sheetsfake.Fault {
+			w.failBy(func(c sheetsfake.Call) sheetsfake.Fault {
 				return sheetsfake.Fault{Status: 403 * writes(c), Reason: "storageQuotaExceeded", Message: "full"}
-			}
+			})
 		}, pipeline.OfTarget, "storage of its owner is full"},
 		"unavailable": {func(w *world) {
-			w.fault = func(c sheetsfake.Call) sheetsfake.Fault { return sheetsfake.Fault{Status: 503, Reason: "backendError"} }
+			w.failBy(func(c sheetsfake.Call) sheetsfake.Fault { return sheetsfake.Fault{Status: 503, Reason: "backendError"} })
 		}, pipeline.OfMoment, "status 503"},
 		"quota": {func(w *world) {
-			w.fault = func(c sheetsfake.Call) sheetsfake.Fault {
+			w.failBy(func(c sheetsfake.Call) sheetsfake.Fault {
 				return sheetsfake.Fault{Status: 429 * writes(c), Reason: "RATE_LIMIT_EXCEEDED"}
-			}
+			})
 		}, pipeline.OfMoment, "stays spent"},
 		"dropped": {func(w *world) {
-			w.fault = func(c sheetsfake.Call) sheetsfake.Fault { return sheetsfake.Fault{Drop: true} }
+			w.failBy(func(c sheetsfake.Call) sheetsfake.Fault { return sheetsfake.Fault{Drop: true} })
 		}, pipeline.OfMoment, "doc"},
 		"invalid grant": {func(w *world) { w.RefuseTokens("invalid_grant") }, pipeline.OfTarget, "invalid_grant"},
 		"clock":         {func(w *world) { w.RefuseTokens("invalid_grant"); w.Skew(6 * 60e9) }, pipeline.OfTarget, "clock differs from Google's by 6m"},
@@ -305,12 +305,12 @@ func TestProtectedTab(t *testing.T) {
 // G5: a row that Google refuses is looked for, and turns its connection away alone.
 func TestRefusedRowIsFound(t *testing.T) {
 	w := newWorld(t, sheetsfake.Options{})
-	w.fault = func(c sheetsfake.Call) sheetsfake.Fault {
+	w.failBy(func(c sheetsfake.Call) sheetsfake.Fault {
 		if c.Kind == "batchUpdate" && strings.Contains(string(c.Body), `"bad 777"`) {
 			return sheetsfake.Fault{Status: 400, Reason: "badRequest", Message: "Invalid requests[" + fmt.Sprint(requestWith(c.Body, "bad 777")) + "].updateCells: no"}
 		}
 		return sheetsfake.Fault{}
-	}
+	})
 	r, err := w.doc(config(2)).Send(context.Background(), []*sheets.Connection{connection(t, 0, 3000, "bad"), connection(t, 1, 5, "good")})
 	if err != nil || !strings.Contains(r.Rejected[0], "in row 777") || len(r.Settled) != 1 {
 		t.Errorf("%v %v", r, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,8 @@ type world struct {
 	clock  *clock
 	book   *sheetsfake.Book
 	client *sheets.Client
+
+	mu     sync.Mutex
 	bodies [][]byte // of batches that were sent
 	fault  func(sheetsfake.Call) sheetsfake.Fault
 }
@@ -73,12 +76,32 @@ func (w *world) see(c sheetsfake.Call) sheetsfake.Fault {
 		if err := d.Decode(new(api.BatchUpdateSpreadsheetRequest)); err != nil {
 			w.t.Errorf("Google's client does not know what was sent: %v", err)
 		}
+		w.mu.Lock()
 		w.bodies = append(w.bodies, c.Body)
+		w.mu.Unlock()
 	}
-	if w.fault != nil {
-		return w.fault(c)
+	w.mu.Lock()
+	fault := w.fault
+	w.mu.Unlock()
+	if fault == nil {
+		return sheetsfake.Fault{}
 	}
-	return sheetsfake.Fault{}
+	return fault(c)
+}
+
+// failBy has f decide on every request from now on; nil lets all through. Goroutines of the server call f, several at a
+// time, also one that a client has given up.
+func (w *world) failBy(f func(sheetsfake.Call) sheetsfake.Fault) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = f
+}
+
+// sent is the bodies of the batches that were sent.
+func (w *world) sent() [][]byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.bodies)
 }
 
 func (w *world) newClient() *sheets.Client {
