@@ -28,7 +28,7 @@ fanmill dead ls shows, or as much of its beginning as is the only one.`,
   fanmill dead drop 3kq7`,
 	}
 	c.AddCommand(deadList(stdout, stderr), deadShow(stdout, stderr), deadReplay(stdout, stderr), deadDrop(stdout, stderr))
-	return c
+	return group(c)
 }
 
 func deadList(stdout, stderr io.Writer) *cobra.Command {

@@ -249,3 +249,21 @@ func TestManyMistakesAreAnsweredAsShown(t *testing.T) {
 		t.Errorf("exit code %d, %s; it says\n%s\nthe page\n%s", code, out, problems, want)
 	}
 }
+
+// A command that only holds others takes the name of one that it has not for a bad command line.
+func TestUnknownCommandsAreRefused(t *testing.T) {
+	root := newRoot(io.Discard, io.Discard)
+	groups := 0
+	for _, c := range append(commands(root), root) {
+		if !c.HasSubCommands() || strings.Contains(c.Use, "[") { // runs [JOBID] takes a name
+			continue
+		}
+		groups++
+		if err := c.Args(c, []string{"lss"}); err == nil {
+			t.Errorf("%s lss is taken", c.CommandPath())
+		}
+	}
+	if groups < 4 {
+		t.Errorf("only %d commands hold others", groups)
+	}
+}

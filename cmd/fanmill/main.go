@@ -129,9 +129,10 @@ func exitCode(ctx context.Context, err error) int {
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fanmill",
-		Short: "Many branch databases into one workbook, CSV or JSON Lines file, exactly once",
+		Short: "The same queries on many branch databases, delivered exactly once",
 		Long: `fanmill runs the same queries on every branch database, in parallel, and delivers the rows to an Excel workbook with a
-sheet per branch, to a CSV, to JSON Lines, or to several of them. A crash costs only what was not yet committed: --resume goes on from there.`,
+sheet per branch, CSV, JSON Lines, Parquet, Google Sheets, a webhook or an API, or to several of them. A crash costs only what was
+not yet committed: --resume goes on from there.`,
 		Example: `  fanmill demo                       make 56 branches and run a job over them
   fanmill run job.json               run a job
   fanmill run job.json --resume      go on with its unfinished run`,
