@@ -66,7 +66,7 @@ func (s *Records) Replace(ctx context.Context, run, destination string, rec pipe
 
 // SetError implements pipeline.Records.
 func (s *Records) SetError(ctx context.Context, run, destination, connection, text string) error {
-	data, err := json.Marshal(connectionError{Connection: connection, Error: text})
+	data, err := pipeline.EncodeRecord(connectionError{Connection: connection, Error: text})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,9 @@ func LogServerWarning(log *slog.Logger, format string, v ...any) {
 // TriggerWait is how long a trigger that a killed process had taken waits for the next.
 const TriggerWait = triggerWait
 
+// MetaSettings marks streams with the version of their settings.
+const MetaSettings = metaSettings
+
 // Exported for tests.
 var (
 	CheckVersion = checkVersion
@@ -53,9 +56,9 @@ func (c *Conn) StreamReplicas(ctx context.Context) (map[string]int, error) {
 	return out, list.Err()
 }
 
-// EditTriggers changes the stream of triggers as a person would, or as another version made it.
-func (c *Conn) EditTriggers(ctx context.Context, change func(*jetstream.StreamConfig)) error {
-	s, err := c.js.Stream(ctx, streamTriggers)
+// EditStream changes a stream as a person would, or as another version made it.
+func (c *Conn) EditStream(ctx context.Context, stream string, change func(*jetstream.StreamConfig)) error {
+	s, err := c.js.Stream(ctx, stream)
 	if err != nil {
 		return err
 	}
@@ -63,6 +66,20 @@ func (c *Conn) EditTriggers(ctx context.Context, change func(*jetstream.StreamCo
 	change(&cfg)
 	_, err = c.js.UpdateStream(ctx, cfg)
 	return err
+}
+
+// EditTriggers changes the stream of triggers as a person would, or as another version made it.
+func (c *Conn) EditTriggers(ctx context.Context, change func(*jetstream.StreamConfig)) error {
+	return c.EditStream(ctx, streamTriggers, change)
+}
+
+// StreamConfig is a stream as the server has it.
+func (c *Conn) StreamConfig(ctx context.Context, stream string) (jetstream.StreamConfig, error) {
+	s, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return jetstream.StreamConfig{}, err
+	}
+	return s.CachedInfo().Config, nil
 }
 
 // SetReplicas changes a stream as a person would.
@@ -100,31 +117,6 @@ func foreign(subject string, body []byte, headers []string) *nats.Msg {
 		m.Header.Set(headers[i], headers[i+1])
 	}
 	return m
-}
-
-// OldLayout turns the streams into those of versions that kept triggers among the commands.
-func (c *Conn) OldLayout(ctx context.Context) error {
-	if err := c.js.DeleteStream(ctx, streamTriggers); err != nil {
-		return err
-	}
-	s, err := c.js.Stream(ctx, streamJobs)
-	if err != nil {
-		return err
-	}
-	cfg := s.CachedInfo().Config
-	cfg.Subjects, cfg.Description = []string{"fanmill.jobs.>"}, "fanmill: triggers and commands; each is gone when it is done"
-	_, err = c.js.UpdateStream(ctx, cfg)
-	return err
-}
-
-// PublishAcked publishes to a stream of the old layout.
-func (c *Conn) PublishAcked(ctx context.Context, subject, id string) error {
-	m := foreign(subject, []byte(`{"from":"`+subject+`"}`), nil)
-	if id != "" {
-		m.Header.Set(jetstream.MsgIDHeader, id)
-	}
-	_, err := c.js.PublishMsg(ctx, m)
-	return err
 }
 
 // Subjects are a stream's, and how many messages it has.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"fanmill/pipeline"
@@ -102,8 +101,8 @@ func covers(pattern, topic string) bool {
 	}
 }
 
-// ensureStreams makes what is missing and leaves the rest as it is, but for settings that an older version made
-// differently.
+// ensureStreams makes what is missing. What is there only gains: of a stream that a later version has set nothing is
+// touched, of all others the settings that fanmill relies on.
 func (c *Conn) ensureStreams(ctx context.Context) error {
 	runs, err := c.bucket(ctx, bucketRuns, "fanmill: runs, their manifests and the state of each connection")
 	if err != nil {
@@ -122,9 +121,6 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 		if err := c.ensureStream(ctx, cfg); err != nil {
 			return err
 		}
-	}
-	if err := c.adoptTriggers(ctx); err != nil {
-		return err
 	}
 	if c.host == nil { // the store is as old as the bucket of its runs, and no older or newer one is the same store
 		return c.call(ctx, "identify the store", func(ctx context.Context) error {
@@ -155,7 +151,10 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return c.replicated(func(n int) error {
 				cfg.Replicas, cfg.Metadata = n, c.lacking(n)
-				cfg.NoAck = false // until it has taken over what older versions left, see adoptTriggers
+				if cfg.Metadata == nil {
+					cfg.Metadata = map[string]string{}
+				}
+				cfg.Metadata[metaSettings] = strconv.Itoa(settingsVersion)
 				_, err := c.js.CreateStream(ctx, cfg)
 				switch {
 				case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
@@ -176,15 +175,24 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 		if err := durable(has); err != nil {
 			return err
 		}
+		if version, _ := strconv.Atoi(has.Metadata[metaSettings]); version > settingsVersion {
+			return c.raise(ctx, has)
+		}
 		want := has
-		want.Description, want.Subjects, want.MaxAge = cfg.Description, cfg.Subjects, cfg.MaxAge
+		want.Description, want.MaxAge = cfg.Description, cfg.MaxAge
+		want.Subjects = gained(has.Subjects, cfg.Subjects)
+		want.Metadata = maps.Clone(has.Metadata)
+		if want.Metadata == nil {
+			want.Metadata = map[string]string{}
+		}
+		want.Metadata[metaSettings] = strconv.Itoa(settingsVersion)
 		if cfg.Duplicates > 0 {
 			want.Duplicates = cfg.Duplicates
 		}
 		if cfg.MaxBytes > 0 {
 			want.MaxBytes = cfg.MaxBytes
 		}
-		want.NoAck = has.NoAck && cfg.NoAck
+		want.NoAck = cfg.NoAck
 		if !reflect.DeepEqual(want, has) {
 			if _, err = c.js.UpdateStream(ctx, want); err != nil {
 				return err
@@ -192,6 +200,25 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 		}
 		return c.raise(ctx, want)
 	})
+}
+
+// metaSettings is the version of the settings that a stream was given; settingsVersion is this program's. Programs of
+// two versions that share a store would else undo each other's at every start.
+const (
+	metaSettings    = "fanmill.settings"
+	settingsVersion = 1
+)
+
+// gained are the subjects of a stream with those that it lacks. None is taken away that this program does not know:
+// what another one publishes there would go nowhere.
+func gained(has, want []string) []string {
+	coveredBy := func(patterns []string) func(string) bool {
+		return func(subject string) bool {
+			return slices.ContainsFunc(patterns, func(pattern string) bool { return covers(pattern, subject) })
+		}
+	}
+	lacking := slices.DeleteFunc(slices.Clone(want), coveredBy(has))
+	return append(slices.DeleteFunc(slices.Clone(has), coveredBy(lacking)), lacking...)
 }
 
 // remake makes a stream of messages anew that somebody has deleted, in a store that is the one that was opened. nil
@@ -210,9 +237,6 @@ func (c *Conn) remake(ctx context.Context, name string) error {
 		c.log.Warn(fmt.Sprintf("stream %s is gone, another program has deleted it: it is made anew, without what it held", name))
 		if err := c.ensureStream(ctx, cfg); err != nil {
 			return err
-		}
-		if name == streamTriggers {
-			return c.adoptTriggers(ctx)
 		}
 	}
 	return nil
@@ -234,51 +258,6 @@ func durable(has jetstream.StreamConfig) error {
 		return pipeline.Permanent(fmt.Errorf("it exists and is kept in memory only, where a restart loses it; move it away: nats stream rm %s", has.Name))
 	}
 	return nil
-}
-
-// adoptTriggers moves the triggers that older versions kept among the commands to the stream that is theirs now,
-// which until then acknowledges what it stores. A crash in between leaves it so, and the next open goes on.
-func (c *Conn) adoptTriggers(ctx context.Context) error {
-	return c.call(ctx, "move triggers to "+streamTriggers, func(ctx context.Context) error {
-		to, err := c.js.Stream(ctx, streamTriggers)
-		if err != nil || to.CachedInfo().Config.NoAck {
-			return err
-		}
-		from, err := c.js.Stream(ctx, streamJobs)
-		if err != nil {
-			return err
-		}
-		for {
-			m, err := from.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(pipeline.TopicTriggers))
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			moved := &nats.Msg{Subject: m.Subject, Header: nats.Header{}, Data: m.Data}
-			for k, v := range m.Header {
-				if !strings.HasPrefix(k, reservedPrefix) {
-					moved.Header[k] = v
-				}
-			}
-			id := first(m.Header, jetstream.MsgIDHeader)
-			if id == "" { // a name all the same, should this be interrupted and done again
-				id = streamJobs + "-" + strconv.FormatUint(m.Sequence, 10)
-			}
-			moved.Header[jetstream.MsgIDHeader] = []string{id}
-			if _, err := c.js.PublishMsg(ctx, moved); err != nil {
-				return err
-			}
-			if err := from.DeleteMsg(ctx, m.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-				return err
-			}
-		}
-		cfg := to.CachedInfo().Config
-		cfg.NoAck = true
-		_, err = c.js.UpdateStream(ctx, cfg)
-		return err
-	})
 }
 
 // replicated calls create with the number of replicas; if the cluster has too few nodes for three at the moment, with

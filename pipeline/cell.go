@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -24,7 +21,7 @@ type Cell[T any] struct {
 	// unsure are the stamps of writes that were given up before it was known whether they happened. The last few are
 	// enough: who gives up writes no more than a sign of life every few seconds.
 	unsure []string
-	extra  map[string]json.RawMessage // members that a later version wrote, and this one does not know: they stay
+	origin *origin[T] // what another version wrote, and this one does not know: it stays
 }
 
 // maxUnsure bounds Cell.unsure.
@@ -35,7 +32,7 @@ const maxUnsure = 32
 const cellPatience = 30 * time.Second
 
 // LoadCell reads the document; ErrNoKey if there is none, ErrForeign if it is none of ours: Overwrite then takes its
-// place.
+// place. One of a later version is ErrLater, and stays.
 func LoadCell[T any](ctx context.Context, kv KV, key string) (*Cell[T], error) {
 	c := &Cell[T]{kv: kv, key: key}
 	return c, c.Reload(ctx)
@@ -65,44 +62,27 @@ func (c *Cell[T]) Reload(ctx context.Context) error {
 	return nil
 }
 
-// adopt takes an entry that was read or watched as the document's present state. The error is ErrForeign.
-func (c *Cell[T]) adopt(e KVEntry) error {
+// adopt takes an entry that was read or watched as the document's present state. The error is ErrForeign or ErrLater.
+func (c *Cell[T]) adopt(e KVEntry) (err error) {
 	var v T
-	var members map[string]json.RawMessage
-	var stamp string
+	var head struct {
+		Stamp string `json:"stamp"`
+	}
 	c.rev = e.Revision
 	if err := decode(e.Value, &v); err != nil {
 		return foreign(c.key, err)
 	}
-	if err := json.Unmarshal(e.Value, &members); err != nil {
+	_ = json.Unmarshal(e.Value, &head) // of a foreign hand, which has none
+	if c.origin, err = originOf(e.Value, v, stampHead(head.Stamp)); err != nil {
 		return foreign(c.key, err)
 	}
-	_ = json.Unmarshal(members["stamp"], &stamp) // of a foreign hand, which has none
-	delete(members, "stamp")
-	for i := range reflect.TypeFor[T]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[T]().Field(i).Tag.Get("json"), ",")
-		delete(members, name)
-	}
-	c.value, c.stamp, c.extra = v, stamp, members
+	c.value, c.stamp = v, head.Stamp
 	return nil
 }
 
-// stamped is v as JSON with a stamp as its first member, and what a later version knows as its last ones. v is a
-// struct with at least one member.
-func stamped(v any, stamp string, extra map[string]json.RawMessage) ([]byte, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	data = append([]byte(`{"stamp":"`+stamp+`",`), data[1:]...)
-	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		key, err := json.Marshal(name)
-		if err != nil {
-			return nil, err
-		}
-		data = slices.Concat(data[:len(data)-1], []byte(","), key, []byte(":"), extra[name], []byte("}"))
-	}
-	return data, nil
+// stampHead are the first members of every document, with that stamp.
+func stampHead(stamp string) string {
+	return fmt.Sprintf(`{"stamp":%q,"version":%d,`, stamp, recordVersion)
 }
 
 // Overwrite writes next in place of what cannot be read, or is gone. A document of somebody else's is ErrConflict.
@@ -128,7 +108,11 @@ func (c *Cell[T]) Overwrite(ctx context.Context, next T) error {
 // itself, is looked up: if the stored document has our stamp, it was ours. next is durable when Write returns nil.
 func (c *Cell[T]) Write(ctx context.Context, next T) error {
 	stamp := NewToken()
-	data, err := stamped(next, stamp, c.extra)
+	members, err := c.origin.keep(next)
+	if err != nil {
+		return Permanent(fmt.Errorf("write %s: %w", c.key, err))
+	}
+	data, err := encodeDocument(next, stampHead(stamp), members)
 	if err != nil {
 		return Permanent(fmt.Errorf("write %s: %w", c.key, err))
 	}
@@ -136,7 +120,7 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		rev, err := c.put(ctx, data)
 		if err == nil {
-			c.wrote(rev, next, stamp)
+			c.wrote(rev, next, stamp, members)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -146,14 +130,14 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 		found := &Cell[T]{kv: c.kv, key: c.key}
 		switch lookErr := found.Reload(ctx); {
 		case lookErr == nil && found.stamp == stamp:
-			c.wrote(found.rev, next, stamp)
+			c.wrote(found.rev, next, stamp, members)
 			return nil
 		case lookErr == nil && found.rev > c.rev && slices.Contains(c.unsure, found.stamp): // of our own, before this
 			c.rev = found.rev
 			continue
 		case lookErr == nil && found.rev > c.rev && errors.Is(err, ErrConflict):
 			return fmt.Errorf("write %s: %w", c.key, ErrConflict)
-		case errors.Is(lookErr, ErrForeign) && found.rev != c.rev:
+		case (errors.Is(lookErr, ErrForeign) || errors.Is(lookErr, ErrLater)) && found.rev != c.rev:
 			return lookErr
 		case errors.Is(lookErr, ErrNoKey) && c.rev != 0 && errors.Is(err, ErrConflict):
 			return deleted(c.key)
@@ -171,8 +155,11 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 }
 
 // wrote takes what was written as the document's present state.
-func (c *Cell[T]) wrote(rev uint64, v T, stamp string) {
+func (c *Cell[T]) wrote(rev uint64, v T, stamp string, members map[string]json.RawMessage) {
 	c.rev, c.value, c.stamp, c.unsure = rev, v, stamp, nil
+	if c.origin != nil {
+		c.origin = &origin[T]{v, members}
+	}
 }
 
 // doubt remembers a write of which it is not known whether it happened.

@@ -188,7 +188,7 @@ func (v *delivery) keepLease(ctx context.Context) <-chan struct{} {
 				return
 			case <-tick.C:
 			}
-			if err := v.claim.Renew(ctx, third); errors.Is(err, ErrFenced) {
+			if err := v.claim.Renew(ctx, third); errors.Is(err, ErrFenced) || errors.Is(err, ErrLater) {
 				v.stop(err)
 				return
 			}

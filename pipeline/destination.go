@@ -73,7 +73,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			return nil
 		case ctx.Err() != nil, errors.Is(err, ErrHeld):
 			return err
-		case errors.Is(err, ErrForeign):
+		case errors.Is(err, ErrForeign), errors.Is(err, ErrLater):
 			return fmt.Errorf("destination %s: %w", dest.ID, err)
 		case errors.Is(err, ErrFenced):
 			if stillOurs, ferr := d.fenced(ctx, m, dest, previous, err); !stillOurs {

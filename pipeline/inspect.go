@@ -79,11 +79,11 @@ func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 // LastRun is the id of a job's newest run; ErrNoKey if it never ran. Where another program has changed the pointer to
 // it, or removed what that names, it is the newest that can be read.
 func (n *Node) LastRun(ctx context.Context, job string) (string, error) {
-	e, err := n.Stores.Runs.Get(ctx, JobRunKey(job))
-	if err != nil {
+	pointer, err := LoadCell[JobRun](ctx, n.Stores.Runs, JobRunKey(job))
+	if err != nil && !errors.Is(err, ErrForeign) {
 		return "", err
 	}
-	if run := string(e.Value); CheckRunID(run) == nil {
+	if run := pointer.Value().Run; err == nil {
 		if _, err := n.Stores.Runs.Get(ctx, RunKey(run)); !errors.Is(err, ErrNoKey) {
 			return run, err
 		}

@@ -29,6 +29,8 @@ type Manifest struct {
 	Schemas      []Schema              `json:"schemas,omitempty"` // per query, where a destination has room for one set of columns only
 	Connections  []ManifestConnection  `json:"connections"`
 	Destinations []ManifestDestination `json:"destinations"`
+
+	origin *origin[Manifest] // as it was read, if there is more in it than this program knows
 }
 
 // Schema is the set of columns that connections with different ones are brought to. Columns are matched by name, see

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,7 +23,7 @@ func noteKey(id string) string { return Token(id) + noteSuffix }
 
 // note keeps what became of a trigger.
 func (n *Node) note(ctx context.Context, id string, t triggerNote) error {
-	data, err := json.Marshal(t)
+	data, err := EncodeRecord(t)
 	if err == nil {
 		_, err = n.Stores.Runs.Put(ctx, noteKey(id), data)
 	}
@@ -43,11 +42,12 @@ func (n *Node) noted(ctx context.Context, id string) (t triggerNote, _ error) {
 	if err != nil {
 		return t, err
 	}
-	if err := json.Unmarshal(e.Value, &t); err != nil {
+	err = DecodeRecord(e.Key, e.Value, &t)
+	if errors.Is(err, ErrForeign) {
 		n.Log.Warn(fmt.Sprintf("what became of trigger %s cannot be read; it is taken for a new one", id), "error", err)
 		return triggerNote{}, nil
 	}
-	return t, nil
+	return t, err
 }
 
 // resumed is the run that a trigger of this id had resumed, by its note; nil if there is none.

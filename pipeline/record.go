@@ -177,6 +177,11 @@ type Measures struct {
 	LogPeak       int64  `json:"logPeak"`
 }
 
+// JobRun is a job's pointer to its newest run.
+type JobRun struct {
+	Run string `json:"run"`
+}
+
 // Owner is a process that works on a run.
 type Owner struct {
 	Token   string `json:"token"`
@@ -231,7 +236,7 @@ func ManifestKey(run string) string { return Token(run) + ".manifest" }
 // ConnKey is a connection's entry in Stores.Runs.
 func ConnKey(run, connection string) string { return Token(run) + ".conn." + Token(connection) }
 
-// JobRunKey names a job's newest run in Stores.Runs.
+// JobRunKey is a job's pointer to its newest run in Stores.Runs: a JobRun.
 func JobRunKey(job string) string { return jobKeys + "." + Token(job) }
 
 // jobKeys is the first segment of JobRunKey, and so no run's id.

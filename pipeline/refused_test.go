@@ -85,8 +85,8 @@ type cancelingKV struct {
 	cancel func()
 }
 
-func (k *cancelingKV) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	rev, err := k.KV.Put(ctx, key, value)
+func (k *cancelingKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	rev, err := k.KV.Update(ctx, key, value, revision)
 	if strings.HasSuffix(key, k.suffix) {
 		k.cancel()
 	}

@@ -35,7 +35,11 @@ func (w *world) past(job, run string, age time.Duration, state pipeline.RunState
 
 func (w *world) pointTo(job, run string) {
 	w.t.Helper()
-	if _, err := w.node.Stores.Runs.Put(w.t.Context(), pipeline.JobRunKey(job), []byte(run)); err != nil {
+	data, err := pipeline.EncodeRecord(pipeline.JobRun{Run: run})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.node.Stores.Runs.Put(w.t.Context(), pipeline.JobRunKey(job), data); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -112,7 +112,7 @@ func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunR
 }
 
 // again answers a trigger whose run exists.
-func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last *Cell[RunRecord], pointer uint64) (*run, *Outcome, error) {
+func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last *Cell[RunRecord], pointer *Cell[JobRun]) (*run, *Outcome, error) {
 	if t.ID != "" { // what was stopped, or is partial, goes on, too
 		if out, err := n.over(ctx, own); err != nil || out != nil {
 			return nil, out, err
@@ -178,7 +178,7 @@ func (n *Node) clearID(ctx context.Context, id string) error {
 
 // fresh makes a new run. What can be found out without touching anything is, before last, the job's unfinished run,
 // is given up; nil if there is none.
-func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last *Cell[RunRecord], pointer uint64) (_ *run, err error) {
+func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last *Cell[RunRecord], pointer *Cell[JobRun]) (_ *run, err error) {
 	now := time.Now()
 	paths, err := def.Resolve(t.id, now)
 	if err != nil {
@@ -230,9 +230,8 @@ func (n *Node) prepare(ctx context.Context, def *Definition, t Trigger, now time
 
 // create writes a new run. Its record comes before its row log, so that nothing of it is without an owner, and the
 // job points to it last: a crash before that leaves nothing that anybody would resume but its own trigger. pointer is
-// the revision of the job's pointer that the decision was based on: of two processes that start the job at once, one
-// finds it changed.
-func (r *run) create(ctx context.Context, t Trigger, pointer uint64) error {
+// the job's pointer that the decision was based on: of two processes that start the job at once, one finds it changed.
+func (r *run) create(ctx context.Context, t Trigger, pointer *Cell[JobRun]) error {
 	id := r.m.Run
 	if err := errors.Join(r.StoreJob(ctx, r.job), r.putManifest(ctx)); err != nil {
 		return err
@@ -315,6 +314,9 @@ func (n *Node) optionsOf(typ string) []Option {
 	return nil
 }
 
+// manifestHead is the first member of every manifest.
+var manifestHead = fmt.Sprintf(`{"version":%d,`, recordVersion)
+
 func (r *run) putManifest(ctx context.Context) error {
 	stored := *r.m
 	stored.Destinations = slices.Clone(r.m.Destinations)
@@ -322,11 +324,15 @@ func (r *run) putManifest(ctx context.Context) error {
 		d := &stored.Destinations[i]
 		d.Options = WithoutSecrets(d.Options, r.optionsOf(d.Type))
 	}
-	data, err := json.Marshal(stored)
+	members, err := r.m.origin.keep(stored)
 	if err != nil {
 		return err
 	}
-	if _, err := r.Stores.Runs.Put(ctx, ManifestKey(r.m.Run), data); err != nil {
+	data, err := encodeDocument(stored, manifestHead, members)
+	if err != nil {
+		return err
+	}
+	if err := replaceRecord(ctx, r.Stores.Runs, ManifestKey(r.m.Run), data); err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
 	return nil
@@ -345,29 +351,31 @@ func LoadManifest(ctx context.Context, runs KV, id string) (*Manifest, error) {
 	if m.Run != id {
 		return nil, foreign(ManifestKey(id), fmt.Errorf("it is that of run %s", m.Run))
 	}
+	if m.origin, err = originOf(e.Value, m, manifestHead); err != nil {
+		return nil, foreign(ManifestKey(id), err)
+	}
 	return &m, nil
 }
 
-// lastRun is the job's newest run, nil if it never ran, and the revision of the pointer to it.
-func (n *Node) lastRun(ctx context.Context, job string) (_ *Cell[RunRecord], pointer uint64, _ error) {
-	id, err := n.Stores.Runs.Get(ctx, JobRunKey(job))
-	if errors.Is(err, ErrNoKey) {
-		return nil, 0, nil
+// lastRun is the job's newest run, nil if it never ran, and the pointer to it.
+func (n *Node) lastRun(ctx context.Context, job string) (last *Cell[RunRecord], pointer *Cell[JobRun], _ error) {
+	pointer, err := LoadCell[JobRun](ctx, n.Stores.Runs, JobRunKey(job))
+	switch {
+	case errors.Is(err, ErrNoKey):
+		return nil, pointer, nil
+	case errors.Is(err, ErrForeign):
+		n.pass(err)
+		return nil, pointer, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("look for runs of %s: %w", job, err)
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("look for runs of %s: %w", job, err)
+	run := pointer.Value().Run
+	last, err = n.loadRun(ctx, job, run)
+	if err == nil && last != nil && last.Value().Job != job {
+		n.pass(foreign(JobRunKey(job), fmt.Errorf("it names run %s, which is of job %s", run, last.Value().Job)))
+		last = nil
 	}
-	run := string(id.Value)
-	if run == "" || len(run) > maxRunID || Token(run) != run {
-		n.pass(foreign(JobRunKey(job), errors.New("it names no run")))
-		return nil, id.Revision, nil
-	}
-	cell, err := n.loadRun(ctx, job, run)
-	if err == nil && cell != nil && cell.Value().Job != job {
-		n.pass(foreign(JobRunKey(job), fmt.Errorf("it names run %s, which is of job %s", run, cell.Value().Job)))
-		cell = nil
-	}
-	return cell, id.Revision, err
+	return last, pointer, err
 }
 
 // loadRun reads the record of a job's run; nil if there is none. One that cannot be read is made anew from the run's
@@ -405,27 +413,19 @@ func (n *Node) loadRun(ctx context.Context, job, id string) (*Cell[RunRecord], e
 	return cell, nil
 }
 
-// pointJob makes id the job's newest run, unless the pointer has changed since that revision.
-func (n *Node) pointJob(ctx context.Context, job, id string, pointer uint64) (err error) {
-	if pointer == 0 {
-		_, err = n.Stores.Runs.Create(ctx, JobRunKey(job), []byte(id))
-	} else {
-		_, err = n.Stores.Runs.Update(ctx, JobRunKey(job), []byte(id), pointer)
-	}
-	if err == nil {
-		return nil
-	}
-	// The answer may have been lost: run ids are unique, so the pointer tells.
-	if now, getErr := n.Stores.Runs.Get(ctx, JobRunKey(job)); getErr == nil && string(now.Value) == id {
-		return nil
-	}
+// pointJob makes id the job's newest run, unless the pointer has changed since it was read.
+func (n *Node) pointJob(ctx context.Context, job, id string, pointer *Cell[JobRun]) error {
+	err := pointer.Write(ctx, JobRun{Run: id})
 	if errors.Is(err, ErrConflict) {
 		if last, _, err := n.lastRun(ctx, job); err == nil && last != nil {
 			return n.lostTo(ctx, last)
 		}
 		return Permanent(fmt.Errorf("job %s was started by another process at the same moment: %w", job, ErrHeld))
 	}
-	return fmt.Errorf("create run: %w", err)
+	if err != nil {
+		return fmt.Errorf("create run: %w", err)
+	}
+	return nil
 }
 
 // couldResume tells who lost an unfinished run to a fresh one how to keep the next.

@@ -18,8 +18,13 @@ const (
 	maxLeaseMS  = int64(30 * 24 * time.Hour / time.Millisecond)
 )
 
-// foreign says that what stands under a key is not what fanmill writes, and how to be rid of it.
+// foreign says that what stands under a key is not what fanmill writes, and how to be rid of it; of a record of a later
+// version, that it is left alone.
 func foreign(key string, why error) error {
+	var version laterError
+	if errors.As(why, &version) {
+		return later(key, version)
+	}
 	text := why.Error()
 	if len(text) > 200 {
 		text = text[:200] + "…"
@@ -47,6 +52,9 @@ func deleted(key string) error {
 func decode[T any](data []byte, v *T) error {
 	if len(data) == 0 {
 		return errors.New("it is empty")
+	}
+	if err := checkRecordVersion(data); err != nil { // first: a later version's members may have other types
+		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return err
@@ -78,6 +86,13 @@ func (r *RunRecord) sound() error {
 		return fmt.Errorf("its generation is %d, its resumes are %d", r.Generation, r.Resumes)
 	}
 	return soundLease(r.Owner.LeaseMS)
+}
+
+func (r *JobRun) sound() error {
+	if r.Run == "" || len(r.Run) > maxRunID || Token(r.Run) != r.Run {
+		return errors.New("it names no run")
+	}
+	return nil
 }
 
 func (r *ConnRecord) sound() error {

@@ -33,7 +33,7 @@ func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPu
 		}
 		return s.delivering.carryOut(c.Destination, func() error {
 			err := s.worker.entitled(ctx, s.m.Run) // a worker that froze before it claimed must not claim from its successor
-			if err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrForeign) && ctx.Err() == nil {
+			if err != nil && !othersRecord(err) && ctx.Err() == nil {
 				s.Log.Warn("a destination could not look whether its run has another owner; its command will be delivered again", "destination", c.Destination, "error", err)
 				return err
 			}
@@ -65,7 +65,7 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 				return err // the command stays for a resume to drop
 			}
 			err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
-			if errors.Is(err, ErrFenced) || errors.Is(err, ErrForeign) {
+			if othersRecord(err) {
 				s.fail(ctx, err)
 				return err // the command is the successor's
 			}
@@ -78,6 +78,11 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 			return nil
 		}, func() { s.again(ctx, TopicQuery, c) })
 	}
+}
+
+// othersRecord reports whether an error says that a record is not this process's any more.
+func othersRecord(err error) bool {
+	return errors.Is(err, ErrFenced) || errors.Is(err, ErrForeign) || errors.Is(err, ErrLater)
 }
 
 // again publishes a command anew, as soon as the store takes it: what keeps it from that may be what made the command

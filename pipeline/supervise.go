@@ -210,7 +210,7 @@ func (s *supervisor) renew(ctx context.Context) error {
 	rec := s.cell.Value()
 	err := s.cell.Write(ctx, rec)
 	switch {
-	case errors.Is(err, ErrForeign):
+	case errors.Is(err, ErrForeign), errors.Is(err, ErrLater):
 		return err
 	case errors.Is(err, ErrConflict):
 		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))

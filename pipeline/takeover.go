@@ -129,7 +129,7 @@ func (n *Node) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost fu
 				return
 			}
 			// Not to be cut short: a write that is given up half-way is not known to be one's own.
-			if err := cell.Write(context.WithoutCancel(ctx), cell.Value()); errors.Is(err, ErrConflict) && !errors.Is(err, ErrForeign) {
+			if err := cell.Write(context.WithoutCancel(ctx), cell.Value()); errors.Is(err, ErrConflict) && !errors.Is(err, ErrForeign) || errors.Is(err, ErrLater) {
 				lost = true
 				onLost()
 			}

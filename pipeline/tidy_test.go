@@ -114,7 +114,7 @@ func TestAbandonedLogIsRemovedLater(t *testing.T) {
 	if _, err := w.run(ctx, pipeline.Trigger{}); err == nil {
 		t.Fatal("not interrupted")
 	}
-	old, err := w.node.Stores.Runs.Get(t.Context(), pipeline.JobRunKey("job"))
+	old, err := w.node.LastRun(t.Context(), "job")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestAbandonedLogIsRemovedLater(t *testing.T) {
 	}
 	w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
 	w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
-	if _, err := inner.Open(t.Context(), string(old.Value), 1); err == nil {
-		t.Errorf("the row log of abandoned run %s is still there after two more runs", old.Value)
+	if _, err := inner.Open(t.Context(), old, 1); err == nil {
+		t.Errorf("the row log of abandoned run %s is still there after two more runs", old)
 	}
 }

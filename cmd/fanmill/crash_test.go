@@ -101,14 +101,14 @@ func (w *world) safe() (dsns []string) {
 		}
 	}()
 	stores := conn.Stores()
-	last, err := stores.Runs.Get(ctx, pipeline.JobRunKey("gst"))
+	last, err := pipeline.LoadCell[pipeline.JobRun](ctx, stores.Runs, pipeline.JobRunKey("gst"))
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return nil
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	run := string(last.Value)
+	run := last.Value().Run
 	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, stores.Runs, pipeline.RunKey(run))
 	if err != nil {
 		w.t.Fatal(err)

@@ -216,13 +216,13 @@ func (w *world) recordSizes() map[string]int {
 			w.t.Error(err)
 		}
 	}()
-	run, err := conn.Stores().Runs.Get(ctx, pipeline.JobRunKey("gst"))
+	last, err := pipeline.LoadCell[pipeline.JobRun](ctx, conn.Stores().Runs, pipeline.JobRunKey("gst"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	sizes := map[string]int{}
 	for _, id := range []string{"excel", "csv"} {
-		e, err := conn.Stores().Checkpoints.Get(ctx, pipeline.RecordKey(string(run.Value), id))
+		e, err := conn.Stores().Checkpoints.Get(ctx, pipeline.RecordKey(last.Value().Run, id))
 		if err != nil {
 			w.t.Fatal(err)
 		}
