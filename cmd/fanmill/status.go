@@ -133,7 +133,7 @@ func (s *settings) statusView(info *pipeline.RunInfo) screen.StatusView {
 	}
 	if rec.State == pipeline.RunRunning {
 		v.Owner = fmt.Sprintf("process %d on %s", rec.Owner.PID, rec.Owner.Host)
-		if alive, known := s.owns(rec.Owner); known && !alive {
+		if s.gone(rec.Owner) {
 			v.State, v.Error = pipeline.RunInterrupted, v.Owner+" is gone; the run goes on with a resume, or when fanmill serve starts"
 			v.Owner = ""
 		}

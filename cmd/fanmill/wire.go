@@ -79,7 +79,11 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 	if err != nil {
 		return nil, err
 	}
-	own, err := newOwner(s.env.Data, s.lease)
+	locks, err := s.locks()
+	if err != nil {
+		return nil, err
+	}
+	own, err := newOwner(locks, s.lease)
 	if err != nil {
 		return nil, err
 	}
