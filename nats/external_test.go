@@ -1,6 +1,7 @@
 package nats_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -140,6 +141,49 @@ func TestClusterHasThreeReplicas(t *testing.T) {
 	if c.Replicas() != 3 {
 		t.Errorf("%d replicas on three nodes", c.Replicas())
 	}
+	chainInCluster(t, c, l)
+}
+
+// chainInCluster holds what nats-server does with a connection's chain of frames where a log has replicas: a repeated
+// frame is a duplicate, and found by that; what does not stand behind the newest one is refused, also while that is
+// being replicated.
+func chainInCluster(t *testing.T, c *nats.Conn, l pipeline.RowLog) {
+	t.Helper()
+	first := sure(l.Append(within(t), rows("b", 1, 1000), 0))(t)
+	if again := sure(l.Append(within(t), rows("b", 1, 1000), 0))(t); again != first {
+		t.Errorf("sent again it is at %d, was at %d", again, first)
+	}
+	// Two at once go on from the same frame: one is taken.
+	errs := make(chan error, 2)
+	for _, attempt := range []int{1, 2} {
+		f := rows("b", 2, 1000)
+		f.Attempt = attempt
+		go func() {
+			_, err := l.Append(within(t), f, first)
+			errs <- err
+		}()
+	}
+	a, b := <-errs, <-errs
+	if a != nil {
+		a, b = b, a
+	}
+	if a != nil || !errors.Is(b, pipeline.ErrOvertaken) {
+		t.Errorf("two that go on from one frame: %v and %v", a, b)
+	}
+	last := sure(l.LastFrame(within(t), "b"))(t)
+	if err := l.Trim(within(t), last.Seq); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(within(t), rows("b", 3, 1000), last.Seq); !errors.Is(err, pipeline.ErrOvertaken) {
+		t.Errorf("behind what was trimmed: %v", err)
+	}
+	if next := sure(l.Append(within(t), rows("b", 3, 1000), 0))(t); next != last.Seq+1 {
+		t.Errorf("the next frame is at %d, the last was at %d", next, last.Seq)
+	}
+	if err := c.Inject(pipeline.TopicRows("r", "b"), []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	sure(l.Append(within(t), rows("b", 4, 1000), last.Seq+1))(t)
 }
 
 // What was made while nodes were away is stored once, and three times as soon as there are as many; what somebody

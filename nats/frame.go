@@ -27,8 +27,9 @@ const (
 	typeJSON = "application/json"
 )
 
-// message spells a frame as a message of the row log. The body is not copied.
-func (l *rowLog) message(f *pipeline.Frame) *nats.Msg {
+// message spells a frame as a message of the row log, to be stored behind the message after of its subject. The body is
+// not copied.
+func (l *rowLog) message(f *pipeline.Frame, after uint64) *nats.Msg {
 	subject := pipeline.TopicRows(l.run, f.Connection)
 	attempt, number := strconv.Itoa(f.Attempt), strconv.FormatUint(f.Number, 10)
 	h := nats.Header{
@@ -49,7 +50,9 @@ func (l *rowLog) message(f *pipeline.Frame) *nats.Msg {
 			h[headFragment] = []string{strconv.Itoa(f.Fragment+1) + "/" + strconv.Itoa(f.Fragments)}
 		}
 	}
-	return &nats.Msg{Subject: subject, Header: h, Data: f.Body}
+	m := &nats.Msg{Subject: subject, Header: h, Data: f.Body}
+	expect(m, after)
+	return m
 }
 
 // storedSize is what the server counts for a message against MaxBytes [nats-server filestore.go, fileStoreMsgSize].
@@ -84,7 +87,8 @@ func lastToken(subject string) string {
 // readFrame reads the headers of a frame, and reports whether they are what message writes.
 func (l *rowLog) readFrame(f *pipeline.Frame, subject string, h nats.Header) (ok bool) {
 	f.Connection = lastToken(subject)
-	if pipeline.TopicRows(l.run, f.Connection) != subject || first(h, jetstream.ExpectedStreamHeader) != l.id.Stream || first(h, headEncoding) != "" {
+	if pipeline.TopicRows(l.run, f.Connection) != subject || first(h, jetstream.ExpectedStreamHeader) != l.id.Stream ||
+		first(h, jetstream.ExpectedLastSubjSeqHeader) == "" || first(h, headEncoding) != "" {
 		return false
 	}
 	attempt, number := first(h, headAttempt), first(h, headFrame)

@@ -33,38 +33,52 @@ var _ pipeline.RowLog = (*rowLog)(nil)
 // everything.
 func (l *rowLog) MaxBody() int { return l.maxBody }
 
-// Publish stores f. It waits while the log is full, for as long as ctx allows; a server that fails it gives a minute.
-func (l *rowLog) Publish(ctx context.Context, f *pipeline.Frame) error {
-	m := l.message(f)
+// Append stores f behind the connection's frame after. It waits while the log is full, for as long as ctx allows; a
+// server that fails it gives publishPatience.
+func (l *rowLog) Append(ctx context.Context, f *pipeline.Frame, after uint64) (uint64, error) {
+	what := fmt.Sprintf("publish frame %d of %s", f.Number, f.Connection)
+	m := l.message(f, after)
 	size := storedSize(m)
 	if l.maxBytes > 0 && size > l.maxBytes {
-		return pipeline.Permanent(fmt.Errorf("publish frame %d of %s: its %d bytes never fit the row log of %d bytes: raise it with --log-max-mb",
-			f.Number, f.Connection, size, l.maxBytes))
+		return 0, pipeline.Permanent(fmt.Errorf("%s: its %d bytes never fit the row log of %d bytes: raise it with --log-max-mb", what, size, l.maxBytes))
 	}
 	if most := l.c.nc.MaxPayload(); int64(len(f.Body)) > most-headerRoom/2 {
-		return pipeline.Permanent(fmt.Errorf("publish frame %d of %s: its %d bytes are more than a message may have: raise max_payload (%d bytes) of the NATS server",
-			f.Number, f.Connection, size, most))
+		return 0, pipeline.Permanent(fmt.Errorf("%s: its %d bytes are more than a message may have: raise max_payload (%d bytes) of the NATS server", what, size, most))
 	}
 	var failing time.Time // since when the server has failed; zero after it last worked
 	pause := 20 * time.Millisecond
 	for {
 		woken := l.room.woken()
-		err := l.store(ctx, m)
+		seq, err := l.store(ctx, m)
 		if err == nil {
 			l.c.noted(l.id.Stream, nil)
-			return nil
+			return seq, nil
+		}
+		if ctx.Err() != nil {
+			return 0, fmt.Errorf("%s: %w", what, ctx.Err())
+		}
+		if outOfOrder(err) {
+			seq, behind, serr := l.order(ctx, f, after)
+			switch {
+			case serr != nil:
+				return 0, fmt.Errorf("%s: %w", what, serr)
+			case seq > 0:
+				return seq, nil
+			case behind > 0: // what is not ours is passed over, as readers do
+				expect(m, behind)
+				size = storedSize(m)
+			}
+			err = pipeline.Transient(err) // an earlier try of this frame is under way, or the next one goes through
 		}
 		full := false
-		if ctx.Err() == nil && apiCode(err) == codeStoreFailed { // full, or a disk that fails: the state tells
+		if apiCode(err) == codeStoreFailed { // full, or a disk that fails: the state tells
 			if st, serr := l.State(ctx); serr == nil {
 				full = st.MaxBytes > 0 && st.Bytes+size > st.MaxBytes
 			} else if errors.Is(serr, pipeline.ErrNoLog) {
-				return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, serr)
+				return 0, fmt.Errorf("%s: %w", what, serr)
 			}
 		}
 		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, ctx.Err())
 		case full:
 			failing = time.Time{}
 			if err := l.room.wait(ctx, woken, func(ctx context.Context) (bool, error) {
@@ -74,26 +88,28 @@ func (l *rowLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 				}
 				return err == nil && st.Bytes+size <= st.MaxBytes, nil
 			}); err != nil {
-				return fmt.Errorf("publish frame %d of %s: waiting for space in the row log: %w", f.Number, f.Connection, err)
+				return 0, fmt.Errorf("%s: waiting for space in the row log: %w", what, err)
 			}
 			continue
 		case apiCode(err) == codeWrongStream, apiCode(err) == jetstream.JSErrCodeStreamNotFound:
-			return fmt.Errorf("publish frame %d of %s: %w: %w", f.Number, f.Connection, pipeline.ErrNoLog, err)
+			return 0, fmt.Errorf("%s: %w: %w", what, pipeline.ErrNoLog, err)
 		case l.c.nc.IsClosed():
-			return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, err)
+			return 0, fmt.Errorf("%s: %w", what, err)
 		}
-		err = classify(ctx, fmt.Sprintf("publish frame %d of %s", f.Number, f.Connection), err)
-		l.c.noted(l.id.Stream, err)
+		inOrder := !outOfOrder(err)
+		if err = classify(ctx, what, err); inOrder {
+			l.c.noted(l.id.Stream, err)
+		}
 		if pipeline.IsPermanent(err) {
-			return err
+			return 0, err
 		} else if failing.IsZero() {
 			failing, pause = time.Now(), 20*time.Millisecond
 		} else if time.Since(failing) > publishPatience {
-			return err
+			return 0, err
 		}
 		if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 			if _, serr := l.State(ctx); errors.Is(serr, pipeline.ErrNoLog) {
-				return fmt.Errorf("publish frame %d of %s: %w", f.Number, f.Connection, serr)
+				return 0, fmt.Errorf("%s: %w", what, serr)
 			}
 		}
 		select {
@@ -105,19 +121,22 @@ func (l *rowLog) Publish(ctx context.Context, f *pipeline.Frame) error {
 }
 
 // store is one try. An answer that says "duplicate" is a success: the frame is there, from a try whose answer was lost.
-func (l *rowLog) store(ctx context.Context, m *nats.Msg) error {
+func (l *rowLog) store(ctx context.Context, m *nats.Msg) (seq uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	ctx, done := l.c.refused.during(ctx, func(subject string) bool { return subject == m.Subject })
 	defer done()
-	_, err := l.c.within(ctx, func(ctx context.Context) error {
-		_, err := l.c.js.PublishMsg(ctx, m)
+	_, err = l.c.within(ctx, func(ctx context.Context) error {
+		ack, err := l.c.js.PublishMsg(ctx, m)
+		if err == nil {
+			seq = ack.Sequence
+		}
 		return err
 	})
 	if refused := refusedIn(ctx); err != nil && refused != nil {
-		return refused
+		return 0, refused
 	}
-	return err
+	return seq, err
 }
 
 // info asks for the stream, and is ErrNoLog if it is gone or another one of the same name.
@@ -187,20 +206,26 @@ func (l *rowLog) Trim(ctx context.Context, seq uint64) error {
 
 // LastFrame is the newest frame of a connection.
 func (l *rowLog) LastFrame(ctx context.Context, connection string) (*pipeline.Frame, error) {
+	f, _, err := l.newest(ctx, connection)
+	return f, err
+}
+
+// newest is the newest frame of a connection, nil if there is none, and the position of the newest message on its
+// subject, which another program may have put there.
+func (l *rowLog) newest(ctx context.Context, connection string) (f *pipeline.Frame, seq uint64, err error) {
 	s, _, err := l.info(ctx, "last frame")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	subject := pipeline.TopicRows(l.run, connection)
-	var f *pipeline.Frame
 	err = l.c.call(ctx, "last frame of "+connection, func(ctx context.Context) error {
-		f = nil
+		f, seq = nil, 0
 		m, err := s.GetLastMsgForSubject(ctx, subject)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
 		}
 		if err == nil {
-			f = l.frame(m.Sequence, m.Subject, m.Header, nil)
+			f, seq = l.frame(m.Sequence, m.Subject, m.Header, nil), m.Sequence
 		}
 		return err
 	})
@@ -208,7 +233,7 @@ func (l *rowLog) LastFrame(ctx context.Context, connection string) (*pipeline.Fr
 		f = nil
 		err = l.each(ctx, s, subject, func(g *pipeline.Frame) { f = g })
 	}
-	return f, err
+	return f, seq, err
 }
 
 // each shows all frames on a subject, without their bodies.

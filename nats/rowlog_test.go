@@ -50,16 +50,6 @@ func TestFramesRoundTrip(t *testing.T) {
 	}
 }
 
-// A frame that is published again because its answer was lost is in the log once.
-func TestRetryIsStoredOnce(t *testing.T) {
-	c := open(t, t.TempDir())
-	l := newLog(t, c, "r", 1<<20)
-	publish(t, l, rows("a", 1, 100), rows("a", 1, 100), rows("a", 2, 100), rows("a", 1, 100))
-	if st, err := l.State(within(t)); err != nil || st.Last != 2 || st.First != 1 {
-		t.Errorf("state %+v, %v; two frames were published", st, err)
-	}
-}
-
 // The log's disk is bounded: publishers wait while it is full, a trim wakes them, and no frame is lost, repeated or
 // moved.
 func TestFullLogWaitsForTrim(t *testing.T) {
@@ -81,7 +71,7 @@ func TestFullLogWaitsForTrim(t *testing.T) {
 			for _, id := range []string{"a", "b", "c"} {
 				wg.Go(func() {
 					for n := range each {
-						if err := l.Publish(within(t), rows(id, uint64(n), size)); err != nil {
+						if err := appendTo(within(t), l, rows(id, uint64(n), size)); err != nil {
 							t.Error(err)
 							return
 						}
@@ -127,13 +117,13 @@ func TestFullLogEndsWithContextAndLog(t *testing.T) {
 	publish(t, l, rows("a", 1, 130_000), rows("a", 2, 130_000))
 	ctx, cancel := context.WithCancel(within(t))
 	errs := make(chan error)
-	go func() { errs <- l.Publish(ctx, rows("a", 3, 130_000)) }()
+	go func() { errs <- appendTo(ctx, l, rows("a", 3, 130_000)) }()
 	eventually(t, "the publisher waits", func() bool { return nats.Waiting(l) })
 	cancel()
 	if err := <-errs; !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled publisher returned %v", err)
 	}
-	go func() { errs <- l.Publish(within(t), rows("a", 3, 130_000)) }()
+	go func() { errs <- appendTo(within(t), l, rows("a", 3, 130_000)) }()
 	eventually(t, "the publisher waits", func() bool { return nats.Waiting(l) })
 	if err := c.RowLogs().Delete(within(t), "r", 1); err != nil {
 		t.Fatal(err)
@@ -151,7 +141,7 @@ func TestFullLogEndsWithContextAndLog(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	c := open(t, t.TempDir())
 	l := newLog(t, c, "r", 500_000)
-	err := l.Publish(within(t), rows("a", 1, 500_000))
+	err := appendTo(within(t), l, rows("a", 1, 500_000))
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "--log-max-mb") {
 		t.Errorf("a frame larger than the log: %v", err)
 	}
@@ -165,7 +155,7 @@ func TestTooLarge(t *testing.T) {
 	}
 	big := newLog(t, c, "big", 64<<20)
 	publish(t, big, rows("a", 1, big.MaxBody()))
-	err = big.Publish(within(t), rows("a", 2, 9<<20))
+	err = appendTo(within(t), big, rows("a", 2, 9<<20))
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "max_payload") {
 		t.Errorf("a frame larger than a message: %v", err)
 	}
@@ -189,7 +179,7 @@ func TestGenerations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Publish(within(t), rows("a", 2, 100)); !errors.Is(err, pipeline.ErrNoLog) {
+	if _, err := old.Append(within(t), rows("a", 2, 100), 0); !errors.Is(err, pipeline.ErrNoLog) {
 		t.Errorf("publishing to generation 1: %v", err)
 	}
 	if err := old.Trim(within(t), 1); !errors.Is(err, pipeline.ErrNoLog) {

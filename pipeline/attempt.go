@@ -26,8 +26,7 @@ type attempt struct {
 	worker  *Worker
 	m       *Manifest
 	conn    *Connection
-	log     RowLog
-	number  int
+	out     *publisher
 	tries   int
 	started time.Time
 
@@ -234,7 +233,7 @@ func (a *attempt) aim(target int) {
 // split makes the frames of a batch: one, unless it is larger than a message. Only a batch of one huge row, or a few,
 // can be.
 func (a *attempt) split(query, rows int, body []byte) ([]*Frame, error) {
-	size := a.log.MaxBody()
+	size := a.out.log.MaxBody()
 	if bound := a.m.LogMaxBytes / 2; int64(len(body)) > bound {
 		return nil, Permanent(fmt.Errorf("a batch of %d row(s) takes %d MB, more than half of the row log's %d MB; raise it with --log-max-mb", rows, len(body)>>20, a.m.LogMaxBytes>>20))
 	}
@@ -262,8 +261,7 @@ func (a *attempt) settle() error {
 }
 
 func (a *attempt) publish(ctx context.Context, f *Frame) error {
-	f.Connection, f.Attempt = a.conn.ID, a.number
-	if err := a.log.Publish(ctx, f); err != nil {
+	if err := a.out.append(ctx, f); err != nil {
 		if ctx.Err() == nil && !errors.Is(err, ErrPermanent) {
 			err = Transient(err)
 		}

@@ -30,7 +30,7 @@ func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last 
 	for k := range records {
 		next.Attempt = max(next.Attempt, records[k].attempt(i))
 	}
-	next.State, next.Attempts, next.Error, next.Owner = ConnPending, 0, "", r.Owner.Token
+	next.reopen(r.Owner.Token)
 	return cell, write(ctx, next)
 }
 

@@ -57,7 +57,7 @@ func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[C
 	go func() {
 		defer s.failing.Done()
 		err := s.publishFailure(ctx, connection, cell, reason)
-		if err != nil && !errors.Is(err, ErrConflict) { // conflict: somebody has begun to ask it again
+		if err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrFenced) { // else somebody has begun to ask it again
 			s.fail(ctx, fmt.Errorf("give up connection %s: %w", connection, err))
 		}
 	}()
@@ -72,7 +72,16 @@ func (s *supervisor) publishFailure(ctx context.Context, connection string, cell
 		return err
 	}
 	why := Failure{Error: reason, Attempts: next.Attempts, Millis: next.Millis}
-	if err := s.log.Publish(ctx, &Frame{Kind: FrameFailed, Connection: connection, Attempt: next.Attempt, Body: jsonBody(why)}); err != nil {
+	out := newPublisher(s.log, s.Stores.Runs, s.m.Run, connection, next)
+	err := out.look(ctx)
+	if err == nil {
+		err = out.append(ctx, &Frame{Kind: FrameFailed, Body: jsonBody(why)})
+	}
+	switch {
+	case errors.Is(err, errDelivered): // by a worker that had been taken for dead: it has not failed
+		next.State, next.Error = ConnDone, ""
+		return cell.Write(ctx, next)
+	case err != nil:
 		return err
 	}
 	next.State = ConnFailed

@@ -356,17 +356,17 @@ func (s *spiedLog) State(ctx context.Context) (pipeline.LogState, error) {
 	return st, err
 }
 
-func (s *spiedLog) Publish(ctx context.Context, f *pipeline.Frame) error {
+func (s *spiedLog) Append(ctx context.Context, f *pipeline.Frame, after uint64) (uint64, error) {
 	if s.l.publish != nil {
 		s.l.publish(ctx, f)
 	}
-	err := s.RowLog.Publish(ctx, f)
+	seq, err := s.RowLog.Append(ctx, f, after)
 	if err == nil && f.Fragments > 1 {
 		s.l.mu.Lock()
 		s.l.pieces++
 		s.l.mu.Unlock()
 	}
-	return err
+	return seq, err
 }
 
 // What a source says of its values reaches the readers of every artifact (invariant 9), but for what another file

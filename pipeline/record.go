@@ -195,7 +195,7 @@ type ConnState string
 
 // The states of a connection record.
 const (
-	ConnPending ConnState = "pending" // to be asked, by a new attempt, whatever the row log holds
+	ConnPending ConnState = "pending" // to be asked, unless the row log has an eof of an attempt at or above the floor
 	ConnRunning ConnState = "running"
 	ConnDone    ConnState = "done"    // its eof is in the row log
 	ConnGivenUp ConnState = "givenup" // tried as often as may be; the coordinator has yet to say so in the row log
@@ -205,13 +205,25 @@ const (
 // ConnRecord allocates a connection's attempts: an attempt number belongs to whoever wrote it here by compare-and-set.
 type ConnRecord struct {
 	Attempt  int       `json:"attempt"`
-	Attempts int       `json:"attempts"` // tries since the run began or was last resumed
-	Owner    string    `json:"owner"`    // token
+	Attempts int       `json:"attempts"`        // tries since the run began or was last resumed
+	Floor    int       `json:"floor,omitempty"` // attempts below count no longer: a resume has it asked again
+	Owner    string    `json:"owner"`           // token
 	LeaseMS  int64     `json:"leaseMs"`
 	State    ConnState `json:"state"`
 	Error    string    `json:"error,omitempty"`
 	Started  time.Time `json:"started"`
 	Millis   int64     `json:"durationMs,omitempty"`
+}
+
+// reopen has a resume's workers ask the connection, whatever its attempts so far have left in the row log.
+func (r *ConnRecord) reopen(owner string) {
+	r.State, r.Attempts, r.Error, r.Owner, r.Floor = ConnPending, 0, "", owner, r.Attempt+1
+}
+
+// claim allocates the next attempt.
+func (r *ConnRecord) claim(o Owner, now time.Time) {
+	r.Attempt, r.Attempts, r.Owner, r.LeaseMS = r.Attempt+1, r.Attempts+1, o.Token, o.LeaseMS
+	r.State, r.Error, r.Started = ConnRunning, "", now
 }
 
 // PublicCheckpoint is what others may read of a job's progress. It is derived from the commit records and never read

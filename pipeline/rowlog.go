@@ -36,10 +36,12 @@ type RowLogs interface {
 
 // RowLog is a run's stream of frames, bounded in bytes: a publisher waits while it is full.
 type RowLog interface {
-	// Publish appends a frame and returns when it is durable. While the log is full it waits and tries the same frame
-	// again. One call at a time per connection keeps its frames in order. A frame that was stored although the answer
-	// was lost may be stored twice: readers go by frame numbers.
-	Publish(ctx context.Context, f *Frame) error
+	// Append stores a frame behind the connection's frame at the position after (0: behind none) and returns its
+	// position once it is durable. While the log is full it waits and tries the same frame again. A frame that was
+	// stored although the answer was lost is found. The error is ErrOvertaken when the newest frame of the connection is
+	// neither after nor f: another attempt has gone ahead, or all of its frames were trimmed. Nothing was stored then.
+	// Messages of other programs are no frames: they are in nobody's way.
+	Append(ctx context.Context, f *Frame, after uint64) (seq uint64, err error)
 	// MaxBody is the largest body a frame can have, in bytes.
 	MaxBody() int
 	// Reader reads from sequence from on, in stream order. name labels the reader for operators.

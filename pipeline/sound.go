@@ -99,8 +99,8 @@ func (r *ConnRecord) sound() error {
 	switch {
 	case r.State != ConnPending && r.State != ConnRunning && r.State != ConnDone && r.State != ConnGivenUp && r.State != ConnFailed:
 		return fmt.Errorf("its state is %q", r.State)
-	case r.Attempt < 0 || r.Attempt > maxAttempts || r.Attempts < 0 || r.Attempts > maxAttempts:
-		return fmt.Errorf("its attempt is %d, of %d", r.Attempt, r.Attempts)
+	case r.Attempt < 0 || r.Attempt > maxAttempts || r.Attempts < 0 || r.Attempts > maxAttempts || r.Floor < 0 || r.Floor > maxAttempts+1:
+		return fmt.Errorf("its attempt is %d, of %d, its floor is %d", r.Attempt, r.Attempts, r.Floor)
 	}
 	return soundLease(r.LeaseMS)
 }

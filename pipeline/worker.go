@@ -38,8 +38,8 @@ type Worker struct {
 }
 
 // Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up,
-// or ctx ends. It returns nil also when there is nothing to do; an error means that the command should be delivered
-// again, unless it is ErrFenced: then the run is somebody else's.
+// or ctx ends. It returns nil also when there is nothing to do, or another worker has the connection; an error means that
+// the command should be delivered again, unless it is ErrFenced: then the run is somebody else's.
 func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection string, generation int) error {
 	c, err := job.Connection(connection)
 	if err != nil {
@@ -56,38 +56,40 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 	if err := w.entitled(ctx, m.Run); err != nil {
 		return err
 	}
-	switch rec := cell.Value(); {
-	case rec.State == ConnDone || rec.State == ConnGivenUp || rec.State == ConnFailed:
+	if s := cell.Value().State; s == ConnDone || s == ConnGivenUp || s == ConnFailed {
 		return nil
-	case rec.State == ConnRunning: // a worker before this one may have ended between its eof and saying so
-		last, err := log.LastFrame(ctx, connection)
-		if err != nil {
-			return err
-		}
-		if last != nil && last.Kind == FrameEOF && last.Attempt == rec.Attempt {
-			return w.finish(ctx, m, cell, ConnDone, nil)
-		}
 	}
 	pauses := job.Retry.pauses()
 	var again onceMore
 	for {
 		next := cell.Value()
-		next.Attempt, next.Attempts, next.Owner, next.LeaseMS = next.Attempt+1, next.Attempts+1, w.Owner.Token, w.Owner.LeaseMS
-		next.State, next.Error, next.Started = ConnRunning, "", time.Now().UTC()
+		next.claim(w.Owner, time.Now().UTC())
 		if err := cell.Write(ctx, next); err != nil {
 			return err
 		}
+		out := newPublisher(log, w.Runs, m.Run, connection, next)
+		err := out.look(ctx)
+		if errors.Is(err, errDelivered) { // a worker before this one may have ended between its eof and saying so
+			return w.finish(ctx, m, cell, ConnDone, nil)
+		}
+		if err != nil {
+			return w.fenced(ctx, m.Run, err)
+		}
 		w.notify(m, Event{Kind: EventConnected, Connection: connection, Attempt: next.Attempts})
-		a := &attempt{worker: w, m: m, conn: c, log: log, number: next.Attempt, tries: next.Attempts, started: time.Now(),
+		a := &attempt{worker: w, m: m, conn: c, out: out, tries: next.Attempts, started: time.Now(),
 			snapshot: job.Snapshot, maxDuration: job.MaxDuration}
-		err := a.run(ctx)
+		err = a.run(ctx)
 		switch {
 		case err == nil:
 			w.notify(m, Event{Kind: EventDelivered, Connection: connection, Attempt: next.Attempts, Rows: sum(a.rows), Millis: a.millis()})
 			// Also when the run is being stopped: what is in the log whole is still delivered.
 			return w.finish(context.WithoutCancel(ctx), m, cell, ConnDone, nil)
+		case errors.Is(err, errDelivered): // by a worker that was taken for dead, while this one connected
+			return w.finish(context.WithoutCancel(ctx), m, cell, ConnDone, nil)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, ErrFenced): // which is no try
+			return w.fenced(ctx, m.Run, err)
 		case IsPermanent(err) || next.Attempts >= job.Retry.Attempts || again.spent(err):
 			return w.finish(ctx, m, cell, ConnGivenUp, err)
 		}
@@ -136,6 +138,14 @@ func (w *Worker) entitled(ctx context.Context, run string) error {
 		return fmt.Errorf("run %s: %w", run, ErrFenced)
 	}
 	return nil
+}
+
+// fenced is err, unless that is of an attempt alone: the connection is in other hands then, and the run's are these.
+func (w *Worker) fenced(ctx context.Context, run string, err error) error {
+	if errors.Is(err, ErrFenced) {
+		return w.entitled(ctx, run)
+	}
+	return err
 }
 
 // finish records how the connection's attempts ended.
