@@ -135,6 +135,7 @@ type RunRecord struct {
 	State      RunState  `json:"state"`
 	Owner      Owner     `json:"owner"`
 	Generation int       `json:"generation"`         // of the row log
+	Trimmed    uint64    `json:"trimmed,omitempty"`  // its frames up to here may be gone: no record is opened on it below
 	Trigger    uint64    `json:"trigger,omitempty"`  // the sequence, in the stream of triggers, of who last asked for it; 0 for fanmill run
 	Triggers   []string  `json:"triggers,omitempty"` // that had it resumed, by the ids of the runs that they would have begun; the last 64
 	Inline     bool      `json:"inline,omitempty"`   // a trigger has brought its job along
@@ -150,6 +151,12 @@ type RunRecord struct {
 
 // Busy reports whether some process has the run, if it lives.
 func (r *RunRecord) Busy() bool { return r.State == RunRunning || r.Taken }
+
+// giveUpTo lets the row log be trimmed up to a position.
+func (r *RunRecord) giveUpTo(seq uint64) { r.Trimmed = max(r.Trimmed, seq) }
+
+// nextLog gives the row log up: the next one, which is empty, has another number.
+func (r *RunRecord) nextLog() { r.Generation, r.Trimmed = r.Generation+1, 0 }
 
 // Why a run was stopped on purpose.
 const (

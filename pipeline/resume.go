@@ -136,7 +136,7 @@ func (r *run) reopenLog(ctx context.Context, records []CommitRecord, anew bool) 
 		if err != nil {
 			return LogState{}, fmt.Errorf("look at row log: %w", err)
 		}
-		if !anew && !spent && !slices.ContainsFunc(records, func(c CommitRecord) bool { return r.lacks(&c) && !fits(&c, state) }) {
+		if !anew && !spent && !slices.ContainsFunc(records, func(c CommitRecord) bool { return r.lacks(&c) && !fits(&c, state, rec.Trimmed) }) {
 			r.log = log
 			return state, nil
 		}
@@ -148,7 +148,7 @@ func (r *run) reopenLog(ctx context.Context, records []CommitRecord, anew bool) 
 	if err := r.RowLogs.Delete(ctx, r.m.Run, rec.Generation); err != nil {
 		return LogState{}, fmt.Errorf("delete row log: %w", err)
 	}
-	rec.Generation++
+	rec.nextLog()
 	if err := r.cell.Write(ctx, rec); err != nil {
 		return LogState{}, err
 	}
@@ -163,10 +163,11 @@ func (r *run) lacks(c *CommitRecord) bool {
 	return c.State != RecordFinished || len(c.Settled) < len(r.m.Connections)
 }
 
-// fits reports whether a record can go on reading this log. One with a hole has lost frames, to a disk that was full
-// or to somebody's hand.
-func fits(c *CommitRecord, s LogState) bool {
-	if s.Holes > 0 {
+// fits reports whether a record can go on reading this log, which may be trimmed up to a position at any moment: a
+// former owner that sleeps may have said so, and wake. A log with a hole has lost frames, to a disk that was full or to
+// somebody's hand.
+func fits(c *CommitRecord, s LogState, trimmed uint64) bool {
+	if s.Holes > 0 || c.Seq < trimmed {
 		return false
 	}
 	if c.Log.Stream == "" {

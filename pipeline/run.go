@@ -269,7 +269,8 @@ func (r *run) withdraw(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
 	rec := r.cell.Value()
-	rec.State, rec.Ended, rec.Error, rec.Generation = RunInterrupted, time.Now().UTC(), shortError(cause), rec.Generation+1
+	rec.State, rec.Ended, rec.Error = RunInterrupted, time.Now().UTC(), shortError(cause)
+	rec.nextLog()
 	err := r.cell.Write(ctx, rec)
 	if errors.Is(err, ErrConflict) {
 		return Permanent(fmt.Errorf("run %s: %w", r.m.Run, ErrFenced))

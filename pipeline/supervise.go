@@ -19,10 +19,11 @@ type supervisor struct {
 	unstored   bool                    // the store has not taken a command since the last tick
 	asked      bool                    // the first query commands are published
 	stopping   bool                    // no more are
-	trimmed    uint64
-	published  time.Time // the public checkpoint
-	stale      bool      // records changed since
-	idle       time.Time // since when nobody carries out what was asked for; zero while somebody does
+	trimmed    uint64                  // the row log is purged up to here; the run's record says how far it may be
+	marked     time.Time               // when the record last said so
+	published  time.Time               // the public checkpoint
+	stale      bool                    // records changed since
+	idle       time.Time               // since when nobody carries out what was asked for; zero while somebody does
 	moved      map[string]progress
 	looked     time.Time // at the row log
 	full       time.Time // since when every look has found it full; zero if the last one did not

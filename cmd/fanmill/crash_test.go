@@ -162,6 +162,7 @@ func TestKilledAtFailpoints(t *testing.T) {
 		"before-eof",          // a connection's rows are in the log, its eof is not
 		"mid-part:20",         // a part has some of its rows
 		"mid-cut",             // parts are fsynced, the record does not know
+		"after-mark",          // the run's record says how far the row log is given up, and nothing is purged
 		"mid-stage:2",         // half a connection is in the private file
 		"after-fsync:2",       // all of it is, and durable
 		"before-cas:2",        // the record does not know
