@@ -14,6 +14,7 @@ import (
 	"github.com/xuri/excelize/v2"
 
 	"fanmill/pipeline/columnar"
+	"fanmill/sinks/parquet"
 )
 
 // TestMain lets the test binary be the child that the benchmark starts.
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 // A small run measures the parts that need no server, says the machine first and judges every aim.
 func TestSmallRun(t *testing.T) {
 	var out, problems bytes.Buffer
-	args := []string{"-only", "rows,append", "-rows", "4000", "-runs", "1", "-libxlsxwriter", "off", "-dir", t.TempDir()}
+	args := []string{"-only", "rows,append,parquet", "-rows", "4000", "-runs", "1", "-libxlsxwriter", "off", "-duckdb", "off", "-dir", t.TempDir()}
 	if code := Main(args, &out, &problems); code != 0 {
 		t.Fatalf("exit code %d: %s", code, problems.String())
 	}
@@ -35,7 +36,7 @@ func TestSmallRun(t *testing.T) {
 	if !strings.Contains(lines[0], " cores, ") {
 		t.Errorf("the first line is %q", lines[0])
 	}
-	for _, want := range []string{"[rows]", "[append]", "excelize StreamWriter", "sheet 40", "libxlsxwriter: left out"} {
+	for _, want := range []string{"[rows]", "[append]", "[parquet]", "excelize StreamWriter", "sheet 40", "libxlsxwriter: left out"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing", want)
 		}
@@ -74,6 +75,64 @@ func TestContendersWriteTheSameRows(t *testing.T) {
 			if x != y && !(i > 0 && sampleColumns[k].Kind != columnar.Text && near(x, y)) {
 				t.Fatalf("row %d, %s: %q and %q", i, sampleColumns[k].Name, x, y)
 			}
+		}
+	}
+}
+
+// What is written as Parquet has all rows, and no two of them are equal: the first column is an id.
+func TestParquetHasDistinctRows(t *testing.T) {
+	const rows = sampleRows + 7
+	batches, err := distinct(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int64]bool{}
+	for _, b := range batches {
+		for _, id := range b.Cols[0].Longs[:b.Rows] {
+			seen[id] = true
+		}
+	}
+	if len(seen) != rows {
+		t.Errorf("%d ids, not %d", len(seen), rows)
+	}
+	path := filepath.Join(t.TempDir(), "rows.parquet")
+	if n, err := writeParquet(path, batches); n != rows || err != nil {
+		t.Fatalf("%d rows, %v", n, err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := parquet.Open(parquet.Part{R: f, Size: info.Size()})
+	if err != nil || book.Rows() != rows {
+		t.Fatalf("the file: %v", err)
+	}
+}
+
+// The benchmark and the check of our files use one version of DuckDB.
+func TestOneVersionOfDuckDB(t *testing.T) {
+	script, err := os.ReadFile(filepath.FromSlash("../../.ci/parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(script, []byte("duckdb="+duckdbPackage+"\n")) {
+		t.Errorf(".ci/parquet installs another version than %s", duckdbPackage)
+	}
+}
+
+// What lacks for a comparison with DuckDB is said with the way to get it, and is left out; with -duckdb on it is an error.
+func TestDuckDBIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for mode, code := range map[string]int{"auto": 0, "on": 1} {
+		var out, problems bytes.Buffer
+		args := []string{"-only", "parquet", "-rows", "1000", "-runs", "1", "-duckdb", mode, "-dir", t.TempDir()}
+		if got := Main(args, &out, &problems); got != code || !strings.Contains(out.String()+problems.String(), "apt install npm") {
+			t.Errorf("%s: exit code %d: %s%s", mode, got, out.String(), problems.String())
 		}
 	}
 }
@@ -144,8 +203,9 @@ func TestMedian(t *testing.T) {
 // A mistake on the command line is refused, with the words that would be right.
 func TestBadArguments(t *testing.T) {
 	for args, want := range map[string]string{
-		"-only csv,xls":       "the parts are csv, xlsx, rows, append, sources, sinks, memory",
+		"-only csv,xls":       "the parts are csv, xlsx, rows, append, parquet, sources, sinks, memory",
 		"-libxlsxwriter yes":  "use auto, on or off",
+		"-duckdb npm":         "use auto, on or off",
 		"-rows 5":             "at least 1000",
 		"stray":               "unexpected argument",
 		"-only append -nope1": "flag provided but not defined",

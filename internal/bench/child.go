@@ -15,7 +15,7 @@ import (
 // A child does one contender's work and ends, so that its processor time and its memory are its own.
 const (
 	childCommand = "child" // the hidden first argument
-	childWrite   = "write" // child write KIND ROWS FILE: a workbook
+	childWrite   = "write" // child write KIND ROWS FILE: a workbook or a Parquet file
 	childRead    = "read"  // child read KIND DRIVER QUERY: a query's rows, from the database that dsnVariable names
 	childServe   = "serve" // child serve ROWS: a SQL Server of our own, until its standard input ends
 )
@@ -71,6 +71,11 @@ func runChild(ctx context.Context, rows int, variables []string, args ...string)
 	}
 	cmd := exec.CommandContext(ctx, self, append([]string{childCommand}, args...)...)
 	cmd.Env = append(os.Environ(), variables...)
+	return executeChild(cmd, rows)
+}
+
+// executeChild runs a program that prints a childResult and measures it.
+func executeChild(cmd *exec.Cmd, rows int) (result, error) {
 	r, text, err := execute(cmd)
 	if err != nil {
 		return r, err
@@ -93,13 +98,18 @@ func runChild(ctx context.Context, rows int, variables []string, args ...string)
 const (
 	writeWithFanmill  = "fanmill"
 	writeWithExcelize = "excelize"
+	writeWithParquet  = "parquet" // rows of which no two are the same
 )
 
-// writing prepares the sample and returns what writes a workbook of it.
+// writing prepares rows and returns what writes a file of them.
 func writing(kind, count, file string) (work func() (int, error), err error) {
 	rows, err := strconv.Atoi(count)
 	if err != nil {
 		return nil, err
+	}
+	if kind == writeWithParquet {
+		batches, err := distinct(rows)
+		return func() (int, error) { return writeParquet(file, batches) }, err
 	}
 	batch, err := sample()
 	if err != nil {

@@ -1,6 +1,7 @@
 // Command bench measures fanmill against what people use otherwise, on this machine: psql's \copy, excelize's StreamWriter,
-// libxlsxwriter, and the loops that are written with a database's driver. Peers run in turn with fanmill, in the same minutes, because a figure without its peer says more about
-// the machine than about the program. docs/performance.md explains every part.
+// libxlsxwriter, DuckDB, and the loops that are written with a database's driver. Peers run in turn with fanmill, in the same
+// minutes, because a figure without its peer says more about the machine than about the program. docs/performance.md explains
+// every part.
 //
 //	go run ./internal/bench
 //	go run ./internal/bench -sources
@@ -19,6 +20,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"fanmill/internal/testdb"
 )
 
 // part is something to measure.
@@ -26,6 +29,7 @@ type part struct {
 	name     string
 	postgres need
 	run      func(ctx context.Context, b *bench) error
+	about    string // for the help
 }
 
 // need is what a part does with a PostgreSQL server.
@@ -39,13 +43,14 @@ const (
 
 // parts are in the order in which they run.
 var parts = []part{
-	{"csv", required, benchCSV},
-	{"xlsx", required, benchXLSX},
-	{"rows", unused, benchRows},
-	{"append", unused, benchAppend},
-	{"sources", optional, benchSources},
-	{"sinks", required, benchSinks},
-	{"memory", required, benchMemory},
+	{"csv", required, benchCSV, "PostgreSQL to CSV, beside psql's \\copy"},
+	{"xlsx", required, benchXLSX, "PostgreSQL to a workbook"},
+	{"rows", unused, benchRows, "rows in memory to a workbook, beside excelize and libxlsxwriter"},
+	{"append", unused, benchAppend, "a workbook that grows to forty sheets"},
+	{"parquet", unused, benchParquet, "rows in memory to a Parquet file, beside DuckDB"},
+	{"sources", optional, benchSources, "each database read into columns, beside its driver's own loops"},
+	{"sinks", required, benchSinks, "PostgreSQL to each kind of destination"},
+	{"memory", required, benchMemory, "the peak memory of large runs, and under a threshold"},
 }
 
 // options are the command line.
@@ -54,6 +59,7 @@ type options struct {
 	runs   int // measured, after one that is not
 	only   []string
 	libx   string // auto, on, off
+	duck   string // auto, on, off
 	dir    string // for databases, artifacts and data folders
 	strict bool
 }
@@ -88,6 +94,13 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// peers are for the help.
+const peers = "" +
+	"  PostgreSQL     its programs initdb and pg_ctl, for a private server, or " + testdb.EnvPostgres + " with a DSN\n" +
+	"  MariaDB        its programs, for a private server, or " + testdb.EnvMySQL + " with a DSN\n" +
+	"  libxlsxwriter  with a C compiler: apt install gcc libxlsxwriter-dev\n" +
+	"  DuckDB         npm fetches it: " + duckdbPackage + "\n"
+
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	var names []string
@@ -97,12 +110,22 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	known := strings.Join(names, ", ")
 	fl := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fl.SetOutput(stderr)
-	fl.IntVar(&o.rows, "rows", 1_000_000, "rows of a table that is read; part rows writes half of them, part memory up to four times as many")
+	fl.Usage = func() {
+		fmt.Fprint(stderr, "Measures fanmill beside what people use otherwise, on this machine.\n\n"+
+			"    go run ./internal/bench [flags]\n    go run ./internal/bench -only parquet,rows -rows 200000\n\nParts, in their order:\n")
+		for _, p := range parts {
+			fmt.Fprintf(stderr, "  %-8s %s\n", p.name, p.about)
+		}
+		fmt.Fprintf(stderr, "\nPeers; what lacks is left out, and the output says how to get it:\n%s\nFlags:\n", peers)
+		fl.PrintDefaults()
+	}
+	fl.IntVar(&o.rows, "rows", 1_000_000, "rows of a table that is read; parts rows and parquet write half of them, part memory up to five times as many")
 	fl.IntVar(&o.runs, "runs", 5, "measured runs of each contender, after one warm-up; at most 3 where one takes long")
 	only := fl.String("only", "", "comma-separated parts: "+known+" (default all)")
 	sources := fl.Bool("sources", false, "the same as -only sources; beside -only, that part too")
 	sinks := fl.Bool("sinks", false, "the same as -only sinks; beside -only, that part too")
 	fl.StringVar(&o.libx, "libxlsxwriter", "auto", "auto: compare with it where it and a C compiler are installed; on: or fail; off")
+	fl.StringVar(&o.duck, "duckdb", "auto", "auto: compare with it where npm can install it into a temporary folder; on: or fail; off")
 	fl.StringVar(&o.dir, "dir", "", "folder for temporary files, several GB (default the system's)")
 	fl.BoolVar(&o.strict, "strict", false, "exit with 1 if an aim is missed or a part could not run")
 	if err := fl.Parse(args); err != nil {
@@ -125,8 +148,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			return o, fmt.Errorf("-only: there is no part %q; the parts are %s", name, known)
 		}
 	}
-	if !slices.Contains([]string{"auto", "on", "off"}, o.libx) {
-		return o, fmt.Errorf("-libxlsxwriter %q: use auto, on or off", o.libx)
+	for name, value := range map[string]string{"libxlsxwriter": o.libx, "duckdb": o.duck} {
+		if !slices.Contains([]string{"auto", "on", "off"}, value) {
+			return o, fmt.Errorf("-%s %q: use auto, on or off", name, value)
+		}
 	}
 	if o.rows < 1000 || o.runs < 1 {
 		return o, errors.New("-rows is at least 1000, -runs at least 1")

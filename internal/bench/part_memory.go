@@ -9,13 +9,17 @@ import (
 
 // Aims of part memory.
 const (
-	aimMemory = 200 << 20 // bytes
-	aimGrowth = 1.25      // of the memory at the fewest rows, at four times as many: flat, but for the collector's moods
+	aimMemory  = 200 << 20 // bytes
+	aimGrowth  = 1.25      // of the memory at the fewest rows, at four times as many: flat, but for the collector's moods
+	aimSpooled = 256 << 20 // bytes, where a row group or sorted keys are in memory, too
 )
 
 // benchMemory measures how the process's memory follows the rows, and whether it stays under its threshold.
 func benchMemory(ctx context.Context, b *bench) error {
 	if err := b.growth(ctx); err != nil {
+		return err
+	}
+	if err := b.spooled(ctx); err != nil {
 		return err
 	}
 	return b.thresholds(ctx)

@@ -1,14 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"path/filepath"
-	"sync/atomic"
+)
+
+// The destinations of sinkContenders that others name, too.
+const (
+	parquetFile  = "parquet"
+	distinctRows = "api, batch, distinct rows"
 )
 
 // sinkContender is one kind of destination to be measured.
@@ -41,8 +42,8 @@ func sinkContenders(receiver string) []sinkContender {
 		{"jsonl", file("jsonl", "sales.jsonl")},
 		{"jsonl, zstd", file("jsonl", "sales.jsonl.zst")},
 		{"excel", file("excel", "sales.xlsx")},
-		{"parquet", file("parquet", "sales.parquet")},
-		{"api, batch, distinct rows", send(map[string]any{"maxRowsPerRequest": 50000})},
+		{parquetFile, file("parquet", "sales.parquet")},
+		{distinctRows, send(map[string]any{"maxRowsPerRequest": 50000})},
 		{"api, batch, all rows", send(map[string]any{"dedupe": false, "maxRowsPerRequest": 50000})},
 		{"api, stream", send(map[string]any{"mode": "stream", "maxRowsPerRequest": 50000})},
 	}
@@ -52,32 +53,17 @@ func sinkContenders(receiver string) []sinkContender {
 // of Google's is not among them: its quota, not fanmill, says how many rows a minute it takes.
 func benchSinks(ctx context.Context, b *bench) error {
 	rounds := min(b.runs, 3)
-	taken := &counter{}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := startReceiver()
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: taken}
-	go func() { _ = server.Serve(l) }() // until Close
-	defer server.Close()
+	defer taken.close()
 	rows := b.rows / 4 * 4
 	b.printf("\n[sinks] PostgreSQL -> each destination: %s rows of 15 columns from four connections; medians of %d runs in turn\n", count(float64(rows)), rounds)
 	var contenders []contender
-	for _, s := range sinkContenders("http://" + l.Addr().String() + "/rows") {
+	for _, s := range sinkContenders(taken.url) {
 		c := b.fanmill(s.name, job{connections: 4, query: repeated(quarter, 1), rows: rows, destination: s.make})
-		run := c.run
-		c.run = func(ctx context.Context) (result, error) {
-			taken.reset()
-			r, err := run(ctx)
-			if sent := taken.rows.Load(); err == nil && sent > 0 {
-				r.file = taken.bytes.Load()
-				if sent != int64(rows) && s.name != "api, batch, distinct rows" {
-					err = fmt.Errorf("%d rows were sent, not %d", sent, rows)
-				}
-			}
-			return r, err
-		}
-		contenders = append(contenders, c)
+		contenders = append(contenders, taken.counting(c, s.name != distinctRows))
 	}
 	all, err := compete(ctx, rounds, contenders...)
 	if err != nil {
@@ -92,24 +78,4 @@ func benchSinks(ctx context.Context, b *bench) error {
 	}
 	t.print(b.out)
 	return nil
-}
-
-// counter is a receiver that takes everything, and counts.
-type counter struct{ rows, bytes atomic.Int64 }
-
-func (c *counter) reset() {
-	c.rows.Store(0)
-	c.bytes.Store(0)
-}
-
-// ServeHTTP implements http.Handler. Rows of our bodies begin with the connection's key.
-func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	c.rows.Add(int64(bytes.Count(body, []byte(`{"_connection":`))))
-	c.bytes.Add(int64(len(body)))
-	w.WriteHeader(http.StatusNoContent)
 }
