@@ -49,6 +49,8 @@ type SinkKind struct {
 	AtEnd func(d *ManifestDestination) bool
 	// Parallel is how many requests Release takes at a time. nil is one.
 	Parallel func(d *ManifestDestination) int
+	// KeyTTL is how long a receiver remembers a request's key. nil, like 0, is for ever.
+	KeyTTL func(d *ManifestDestination) time.Duration
 	// New makes the sink of one destination of a run. It touches nothing yet: Recover does.
 	New func(spec SinkSpec) (Sink, error)
 	// Probe looks whether the target can be reached and written, before a run asks its first database, and for fanmill
@@ -92,8 +94,7 @@ type Traits struct {
 	SettlesOnRelease bool
 	// Requests means that Stage makes requests, which the loop keeps and has sent.
 	Requests   bool
-	KeyTTL     time.Duration // how long a receiver remembers a request's key; 0 is for ever
-	WorkingSet int64         // bytes of memory that Part.Finish and Stage take each, of a spooled destination
+	WorkingSet int64 // bytes of memory that Part.Finish and Stage take each, of a spooled destination
 	// LongestPath is how long a path, in UTF-16 units, its usual program opens on Windows; 0 is what the system opens.
 	LongestPath int
 }
@@ -169,4 +170,12 @@ func (k *SinkKind) parallel(d *ManifestDestination) int {
 		return 1
 	}
 	return max(1, k.Parallel(d))
+}
+
+// keyTTL is how long a receiver remembers a request's key; 0 is for ever.
+func (k *SinkKind) keyTTL(d *ManifestDestination) time.Duration {
+	if k.KeyTTL == nil {
+		return 0
+	}
+	return k.KeyTTL(d)
 }

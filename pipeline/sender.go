@@ -32,6 +32,7 @@ type sender struct {
 	traits   Traits
 	atEnd    bool // nothing is staged before all connections have ended
 	parallel int
+	keyTTL   time.Duration // 0 is for ever
 	gather   Gathering
 	own      chan struct{}
 
@@ -60,7 +61,7 @@ type composed struct {
 }
 
 func newSender(v *delivery, kind *SinkKind) *sender {
-	return &sender{v: v, traits: kind.Traits, atEnd: kind.AtEnd != nil && kind.AtEnd(v.dest), parallel: kind.parallel(v.dest), gather: kind.gathering(v.dest), own: make(chan struct{}, 1),
+	return &sender{v: v, traits: kind.Traits, atEnd: kind.AtEnd != nil && kind.AtEnd(v.dest), parallel: kind.parallel(v.dest), keyTTL: kind.keyTTL(v.dest), gather: kind.gathering(v.dest), own: make(chan struct{}, 1),
 		sealed: map[int]Seal{}, wake: make(chan struct{}, 1), parts: map[int]*composed{}, shown: map[int]bool{}, tried: map[int]bool{}, maybe: map[int]bool{}, moved: time.Now(), gathered: time.Now()}
 }
 

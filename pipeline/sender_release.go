@@ -86,15 +86,16 @@ func (s *sender) reached(sent []WireRequest, unsent []int) error {
 	return s.v.outbox.write(lines...)
 }
 
-// forgotten makes letters of the requests that an earlier claim sent, without an answer, longer ago than receivers
-// remember keys: to send them again might have their rows twice.
+// forgotten makes letters of the requests that were sent for the first time, without an answer, longer ago than the
+// receiver remembers keys, by an earlier claim or by this one: to send them again might have their rows twice. Of a
+// request that surely never reached it, no try is noted.
 func (s *sender) forgotten(ctx context.Context, next []WireRequest) (kept []WireRequest, err error) {
 	var letters []Letter
 	for _, r := range next {
 		at, before := s.v.outbox.tries[r.Number]
-		if ttl := s.traits.KeyTTL; ttl > 0 && before && !s.tried[r.Number] && time.Since(at) > ttl {
+		if before && s.keyTTL > 0 && time.Since(at) > s.keyTTL {
 			letters = append(letters, Letter{Number: r.Number, At: time.Now().UTC(), Unknown: true,
-				Error: fmt.Sprintf("it was sent on %s, and no answer came; after %s the receiver may have forgotten its key, so it is not sent again by itself", at.Format(time.RFC3339), ttl)})
+				Error: fmt.Sprintf("it was sent on %s, and no answer came; after keyTTL, %s, the receiver may have forgotten its key, so it is not sent again by itself", at.Format(time.RFC3339), s.keyTTL)})
 			continue
 		}
 		kept = append(kept, r)

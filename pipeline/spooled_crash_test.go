@@ -182,11 +182,11 @@ func TestBodyIsLost(t *testing.T) {
 // A request that was tried, and whose key the receiver may have forgotten, is not sent again by itself.
 func TestForgottenKey(t *testing.T) {
 	w, r := remote(t, 8*mb, false)
-	kind := r.kind(false)
-	kind.Traits.KeyTTL = time.Nanosecond
-	w.node.Sinks["remote"] = kind
 	w.connect("a", of(40, 20))
 	owing(t, w, r)
+	kind := r.kind(false)
+	kind.KeyTTL = func(*pipeline.ManifestDestination) time.Duration { return time.Nanosecond }
+	w.node.Sinks["remote"] = kind
 	out := w.mustRun(pipeline.Trigger{Resume: true}, pipeline.RunPartial)
 	if report := out.Reports[0]; report.State != pipeline.RecordOwing || report.Delivery.Refused != 1 {
 		t.Errorf("%s: %s, %+v", report.State, report.Error, report.Delivery)
@@ -195,6 +195,37 @@ func TestForgottenKey(t *testing.T) {
 		t.Errorf("%d closing requests: it was never tried, and is sent", n)
 	}
 	r.exact(w)
+}
+
+// Nor is one that this claim has sent, when the receiver may have forgotten its key meanwhile: what goes out once, and
+// gets no answer, goes out once.
+func TestForgottenKeyOfOneClaim(t *testing.T) {
+	w, r := remote(t, 8*mb, false)
+	kind := r.kind(false)
+	kind.KeyTTL = func(*pipeline.ManifestDestination) time.Duration { return time.Nanosecond }
+	w.node.Sinks["remote"] = kind
+	w.connect("a", of(40, 20))
+	r.set(func() {
+		r.answer = func(_, body string, kept bool) error {
+			if kept && !strings.Contains(body, `"Closing":true`) {
+				return &pipeline.Trouble{Scope: pipeline.OfMoment, Err: errors.New("the line broke after the body")}
+			}
+			return nil
+		}
+	})
+	out := w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
+	report := out.Reports[0]
+	if report.State != pipeline.RecordOwing || report.Delivery.Refused != 1 || report.Delivery.Sent != 1 {
+		t.Errorf("%s: %s, %+v", report.State, report.Error, report.Delivery)
+	}
+	if r.sends != 2 { // the closing one, too
+		t.Errorf("%d requests were sent", r.sends)
+	}
+	letters, err := w.node.Letters(t.Context(), "")
+	if err != nil || len(letters) != 1 || letters[0].State != pipeline.LetterUnknown || !strings.Contains(letters[0].Error, "keyTTL") {
+		t.Errorf("%+v, %v", letters, err)
+	}
+	r.exact(w, "a")
 }
 
 // A store that comes back from a backup has forgotten requests that were sent. The outbox has not: they are neither

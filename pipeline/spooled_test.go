@@ -91,9 +91,10 @@ type remoteBody struct {
 
 // kind is the kind of destination that sends to the receiver; with atEnd everything goes in one request.
 func (r *receiver) kind(atEnd bool) *pipeline.SinkKind {
-	return &pipeline.SinkKind{Name: "remote", Traits: pipeline.Traits{Target: pipeline.TargetURL, Spooled: true, SettlesOnRelease: true, Requests: true, KeyTTL: time.Hour},
+	return &pipeline.SinkKind{Name: "remote", Traits: pipeline.Traits{Target: pipeline.TargetURL, Spooled: true, SettlesOnRelease: true, Requests: true},
 		AtEnd:    func(*pipeline.ManifestDestination) bool { return atEnd },
 		Parallel: func(*pipeline.ManifestDestination) int { return 2 },
+		KeyTTL:   func(*pipeline.ManifestDestination) time.Duration { return time.Hour },
 		New: func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 			return &remoteSink{r: r, spec: spec, atEnd: atEnd}, nil
 		}}

@@ -32,18 +32,22 @@ func init() {
 		Description: "Requests to an API with the rows of one query."}, false)
 }
 
-// keyTTL is how long receivers remember a key, by what is usual.
-const keyTTL = 24 * time.Hour
-
 func registerRequests(kind pipeline.SinkKind, webhook bool) {
 	kind.Example, kind.TargetKey, kind.Modes = "https://example.com/sales", "url", []string{"batch", "stream"}
-	kind.Traits = pipeline.Traits{Target: pipeline.TargetURL, OneQuery: true, OneSchema: true, Spooled: true, SettlesOnRelease: true, Requests: true, KeyTTL: keyTTL, WorkingSet: 2 * dedupe.DefaultMemory}
+	kind.Traits = pipeline.Traits{Target: pipeline.TargetURL, OneQuery: true, OneSchema: true, Spooled: true, SettlesOnRelease: true, Requests: true, WorkingSet: 2 * dedupe.DefaultMemory}
 	kind.Check, kind.Warn = checkWebhook(kind.Options, webhook, false), checkWebhook(kind.Options, webhook, true)
 	kind.AtEnd = func(d *pipeline.ManifestDestination) bool { return d.Mode != "stream" }
 	kind.Parallel = func(d *pipeline.ManifestDestination) int {
 		var keys struct{ Parallel int }
 		_ = pipeline.DecodeOptions(d.Options, kind.Options, &keys) // New reads them again, and says what is wrong
 		return keys.Parallel
+	}
+	kind.KeyTTL = func(d *pipeline.ManifestDestination) time.Duration {
+		var keys struct{ KeyTTL pipeline.Duration }
+		if err := pipeline.DecodeOptions(d.Options, kind.Options, &keys); err != nil {
+			return time.Nanosecond // nothing is sent again before New has said what is wrong
+		}
+		return time.Duration(keys.KeyTTL)
 	}
 	kind.New = func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 		return newWebhookSink(spec, kind.Options, webhook)

@@ -27,6 +27,7 @@ type webhookKeys struct {
 	Timeout        pipeline.Duration `json:"timeout"`
 	Expect         bool              `json:"expect"`
 	Conflict       string            `json:"conflict"`
+	KeyTTL         pipeline.Duration `json:"keyTTL"`
 	Parallel       int               `json:"parallel"`
 	PerSecond      float64           `json:"perSecond"`
 	SigningSecrets []string          `json:"signingSecrets"`
@@ -143,6 +144,8 @@ func requestTable(more ...pipeline.Option) []pipeline.Option {
 		{Name: "expect", Types: []string{"boolean"}, Use: pipeline.Free, Default: true, Description: "Whether bodies of more than 1 MB are announced first (`Expect: 100-continue`), so that a refusal costs no upload."},
 		{Name: "conflict", Types: []string{"string"}, Enum: []string{"retry", "accept", "fail"}, Default: "retry", Use: pipeline.Free,
 			Description: "What the answer 409 means: `retry`: another request with the key is being worked on; `accept`: the receiver has it; `fail`: it will never take it."},
+		{Name: "keyTTL", Types: []string{"duration"}, Use: pipeline.Free, Default: "24h", Min: 60, Max: 366 * 24 * 3600,
+			Description: "How long the receiver surely remembers a key that it has seen: a request without an answer that was first sent longer ago is [not sent again by itself](requests.md#what-a-receiver-can-rely-on)."},
 		{Name: "parallel", Types: []string{"integer"}, Min: 1, Max: 32, Default: 1, Use: pipeline.Free, Description: "How many requests are sent at a time. With 1 they arrive in their order."},
 		{Name: "perSecond", Types: []string{"number"}, Min: 0, Max: 1000, Default: 0, Use: pipeline.Free, Description: "How many requests a second are sent at the most; `0` is no limit."},
 		{Name: "success", Types: []string{"string"}, Use: pipeline.Free, Absent: "any status from 200 to 299", Description: "What the answer must say besides its status.", Example: "$.ok == true"},

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"fanmill/internal/receiver"
 	"fanmill/pipeline"
@@ -365,6 +366,17 @@ func TestWebhookOptions(t *testing.T) {
 		got := check(c.mode, c.options)
 		if have := slices.Sorted(maps.Keys(got)); !slices.Equal(have, c.keys) {
 			t.Errorf("%s %s: %v, want mistakes at %v", c.mode, c.options, got, c.keys)
+		}
+	}
+}
+
+// How long the receiver remembers keys is a day, unless the destination says otherwise.
+func TestWebhookKeyTTL(t *testing.T) {
+	for options, want := range map[string]time.Duration{`{"url":"http://h"}`: 24 * time.Hour, `{"url":"http://h","keyTTL":"90m"}`: 90 * time.Minute} {
+		for _, kind := range []string{"webhook", "api"} {
+			if got := sinks.Kinds()[kind].KeyTTL(&pipeline.ManifestDestination{Options: json.RawMessage(options)}); got != want {
+				t.Errorf("%s %s: %v, want %v", kind, options, got, want)
+			}
 		}
 	}
 }
