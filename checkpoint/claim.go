@@ -15,6 +15,8 @@ import (
 // claim implements pipeline.Claim.
 type claim struct {
 	mu    sync.Mutex
+	kv    pipeline.KV
+	key   string
 	cell  *pipeline.Cell[pipeline.CommitRecord]
 	wrote time.Time
 }
@@ -47,8 +49,12 @@ func (c *claim) Renew(ctx context.Context, age time.Duration) error {
 // token cannot be: only the claim's holder writes under it, one write at a time; Cell.Write has already recognized
 // its own.
 func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) error {
-	next := clone(c.cell.Value())
+	before := c.cell.Value()
+	next := clone(before)
 	change(&next)
+	if err := tell(ctx, c.kv, c.key, &before, &next); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
 	err := c.cell.Write(ctx, next)
 	if errors.Is(err, pipeline.ErrForeign) {
 		return fmt.Errorf("commit: %w", err)

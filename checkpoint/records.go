@@ -33,7 +33,13 @@ func (s *Records) Load(ctx context.Context, run, destination string) (pipeline.C
 	if err != nil {
 		return pipeline.CommitRecord{}, err
 	}
-	return c.Value(), nil
+	rec := c.Value()
+	return rec, s.Tell(ctx, run, destination, &rec)
+}
+
+// Tell implements pipeline.Records.
+func (s *Records) Tell(ctx context.Context, run, destination string, rec *pipeline.CommitRecord) error {
+	return recall(ctx, s.kv, pipeline.RecordKey(run, destination), rec)
 }
 
 // Reset implements pipeline.Records. It races with the owner's own writes and wins: each round reads the record anew.
@@ -155,6 +161,9 @@ func (s *Records) Claim(ctx context.Context, run, destination string, owner pipe
 		}
 	}
 	next := clone(cell.Value())
+	if err := recall(ctx, s.kv, key, &next); err != nil {
+		return nil, err
+	}
 	next.Epoch++
 	next.Token, next.Host, next.PID, next.LeaseMS = owner.Token, owner.Host, owner.PID, owner.LeaseMS
 	if err := cell.Write(ctx, next); err != nil {
@@ -163,7 +172,7 @@ func (s *Records) Claim(ctx context.Context, run, destination string, owner pipe
 		}
 		return nil, err
 	}
-	return &claim{cell: cell, wrote: time.Now()}, nil
+	return &claim{kv: s.kv, key: key, cell: cell, wrote: time.Now()}, nil
 }
 
 // standby waits out the owner's lease by this process's monotonic clock. The clocks of two machines are never compared:

@@ -9,8 +9,10 @@ import (
 type Records interface {
 	// Create writes a destination's first record. One that exists already, of the same run, is left as it is.
 	Create(ctx context.Context, run, destination string, rec CommitRecord) error
-	// Load reads a record; ErrNoKey if there is none, ErrForeign if it cannot be read.
+	// Load reads a record, with all that it points to; ErrNoKey if there is none, ErrForeign if it cannot be read.
 	Load(ctx context.Context, run, destination string) (CommitRecord, error)
+	// Tell reads what a record from Watch points to: what was lost, and what readers should know.
+	Tell(ctx context.Context, run, destination string, rec *CommitRecord) error
 	// Reset rewrites a record by compare-and-set and takes it from its owner, whose next write finds itself fenced.
 	Reset(ctx context.Context, run, destination string, change func(*CommitRecord)) error
 	// Replace writes a record in place of one that is gone or cannot be read; ErrConflict if there is one that can.
@@ -23,9 +25,10 @@ type Records interface {
 	// SetError keeps why a destination lacks a connection, cut to MaxErrorBytes; Errors reads them by connection id.
 	SetError(ctx context.Context, run, destination, connection, text string) error
 	Errors(ctx context.Context, run, destination string) (map[string]string, error)
-	// Remove removes a run's records, and why its connections are lacking.
+	// Remove removes a run's records, and all that they point to.
 	Remove(ctx context.Context, run string) error
-	// Watch sends every record of a run, now and on each change, until ctx ends.
+	// Watch sends every record of a run, now and on each change, until ctx ends; without what they point to, for which
+	// there is Tell.
 	Watch(ctx context.Context, run string) (<-chan RecordUpdate, error)
 }
 

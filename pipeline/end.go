@@ -117,7 +117,11 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Reports = append(out.Reports, NewReport(r.m, d, records[d.ID], reasons))
+		rec := records[d.ID]
+		if err := r.Records.Tell(ctx, r.m.Run, d.ID, &rec); err != nil {
+			return nil, err
+		}
+		out.Reports = append(out.Reports, NewReport(r.m, d, rec, reasons))
 		out.Lost = out.Lost || records[d.ID].Lost || records[d.ID].Log.Stream == gapLog
 	}
 	out.Measures = s.measures(out.Reports)

@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"time"
 
 	"fanmill/pipeline/spool"
@@ -90,8 +92,31 @@ type Settlement struct {
 	Attempt  int      `json:"a"`
 	Attempts int      `json:"t"`
 	Millis   int64    `json:"ms"`
+	Told     bool     `json:"told,omitempty"` // of a stored record: Losses and Notes are under ToldKey
 	Losses   []Loss   `json:"loss,omitempty"`
 	Notes    []string `json:"notes,omitempty"` // what readers of the artifact should know: columns it lacks, say
+}
+
+// MarshalJSON leaves out what was lost, and what readers should know, which may be more than a stored record has room
+// for: Records keeps it under keys of its own.
+func (r CommitRecord) MarshalJSON() ([]byte, error) {
+	type plain CommitRecord // without this method
+	r.Settled, r.Sealed = maps.Clone(r.Settled), maps.Clone(r.Sealed)
+	for i, s := range r.Settled {
+		r.Settled[i] = s.stored()
+	}
+	for i, s := range r.Sealed {
+		s.Settlement = s.Settlement.stored()
+		r.Sealed[i] = s
+	}
+	return json.Marshal(plain(r))
+}
+
+// stored is what a record says of a settlement.
+func (s Settlement) stored() Settlement {
+	s.Told = s.Told || len(s.Losses)+len(s.Notes) > 0
+	s.Losses, s.Notes = nil, nil
+	return s
 }
 
 // Refusal is a connection that a destination will not get in this run: it failed for all, or its columns do not fit
@@ -267,4 +292,10 @@ func RecordKey(run, destination string) string { return Token(run) + "." + Token
 // ErrorKey holds why a destination lacks a connection, in Stores.Checkpoints.
 func ErrorKey(run, destination, connection string) string {
 	return RecordKey(run, destination) + ".error." + Token(connection)
+}
+
+// ToldKey holds what a destination lost of a connection, by its index in the manifest, in an attempt, and what readers
+// should know of it; record is the destination's RecordKey.
+func ToldKey(record string, connection, attempt int) string {
+	return fmt.Sprintf("%s.told.%d.%d", record, connection, attempt)
 }
