@@ -24,6 +24,7 @@ func (s *settings) spool(store string, log *slog.Logger) *spool.Root {
 	dir := filepath.Join(cmp.Or(s.env.Spool, filepath.Join(s.env.Data, "spool")), pipeline.Token(store))
 	space := &spool.Space{Max: s.env.SpoolMaxMB << 20, Waits: func(why string) { log.Warn("rows wait for room in the spool: " + why) }}
 	space.Force(s.dead().Bytes()) // dead requests wait on the same account
+	space.Look = func() int64 { return spool.Size(dir) + s.dead().Bytes() }
 	usage := func() (*disk.UsageStat, error) { return disk.Usage(existing(dir)) }
 	if u, err := usage(); err == nil {
 		space.Reserve = min(int64(u.Total/reserveShare), maxReserve)

@@ -66,7 +66,7 @@ var settings = []setting{
 		"a whole number of at least 100, or 0 for no limit", readNumber(100, true)}, // less is a slip of the unit
 	{"FANMILL_DATA", "", "folder of the embedded NATS server and of fanmill's own state", "", nil},
 	{"FANMILL_SPOOL", "", "folder for rows that wait to be written or sent whole; by default spool in FANMILL_DATA", "", nil},
-	{"FANMILL_SPOOL_MAX_MB", "0", "the most that such rows may take on the disk in MB, of all runs; queries wait above it; 0 is no limit but the disk's last twentieth",
+	{"FANMILL_SPOOL_MAX_MB", "0", "the most that such rows may take on the disk in MB, of all runs and all processes that share the folder; queries wait above it; 0 is no limit but the disk's last twentieth",
 		"a whole number of at least 64, or 0", readNumber(64, true)},
 	{"NATS_URL", "", "an external NATS server to use instead of the embedded one", "", nil},
 	{"NATS_CONTEXT", "", "a context of the nats CLI that says where NATS is and who connects", "", nil},

@@ -224,7 +224,7 @@ func (f *Folder) Sweep(keep func(name string) bool) error {
 	var errs []error
 	for _, o := range others {
 		if o.epoch < f.epoch {
-			size := sizeOf(o.dir)
+			size := Size(o.dir)
 			if err := os.RemoveAll(o.dir); err != nil {
 				errs = append(errs, err)
 				continue

@@ -38,7 +38,7 @@ type marker struct {
 // Place returns the place of this spool, which it makes when there is none. One that another store made is refused:
 // what lies there is not ours to remove.
 func (r *Root) Place() (Place, error) {
-	r.counted.Do(func() { r.Space.Force(sizeOf(r.Dir)) }) // what earlier processes left takes room, too
+	r.counted.Do(func() { r.Space.Force(Size(r.Dir)) }) // what earlier processes left takes room, too
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var err error
@@ -113,7 +113,7 @@ func (r *Root) Runs() (names []string, err error) {
 // Remove removes what a run has here for a destination; for all if destination is "". Calling it again changes nothing.
 func (r *Root) Remove(run, destination string) error {
 	dir := filepath.Join(r.Dir, run, destination)
-	size := sizeOf(dir)
+	size := Size(dir)
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -124,8 +124,8 @@ func (r *Root) Remove(run, destination string) error {
 	return nil
 }
 
-// sizeOf is how many bytes the files below a folder have, as far as they can be read.
-func sizeOf(dir string) (n int64) {
+// Size is how many bytes the files below a folder have, as far as they can be read.
+func Size(dir string) (n int64) {
 	_ = filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return nil

@@ -8,18 +8,21 @@ import (
 	"time"
 )
 
-// Space bounds what all spools of a process take on their disk. Who wants more waits, and with it the queries behind
-// the row log that it reads.
+// Space bounds what spools take on their disk: those of this process, and with Look those of all that share a folder.
+// Who wants more waits, and with it the queries behind the row log that it reads.
 type Space struct {
 	Max     int64                 // bytes of all spools; 0 is no limit
 	Reserve int64                 // bytes that stay free on the disk, for the store and for others; 0 is none
+	Look    func() int64          // how many bytes lie there, of whatever process; nil is to count one's own alone
 	Free    func() (int64, error) // how many bytes the disk has left; nil is not to look
 	Waits   func(why string)      // is told, once a wait, what it is for; may be nil
-	Again   time.Duration         // how often a disk without room is looked at; 0 is a second
+	Again   time.Duration         // how often a disk, or a spool, without room is looked at; 0 is a second
 
 	mu     sync.Mutex
 	used   int64
 	unseen int64         // bytes taken since the disk was looked at
+	added  int64         // bytes taken since the last Look
+	looked time.Time     // when that was
 	given  chan struct{} // closed when bytes were given back
 }
 
@@ -66,8 +69,9 @@ func (s *Space) try(n int64) (why string, given <-chan struct{}) {
 	if s.given == nil {
 		s.given = make(chan struct{})
 	}
+	s.look(n)
 	if s.Max > 0 && s.used > 0 && s.used+n > s.Max {
-		return fmt.Sprintf("the spools of this process have %d MB of the %d MB that FANMILL_SPOOL_MAX_MB allows", s.used>>20, s.Max>>20), s.given
+		return fmt.Sprintf("rows and requests that wait have %d MB of the %d MB that FANMILL_SPOOL_MAX_MB allows", s.used>>20, s.Max>>20), s.given
 	}
 	if s.Free != nil && (s.used == 0 || s.unseen+n >= lookBytes) {
 		s.unseen = 0
@@ -77,8 +81,22 @@ func (s *Space) try(n int64) (why string, given <-chan struct{}) {
 		}
 	}
 	s.unseen += n
+	s.added += n
 	s.used += n
 	return "", nil
+}
+
+// look counts what lies there, before n bytes are taken, if others may have brought or taken much since the last time:
+// each process goes beyond the limit by no more than it takes between two looks. What was taken and is not written yet
+// is not seen; that is a block for each connection.
+func (s *Space) look(n int64) {
+	if s.Max <= 0 || s.Look == nil {
+		return
+	}
+	full := s.used+n > s.Max && time.Since(s.looked) >= cmp.Or(s.Again, time.Second)
+	if full || s.looked.IsZero() || s.added+n >= min(lookBytes, s.Max/8) {
+		s.used, s.added, s.looked = s.Look(), 0, time.Now()
+	}
 }
 
 // Force counts n bytes that are there already; a negative n those that are gone.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -315,5 +316,45 @@ func TestReserve(t *testing.T) {
 	}
 	if why := <-waits; why == "" || s.Used() != 10 {
 		t.Errorf("waited for %q; %d bytes are used", why, s.Used())
+	}
+}
+
+// Processes that share a folder share its room: who wants more than is left waits until another one has removed
+// something, of which nobody tells it.
+func TestSpaceOfSeveralProcesses(t *testing.T) {
+	dir, waits := t.TempDir(), make(chan string, 1)
+	process := func() *spool.Space {
+		return &spool.Space{Max: 800, Again: time.Millisecond, Look: func() int64 { return spool.Size(dir) }, Waits: func(why string) { waits <- why }}
+	}
+	a, b := process(), process()
+	write := func(s *spool.Space, name string, n int64) {
+		t.Helper()
+		if err := s.Take(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, n), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(b, "small", 10) // b has looked, and has seen nothing
+	write(a, "large", 700)
+	done := make(chan error, 1)
+	go func() { done <- b.Take(t.Context(), 100) }() // an eighth of the bound: it looks again
+	if why := <-waits; !strings.Contains(why, "FANMILL_SPOOL_MAX_MB") {
+		t.Errorf("it waits for %q", why)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("700 and 10 bytes lie there, and 100 more were given (%v)", err)
+	default:
+	}
+	if err := os.Remove(filepath.Join(dir, "large")); err != nil { // by a process that is not b
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Used(); got != 110 {
+		t.Errorf("b counts %d bytes, not 110", got)
 	}
 }
