@@ -107,10 +107,12 @@ func TopicRows(run, connection string) string {
 }
 
 // Trigger asks for a run. With Resume the job's unfinished run goes on. With StartOver it is given up also where some
-// of its rows were sent.
+// of its rows were sent. With TargetMoved a resume goes on where the job sends requests to now: the same receiver, at
+// another address.
 type Trigger struct {
 	Resume      bool            `json:"resume,omitempty"`
 	StartOver   bool            `json:"startOver,omitempty"`
+	TargetMoved bool            `json:"targetMoved,omitempty"`
 	Connections []string        `json:"connections,omitempty"` // ids; all if empty
 	Params      map[string]any  `json:"params,omitempty"`      // text, number (json.Number), bool or nil, in place of the job's
 	Job         json.RawMessage `json:"job,omitempty"`         // a whole job file, of a TopicInline

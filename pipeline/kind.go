@@ -164,6 +164,20 @@ func (k *SinkKind) gathering(d *ManifestDestination) Gathering {
 	return k.Gather(d)
 }
 
+// options is the table of a kind; nil for none. With moved, the target of one that sends requests may change during a
+// run: the requests and their keys are the same wherever they go.
+func (k *SinkKind) options(moved bool) []Option {
+	if k == nil {
+		return nil
+	}
+	table := k.Options
+	if i := slices.IndexFunc(table, func(o Option) bool { return o.Name == k.TargetKey }); moved && k.Traits.Target == TargetURL && i >= 0 {
+		table = slices.Clone(table)
+		table[i].Use = Free
+	}
+	return table
+}
+
 // parallel is how many requests are sent at a time.
 func (k *SinkKind) parallel(d *ManifestDestination) int {
 	if k.Parallel == nil {

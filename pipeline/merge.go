@@ -32,7 +32,7 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 	if err != nil {
 		return nil, Permanent(err)
 	}
-	var refused []string
+	var refused, moved []string // moved have another target, and nothing else
 	refuse := func(format string, args ...any) { refused = append(refused, fmt.Sprintf(format, args...)) }
 	if now.TimeZone != old.TimeZone {
 		refuse("timeZone was %q, is %q", old.TimeZone, now.TimeZone)
@@ -45,10 +45,17 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 	}
 	for i := range old.Destinations {
 		was := &old.Destinations[i]
-		if is := now.Destination(was.ID); is == nil {
+		kind := r.Sinks[was.Type]
+		is := now.Destination(was.ID)
+		switch {
+		case is == nil:
 			refuse("destination %s is gone", was.ID)
-		} else if !was.same(is, r.optionsOf(was.Type)) {
-			refuse("destination %s %s", was.ID, was.change(is, r.optionsOf(was.Type)))
+		case was.same(is, kind.options(t.TargetMoved)):
+		case was.same(is, kind.options(true)):
+			refuse("destination %s %s", was.ID, was.change(is, kind.options(false)))
+			moved = append(moved, was.ID)
+		default:
+			refuse("destination %s %s", was.ID, was.change(is, kind.options(t.TargetMoved)))
 		}
 	}
 	for i := range now.Destinations {
@@ -85,7 +92,7 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 		if t.ID != "" {
 			instead = "start over under another --id"
 		}
-		return nil, Permanent(fmt.Errorf("run %s cannot be resumed, the job has changed since it began: %s. Undo that, or %s", old.Run, strings.Join(refused, "; "), instead))
+		return nil, Permanent(fmt.Errorf("run %s cannot be resumed, the job has changed since it began: %s. Undo that, or %s", old.Run, strings.Join(refused, "; "), instead+movedHint(moved)))
 	}
 	merged := *old
 	merged.Connections = slices.Clone(old.Connections)
@@ -136,4 +143,13 @@ func spell(params []Arg) string {
 		fmt.Fprintf(&b, "%s=%s", p.Name, p.Text)
 	}
 	return "{" + b.String() + "}"
+}
+
+// movedHint says how a resume goes on with destinations of which only the target changed.
+func movedHint(destinations []string) string {
+	if len(destinations) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; if %s is the same receiver at another address, which knows the keys that it was sent, --target-moved (\"targetMoved\": true) goes on there",
+		strings.Join(destinations, ", "))
 }

@@ -133,6 +133,37 @@ func TestResumeComparesFixedOptions(t *testing.T) {
 	}
 }
 
+// Another target is refused on resume, and the way on is said, unless somebody says that the receiver is the same; then
+// it counts for the run, and for nothing else that makes the bytes.
+func TestResumeAtAnotherTarget(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.node.Sinks["hook"] = hookKind(w)
+	bad := of(5, 10)
+	bad.open = func(int) error { return pipeline.Permanent(errBroken) }
+	w.connect("a", of(5, 10))
+	w.connect("bad", bad)
+	w.deliverTo("d")
+	d := &w.job.Destinations[0]
+	d.Type, d.FilePath, d.Options = "hook", "", json.RawMessage(`{"url": "https://old"}`)
+	w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
+	refused := func(trigger pipeline.Trigger, want string, hint bool) {
+		t.Helper()
+		_, err := w.run(t.Context(), trigger)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "--target-moved") != hint {
+			t.Errorf("%v", err)
+		}
+	}
+	d.Options = json.RawMessage(`{"url": "https://new", "dedupe": {"keys": ["a"]}}`)
+	refused(pipeline.Trigger{Resume: true}, "destination d has other values of dedupe, url", false)
+	refused(pipeline.Trigger{Resume: true, TargetMoved: true}, "destination d has other values of dedupe. Undo that", false)
+	d.Options = json.RawMessage(`{"url": "https://new"}`)
+	refused(pipeline.Trigger{Resume: true}, "destination d has other values of url", true)
+	w.mustRun(pipeline.Trigger{Resume: true, TargetMoved: true}, pipeline.RunPartial)
+	w.mustRun(pipeline.Trigger{Resume: true}, pipeline.RunPartial) // it is the run's by now
+	d.Options = json.RawMessage(`{"url": "https://old"}`)
+	refused(pipeline.Trigger{Resume: true}, "destination d has other values of url", true)
+}
+
 func meaningOf(t *testing.T, raw json.RawMessage) (v any) {
 	t.Helper()
 	if err := json.Unmarshal(raw, &v); err != nil {

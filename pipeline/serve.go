@@ -136,7 +136,7 @@ func readTrigger(payload []byte) (t Trigger, err error) {
 		}
 	}
 	if err != nil {
-		return t, Permanent(fmt.Errorf(`the trigger cannot be read: %s%s; send {} or an object with "resume" (true or false), "startOver" (true or false), "connections" (a list of ids), "params" (an object), "job" (a job file)`,
+		return t, Permanent(fmt.Errorf(`the trigger cannot be read: %s%s; send {} or an object with "resume" (true or false), "startOver" (true or false), "targetMoved" (true or false), "connections" (a list of ids), "params" (an object), "job" (a job file)`,
 			strings.TrimPrefix(err.Error(), "json: "), hint))
 	}
 	return t, nil

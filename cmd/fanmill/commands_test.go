@@ -256,6 +256,7 @@ func TestBadCommandLines(t *testing.T) {
 		// Flags that would have no effect.
 		{"validate", "a.json", "--parallel", "3"}, {"check", "a.json", "--data", "x"}, {"preview", "a.json", "--verbose"}, {"serve", "--jobs", "x", "--json"},
 		{"checkpoint", "rm", "x", "--parallel", "3"}, {"checkpoint", "export", "x", "--json"}, {"runs", "--verbose"},
+		{"run", "a.json", "--target-moved"}, {"trigger", "a", "--target-moved"},
 	} {
 		if code, out, problems := call(args...); code != exitBadJob || out != "" || !strings.HasPrefix(problems, "fanmill: ") || strings.Count(problems, "\n") != 1 {
 			t.Errorf("%v: exit code %d, want %d: %s%s", args, code, exitBadJob, out, problems)

@@ -22,8 +22,15 @@ type runFlags struct {
 	flags
 	resume    bool
 	startOver bool
+	moved     bool
 	id        string
 }
+
+// targetMoved is the help of --target-moved.
+const targetMoved = "go on where the job's webhooks and APIs are now: the same receivers, which know the keys that they were sent, at other addresses"
+
+// errMoved is --target-moved of a run that is new.
+var errMoved = errors.New("--target-moved is for a run that goes on: add --resume, or the run's --id")
 
 func newRun(stdout, stderr io.Writer) *cobra.Command {
 	var f runFlags
@@ -51,6 +58,7 @@ delivered once. A date in the id makes it a run a day.
 	f.add(c, storeFlags, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, workFlags)
 	c.Flags().BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run (also RESUME_JOBS=true)")
 	c.Flags().BoolVar(&f.startOver, "start-over", false, "begin a new run also where the unfinished one has sent some of its rows, which are then sent again")
+	c.Flags().BoolVar(&f.moved, "target-moved", false, targetMoved)
 	c.Flags().StringVar(&f.id, "id", "", "`id` of the run (default a new one); the same id is the same run, which goes on if it is not complete")
 	c.RunE = func(c *cobra.Command, args []string) error { return run(c, args[0], f, stdout, stderr) }
 	return c
@@ -79,6 +87,9 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 		}
 		s.env.ResumeJobs = false
 	}
+	if f.moved && !s.env.ResumeJobs && f.id == "" {
+		return badLine(c, errMoved)
+	}
 	params, err := givenParams(f.params)
 	if err != nil {
 		return err
@@ -92,7 +103,7 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 	if err := fits(file, f.connections, params); err != nil {
 		return &exitError{exitBadJob, err}
 	}
-	return s.runJob(c.Context(), file, pipeline.Trigger{ID: f.id, Resume: s.env.ResumeJobs, StartOver: f.startOver, Connections: f.connections, Params: params}, stdout, out, log)
+	return s.runJob(c.Context(), file, pipeline.Trigger{ID: f.id, Resume: s.env.ResumeJobs, StartOver: f.startOver, TargetMoved: f.moved, Connections: f.connections, Params: params}, stdout, out, log)
 }
 
 // fits looks whether a trigger fits its job.

@@ -23,8 +23,8 @@ var answerPatience = 10 * time.Second
 
 type triggerFlags struct {
 	flags
-	resume, startOver, wait bool
-	id, file                string
+	resume, startOver, moved, wait bool
+	id, file                       string
 }
 
 func newTrigger(stdout, stderr io.Writer) *cobra.Command {
@@ -52,6 +52,7 @@ fanmill run, and 1 for a run that did not begin.`,
 	fl := c.Flags()
 	fl.BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run")
 	fl.BoolVar(&f.startOver, "start-over", false, "begin a new run also where the unfinished one has sent some of its rows, which are then sent again")
+	fl.BoolVar(&f.moved, "target-moved", false, targetMoved)
 	fl.BoolVar(&f.wait, "wait", false, "return when the run has ended, with its exit code")
 	fl.StringVar(&f.id, "id", "", "`id` of the run, and Nats-Msg-Id of the message (default a new one)")
 	fl.StringVar(&f.file, "file", "", "job `file` (JSON) to bring along, where fanmill serve takes --inline-jobs")
@@ -64,7 +65,10 @@ func trigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Wri
 	if err != nil {
 		return err
 	}
-	t := pipeline.Trigger{Resume: f.resume, StartOver: f.startOver, Connections: f.connections}
+	if f.moved && !f.resume {
+		return badLine(c, errors.New("--target-moved is for a run that goes on: add --resume"))
+	}
+	t := pipeline.Trigger{Resume: f.resume, StartOver: f.startOver, TargetMoved: f.moved, Connections: f.connections}
 	if t.Params, err = givenParams(f.params); err != nil {
 		return err
 	}
