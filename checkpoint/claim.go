@@ -74,6 +74,7 @@ func clone(r pipeline.CommitRecord) pipeline.CommitRecord {
 	r.Failed = cloneMap(r.Failed)
 	r.Floor = cloneMap(r.Floor)
 	r.Parts = slices.Clone(r.Parts)
+	r.Homes = slices.Clone(r.Homes)
 	r.Artifact = slices.Clone(r.Artifact)
 	return r
 }

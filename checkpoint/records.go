@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -166,6 +167,9 @@ func (s *Records) Claim(ctx context.Context, run, destination string, owner pipe
 	}
 	next.Epoch++
 	next.Token, next.Host, next.PID, next.LeaseMS = owner.Token, owner.Host, owner.PID, owner.LeaseMS
+	if owner.Home != "" && !slices.Contains(next.Homes, owner.Home) { // before a file is touched there
+		next.Homes = append(next.Homes, owner.Home)
+	}
 	if err := cell.Write(ctx, next); err != nil {
 		if errors.Is(err, pipeline.ErrConflict) && !errors.Is(err, pipeline.ErrForeign) {
 			return nil, fmt.Errorf("claim %s of run %s: %w", destination, run, pipeline.ErrHeld)

@@ -89,7 +89,7 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		return Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
 	}
 	v.oneSchema = kind.OneSchema(v.dest)
-	if v.sink, err = newMasked(kind, SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Log: v.log, Expand: v.Expand}); err != nil {
+	if v.sink, err = newMasked(kind, SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Home: v.Owner.Home, Log: v.log, Expand: v.Expand}); err != nil {
 		return err
 	}
 	defer func() {

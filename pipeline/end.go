@@ -125,10 +125,10 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 		out.Lost = out.Lost || records[d.ID].Lost || records[d.ID].Log.Stream == gapLog
 	}
 	out.Measures = s.measures(out.Reports)
-	rec, cleaned := r.cell.Value(), false
-	lost := r.renewing(ctx, r.cell, func() { cleaned = r.tidy(ctx, rec, out.State, records) }, func() {})
+	rec, cleaned, waits := r.cell.Value(), false, map[string][]string(nil)
+	lost := r.renewing(ctx, r.cell, func() { cleaned, waits = r.tidy(ctx, rec, out.State, records) }, func() {})
 	failpoint.Hit("before-ended")
-	rec.State, rec.Ended, rec.Measures, rec.Cleaned = out.State, time.Now().UTC(), out.Measures, cleaned
+	rec.State, rec.Ended, rec.Measures, rec.Cleaned, rec.Waits = out.State, time.Now().UTC(), out.Measures, cleaned, waits
 	err := ErrConflict
 	if !lost {
 		err = r.recordEnd(ctx, rec)
@@ -144,13 +144,18 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	return out, nil
 }
 
-// tidy removes what the run, which is about to end, no longer needs, and reports whether that is all gone. The
-// outcome stands whether or not it succeeds; the next start tries again.
-func (r *run) tidy(ctx context.Context, rec RunRecord, state RunState, records map[string]CommitRecord) (cleaned bool) {
+// tidy removes what the run, which is about to end, no longer needs, and reports whether that is all gone, and where
+// something waits for other hosts. The outcome stands whether or not it succeeds; the next start tries again.
+func (r *run) tidy(ctx context.Context, rec RunRecord, state RunState, records map[string]CommitRecord) (cleaned bool, waits map[string][]string) {
 	var err error
 	if state == RunComplete {
-		err = r.clean(ctx, rec, r.m, false)
-		cleaned = err == nil
+		homes := map[string][]string{}
+		for _, d := range r.m.Destinations {
+			homes[d.ID] = records[d.ID].Homes
+		}
+		if waits, err = r.clean(ctx, rec, r.m, homes, false); err == nil {
+			cleaned = len(waits) == 0
+		}
 	} else {
 		if cleaned, err = r.cleanPartial(ctx, records); err == nil {
 			err = r.Progress.Publish(ctx, r.checkpoint(records))
@@ -158,8 +163,9 @@ func (r *run) tidy(ctx context.Context, rec RunRecord, state RunState, records m
 	}
 	if err != nil {
 		r.Log.Warn(fmt.Sprintf("run %s has ended; tidying up after it did not succeed", r.m.Run), "error", err)
+		return cleaned, nil
 	}
-	return cleaned
+	return cleaned, waits
 }
 
 func (r *run) outcome(records map[string]CommitRecord) RunState {
@@ -193,51 +199,6 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 	return err == nil, err
 }
 
-// clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its
-// commit records and its artifacts. The public checkpoint is the job's: it goes with the newest run only.
-func (n *Node) clean(ctx context.Context, rec RunRecord, m *Manifest, abandoned bool) error {
-	err := errors.Join(
-		n.dropCommands(ctx, m.Run, rec.Resumes),
-		n.RowLogs.Delete(ctx, m.Run, rec.Generation),
-		n.cleanSinks(ctx, m, abandoned),
-		n.dropConnRecords(ctx, m),
-	)
-	if last, _, lastErr := n.lastRun(ctx, m.JobID); lastErr == nil && last != nil && runOf(last) == m.Run {
-		err = errors.Join(err, n.Progress.Remove(ctx, m.JobID))
-	}
-	return err
-}
-
-// cleanSinks cleans after every destination, also after one that failed: a file that a user holds open concerns no
-// other.
-func (n *Node) cleanSinks(ctx context.Context, m *Manifest, keepPrevious bool) error {
-	var errs []error
-	for i := range m.Destinations {
-		d := &m.Destinations[i]
-		kind, ok := n.Sinks[d.Type]
-		if !ok {
-			continue
-		}
-		if kind.Clean != nil {
-			errs = append(errs, kind.Clean(ctx, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log}, keepPrevious))
-		}
-		if n.Spool != nil && kind.Traits.Spooled {
-			errs = append(errs, n.Spool.Remove(Token(m.Run), Token(d.ID)))
-		}
-		failpoint.Hit("mid-tidy")
-	}
-	return errors.Join(errs...)
-}
-
-func (n *Node) dropConnRecords(ctx context.Context, m *Manifest) error {
-	for _, c := range m.Connections {
-		if err := n.Stores.Runs.Delete(ctx, ConnKey(m.Run, c.ID)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Abandon gives up a job's unfinished run, and returns its id. A run that is going on is refused.
 func (n *Node) Abandon(ctx context.Context, job string) (string, error) {
 	last, _, err := n.lastRun(ctx, job)
@@ -269,11 +230,12 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 	if err != nil {
 		return err
 	}
-	done := len(m.Connections)
+	done, homes := len(m.Connections), map[string][]string{}
 	for _, d := range m.Destinations {
 		settled := 0
+		homes[d.ID] = nil // as of a record that is gone
 		err := n.Records.Reset(ctx, id, d.ID, func(c *CommitRecord) {
-			c.State, settled = RecordAbandoned, len(c.Settled)
+			c.State, settled, homes[d.ID] = RecordAbandoned, len(c.Settled), c.Homes
 		})
 		if errors.Is(err, ErrForeign) {
 			n.pass(err)
@@ -286,16 +248,16 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 	}
 	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered everywhere; it is given up%s", job, id, done, len(m.Connections), hint))
 	rec := cell.Value()
-	rec.State, rec.Taken = RunAbandoned, false
+	rec.State, rec.Taken, rec.Cleaned = RunAbandoned, false, false // of an unfinished run that was the row log alone
 	if rec.Ended.IsZero() {
 		rec.Ended = time.Now().UTC()
 	}
 	if err := cell.Write(ctx, rec); err != nil {
 		return err
 	}
-	err = n.clean(ctx, rec, m, true)
+	waits, err := n.clean(ctx, rec, m, homes, true)
 	if err == nil {
-		err = n.markCleaned(ctx, cell)
+		err = n.markCleaned(ctx, cell, waits)
 	}
 	if err != nil {
 		n.Log.Warn(fmt.Sprintf("abandoned run %s could not be tidied up; the next start tries again", id), "error", err)

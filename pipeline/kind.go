@@ -58,9 +58,10 @@ type SinkKind struct {
 	// of the target; after any other one it begins with a warning. nil probes nothing.
 	Probe func(ctx context.Context, spec SinkSpec) error
 	// Clean removes everything private of a destination whose run is over, without a claim; keepPrevious leaves what
-	// a first commit replaced where it was kept. Calling it again changes nothing. nil is for kinds that have nothing
-	// private but what is in the spool.
-	Clean func(ctx context.Context, spec SinkSpec, keepPrevious bool) error
+	// a first commit replaced where it was kept. Calling it again changes nothing. What is not of the run and the store
+	// of spec is not touched: the paths may be those of another host. homes are SinkSpec.Home of the processes whose
+	// claims of this run were seen. nil is for kinds that have nothing private but what is in the spool.
+	Clean func(ctx context.Context, spec SinkSpec, keepPrevious bool) (homes []string, _ error)
 }
 
 // KindNamed finds a kind by its name or one of its aliases; nil if there is none. kinds are by name.

@@ -27,6 +27,7 @@ type Manifest struct {
 	Params       []Arg                 `json:"params,omitempty"`   // all of them, resolved
 	OnDrift      string                `json:"onDrift,omitempty"`
 	Schemas      []Schema              `json:"schemas,omitempty"` // per query, where a destination has room for one set of columns only
+	Earlier      []EarlierRun          `json:"earlier,omitempty"` // runs of the job before this one, the oldest first
 	Connections  []ManifestConnection  `json:"connections"`
 	Destinations []ManifestDestination `json:"destinations"`
 

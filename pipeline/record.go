@@ -28,6 +28,7 @@ type CommitRecord struct {
 	Token    string             `json:"token,omitempty"` // the claim; "" before the first
 	Epoch    uint64             `json:"epoch,omitempty"` // counted up by every claim and reset: claims have an order
 	Host     string             `json:"host,omitempty"`
+	Homes    []string           `json:"homes,omitempty"` // Owner.Home of every process that has claimed it
 	PID      int                `json:"pid,omitempty"`
 	LeaseMS  int64              `json:"leaseMs,omitempty"` // the owner writes at least every third of it
 	State    RecordState        `json:"state"`
@@ -172,6 +173,9 @@ type RunRecord struct {
 	Measures   *Measures `json:"measures,omitempty"`
 	Taken      bool      `json:"taken,omitempty"`   // by Owner, which is about to go on with it or to give it up
 	Cleaned    bool      `json:"cleaned,omitempty"` // what a run leaves behind when it ends is removed; of an unfinished one, its row log
+	// Waits has, of a complete or abandoned run, what is still to be removed: by destination, Owner.Home of the processes
+	// that have claimed it and on whose disks nobody has looked yet. Whoever starts there does. All else is removed.
+	Waits map[string][]string `json:"waits,omitempty"`
 }
 
 // Busy reports whether some process has the run, if it lives.
@@ -218,6 +222,7 @@ type JobRun struct {
 type Owner struct {
 	Token   string `json:"token"`
 	Host    string `json:"host"`
+	Home    string `json:"home,omitempty"` // the host, and an id of the data folder: where what the process writes to disks is; "" if no other host has the store
 	PID     int    `json:"pid"`
 	LeaseMS int64  `json:"leaseMs"`
 }

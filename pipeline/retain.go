@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
 
 // What stays of a job's runs: the newest ones, and all that ended a short while ago. A trigger that comes a second
-// time within a day is answered with the run that it began, which must still be known.
+// time within a day is answered with the run that it began, which must still be known. What waits for another host is
+// kept for longer: should that never start again, nothing but its disk remembers.
 const (
 	keepRuns    = 100
 	keepRunsFor = 48 * time.Hour
+	keepWaiting = 90 * 24 * time.Hour
 )
 
 // pass tells of a record that nobody can read.
@@ -84,13 +87,24 @@ func outdated(cells []*Cell[RunRecord], now time.Time) (old []*Cell[RunRecord]) 
 	for _, runs := range ofJob {
 		slices.SortFunc(runs, newestFirst)
 		for _, cell := range runs[min(keepRuns, len(runs)):] {
-			if rec := cell.Value(); !rec.Busy() && rec.Cleaned && now.Sub(rec.Ended) > keepRunsFor {
+			if rec := cell.Value(); !rec.Busy() && now.Sub(rec.Ended) > rec.keepFor() {
 				old = append(old, cell)
 			}
 		}
 	}
 	slices.SortFunc(old, newestFirst)
 	return old
+}
+
+// keepFor is how long a run that has ended must be known; for ever, if what it left behind is not removed.
+func (r *RunRecord) keepFor() time.Duration {
+	switch {
+	case r.Cleaned:
+		return keepRunsFor
+	case len(r.Waits) > 0:
+		return keepWaiting
+	}
+	return math.MaxInt64
 }
 
 // forget removes everything that is known of a run, unless it is its job's newest, which may be resumed. An

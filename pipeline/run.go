@@ -51,6 +51,7 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 	if err := n.clearID(ctx, t.id); err != nil {
 		return nil, nil, err
 	}
+	newest := last
 	if last != nil && !last.Value().State.Resumable() {
 		last = nil
 	}
@@ -70,12 +71,12 @@ func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Ou
 	case t.Resume && last != nil && n.resumable(ctx, last):
 		r, err = n.resume(ctx, def, t, last)
 	case t.Resume && last != nil: // without its manifest it is given up, which is said
-		r, err = n.fresh(ctx, def, t, last, pointer)
+		r, err = n.fresh(ctx, def, t, last, newest, pointer)
 	case t.Resume:
 		n.Log.Info(fmt.Sprintf("job %s has no unfinished run; starting a new one", def.Job.ID))
 		fallthrough
 	default:
-		r, err = n.fresh(ctx, def, t, last, pointer)
+		r, err = n.fresh(ctx, def, t, last, newest, pointer)
 	}
 	return r, nil, err
 }
@@ -137,6 +138,9 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 				return nil, nil, err
 			}
 		}
+		if err := n.noteEarlier(ctx, runOf(own), last); err != nil {
+			return nil, nil, err
+		}
 		if err := n.pointJob(ctx, def.Job.ID, runOf(own), pointer); err != nil {
 			return nil, nil, err
 		}
@@ -146,7 +150,7 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 	}
 	defer n.letGo(ctx, own)
 	if runOf(own) == t.id && !n.resumable(ctx, own) {
-		r, err := n.anew(ctx, def, t, own)
+		r, err := n.anew(ctx, def, t, own, last)
 		return r, nil, err
 	}
 	r, err := n.resume(ctx, def, t, own)
@@ -154,8 +158,8 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 }
 
 // anew begins a run under its id once more: without its manifest nobody can go on with it, and whoever asks for that
-// id, again and again, would never get it.
-func (n *Node) anew(ctx context.Context, def *Definition, t Trigger, own *Cell[RunRecord]) (*run, error) {
+// id, again and again, would never get it. newest was the job's newest run.
+func (n *Node) anew(ctx context.Context, def *Definition, t Trigger, own, newest *Cell[RunRecord]) (*run, error) {
 	_, why := LoadManifest(ctx, n.Stores.Runs, t.id)
 	n.Log.Warn(fmt.Sprintf("run %s of job %s cannot go on, and begins anew: %v", t.id, def.Job.ID, why))
 	if err := n.wipe(ctx, t.id, own.Value().Resumes); err != nil {
@@ -165,7 +169,7 @@ func (n *Node) anew(ctx context.Context, def *Definition, t Trigger, own *Cell[R
 	if err != nil {
 		return nil, err
 	}
-	return n.fresh(ctx, def, t, nil, pointer)
+	return n.fresh(ctx, def, t, nil, newest, pointer)
 }
 
 // clearID forgets what stands in the place of a run that is about to begin, and that nobody can read or make anew.
@@ -177,8 +181,8 @@ func (n *Node) clearID(ctx context.Context, id string) error {
 }
 
 // fresh makes a new run. What can be found out without touching anything is, before last, the job's unfinished run,
-// is given up; nil if there is none.
-func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last *Cell[RunRecord], pointer *Cell[JobRun]) (_ *run, err error) {
+// is given up; nil if there is none. newest is the job's newest run, unfinished or not.
+func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last, newest *Cell[RunRecord], pointer *Cell[JobRun]) (_ *run, err error) {
 	now := time.Now()
 	paths, err := def.Resolve(t.id, now)
 	if err != nil {
@@ -197,6 +201,9 @@ func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last *Cell
 		if err := n.abandon(ctx, def.Job.ID, last, couldResume); err != nil {
 			return nil, err
 		}
+	}
+	if r.m.Earlier, err = n.earlier(ctx, newest); err != nil { // after last was given up
+		return nil, err
 	}
 	if err := r.create(ctx, t, pointer); err != nil {
 		return nil, err
@@ -318,14 +325,17 @@ func (n *Node) optionsOf(typ string) []Option {
 // manifestHead is the first member of every manifest.
 var manifestHead = fmt.Sprintf(`{"version":%d,`, recordVersion)
 
-func (r *run) putManifest(ctx context.Context) error {
-	stored := *r.m
-	stored.Destinations = slices.Clone(r.m.Destinations)
+func (r *run) putManifest(ctx context.Context) error { return r.storeManifest(ctx, r.m) }
+
+// storeManifest writes a run's manifest, without secrets.
+func (n *Node) storeManifest(ctx context.Context, m *Manifest) error {
+	stored := *m
+	stored.Destinations = slices.Clone(m.Destinations)
 	for i := range stored.Destinations {
 		d := &stored.Destinations[i]
-		d.Options = WithoutSecrets(d.Options, r.optionsOf(d.Type))
+		d.Options = WithoutSecrets(d.Options, n.optionsOf(d.Type))
 	}
-	members, err := r.m.origin.keep(stored)
+	members, err := m.origin.keep(stored)
 	if err != nil {
 		return err
 	}
@@ -333,7 +343,7 @@ func (r *run) putManifest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceRecord(ctx, r.Stores.Runs, ManifestKey(r.m.Run), data); err != nil {
+	if err := replaceRecord(ctx, n.Stores.Runs, ManifestKey(m.Run), data); err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
 	return nil

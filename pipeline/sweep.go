@@ -93,15 +93,22 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 			if err := errors.Join(n.dropCommands(ctx, runOf(cell), rec.Resumes), n.RowLogs.Delete(ctx, runOf(cell), math.MaxInt)); err != nil {
 				return err
 			}
-			return n.markCleaned(ctx, cell)
+			return n.markCleaned(ctx, cell, nil)
 		}
 		if err != nil {
 			return err
 		}
-		if err := n.clean(ctx, rec, m, rec.State == RunAbandoned); err != nil {
+		homes := rec.Waits
+		if len(homes) == 0 {
+			if homes, err = n.homesOf(ctx, m); err != nil {
+				return err
+			}
+		}
+		waits, err := n.clean(ctx, rec, m, homes, rec.State == RunAbandoned)
+		if err != nil {
 			return err
 		}
-		return n.markCleaned(ctx, cell)
+		return n.markCleaned(ctx, cell, waits)
 	}
 	return nil
 }
@@ -141,15 +148,5 @@ func (n *Node) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
 	if err := n.RowLogs.Delete(ctx, runOf(cell), rec.Generation); err != nil {
 		return err
 	}
-	return n.markCleaned(ctx, cell)
-}
-
-// markCleaned notes that nothing is left to be removed.
-func (n *Node) markCleaned(ctx context.Context, cell *Cell[RunRecord]) error {
-	rec := cell.Value()
-	rec.Cleaned, rec.Taken = true, false
-	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
-		return err
-	}
-	return nil
+	return n.markCleaned(ctx, cell, nil)
 }

@@ -399,8 +399,8 @@ func (d *disk) kind(traits pipeline.Traits) *pipeline.SinkKind {
 		New: func(spec pipeline.SinkSpec) (pipeline.Sink, error) {
 			return &memorySink{d: d, spec: spec, id: spec.Destination.ID}, nil
 		},
-		Clean: func(_ context.Context, spec pipeline.SinkSpec, _ bool) error {
-			return d.step(spec.Destination.ID, "clean", "")
+		Clean: func(_ context.Context, spec pipeline.SinkSpec, _ bool) ([]string, error) {
+			return nil, d.step(spec.Destination.ID, "clean", "")
 		}}
 }
 

@@ -112,7 +112,7 @@ func cleanUp(tb tester, s pipeline.Sink, keepPrevious bool) {
 	m, d := sinks.OfFile(s)
 	err := s.Close()
 	if err == nil {
-		err = sinks.Kinds()[d.Type].Clean(context.Background(), pipeline.SinkSpec{Manifest: m, Destination: d, StoreID: "store"}, keepPrevious)
+		_, err = sinks.Kinds()[d.Type].Clean(context.Background(), pipeline.SinkSpec{Manifest: m, Destination: d, StoreID: "store"}, keepPrevious)
 	}
 	if err != nil {
 		tb.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"fanmill/pipeline"
@@ -40,7 +41,7 @@ func fileKind(kind pipeline.SinkKind, make func(f *file) (fileFormat, error)) {
 		single := func(spec pipeline.SinkSpec) (*fileSink, error) { return newFileSink(spec, dataset, make) }
 		return newSplit(single, dataset, spec)
 	}
-	kind.Clean = func(_ context.Context, spec pipeline.SinkSpec, keepPrevious bool) error {
+	kind.Clean = func(_ context.Context, spec pipeline.SinkSpec, keepPrevious bool) ([]string, error) {
 		return cleanFiles(spec, kind.Traits.Dataset && spec.Destination.Files != nil, keepPrevious)
 	}
 	registered = append(registered, kind)
@@ -148,7 +149,7 @@ func newFileSink(spec pipeline.SinkSpec, dataset bool, make func(f *file) (fileF
 // artifactSpec is the artifact that a sink's specification asks for.
 func artifactSpec(spec pipeline.SinkSpec, dataset bool) artifact.Spec {
 	return artifact.Spec{Path: spec.Destination.Path, Mode: spec.Destination.Mode, StoreID: spec.StoreID, Job: spec.Manifest.JobID,
-		Destination: spec.Destination.ID, Run: spec.Manifest.Run, Log: spec.Log, Dataset: dataset}
+		Destination: spec.Destination.ID, Run: spec.Manifest.Run, Home: spec.Home, Earlier: spec.Manifest.Earlier, Log: spec.Log, Dataset: dataset}
 }
 
 func (s *fileSink) Recover(ctx context.Context, f pipeline.Fence, state pipeline.State, parts []pipeline.PartState) (pipeline.Recovered, error) {
@@ -255,21 +256,29 @@ func (s *fileSink) release(ctx context.Context, r *pipeline.Report, insist bool)
 
 func (s *fileSink) Close() error { return s.artifact.Close() }
 
-// cleanFiles removes what is private of a destination's file, or files.
-func cleanFiles(spec pipeline.SinkSpec, dataset, keepPrevious bool) error {
+// cleanFiles removes what is private of a destination's file, or files, and returns whose claims were there.
+func cleanFiles(spec pipeline.SinkSpec, dataset, keepPrevious bool) (homes []string, _ error) {
 	if spec.Destination.Files == nil {
 		a := artifact.New(artifactSpec(spec, dataset))
-		return errors.Join(a.Clean(keepPrevious), a.Close())
+		homes, err := a.Clean(keepPrevious)
+		return homes, errors.Join(err, a.Close())
 	}
+	var mu sync.Mutex
 	all := make([]int, len(spec.Destination.Files))
 	for i := range all {
 		all[i] = i
 	}
-	return each(all, func(i int) error {
-		one := *spec.Destination
+	err := each(all, func(i int) error {
+		file, one := spec, *spec.Destination
 		one.Path, one.Files = spec.Destination.Files[i], nil
-		return cleanFiles(pipeline.SinkSpec{Manifest: spec.Manifest, Destination: &one, StoreID: spec.StoreID, Log: spec.Log}, dataset, keepPrevious)
+		file.Destination = &one
+		seen, err := cleanFiles(file, dataset, keepPrevious)
+		mu.Lock()
+		defer mu.Unlock()
+		homes = append(homes, seen...)
+		return err
 	})
+	return homes, err
 }
 
 // whileIn is w until ctx ends.

@@ -41,7 +41,7 @@ func (s *splitSink) newFile(connection int) (*splitFile, error) {
 		m.Schemas = nil // of a file that all share
 	}
 	d.Path, d.Files = d.Files[connection], nil
-	sink, err := s.single(pipeline.SinkSpec{Manifest: &m, Destination: &d, StoreID: s.spec.StoreID, Log: s.spec.Log.With("connection", c.ID)})
+	sink, err := s.single(pipeline.SinkSpec{Manifest: &m, Destination: &d, StoreID: s.spec.StoreID, Home: s.spec.Home, Log: s.spec.Log.With("connection", c.ID)})
 	return &splitFile{connection: connection, sink: sink}, err
 }
 

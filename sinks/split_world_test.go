@@ -235,7 +235,7 @@ func (w *splitWorld) exact() {
 
 func (w *splitWorld) clean(keepPrevious bool) {
 	w.t.Helper()
-	if err := sinks.Kinds()["csv"].Clean(context.Background(), w.spec(), keepPrevious); err != nil {
+	if _, err := sinks.Kinds()["csv"].Clean(context.Background(), w.spec(), keepPrevious); err != nil {
 		w.t.Fatal(err)
 	}
 }

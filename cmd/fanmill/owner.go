@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/durable"
 	"fanmill/pipeline/oslock"
 )
 
@@ -77,6 +80,9 @@ func newOwner(l locks, lease time.Duration) (*owner, error) {
 		return nil, fmt.Errorf("make data folder: %w; --data or FANMILL_DATA names another one", err)
 	}
 	var err error
+	if o.Home, err = l.home(); err != nil {
+		return nil, err
+	}
 	if o.lock, err = os.OpenFile(o.file(o.Token), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return nil, fmt.Errorf("mark this process as alive: %w", err)
 	}
@@ -91,6 +97,30 @@ func newOwner(l locks, lease time.Duration) (*owner, error) {
 		return nil, fmt.Errorf("mark this process as alive: %w", errors.Join(err, o.lock.Close()))
 	}
 	return o, nil
+}
+
+// home names what a process of this machine with this data folder has: the disks that its files are on. A host's name is
+// not enough, two may have one; nor is the folder, which two hosts may see. "" is for a store that no other host has.
+func (l locks) home() (string, error) {
+	if !l.shared {
+		return "", nil
+	}
+	path := filepath.Join(l.dir, "home")
+	id, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		own := path + "." + pipeline.NewToken()
+		if err = durable.WriteFile(own, []byte(pipeline.NewToken()), 0o600); err == nil {
+			defer os.Remove(own)
+			if err = os.Link(own, path); err != nil && !errors.Is(err, os.ErrExist) { // a file system without second names
+				err = os.Rename(own, path)
+			}
+			id, err = os.ReadFile(path) // of several processes that start at once one has made it
+		}
+	}
+	if err != nil || len(id) == 0 {
+		return "", fmt.Errorf("read %s, which names this data folder: %w", path, cmp.Or(err, io.ErrUnexpectedEOF))
+	}
+	return l.on.host + " " + string(id), nil
 }
 
 // alive looks whether an owner's process is alive; it is known of this process itself.

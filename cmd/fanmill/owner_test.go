@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,5 +98,45 @@ func TestMarksOfOtherMachinesStay(t *testing.T) {
 	}
 	if _, known := (locks{dir: dir}).alive(pipeline.Owner{Token: "never-was"}); known {
 		t.Error("something is known of a process that left no mark")
+	}
+}
+
+// Processes of one machine with one data folder have one home, also those that start at once. Another machine that sees
+// the folder has its own. A store that no other machine has needs none.
+func TestHome(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "owners")
+	var started sync.WaitGroup
+	var owners [8]*owner
+	for i := range owners {
+		started.Go(func() {
+			o, err := newOwner(locks{dir: dir, on: machine{"here", "boot-1"}, shared: true}, time.Second)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = o.lock.Close()
+			owners[i] = o
+		})
+	}
+	started.Wait()
+	if t.Failed() {
+		return
+	}
+	for _, o := range owners {
+		if o.Home != owners[0].Home || !strings.HasPrefix(o.Home, "here ") {
+			t.Errorf("homes of one machine are %q and %q", o.Home, owners[0].Home)
+		}
+	}
+	if later := ownerOn(t, dir, "here", "boot-2", true); later.Home != owners[0].Home {
+		t.Errorf("after its next start it is %q, was %q", later.Home, owners[0].Home)
+	}
+	if there := ownerOn(t, dir, "there", "boot-1", true); there.Home == owners[0].Home {
+		t.Errorf("another machine has the home %q, too", there.Home)
+	}
+	if other := ownerOn(t, filepath.Join(t.TempDir(), "owners"), "here", "boot-1", true); other.Home == owners[0].Home {
+		t.Errorf("with another data folder it is %q, too", other.Home)
+	}
+	if alone := ownerOn(t, filepath.Join(t.TempDir(), "owners"), "here", "boot-1", false); alone.Home != "" {
+		t.Errorf("with an embedded store it is %q", alone.Home)
 	}
 }

@@ -144,7 +144,7 @@ func TestAccessFollowsTheFile(t *testing.T) {
 				t.Errorf("%+v: the earlier file has %+v, want %+v", c, got, want)
 			}
 		}
-		if err := a.Clean(false); err != nil {
+		if _, err := a.Clean(false); err != nil {
 			t.Fatal(err)
 		}
 	}

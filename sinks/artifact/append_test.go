@@ -28,7 +28,7 @@ func appending(t *testing.T) *world {
 func (w *world) clean(keepPrevious bool) {
 	w.t.Helper()
 	a := w.open()
-	if err := a.Clean(keepPrevious); err != nil {
+	if _, err := a.Clean(keepPrevious); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := a.Close(); err != nil {

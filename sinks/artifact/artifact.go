@@ -7,6 +7,7 @@
 //	Reports/sales.csv.previous           what stood there before the run's first commit, if fanmill made it
 //	Reports/sales.csv.manifest.json      the report
 //	Reports/.fanmill/sales.csv/lock      keeps a second data folder off the file
+//	Reports/.fanmill/sales.csv/run.json  the store and the run whose files are here
 //	Reports/.fanmill/sales.csv/<token>/  what one claim owns: the private files a and b, part files, temporary files
 //
 // A commit appends to the private file that is not public, fsyncs it and returns its length and SHA-256 for the
@@ -47,7 +48,9 @@ type Spec struct {
 	Job         string // id
 	Destination string // id
 	Run         string
-	Log         *slog.Logger // nil is silent
+	Home        string                // names the host, and the data folder, of this process
+	Earlier     []pipeline.EarlierRun // of the job, as far as their files may still be here
+	Log         *slog.Logger          // nil is silent
 	// Dataset says that readers take every file of the folder for data, unless its name begins with a point and ends in
 	// another way: so do the names of what stands beside the file.
 	Dataset bool

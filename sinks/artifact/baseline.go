@@ -111,12 +111,17 @@ func (a *Artifact) takeBaseline(ctx context.Context, out [2]*os.File) error {
 	return a.keepBaseline(kept)
 }
 
-// unfinished reports whether the run that left a baseline was given up. Clean says so; where it could not, the report
-// of that run does, unless all connections are in the file: then they stay, because a run that was complete must
-// never be undone.
+// unfinished reports whether the run that left a baseline was given up. This run knows what became of those before it,
+// wherever that was decided. Of older ones Clean says so; where it could not, the report of that run does, unless all
+// connections are in the file: then they stay, because a run that was complete must never be undone.
 func (a *Artifact) unfinished(kept *baseline) bool {
 	if kept.Run == a.spec.Run {
 		return true
+	}
+	for _, e := range a.spec.Earlier {
+		if e.Run == kept.Run {
+			return e.State != pipeline.RunComplete
+		}
 	}
 	if run, err := os.ReadFile(a.abandonedMark()); err == nil && string(run) == kept.Run {
 		return true
@@ -324,7 +329,9 @@ func (a *Artifact) markAbandoned() error {
 	if err != nil || json.Unmarshal(text, &b) != nil || b.Run != a.spec.Run {
 		return nil
 	}
-	err = a.create(a.abandonedMark(), a.access, func(f *os.File) error { _, err := f.WriteString(a.spec.Run); return err })
+	if err = a.create(a.abandonedMark(), a.access, func(f *os.File) error { _, err := f.WriteString(a.spec.Run); return err }); err == nil {
+		err = syncDir(a.base)
+	}
 	return a.trouble("create", a.abandonedMark(), err)
 }
 

@@ -50,6 +50,9 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 			return State{}, a.lost("its private files in %s are gone", a.base)
 		}
 	}
+	if err := a.mark(token); err != nil {
+		return State{}, err
+	}
 	began, err := a.fence(token, st)
 	if err != nil {
 		return State{}, err

@@ -161,7 +161,7 @@ func TestClaimFromThePublicFile(t *testing.T) {
 		if _, _, err := w.dieAt(0); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.open().Clean(true); err != nil {
+		if _, err := w.open().Clean(true); err != nil {
 			t.Fatal(err)
 		}
 		w.wantNames("sales.csv", "sales.csv.manifest.json")
@@ -235,7 +235,7 @@ func TestNothingPublicBeforeTheFirstCommit(t *testing.T) {
 	if !exists(w.path + ".manifest.json") {
 		t.Error("no report was written")
 	}
-	if err := a.Clean(false); err != nil {
+	if _, err := a.Clean(false); err != nil {
 		t.Fatal(err)
 	}
 	if exists(filepath.Join(w.dir, "new", "folder", ".fanmill")) {
@@ -256,7 +256,7 @@ func TestCleanLeavesOneFile(t *testing.T) {
 	}
 	w.wantNames(".fanmill", "sales.csv", "sales.csv.manifest.json", "sales.csv.previous")
 	for range 2 { // it can be repeated
-		if err := a.Clean(false); err != nil {
+		if _, err := a.Clean(false); err != nil {
 			t.Fatal(err)
 		}
 		w.wantNames("sales.csv", "sales.csv.manifest.json")

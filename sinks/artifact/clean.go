@@ -14,16 +14,33 @@ import (
 // nothing else is in there. The public file then is an ordinary file with one name. keepPrevious says that the run is
 // given up: it leaves "<name>.previous" and, in mode "append", what a fresh run goes back to. Complete success needs
 // neither. Clean may be called again, and by a process that has not claimed the artifact, after a crash: then it does
-// nothing while anybody works on it.
-func (a *Artifact) Clean(keepPrevious bool) error {
+// nothing while anybody works on it, and nothing where the folder is not this run's.
+//
+// It returns the homes of the processes whose claims of this run were in the folder that it saw; nil if it saw none.
+func (a *Artifact) Clean(keepPrevious bool) (homes []string, err error) {
 	claimed := a.dir != ""
 	if !claimed {
 		if err := a.resolve(false); err != nil {
-			return err
+			return nil, err
 		}
-		if !exists(a.base) {
-			return nil
-		}
+	}
+	if !claimed && !exists(a.base) {
+		return nil, nil
+	}
+	m, err := a.readMarker()
+	if err != nil {
+		return nil, err
+	}
+	if a.marks(m) {
+		homes = m.Homes
+	} else if !claimed {
+		return nil, nil
+	}
+	return homes, a.clean(claimed, keepPrevious)
+}
+
+func (a *Artifact) clean(claimed, keepPrevious bool) error {
+	if !claimed {
 		if keepPrevious {
 			if err := a.markAbandoned(); err != nil {
 				return err
@@ -36,6 +53,11 @@ func (a *Artifact) Clean(keepPrevious bool) error {
 			return nil
 		}
 		if err := a.listAll(); err != nil {
+			return err
+		}
+		a.step("listed")
+		if m, err := a.readMarker(); err != nil || !a.marks(m) { // another run has claimed the file: what was listed may be its
+			a.orphans = nil
 			return err
 		}
 	} else if exists(a.dir) {
@@ -152,6 +174,7 @@ func (a *Artifact) removeBase() error {
 	if a.lock == nil {
 		return nil // somebody else's
 	}
+	a.unmark()
 	path := filepath.Join(a.base, "lock")
 	removed := os.Remove(path) // while it is held, where the system can: whoever gets it next must find the file gone
 	if err := a.unlock(); err != nil {

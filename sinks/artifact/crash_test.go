@@ -88,7 +88,7 @@ func deathAt(w *world, n int, act func(*world) string, untouched, inPlace bool, 
 		w.t.Fatalf("step %d (%s): the earlier file was not kept; there are %q", n, step, w.names())
 	}
 	clean := w.open()
-	if err := clean.Clean(false); err != nil {
+	if _, err := clean.Clean(false); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := clean.Close(); err != nil {

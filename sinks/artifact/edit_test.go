@@ -132,7 +132,7 @@ func TestProgramSavesBeforeTheEnd(t *testing.T) {
 	if _, err := a.PublishFinal(context.Background(), nil, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Clean(false); err != nil {
+	if _, err := a.Clean(false); err != nil {
 		t.Fatal(err)
 	}
 	w.wantFile(w.path, "one\r\ntwo\r\n")

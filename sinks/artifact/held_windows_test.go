@@ -64,7 +64,7 @@ func TestHeldByAProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.wantFile(w.path, "one\r\ntwo\r\nthree\r\nfour\r\nfive\r\n")
-		if err := a.Clean(false); err != nil {
+		if _, err := a.Clean(false); err != nil {
 			t.Fatal(err)
 		}
 		w.wantNames("sales.csv")
@@ -79,7 +79,7 @@ func TestHeldWhileCleaning(t *testing.T) {
 	w.finish()
 	release := w.hold()
 	first := w.open()
-	if err := first.Clean(false); err != nil && !errors.Is(err, pipeline.ErrTransient) {
+	if _, err := first.Clean(false); err != nil && !errors.Is(err, pipeline.ErrTransient) {
 		t.Fatalf("while it is open: %v", err)
 	}
 	if err := first.Close(); err != nil {

@@ -175,7 +175,7 @@ func TestRenamedAndLinkedFilesStay(t *testing.T) {
 		if _, err := a.PublishFinal(context.Background(), nil, true); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Clean(false); err != nil {
+		if _, err := a.Clean(false); err != nil {
 			t.Fatal(err)
 		}
 		w.wantFile(filepath.Join(w.dir, "kept 0.csv"), "one\r\n")
@@ -223,7 +223,8 @@ func TestNeighboursComeAndGo(t *testing.T) {
 				if _, err := a.Claim(context.Background(), "token", nil, nil); err != nil {
 					return err
 				}
-				if err := errors.Join(a.Clean(false), a.Close()); err != nil {
+				_, err := a.Clean(false)
+				if err = errors.Join(err, a.Close()); err != nil {
 					return err
 				}
 			}

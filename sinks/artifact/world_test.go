@@ -33,6 +33,8 @@ type world struct {
 	appends bool
 	base    string // what the run appends to
 	inspect func(r io.ReaderAt, size int64) error
+	home    string
+	before  []pipeline.EarlierRun
 }
 
 func newWorld(t testing.TB) *world {
@@ -41,7 +43,7 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) open() *artifact.Artifact {
-	spec := artifact.Spec{Path: w.path, StoreID: "store", Job: "job", Destination: "csv", Run: w.runID, Inspect: w.inspect}
+	spec := artifact.Spec{Path: w.path, StoreID: "store", Job: "job", Destination: "csv", Run: w.runID, Home: w.home, Earlier: w.before, Inspect: w.inspect}
 	if w.appends {
 		spec.Mode = "append"
 	}

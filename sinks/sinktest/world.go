@@ -249,7 +249,7 @@ func (w *world) script(ctx context.Context) error {
 			return err
 		}
 		if w.subject.Kind.Clean != nil {
-			if err := w.subject.Kind.Clean(ctx, w.spec(), false); err != nil {
+			if _, err := w.subject.Kind.Clean(ctx, w.spec(), false); err != nil {
 				return fmt.Errorf("clean: %w", err)
 			}
 		}

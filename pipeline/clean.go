@@ -1,0 +1,126 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"fanmill/pipeline/failpoint"
+)
+
+// clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its
+// commit records and its artifacts. The public checkpoint is the job's: it goes with the newest run only.
+//
+// Files lie where they were written. homes has, by destination, the homes of the processes that have claimed it; waits
+// are those of which nobody knows yet whether something of the run is still there. What this process finds under the
+// paths of the run, and is not the run's, it does not touch. A run that has been cleaned but for that, as rec.Waits
+// says, is looked at again by every process that starts: homes is what is left then.
+func (n *Node) clean(ctx context.Context, rec RunRecord, m *Manifest, homes map[string][]string, abandoned bool) (waits map[string][]string, err error) {
+	if len(rec.Waits) > 0 {
+		return n.cleanSinks(ctx, m, homes, abandoned)
+	}
+	err = errors.Join(n.dropCommands(ctx, m.Run, rec.Resumes), n.RowLogs.Delete(ctx, m.Run, rec.Generation))
+	waits, sinksErr := n.cleanSinks(ctx, m, homes, abandoned)
+	err = errors.Join(err, sinksErr, n.dropConnRecords(ctx, m))
+	if last, _, lastErr := n.lastRun(ctx, m.JobID); lastErr == nil && last != nil && runOf(last) == m.Run {
+		err = errors.Join(err, n.Progress.Remove(ctx, m.JobID))
+	}
+	for _, d := range slices.Sorted(maps.Keys(waits)) {
+		n.Log.Info(fmt.Sprintf("run %s is over; what it keeps to itself of destination %s may be on %s, where the next start of fanmill removes it", m.Run, d, hostsOf(waits[d])))
+	}
+	return waits, err
+}
+
+// hostsOf names the hosts of homes.
+func hostsOf(homes []string) string {
+	var hosts []string
+	for _, home := range homes {
+		host, _, _ := strings.Cut(home, " ")
+		hosts = append(hosts, host)
+	}
+	return strings.Join(slices.Compact(hosts), " or ")
+}
+
+// homesOf are the homes of the processes that have claimed the destinations of a run.
+func (n *Node) homesOf(ctx context.Context, m *Manifest) (map[string][]string, error) {
+	homes := map[string][]string{}
+	for _, d := range m.Destinations {
+		rec, err := n.Records.Load(ctx, m.Run, d.ID)
+		if err != nil && !errors.Is(err, ErrNoKey) && !errors.Is(err, ErrForeign) { // of such a one nobody knows
+			return nil, fmt.Errorf("look who has claimed %s of run %s: %w", d.ID, m.Run, err)
+		}
+		homes[d.ID] = rec.Homes
+	}
+	return homes, nil
+}
+
+// cleanSinks cleans after every destination in homes, also after one that failed: a file that a user holds open
+// concerns no other. Where this process has claimed a destination, and now finds nothing of it, it was removed before:
+// by a process that was killed before it could say so, by a claim of a later run, or by a user.
+func (n *Node) cleanSinks(ctx context.Context, m *Manifest, homes map[string][]string, keepPrevious bool) (waits map[string][]string, _ error) {
+	waits = map[string][]string{}
+	var errs []error
+	for i := range m.Destinations {
+		d := &m.Destinations[i]
+		claimed, ok := homes[d.ID]
+		kind := n.Sinks[d.Type]
+		if !ok || kind == nil {
+			continue
+		}
+		settled, err := n.cleanSink(ctx, kind, m, d, keepPrevious)
+		if err != nil && len(claimed) > 0 && !slices.Contains(claimed, n.Owner.Home) {
+			n.Log.Debug("a path of another host cannot be looked at here", "run", m.Run, "destination", d.ID, "error", err)
+			settled, err = nil, nil
+		}
+		errs = append(errs, err)
+		left := slices.DeleteFunc(slices.Clone(claimed), func(home string) bool { return slices.Contains(settled, home) })
+		if len(left) > 0 {
+			waits[d.ID] = left
+		}
+		failpoint.Hit("mid-tidy")
+	}
+	return waits, errors.Join(errs...)
+}
+
+// cleanSink cleans after a destination on the disks of this process, and returns the homes of which nothing is left.
+func (n *Node) cleanSink(ctx context.Context, kind *SinkKind, m *Manifest, d *ManifestDestination, keepPrevious bool) (settled []string, err error) {
+	if kind.Clean != nil {
+		settled, err = kind.Clean(ctx, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Home: n.Owner.Home, Log: n.Log}, keepPrevious)
+	}
+	if kind.Traits.Spooled { // its rows are in the spool of each process, wherever the file is
+		settled = nil
+		if n.Spool != nil {
+			err = errors.Join(err, n.Spool.Remove(Token(m.Run), Token(d.ID)))
+		}
+	}
+	return append(settled, n.Owner.Home), err
+}
+
+func (n *Node) dropConnRecords(ctx context.Context, m *Manifest) error {
+	for _, c := range m.Connections {
+		if err := n.Stores.Runs.Delete(ctx, ConnKey(m.Run, c.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// markCleaned notes that nothing is left to be removed but what waits for other hosts.
+func (n *Node) markCleaned(ctx context.Context, cell *Cell[RunRecord], waits map[string][]string) error {
+	rec := cell.Value()
+	if len(waits) > 0 && reflect.DeepEqual(rec.Waits, waits) {
+		return nil // every start of a process comes by here
+	}
+	rec.Cleaned, rec.Taken, rec.Waits = len(waits) == 0, false, waits
+	if rec.Cleaned {
+		rec.Waits = nil
+	}
+	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil
+}

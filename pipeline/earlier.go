@@ -1,0 +1,76 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// EarlierRun is what became of a run of the job before. What it left beside an artifact may lie on the disk of a host
+// that has not heard of it: whoever claims the artifact there for a later run goes by this.
+type EarlierRun struct {
+	Run   string   `json:"run"`
+	State RunState `json:"state"` // RunComplete or RunAbandoned
+}
+
+// How many earlier runs a manifest names: so many whatever became of their files, as a claim that was cut short leaves
+// those of a run that count as removed; and so many at most.
+const (
+	nameEarlier = 16
+	maxEarlier  = 64
+)
+
+// earlier is what a run needs to know of those before it, the newest of which is given; nil for none. A later run
+// knows what that one knew, but for what was removed since wherever it lay.
+func (n *Node) earlier(ctx context.Context, newest *Cell[RunRecord]) ([]EarlierRun, error) {
+	if newest == nil {
+		return nil, nil
+	}
+	m, err := LoadManifest(ctx, n.Stores.Runs, runOf(newest))
+	switch {
+	case errors.Is(err, ErrForeign), errors.Is(err, ErrNoKey): // what was before it nobody knows
+		m = &Manifest{}
+	case err != nil:
+		return nil, err
+	}
+	all := slices.Clone(m.Earlier)
+	if s := newest.Value().State; s == RunComplete || s == RunAbandoned {
+		all = append(all, EarlierRun{runOf(newest), s})
+	}
+	for i := 0; i < len(all)-nameEarlier; {
+		cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(all[i].Run))
+		switch {
+		case err == nil && cell.Value().Cleaned:
+			all = slices.Delete(all, i, i+1)
+			continue
+		case err != nil && !errors.Is(err, ErrNoKey) && !errors.Is(err, ErrForeign) && !errors.Is(err, ErrLater):
+			return nil, fmt.Errorf("look at earlier runs of job %s: %w", newest.Value().Job, err)
+		}
+		i++
+	}
+	return all[max(0, len(all)-maxEarlier):], nil
+}
+
+// noteEarlier adds to the manifest of a run, which no process has, what became of a run that went ahead of it. Without
+// a manifest that run cannot go on anyway.
+func (n *Node) noteEarlier(ctx context.Context, run string, ahead *Cell[RunRecord]) error {
+	all, err := n.earlier(ctx, ahead)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	m, err := LoadManifest(ctx, n.Stores.Runs, run)
+	if errors.Is(err, ErrForeign) || errors.Is(err, ErrNoKey) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if !slices.Contains(m.Earlier, e) {
+			m.Earlier = append(m.Earlier, e)
+		}
+	}
+	m.Earlier = m.Earlier[max(0, len(m.Earlier)-maxEarlier):]
+	return n.storeManifest(ctx, m)
+}
