@@ -178,11 +178,12 @@ func (f *File) Params(given map[string]any, at time.Time) ([]pipeline.Arg, error
 // Destinations are the destinations of the run that begins at this moment. Paths are absolute, relative ones
 // beginning in the working directory, with references expanded and tokens replaced. A destination with a file per
 // query becomes one for each, with the id <id>.<query>; of one with a file per connection, Files follows the order of
-// the job's connections.
+// the job's connections. A path with a Windows drive is an error on any other system.
 func (f *File) Destinations(run string, at time.Time) ([]pipeline.ManifestDestination, error) {
 	outs, bad := outputs(&f.Job, f.kinds, f.bounds.base(), run, at, f.expand, f.os)
 	bad = append(bad, newFolders(f.os).clashes(outs)...)
 	bad = append(bad, f.bounds.outside(outs)...)
+	bad = append(bad, f.elsewhere()...)
 	var errs []error
 	for _, e := range bad {
 		errs = append(errs, fmt.Errorf("destination %s: %w", f.Job.Destinations[e.of].ID, e.err))
@@ -195,6 +196,18 @@ func (f *File) Destinations(run string, at time.Time) ([]pipeline.ManifestDestin
 		ds[i] = outs[i].ManifestDestination
 	}
 	return ds, nil
+}
+
+// elsewhere names the destinations whose paths mean something on another system only. Here such a path would be a
+// folder of that odd name in the working directory, which nobody would look for.
+func (f *File) elsewhere() (bad []outputError) {
+	for i := range f.Job.Destinations {
+		path, err := f.expand(f.Job.Destinations[i].FilePath)
+		if err == nil && drive(path) && f.os != "windows" { // what cannot be expanded is named already
+			bad = append(bad, outputError{i, fmt.Errorf("%s is a path of Windows, and this host has another system; run the job on a Windows host, or give filePath a path of this one", path)})
+		}
+	}
+	return bad
 }
 
 func valuesOf(j *pipeline.Job, run string, started time.Time) tokenValues {

@@ -31,7 +31,7 @@ func (d *decoder) artifacts() {
 			failed[i] = true
 		}
 		if drive(expanded) && d.o.OS != "windows" {
-			d.warnf(at(i), "is a path of Windows; on this system it begins in the folder the command is started in")
+			d.warnf(at(i), "is a path of Windows: this host runs no such job, a Windows host does")
 		}
 	}
 	// Any run will do: two files that differ by the run in one run differ in all.

@@ -200,3 +200,27 @@ func TestFilesOfAThousandConnections(t *testing.T) {
 		t.Errorf("checking left %v behind", left)
 	}
 }
+
+// A path with a drive is no file of another system than Windows: no run writes into a folder of that name. The job may
+// be loaded there, for a Windows host.
+func TestPathOfAnotherSystem(t *testing.T) {
+	job := func(path string) string {
+		return fmt.Sprintf(`{"id": "j", "query": "q", "connections": [{"id": "c", "driver": "sqlite", "dsn": "x"}], "destinations": [{"id": "d", "type": "csv", "filePath": %q}]}`, path)
+	}
+	for _, path := range []string{"D:/Reports/a.csv", `d:\Reports\{jobName}.csv`, "${REPORTS}/a.csv"} {
+		o := options(nil)
+		o.OS = "linux"
+		o.Lookup = func(string) (string, bool) { return "D:/Reports", true }
+		f, err := config.Parse("j.json", []byte(job(path)), o)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if w := fmt.Sprint(f.Warnings); !strings.Contains(w, "is a path of Windows") {
+			t.Errorf("%s: nothing is said when the job is loaded: %s", path, w)
+		}
+		if ds, err := f.Destinations("r", started); err == nil || !strings.Contains(err.Error(), "destination d: ") || !strings.Contains(err.Error(), "run the job on a Windows host") {
+			t.Errorf("%s: a run has the destinations %+v, %v", path, ds, err)
+		}
+	}
+}
