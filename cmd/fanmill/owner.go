@@ -111,8 +111,8 @@ func (l locks) home() (string, error) {
 		own := path + "." + pipeline.NewToken()
 		if err = durable.WriteFile(own, []byte(pipeline.NewToken()), 0o600); err == nil {
 			defer os.Remove(own)
-			if err = os.Link(own, path); err != nil && !errors.Is(err, os.ErrExist) { // a file system without second names
-				err = os.Rename(own, path)
+			if err := os.Link(own, path); err != nil && !errors.Is(err, os.ErrExist) { // a file system without second names
+				_ = os.Rename(own, path) // whether it is there, the next line tells
 			}
 			id, err = os.ReadFile(path) // of several processes that start at once one has made it
 		}
