@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,28 +43,32 @@ func (c *claim) Renew(ctx context.Context, age time.Duration) error {
 	return c.write(ctx, func(*pipeline.CommitRecord) {})
 }
 
-// write is the fence. A claimer takes the record by changing its token, so an owner that slept through that finds a
-// conflict and a foreign token, and nothing that it prepared meanwhile is ever recorded. A conflict with the own
-// token cannot be: only the claim's holder writes under it, one write at a time; Cell.Write has already recognized
-// its own.
+// write is the fence. A claimer takes the record by changing its token and its epoch, so an owner that slept through that
+// finds a conflict and a foreign token, and nothing that it prepared meanwhile is ever recorded. A conflict alone says
+// nothing: as long as the record has the claim's token and epoch, change is applied to what stands there and written
+// again.
 func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) error {
-	before := c.cell.Value()
-	next := clone(before)
-	change(&next)
-	if err := tell(ctx, c.kv, c.key, &before, &next); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	was := c.cell.Value()
+	mine := func(r *pipeline.CommitRecord) bool { return r.Token == was.Token && r.Epoch == was.Epoch }
+	for before := was; ; {
+		next := clone(before)
+		change(&next)
+		if err := tell(ctx, c.kv, c.key, &before, &next); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		again, err := c.cell.Again(c.cell.Write(ctx, next), mine)
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		if !again {
+			c.wrote = time.Now()
+			return nil
+		}
+		before = c.cell.Value()
+		if err := recall(ctx, c.kv, c.key, &before); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
 	}
-	err := c.cell.Write(ctx, next)
-	if errors.Is(err, pipeline.ErrForeign) {
-		return fmt.Errorf("commit: %w", err)
-	}
-	if errors.Is(err, pipeline.ErrConflict) {
-		return pipeline.Permanent(fmt.Errorf("commit: %w", pipeline.ErrFenced))
-	}
-	if err == nil {
-		c.wrote = time.Now()
-	}
-	return err
 }
 
 func clone(r pipeline.CommitRecord) pipeline.CommitRecord {

@@ -43,20 +43,18 @@ func (s *Records) Tell(ctx context.Context, run, destination string, rec *pipeli
 	return recall(ctx, s.kv, pipeline.RecordKey(run, destination), rec)
 }
 
-// Reset implements pipeline.Records. It races with the owner's own writes and wins: each round reads the record anew.
+// Reset implements pipeline.Records. It races with the owner's own writes and wins.
 func (s *Records) Reset(ctx context.Context, run, destination string, change func(*pipeline.CommitRecord)) error {
-	for {
-		c, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, pipeline.RecordKey(run, destination))
-		if err != nil {
-			return err
-		}
-		next := clone(c.Value())
-		change(&next)
-		next.Token, next.Epoch = "", next.Epoch+1 // no claim's: the owner's next write finds a conflict
-		if err = c.Write(ctx, next); !errors.Is(err, pipeline.ErrConflict) {
-			return err
-		}
+	c, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, pipeline.RecordKey(run, destination))
+	if err != nil {
+		return err
 	}
+	return c.Change(ctx, func(*pipeline.CommitRecord) bool { return true }, func(r *pipeline.CommitRecord) {
+		epoch := r.Epoch
+		*r = clone(*r)
+		change(r)
+		r.Token, r.Epoch = "", epoch+1 // no claim's: its next write finds that
+	})
 }
 
 // Replace implements pipeline.Records.

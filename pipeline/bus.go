@@ -123,6 +123,8 @@ type Trigger struct {
 
 	id  string // of the run that it asks for, unless it resumes another; "" for one that is no message
 	seq uint64 // in the stream of triggers; 0 for one that is no message of it
+	// again: its run goes on by itself, as nobody asks for it anew. A cancellation counts for that one, too.
+	again bool
 }
 
 // QueryCommand asks a worker for an attempt at a connection. It is a hint: the connection's record decides.

@@ -21,6 +21,7 @@ type Cell[T any] struct {
 	// unsure are the stamps of writes that were given up before it was known whether they happened. The last few are
 	// enough: who gives up writes no more than a sign of life every few seconds.
 	unsure []string
+	rival  *Cell[T]   // what the last write found in its place
 	origin *origin[T] // what another version wrote, and this one does not know: it stays
 }
 
@@ -103,6 +104,41 @@ func (c *Cell[T]) Overwrite(ctx context.Context, next T) error {
 	return c.Write(ctx, next)
 }
 
+// Change applies f to the document and writes it. Where somebody else has written it meanwhile, it looks at what stands
+// there now: if that is still mine, f is applied to it and it is written again; if not, the error is ErrFenced. So what
+// others write into a document ends no owner, only another owner does; after that the Cell is as it was. A document that
+// went away, or that cannot be read any more, is an error as of Write.
+//
+// mine and f may be called several times. f gets a copy whose maps and slices are the document's: it replaces them, and
+// changes nothing in them.
+func (c *Cell[T]) Change(ctx context.Context, mine func(*T) bool, f func(*T)) error {
+	for {
+		next := c.value
+		f(&next)
+		if again, err := c.Again(c.Write(ctx, next), mine); !again {
+			return err
+		}
+	}
+}
+
+// Again decides on what Write returned, for who applies changes by hand as Change does. It is true where somebody else
+// has written the document meanwhile, which is still mine: the Cell has what stands there now, for the change to be made
+// to that. It is false after any other error, which it returns: ErrFenced where the document is no longer mine.
+func (c *Cell[T]) Again(err error, mine func(*T) bool) (bool, error) {
+	if !errors.Is(err, ErrConflict) || errors.Is(err, ErrForeign) {
+		return false, err
+	}
+	r := c.rival // as read at the conflict: another read may be answered by a replica that lags behind
+	if !mine(&r.value) {
+		return false, Permanent(fmt.Errorf("write %s: %w", c.key, ErrFenced))
+	}
+	c.rev, c.value, c.stamp, c.origin = r.rev, r.value, r.stamp, r.origin
+	return true, nil
+}
+
+// anybody is for documents that have no owner.
+func anybody[T any](*T) bool { return true }
+
 // Write replaces the document if it is still at the revision last read or written; otherwise it fails with
 // ErrConflict. A write whose answer was lost, or that the client library repeated and so sees as a conflict with
 // itself, is looked up: if the stored document has our stamp, it was ours. next is durable when Write returns nil.
@@ -136,6 +172,7 @@ func (c *Cell[T]) Write(ctx context.Context, next T) error {
 			c.rev = found.rev
 			continue
 		case lookErr == nil && found.rev > c.rev && errors.Is(err, ErrConflict):
+			c.rival = found
 			return fmt.Errorf("write %s: %w", c.key, ErrConflict)
 		case (errors.Is(lookErr, ErrForeign) || errors.Is(lookErr, ErrLater)) && found.rev != c.rev:
 			return lookErr

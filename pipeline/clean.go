@@ -111,16 +111,12 @@ func (n *Node) dropConnRecords(ctx context.Context, m *Manifest) error {
 
 // markCleaned notes that nothing is left to be removed but what waits for other hosts.
 func (n *Node) markCleaned(ctx context.Context, cell *Cell[RunRecord], waits map[string][]string) error {
-	rec := cell.Value()
-	if len(waits) > 0 && reflect.DeepEqual(rec.Waits, waits) {
+	if len(waits) > 0 && reflect.DeepEqual(cell.Value().Waits, waits) {
 		return nil // every start of a process comes by here
 	}
-	rec.Cleaned, rec.Taken, rec.Waits = len(waits) == 0, false, waits
-	if rec.Cleaned {
-		rec.Waits = nil
+	err := cell.Change(ctx, owned(cell), func(r *RunRecord) { r.clean(waits) })
+	if errors.Is(err, ErrFenced) && !errors.Is(err, ErrForeign) {
+		return nil
 	}
-	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
-		return err
-	}
-	return nil
+	return err
 }

@@ -262,11 +262,18 @@ func (d *desk) reply(key, says string, a Answer, again bool) {
 	}
 }
 
-// cancelled hears a cancellation. A run of another process is left to that.
+// cancelled hears a cancellation. It is written down before anything else, so that it stays one if this process ends
+// now, and so that a process obeys that did not hear it.
 func (d *desk) cancelled(q Inquiry) {
 	id := lastToken(q.Subject)
-	cell, err := LoadCell[RunRecord](d.ctx, d.n.Stores.Runs, id)
-	ended := err == nil && cell.Value().State != RunRunning
+	own, err := LoadCell[RunRecord](d.ctx, d.n.Stores.Runs, RunKey(id))
+	ended := err == nil && own.Value().State != RunRunning
+	writing, stop := context.WithTimeout(d.ctx, cancelPatience)
+	known, storeErr := d.n.Cancel(writing, id)
+	stop()
+	if storeErr != nil && d.ctx.Err() == nil {
+		d.n.Log.Warn(fmt.Sprintf("that run %s is to stop could not be stored: a process that did not hear it does not obey", id), "error", storeErr)
+	}
 	if a, ok := d.cancel(id, ended); ok {
 		respond(q.Answer, a)
 		return
@@ -281,11 +288,8 @@ func (d *desk) cancelled(q Inquiry) {
 	case <-d.ctx.Done():
 		return
 	}
-	switch {
-	case errors.Is(err, ErrNoKey):
-		respond(q.Answer, Answer{Run: id, Error: "there is no run of this id; fanmill runs lists them"})
-	case ended:
-		respond(q.Answer, Answer{Run: id, Job: cell.Value().Job, State: string(cell.Value().State), Error: "the run is not running, it is " + string(cell.Value().State)})
+	if storeErr == nil {
+		respond(q.Answer, known)
 	}
 }
 
@@ -298,7 +302,7 @@ func (d *desk) cancel(id string, ended bool) (a Answer, found bool) {
 		if t.id != id && t.run != id || ended && t.state == string(RunRunning) {
 			continue
 		}
-		t.cancel(fmt.Errorf("run %s was %w; a resume goes on with it", t.run, ErrCancelled))
+		t.cancel(errCancelled(t.run))
 		t.state = AnswerCancelling
 		a, found = Answer{Run: t.run, Job: t.job, State: t.state}, true
 	}

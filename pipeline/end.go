@@ -28,37 +28,41 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	rec := s.cell.Value()
-	rec.State, rec.Ended, rec.Error = RunInterrupted, time.Now().UTC(), shortError(cause)
-	rec.Measures = s.measures(nil)
+	measures, stopped := s.measures(nil), ""
 	switch {
 	case errors.Is(cause, ErrMemory):
-		rec.Stopped = StoppedMemory
+		stopped = StoppedMemory
 	case errors.Is(cause, ErrCancelled):
-		rec.Stopped = StoppedCancelled
+		stopped = StoppedCancelled
 	}
 	if err := s.putManifest(ctx); err != nil { // which somebody may have damaged: a resume needs it
 		s.Log.Debug("the manifest was not written again", "error", err)
 	}
-	switch err := s.recordEnd(ctx, rec); {
-	case errors.Is(err, ErrConflict):
+	err := s.recordEnd(ctx, s.mine, func(r *RunRecord) {
+		r.interrupt(cause, stopped)
+		r.Measures = measures
+	})
+	switch {
+	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict):
 		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
 	case err != nil:
 		s.Log.Debug("the end of the run was not recorded", "error", err)
 		return errors.Join(cause, errUnrecorded)
 	}
 	s.publishCheckpoint(ctx, true)
-	if err := s.dropCommands(ctx, s.m.Run, rec.Resumes); err != nil {
+	if err := s.dropCommands(ctx, s.m.Run, s.fixed.Resumes); err != nil {
 		s.Log.Debug("the commands of the run were not dropped", "error", err)
 	}
 	return cause
 }
 
 // recordEnd writes how the run ended, also over what another program has made of its record.
-func (r *run) recordEnd(ctx context.Context, rec RunRecord) error {
-	err := r.cell.Write(ctx, rec)
+func (r *run) recordEnd(ctx context.Context, mine func(*RunRecord) bool, end func(*RunRecord)) error {
+	err := r.cell.Change(ctx, mine, end)
 	if errors.Is(err, ErrForeign) {
 		r.Log.Warn(fmt.Sprintf("%v. How the run ended is written in its place", err))
+		rec := r.cell.Value()
+		end(&rec)
 		return r.cell.Overwrite(ctx, rec)
 	}
 	return err
@@ -128,12 +132,11 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	rec, cleaned, waits := r.cell.Value(), false, map[string][]string(nil)
 	lost := r.renewing(ctx, r.cell, func() { cleaned, waits = r.tidy(ctx, rec, out.State, records) }, func() {})
 	failpoint.Hit("before-ended")
-	rec.State, rec.Ended, rec.Measures, rec.Cleaned, rec.Waits = out.State, time.Now().UTC(), out.Measures, cleaned, waits
-	err := ErrConflict
+	err := ErrFenced
 	if !lost {
-		err = r.recordEnd(ctx, rec)
+		err = r.recordEnd(ctx, s.mine, func(r *RunRecord) { r.end(out.State, out.Measures, cleaned, waits) })
 	}
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, ErrFenced) || errors.Is(err, ErrConflict) {
 		err = Permanent(fmt.Errorf("run %s: %w; this process stops", r.m.Run, ErrFenced))
 	}
 	if err != nil {
@@ -247,15 +250,10 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 		}
 	}
 	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered everywhere; it is given up%s", job, id, done, len(m.Connections), hint))
-	rec := cell.Value()
-	rec.State, rec.Taken, rec.Cleaned = RunAbandoned, false, false // of an unfinished run that was the row log alone
-	if rec.Ended.IsZero() {
-		rec.Ended = time.Now().UTC()
-	}
-	if err := cell.Write(ctx, rec); err != nil {
+	if err := cell.Change(ctx, owned(cell), (*RunRecord).abandon); err != nil {
 		return err
 	}
-	waits, err := n.clean(ctx, rec, m, homes, true)
+	waits, err := n.clean(ctx, cell.Value(), m, homes, true)
 	if err == nil {
 		err = n.markCleaned(ctx, cell, waits)
 	}
@@ -269,13 +267,11 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 // found by whoever writes them next.
 func (n *Node) abandonBare(ctx context.Context, job string, cell *Cell[RunRecord], why error) error {
 	n.Log.Warn(fmt.Sprintf("job %s has an unfinished run, %s, that cannot go on and is given up: %v", job, runOf(cell), why))
-	rec := cell.Value()
-	rec.State, rec.Taken, rec.Cleaned = RunAbandoned, false, true
-	if rec.Ended.IsZero() {
-		rec.Ended = time.Now().UTC()
-	}
-	if err := errors.Join(n.dropCommands(ctx, runOf(cell), rec.Resumes), n.RowLogs.Delete(ctx, runOf(cell), math.MaxInt)); err != nil {
+	if err := errors.Join(n.dropCommands(ctx, runOf(cell), cell.Value().Resumes), n.RowLogs.Delete(ctx, runOf(cell), math.MaxInt)); err != nil {
 		return err
 	}
-	return cell.Write(ctx, rec)
+	return cell.Change(ctx, owned(cell), func(r *RunRecord) {
+		r.abandon()
+		r.clean(nil)
+	})
 }

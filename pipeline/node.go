@@ -221,6 +221,7 @@ func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func
 		return nil, err
 	}
 	defer r.letGo(ctx, r.cell)
+	t.again = true
 	again, err := r.Node.resume(ctx, def, t, r.cell)
 	if err != nil {
 		return nil, err

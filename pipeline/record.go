@@ -160,12 +160,14 @@ type RunRecord struct {
 	Job        string    `json:"job"`
 	State      RunState  `json:"state"`
 	Owner      Owner     `json:"owner"`
+	Epoch      uint64    `json:"epoch,omitempty"`    // counted up by every takeover, and by who finds that the owner is gone
 	Generation int       `json:"generation"`         // of the row log
 	Trimmed    uint64    `json:"trimmed,omitempty"`  // its frames up to here may be gone: no record is opened on it below
 	Trigger    uint64    `json:"trigger,omitempty"`  // the sequence, in the stream of triggers, of who last asked for it; 0 for fanmill run
 	Triggers   []string  `json:"triggers,omitempty"` // that had it resumed, by the ids of the runs that they would have begun; the last 64
 	Inline     bool      `json:"inline,omitempty"`   // a trigger has brought its job along
 	Resumes    int       `json:"resumes"`
+	Asked      int       `json:"asked,omitempty"` // the last of its Resumes that somebody asked for; later ones went on by themselves
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"`
 	Error      string    `json:"error,omitempty"`   // why it is interrupted
@@ -281,6 +283,9 @@ func RunKey(run string) string { return Token(run) }
 
 // ManifestKey is the run's manifest in Stores.Runs.
 func ManifestKey(run string) string { return Token(run) + ".manifest" }
+
+// CancelKey is the wish that a run stops, in Stores.Runs: a Cancellation.
+func CancelKey(run string) string { return Token(run) + ".cancel" }
 
 // ConnKey is a connection's entry in Stores.Runs.
 func ConnKey(run, connection string) string { return Token(run) + ".conn." + Token(connection) }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -167,6 +168,9 @@ func (q *request) once(ctx context.Context) error {
 		}
 	}
 	defer q.slots.Release(1)
+	if cancelled, err := q.cancelledInLine(ctx); err != nil || cancelled {
+		return cmp.Or(err, errCancelled(q.t.id))
+	}
 	finished, err := q.predecessor(ctx)
 	switch {
 	case err != nil:
@@ -187,6 +191,20 @@ func (q *request) once(ctx context.Context) error {
 	return err
 }
 
+// cancelledInLine reports whether this trigger was cancelled and has no run: here, or by another process while nobody
+// had it.
+func (q *request) cancelledInLine(ctx context.Context) (bool, error) {
+	c, err := q.cancellation(ctx, q.t.id)
+	if err != nil || c == nil {
+		return false, err
+	}
+	_, err = q.Stores.Runs.Get(ctx, RunKey(q.t.id))
+	if errors.Is(err, ErrNoKey) {
+		return true, nil
+	}
+	return false, err
+}
+
 // predecessor finishes the job's last run if that was interrupted by the end of its process, and returns its outcome.
 // Its own trigger comes again, maybe later than this one, whose fresh run would abandon it. It has a ticket of its
 // own: who cancels one of them means that one alone.
@@ -199,6 +217,11 @@ func (q *request) predecessor(ctx context.Context) (*Outcome, error) {
 	gone := rec.State == RunRunning && (rec.Owner.Token == q.Owner.Token || !q.mayLive(rec.Owner)) || rec.State == RunInterrupted && rec.Stopped == ""
 	if !gone || rec.Trigger == 0 || rec.Trigger == q.seq {
 		return nil, nil
+	}
+	if !q.t.Resume {
+		if stopped, err := q.heedCancel(ctx, last); err != nil || stopped {
+			return nil, err
+		}
 	}
 	q.queued("run " + id + ", which was interrupted, is finished first")
 	t := Trigger{id: id, seq: rec.Trigger}
@@ -267,7 +290,7 @@ func (q *request) markStopped(ctx context.Context) error {
 		return nil
 	}
 	rec.Stopped = StoppedCancelled
-	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
+	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) { // over what was looked at, and nothing later
 		return err
 	}
 	return nil // somebody goes on with it

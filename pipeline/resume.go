@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // maxTriggers bounds the list of the triggers that had a run resumed. Only one that was not acknowledged comes again,
@@ -21,7 +20,7 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 	}
 	n, leave := n.following(def.Job, id, old.Destinations)
 	defer func() { leave(err) }()
-	r := &run{Node: n, def: def, job: def.Job, cell: cell}
+	r := &run{Node: n, def: def, job: def.Job, cell: cell, asker: t.id}
 	if err := n.dropCommands(ctx, id, cell.Value().Resumes); err != nil {
 		return nil, err
 	}
@@ -75,21 +74,21 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 			r.wanted = append(r.wanted, c.ID)
 		}
 	}
-	rec := cell.Value()
-	rec.State, rec.Taken, rec.Resumes, rec.Cleaned, rec.Error, rec.Stopped, rec.Ended = RunRunning, false, rec.Resumes+1, false, "", "", time.Time{}
-	rec.Trigger = t.seq // who comes again if this process ends: not the one that began it, if that has been answered for
-	if t.id != "" && t.id != id && !slices.Contains(rec.Triggers, t.id) {
-		rec.Triggers = append(slices.Clone(rec.Triggers[max(0, len(rec.Triggers)-maxTriggers+1):]), t.id)
-		if t.seq != 0 { // first: without the record's word it says nothing
-			if err := n.note(ctx, t.id, triggerNote{Job: rec.Job, Run: id}); err != nil {
-				return nil, err
-			}
+	has := t.id != "" && t.id != id && !slices.Contains(cell.Value().Triggers, t.id)
+	if has && t.seq != 0 { // first: without the record's word it says nothing
+		if err := n.note(ctx, t.id, triggerNote{Job: cell.Value().Job, Run: id}); err != nil {
+			return nil, err
 		}
 	}
-	if err := cell.Write(ctx, rec); err != nil {
-		if errors.Is(err, ErrConflict) {
-			return nil, n.lostTo(ctx, cell)
+	err = cell.Change(ctx, owned(cell), func(rec *RunRecord) {
+		rec.resume(t)
+		if has {
+			rec.Triggers = append(slices.Clone(rec.Triggers[max(0, len(rec.Triggers)-maxTriggers+1):]), t.id)
 		}
+	})
+	if errors.Is(err, ErrFenced) || errors.Is(err, ErrForeign) {
+		return nil, n.lostTo(ctx, cell)
+	} else if err != nil {
 		return nil, err
 	}
 	r.logResume(records)
@@ -148,11 +147,10 @@ func (r *run) reopenLog(ctx context.Context, records []CommitRecord, anew bool) 
 	if err := r.RowLogs.Delete(ctx, r.m.Run, rec.Generation); err != nil {
 		return LogState{}, fmt.Errorf("delete row log: %w", err)
 	}
-	rec.nextLog()
-	if err := r.cell.Write(ctx, rec); err != nil {
+	if err := r.cell.Change(ctx, owned(r.cell), (*RunRecord).nextLog); err != nil {
 		return LogState{}, err
 	}
-	if r.log, err = r.RowLogs.Create(ctx, r.m, rec.Generation); err != nil {
+	if r.log, err = r.RowLogs.Create(ctx, r.m, r.cell.Value().Generation); err != nil {
 		return LogState{}, fmt.Errorf("create row log: %w", err)
 	}
 	return r.log.State(ctx)

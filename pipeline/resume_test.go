@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -119,8 +120,8 @@ func TestParametersOfAResume(t *testing.T) {
 	w.exact("x", "a", "b")
 }
 
-// A run that nobody could be told the end of, because the store was gone, is not taken for stopped: its trigger comes
-// again and goes on with it.
+// A cancelled run whose end could not be stored is not gone on with when its trigger comes again: that it is to stop was
+// stored before. Then its end is, and a resume goes on.
 func TestStopThatIsNotRecorded(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", stuck())
@@ -134,8 +135,40 @@ func TestStopThatIsNotRecorded(t *testing.T) {
 	w.rescript("a", of(5, 10))
 	lost.broken.Store(true)
 	w.ask(pipeline.TopicCancel("night"), "", "")
-	w.until(pipeline.EventEnded, "night")
+	w.untilRecord("night", func(r pipeline.RunRecord) bool { return r.Stopped == pipeline.StoppedCancelled })
+	if lost.broken.Load() {
+		t.Error("its end was stored at once")
+	}
+	if asked := w.db.askedSince(); len(asked) != 1 {
+		t.Errorf("asked %q", asked)
+	}
+	w.mustRun(pipeline.Trigger{Resume: true}, pipeline.RunComplete)
 	w.exact("x", "a")
+}
+
+// untilRecord waits until a run's record is as it is to be.
+func (w *world) untilRecord(run string, as func(pipeline.RunRecord) bool) {
+	w.t.Helper()
+	ctx, stop := context.WithTimeout(w.t.Context(), 30*time.Second)
+	defer stop()
+	entries, err := w.node.Stores.Runs.Watch(ctx, run)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var last []byte
+	for e := range entries {
+		if e.Key == run && !e.Deleted {
+			var rec pipeline.RunRecord
+			last = e.Value
+			if err := json.Unmarshal(e.Value, &rec); err != nil {
+				w.t.Fatal(err)
+			}
+			if as(rec) {
+				return
+			}
+		}
+	}
+	w.t.Fatalf("the record of run %s has stayed %s", run, last)
 }
 
 // losingKV cannot write that a run is interrupted, for one whole write. Signs of life are let pass: one may come at

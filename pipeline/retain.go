@@ -116,7 +116,7 @@ func (n *Node) forget(ctx context.Context, cell *Cell[RunRecord]) error {
 		return err
 	}
 	if rec.State.Resumable() {
-		rec.State = RunAbandoned
+		rec.abandon()
 		if err := cell.Write(ctx, rec); errors.Is(err, ErrConflict) {
 			return nil
 		} else if err != nil {

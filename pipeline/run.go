@@ -20,6 +20,7 @@ type run struct {
 	cell    *Cell[RunRecord]
 	log     RowLog
 	fixed   RunRecord // as the run was begun or resumed; cell belongs to the supervisor's goroutine
+	asker   string    // the id of the trigger that asked for it
 	wanted  []string  // ids of the connections to ask, in job order
 	leftOut []leftOut
 }
@@ -114,10 +115,13 @@ func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunR
 
 // again answers a trigger whose run exists.
 func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last *Cell[RunRecord], pointer *Cell[JobRun]) (*run, *Outcome, error) {
-	if t.ID != "" { // what was stopped, or is partial, goes on, too
+	t.again = t.ID == ""
+	if !t.again { // what was stopped, or is partial, goes on, too
 		if out, err := n.over(ctx, own); err != nil || out != nil {
 			return nil, out, err
 		}
+	} else if _, err := n.heedCancel(ctx, own); err != nil {
+		return nil, nil, err
 	} else if s := own.Value().State; s != RunRunning && s != RunInterrupted || own.Value().Stopped != "" {
 		return nil, &Outcome{Run: runOf(own), State: s, Started: own.Value().Started, Measures: own.Value().Measures}, nil
 	}
@@ -225,7 +229,7 @@ func (n *Node) prepare(ctx context.Context, def *Definition, t Trigger, now time
 			return nil, Permanent(fmt.Errorf("params: %w", err))
 		}
 	}
-	r := &run{Node: n, def: def, job: def.Job, m: m}
+	r := &run{Node: n, def: def, job: def.Job, m: m, asker: t.id}
 	for _, c := range m.Connections {
 		r.wanted = append(r.wanted, c.ID)
 	}
@@ -248,7 +252,7 @@ func (r *run) create(ctx context.Context, t Trigger, pointer *Cell[JobRun]) erro
 			return fmt.Errorf("create commit record: %w", err)
 		}
 	}
-	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.Owner, Generation: 1, Trigger: t.seq, Inline: r.def.Inline, Started: r.m.Created}
+	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.Owner, Epoch: 1, Generation: 1, Trigger: t.seq, Inline: r.def.Inline, Started: r.m.Created}
 	failpoint.Hit("before-run")
 	var err error
 	if r.cell, err = CreateCell(ctx, r.Stores.Runs, RunKey(id), rec); errors.Is(err, ErrConflict) { // of two that name it at once
@@ -264,7 +268,7 @@ func (r *run) create(ctx context.Context, t Trigger, pointer *Cell[JobRun]) erro
 	if err := r.pointJob(ctx, r.job.ID, id, pointer); err != nil {
 		return r.withdraw(ctx, err)
 	}
-	if err := r.cell.Write(ctx, rec); err != nil { // who froze meanwhile finds out now whether another process went on with it
+	if err := r.cell.Change(ctx, owned(r.cell), (*RunRecord).sign); err != nil { // who froze meanwhile finds out now whether another process went on with it
 		return r.withdraw(ctx, err)
 	}
 	return nil
@@ -275,15 +279,15 @@ func (r *run) create(ctx context.Context, t Trigger, pointer *Cell[JobRun]) erro
 func (r *run) withdraw(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
-	rec := r.cell.Value()
-	rec.State, rec.Ended, rec.Error = RunInterrupted, time.Now().UTC(), shortError(cause)
-	rec.nextLog()
-	err := r.cell.Write(ctx, rec)
-	if errors.Is(err, ErrConflict) {
+	err := r.cell.Change(ctx, owned(r.cell), func(rec *RunRecord) {
+		rec.interrupt(cause, "")
+		rec.nextLog()
+	})
+	if errors.Is(err, ErrFenced) || errors.Is(err, ErrForeign) {
 		return Permanent(fmt.Errorf("run %s: %w", r.m.Run, ErrFenced))
 	}
 	if err == nil {
-		err = r.RowLogs.Delete(ctx, r.m.Run, rec.Generation-1)
+		err = r.RowLogs.Delete(ctx, r.m.Run, r.cell.Value().Generation-1)
 	}
 	if err != nil {
 		r.Log.Warn(fmt.Sprintf("run %s did not begin, and could not be tidied up; the next start does", r.m.Run), "error", err)
@@ -412,7 +416,8 @@ func (n *Node) loadRun(ctx context.Context, job, id string) (*Cell[RunRecord], e
 	if lookErr != nil {
 		return nil, lookErr
 	}
-	rec := RunRecord{Job: job, State: RunInterrupted, Owner: n.Owner, Generation: max(generation, 1), Started: m.Created, Ended: time.Now().UTC(), Error: shortError(err)}
+	// Its epoch lies above all that were counted: whoever had the run, be it this process, finds another one.
+	rec := RunRecord{Job: job, State: RunInterrupted, Owner: n.Owner, Epoch: uint64(time.Now().UnixMicro()), Generation: max(generation, 1), Started: m.Created, Ended: time.Now().UTC(), Error: shortError(err)}
 	for _, d := range m.Destinations {
 		if c, err := n.Records.Load(ctx, id, d.ID); err == nil {
 			rec.Generation = max(rec.Generation, c.Log.Generation)

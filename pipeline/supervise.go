@@ -38,6 +38,8 @@ type supervisor struct {
 	byKey     map[string]string
 	starts    atomic.Int64 // connections begun, for the lines about memory
 	logPeak   int64
+	mine      func(*RunRecord) bool // whether the run's record is still this process's
+	stop      context.CancelCauseFunc
 	draining  bool
 	delivered map[string]bool // connections whose eof is in the log, once draining
 }
@@ -51,7 +53,9 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	r.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), counted(len(r.m.Connections), "connection"), counted(len(r.m.Destinations), "destination")))
 	r.event(r.stamp(Event{Kind: EventStarted}))
 	r.fixed = r.cell.Value()
-	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1), queue: r.dispatcher()}
+	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1), queue: r.dispatcher(),
+		mine: owned(r.cell), stop: cancel}
+	s.heed(ctx)
 	s.worker = &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Databases: r.Databases, Expand: r.def.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log,
 		Rows: r.follower.Rows, Budget: r.Budget, Memory: r.Memory, QueryTimeout: r.QueryTimeout}
 	deliverer := NewDeliverer(Deliverer{Records: r.Records, RowLogs: r.RowLogs, Sinks: r.Sinks, Owner: r.Owner, StoreID: r.StoreID, Expand: r.def.Expand,
@@ -182,6 +186,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		if err := s.renew(short); err != nil {
 			return err
 		}
+		s.heed(short)
 	}
 	if s.storeFails() {
 		return nil // the next tick, then
@@ -207,14 +212,14 @@ func watchEnded(ctx context.Context, what string) error {
 	return Transient(fmt.Errorf("the watch of %s ended", what))
 }
 
+// renew gives a sign of life. Only another owner, or a record that is none any more, ends the run here.
 func (s *supervisor) renew(ctx context.Context) error {
-	rec := s.cell.Value()
-	err := s.cell.Write(ctx, rec)
+	err := s.cell.Change(ctx, s.mine, (*RunRecord).sign)
 	switch {
 	case errors.Is(err, ErrForeign), errors.Is(err, ErrLater):
 		return err
-	case errors.Is(err, ErrConflict):
-		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
+	case errors.Is(err, ErrFenced):
+		return fmt.Errorf("run %s: %w; this process stops", s.m.Run, err)
 	case err != nil && !s.storeFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
 		s.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
 	}

@@ -73,8 +73,15 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 		if alive, known := n.Alive(rec.Owner); alive || !known {
 			return nil
 		}
-		rec.State, rec.Ended = RunInterrupted, time.Now().UTC()
-		if err := cell.Write(ctx, rec); err != nil {
+		cancelled, err := n.isCancelled(ctx, runOf(cell), rec)
+		if err != nil {
+			return err
+		}
+		rec.judge()
+		if cancelled {
+			rec.interrupt(errCancelled(runOf(cell)), StoppedCancelled)
+		}
+		if err := cell.Write(ctx, rec); err != nil { // over what was judged, and nothing later
 			if errors.Is(err, ErrConflict) {
 				return nil // somebody else swept it, or resumes it
 			}
@@ -138,7 +145,7 @@ func (n *Node) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
 	} else {
 		n.Log.Warn(fmt.Sprintf("run %s of job %s ended unfinished more than 7 days ago: its row log is deleted; a resume asks its unfinished connections again", runOf(cell), rec.Job))
 	}
-	rec.Owner, rec.Taken = n.Owner, true
+	rec.take(n.Owner)
 	if err := cell.Write(ctx, rec); errors.Is(err, ErrConflict) {
 		return nil // somebody else has it
 	} else if err != nil {

@@ -54,11 +54,8 @@ func (n *Node) takeOver(ctx context.Context, cell *Cell[RunRecord]) error {
 			return Permanent(held(fmt.Errorf("run %s has ended meanwhile, it is %s; there is nothing to take over", runOf(cell), rec.State)))
 		}
 	}
-	rec.Owner, rec.Taken = n.Owner, true
-	if rec.State == RunRunning {
-		rec.State, rec.Ended = RunInterrupted, time.Now().UTC()
-	}
-	err := cell.Write(ctx, rec)
+	rec.take(n.Owner)
+	err := cell.Write(ctx, rec) // over what was judged, and nothing later
 	if errors.Is(err, ErrConflict) {
 		return n.lostTo(ctx, cell)
 	}
@@ -86,10 +83,8 @@ func (n *Node) letGo(ctx context.Context, cell *Cell[RunRecord]) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
-	rec := cell.Value()
-	rec.Taken = false
-	if err := cell.Write(ctx, rec); err != nil && !errors.Is(err, ErrConflict) {
-		n.Log.Warn(fmt.Sprintf("run %s could not be given back; who resumes it waits %s for a sign of life of this process", runOf(cell), time.Duration(rec.Owner.LeaseMS)*time.Millisecond), "error", err)
+	if err := cell.Change(ctx, owned(cell), (*RunRecord).letGo); err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrForeign) {
+		n.Log.Warn(fmt.Sprintf("run %s could not be given back; who resumes it waits %s for a sign of life of this process", runOf(cell), time.Duration(n.Owner.LeaseMS)*time.Millisecond), "error", err)
 	}
 }
 
@@ -105,8 +100,8 @@ func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(contex
 	var err error
 	lost := n.renewing(ctx, cell, func() { err = f(working) }, stop)
 	if err == nil && !lost {
-		err = cell.Write(ctx, cell.Value())
-		lost = errors.Is(err, ErrConflict)
+		err = cell.Change(ctx, owned(cell), (*RunRecord).sign)
+		lost = errors.Is(err, ErrFenced) || errors.Is(err, ErrForeign)
 	}
 	if lost {
 		return n.lostTo(ctx, cell)
@@ -117,7 +112,7 @@ func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(contex
 // renewing calls f, which does not touch the cell, and gives signs of life in the record of a run meanwhile. lost
 // means that another process has the run now; onLost is called as soon as that is seen.
 func (n *Node) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost func()) (lost bool) {
-	done := make(chan struct{})
+	done, mine := make(chan struct{}), owned(cell)
 	var signs sync.WaitGroup
 	signs.Go(func() {
 		tick := time.NewTicker(max(time.Duration(n.Owner.LeaseMS)*time.Millisecond/3, time.Millisecond))
@@ -129,7 +124,7 @@ func (n *Node) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost fu
 				return
 			}
 			// Not to be cut short: a write that is given up half-way is not known to be one's own.
-			if err := cell.Write(context.WithoutCancel(ctx), cell.Value()); errors.Is(err, ErrConflict) && !errors.Is(err, ErrForeign) || errors.Is(err, ErrLater) {
+			if err := cell.Change(context.WithoutCancel(ctx), mine, (*RunRecord).sign); errors.Is(err, ErrFenced) || errors.Is(err, ErrLater) {
 				lost = true
 				onLost()
 			}

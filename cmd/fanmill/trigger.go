@@ -159,7 +159,8 @@ func newCancel(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "cancel RUN",
 		Short: "Stop a run, or take one that waits out of line",
 		Long: `cancel asks the process that carries a run out to stop it: its queries end, what they have delivered whole is written, and a resume
-goes on from there. A run that still waits for its turn is dropped.`,
+goes on from there. A run that still waits for its turn is dropped. The wish is kept in the store: a process that is frozen, or that
+takes the run over later, finds it there. A run that was cancelled goes on only when somebody asks for a resume.`,
 		Example: `  fanmill cancel 20261123-191112-psckdj
   fanmill runs                                  lists runs with their ids`,
 		Args: arguments(1, 1),
@@ -173,14 +174,19 @@ goes on from there. A run that still waits for its turn is dropped.`,
 		return s.bus(c.Context(), s.log(stderr), func(conn *nats.Conn) error {
 			ctx, cancel := context.WithTimeout(c.Context(), answerPatience)
 			defer cancel()
+			var a pipeline.Answer
 			data, err := conn.Bus().Ask(ctx, pipeline.TopicCancel(args[0]), "", nil)
-			if errors.Is(err, pipeline.ErrNoAnswer) {
-				return fmt.Errorf("no process carries out run %s, or has it waiting; fanmill runs lists runs", args[0])
+			if errors.Is(err, pipeline.ErrNoAnswer) { // whoever has it is frozen, or gone; or nobody has it yet
+				node := readingNode(conn)
+				node.Log = s.log(stderr)
+				if a, err = node.Cancel(c.Context(), args[0]); err != nil {
+					return fmt.Errorf("no process answers, and that run %s is to stop cannot be stored: %w", args[0], err)
+				}
+				return s.answered(stdout, a)
 			}
 			if err != nil {
 				return err
 			}
-			var a pipeline.Answer
 			if err := json.Unmarshal(data, &a); err != nil {
 				return fmt.Errorf("the answer cannot be understood: %s", data)
 			}
