@@ -135,7 +135,7 @@ const gapLog = "gap"
 // detach gives the destination up for this run, so that it holds up nobody else.
 func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error {
 	change := func(r *CommitRecord) {
-		r.State, r.Error = RecordDetached, shortError(cause)
+		r.detach(shortError(cause))
 		if errors.Is(cause, ErrGap) {
 			r.Log, r.Parts = LogID{Stream: gapLog}, nil // no log is this one: a resume begins a new generation
 		}

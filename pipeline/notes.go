@@ -8,12 +8,24 @@ import (
 	"time"
 )
 
-// triggerNote is what became of a trigger that has no run of its own, for whoever publishes it once more: it was
-// cancelled before its run began, or it had another one resumed. It goes when the oldest runs go.
+// triggerNote is what became of a trigger that has no run of its own, for whoever publishes it once more, and for
+// itself, should it be delivered again as its acknowledgement was lost: it was cancelled before its run began, had
+// another one resumed, was skipped or refused. It is written before the trigger is acknowledged, and goes when the
+// oldest runs go.
 type triggerNote struct {
 	Job       string `json:"job"`
 	Run       string `json:"run,omitempty"` // that it had resumed, whose record names the trigger, too
 	Cancelled bool   `json:"cancelled,omitempty"`
+	// What was skipped or refused may be published again under its id, and be right then: these are of the one message
+	// at Seq in the stream of triggers alone.
+	Skipped bool   `json:"skipped,omitempty"`
+	Refused string `json:"refused,omitempty"` // why
+	Seq     uint64 `json:"seq,omitempty"`
+}
+
+// of reports whether the note says what became of the message at seq, and of no other of its id.
+func (t *triggerNote) of(seq uint64) bool {
+	return seq != 0 && t.Seq == seq && (t.Skipped || t.Refused != "")
 }
 
 // noteSuffix ends the keys of notes, after a trigger's id.
@@ -48,6 +60,23 @@ func (n *Node) noted(ctx context.Context, id string) (t triggerNote, _ error) {
 		return triggerNote{}, nil
 	}
 	return t, err
+}
+
+// Left is how a trigger was answered that got no run: it was cancelled, skipped or refused. false is for one of which
+// the store does not know that.
+func (n *Node) Left(ctx context.Context, id string) (a Answer, ok bool, _ error) {
+	t, err := n.noted(ctx, id)
+	switch {
+	case err != nil:
+		return a, false, err
+	case t.Cancelled:
+		return Answer{Run: id, Job: t.Job, State: StoppedCancelled}, true, nil
+	case t.Skipped:
+		return Answer{Job: t.Job, Skipped: true, Error: errOverlap.Error()}, true, nil
+	case t.Refused != "":
+		return Answer{Error: t.Refused}, true, nil
+	}
+	return a, false, nil
 }
 
 // resumed is the run that a trigger of this id had resumed, by its note; nil if there is none.

@@ -63,6 +63,9 @@ func (r *CommitRecord) Ended() bool {
 	return r.State == RecordFinished || r.State == RecordDetached || r.State == RecordOwing
 }
 
+// detach gives the destination up for this run. Where a reset does it, the claim's next write finds that.
+func (r *CommitRecord) detach(why string) { r.State, r.Error = RecordDetached, why }
+
 // settle moves connections to what is delivered.
 func (r *CommitRecord) settle(settled map[int]Settlement) {
 	for i, s := range settled {
@@ -173,8 +176,10 @@ type RunRecord struct {
 	Error      string    `json:"error,omitempty"`   // why it is interrupted
 	Stopped    string    `json:"stopped,omitempty"` // StoppedCancelled or StoppedMemory: it does not go on by itself
 	Measures   *Measures `json:"measures,omitempty"`
-	Taken      bool      `json:"taken,omitempty"`   // by Owner, which is about to go on with it or to give it up
-	Cleaned    bool      `json:"cleaned,omitempty"` // what a run leaves behind when it ends is removed; of an unfinished one, its row log
+	// Unclaimed are destinations that no process writes, by id, and when they are given up: by the owner's clock, for people.
+	Unclaimed map[string]time.Time `json:"unclaimed,omitempty"`
+	Taken     bool                 `json:"taken,omitempty"`   // by Owner, which is about to go on with it or to give it up
+	Cleaned   bool                 `json:"cleaned,omitempty"` // what a run leaves behind when it ends is removed; of an unfinished one, its row log
 	// Waits has, of a complete or abandoned run, what is still to be removed: by destination, Owner.Home of the processes
 	// that have claimed it and on whose disks nobody has looked yet. Whoever starts there does. All else is removed.
 	Waits map[string][]string `json:"waits,omitempty"`

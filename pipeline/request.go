@@ -44,6 +44,16 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	if err := CheckRunID(id); err != nil {
 		return q.refuse(fmt.Errorf("the Nats-Msg-Id becomes the id of the run: %w", err))
 	}
+	if t, err := s.noted(ctx, id); err != nil {
+		return err
+	} else if t.of(q.seq) { // this very message, whose acknowledgement was lost
+		q.late = true
+		if t.Skipped {
+			q.reply(Answer{Job: t.Job, Skipped: true, Error: errOverlap.Error()})
+			return nil
+		}
+		return q.refused(errors.New(t.Refused))
+	}
 	if a, over, err := s.before(ctx, id, q.seq); err != nil {
 		return err
 	} else if over {
@@ -326,7 +336,31 @@ var jobWords = regexp.MustCompile(`(?i)"jobs?"|dsn|passw|pwd|secret|://|connecti
 
 func mayBeJob(payload []byte) bool { return !utf8.Valid(payload) || jobWords.Match(payload) }
 
+// refuse turns a trigger away for good. That is noted first: delivered once more, it is refused again, though what was
+// wrong may be right by then.
 func (q *request) refuse(err error) error {
+	if id := runID(q.msg); !errors.Is(err, ErrBadID) { // which is wrong for ever, and may be no key
+		note := triggerNote{Job: Untoken(lastToken(q.msg.Metadata.Get(MetaSubject))), Refused: shortError(err), Seq: q.seq}
+		if noteErr := q.outcome(id, note); noteErr != nil {
+			return noteErr
+		}
+	}
+	return q.refused(err)
+}
+
+// outcome notes what became of a trigger that gets no run. What is known already of its id is not written over: it was
+// cancelled, or had a run resumed.
+func (q *request) outcome(id string, note triggerNote) error {
+	ctx := q.msg.Context()
+	t, err := q.noted(ctx, id)
+	if err != nil || t.Cancelled || t.Run != "" {
+		return err
+	}
+	return q.note(ctx, id, note)
+}
+
+// refused tells of a trigger that is turned away.
+func (q *request) refused(err error) error {
 	if subject := q.msg.Metadata.Get(MetaSubject); q.def == nil && len(q.t.Job) == 0 && (strings.HasPrefix(subject, "fanmill.jobs.inline.") || mayBeJob(q.msg.Payload)) {
 		q.msg.Payload = []byte(jobLeftOut)
 	}
@@ -341,7 +375,11 @@ func (q *request) refuse(err error) error {
 	return Permanent(err)
 }
 
+// skip leaves a trigger out. That is noted first: delivered once more it would find its job free, and be carried out.
 func (q *request) skip() error {
+	if err := q.outcome(q.t.id, triggerNote{Job: q.def.Job.ID, Skipped: true, Seq: q.seq}); err != nil {
+		return err
+	}
 	q.Log.Warn(fmt.Sprintf("a trigger of job %s is skipped: %v", q.def.Job.ID, errOverlap))
 	q.reply(Answer{Job: q.def.Job.ID, Skipped: true, Error: errOverlap.Error()})
 	return nil

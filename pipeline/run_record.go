@@ -42,11 +42,13 @@ func (r *RunRecord) resume(t Trigger) {
 // interrupt ends the run before its end. stopped is StoppedCancelled or StoppedMemory, or "" where it goes on by
 // itself.
 func (r *RunRecord) interrupt(why error, stopped string) {
+	r.Unclaimed = nil
 	r.State, r.Taken, r.Ended, r.Error, r.Stopped = RunInterrupted, false, time.Now().UTC(), shortError(why), stopped
 }
 
 // end is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there.
 func (r *RunRecord) end(state RunState, m *Measures, cleaned bool, waits map[string][]string) {
+	r.Unclaimed = nil
 	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
 }
 

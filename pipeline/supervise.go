@@ -33,15 +33,19 @@ type supervisor struct {
 	given      map[string]bool // connections whose failure is being told
 	fatal      chan error
 
-	worker    *Worker
-	queue     *dispatcher
-	byKey     map[string]string
-	starts    atomic.Int64 // connections begun, for the lines about memory
-	logPeak   int64
-	mine      func(*RunRecord) bool // whether the run's record is still this process's
-	stop      context.CancelCauseFunc
-	draining  bool
-	delivered map[string]bool // connections whose eof is in the log, once draining
+	worker  *Worker
+	queue   *dispatcher
+	byKey   map[string]string
+	starts  atomic.Int64 // connections begun, for the lines about memory
+	logPeak int64
+	mine    func(*RunRecord) bool // whether the run's record is still this process's
+	stop    context.CancelCauseFunc
+
+	claims     map[string]claimSign // by destination id
+	claimsSeen time.Time            // when they were last looked at
+	unclaimed  map[string]time.Time // destinations without a live claim, and when they are given up
+	draining   bool
+	delivered  map[string]bool // connections whose eof is in the log, once draining
 }
 
 // execute carries the run out: commands, supervision, end. When ctx ends, or memory runs out, the queries stop at
@@ -54,7 +58,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	r.event(r.stamp(Event{Kind: EventStarted}))
 	r.fixed = r.cell.Value()
 	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1), queue: r.dispatcher(),
-		mine: owned(r.cell), stop: cancel}
+		mine: owned(r.cell), stop: cancel, claims: map[string]claimSign{}}
 	s.heed(ctx)
 	s.worker = &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Databases: r.Databases, Expand: r.def.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log,
 		Rows: r.follower.Rows, Budget: r.Budget, Memory: r.Memory, QueryTimeout: r.QueryTimeout}
@@ -189,9 +193,10 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		s.heed(short)
 	}
 	if s.storeFails() {
+		s.missed()
 		return nil // the next tick, then
 	}
-	if err := errors.Join(s.trim(short), s.look(short), s.commandAgain(), s.recall(short, third)); err != nil {
+	if err := errors.Join(s.trim(short), s.look(short), s.detachUnclaimed(short), s.commandAgain(), s.recall(short, third)); err != nil {
 		return err
 	}
 	s.publishCheckpoint(short, false)
@@ -214,7 +219,7 @@ func watchEnded(ctx context.Context, what string) error {
 
 // renew gives a sign of life. Only another owner, or a record that is none any more, ends the run here.
 func (s *supervisor) renew(ctx context.Context) error {
-	err := s.cell.Change(ctx, s.mine, (*RunRecord).sign)
+	err := s.cell.Change(ctx, s.mine, s.keepAlive)
 	switch {
 	case errors.Is(err, ErrForeign), errors.Is(err, ErrLater):
 		return err

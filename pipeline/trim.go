@@ -36,6 +36,7 @@ func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
 		}
 	}
 	s.records[id] = u.Record
+	s.signed(id)
 	s.stale = true
 	if p := s.moved[id]; p.at.IsZero() || p.seq != u.Record.Seq {
 		s.moved[id] = progress{u.Record.Seq, time.Now()}
@@ -234,7 +235,7 @@ func (s *supervisor) detachStalled(ctx context.Context) error {
 			continue
 		}
 		why := fmt.Sprintf("no progress for %s while the row log was full", s.Timeout)
-		err := s.Records.Reset(ctx, s.m.Run, d.ID, func(c *CommitRecord) { c.State, c.Error = RecordDetached, why })
+		err := s.Records.Reset(ctx, s.m.Run, d.ID, func(c *CommitRecord) { c.detach(why) })
 		if err != nil {
 			return err
 		}

@@ -119,6 +119,9 @@ func (s *settings) statusView(info *pipeline.RunInfo) screen.StatusView {
 	}
 	for i, d := range m.Destinations {
 		v.Destinations[i].Type = d.Type
+		if rec.State == pipeline.RunRunning {
+			v.Destinations[i].Unclaimed = rec.Unclaimed[d.ID]
+		}
 		if info.Log != nil && rec.State == pipeline.RunRunning {
 			lag := max(int64(info.Log.Last)-int64(info.Positions[i]), 0)
 			v.Destinations[i].Lag = &lag

@@ -113,8 +113,8 @@ func (w *asked) run(ctx context.Context, node *pipeline.Node) (*pipeline.RunEntr
 	return nil, err
 }
 
-// gone looks what became of a trigger without a run. One that waits no longer was refused, skipped or cancelled: the
-// same trigger once more is answered with that.
+// gone looks what became of a trigger without a run. One that waits no longer was refused, skipped or cancelled, which
+// the store knows; where it does not, the same trigger once more is answered.
 func (w *asked) gone(ctx context.Context, node *pipeline.Node, bus pipeline.Bus) (*pipeline.RunInfo, *pipeline.Answer, error) {
 	waiting, err := node.Waiting(ctx, w.job)
 	if err != nil {
@@ -130,7 +130,10 @@ func (w *asked) gone(ctx context.Context, node *pipeline.Node, bus pipeline.Bus)
 	w.missing = 0
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
-	a, err := w.ask(ctx, bus)
+	a, known, err := node.Left(ctx, w.id)
+	if err == nil && !known {
+		a, err = w.ask(ctx, bus)
+	}
 	switch {
 	case errors.Is(err, pipeline.ErrNoAnswer):
 		return nil, nil, nil

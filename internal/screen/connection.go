@@ -70,7 +70,9 @@ type DestinationView struct {
 	Sealed      int                  `json:"sealed,omitempty"`   // connections whose rows wait to be sent
 	Refused     int                  `json:"refused,omitempty"`  // of these: connections that a resume does not send, as a request was refused
 	Delivery    *pipeline.Delivery   `json:"delivery,omitempty"` // of what is sent in requests
-	Lag         *int64               `json:"lag,omitempty"`      // frames of the row log that it has not committed; absent where that is not known
+	// Unclaimed says by when a process has to write it, as none does now; it is given up for this run then.
+	Unclaimed time.Time `json:"unclaimedUntil,omitzero"`
+	Lag       *int64    `json:"lag,omitempty"` // frames of the row log that it has not committed; absent where that is not known
 
 	Files []string `json:"-"` // of the connections that it has, where each has one of its own
 
