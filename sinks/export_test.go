@@ -3,8 +3,10 @@ package sinks
 import (
 	"encoding/binary"
 	"io"
+	"testing"
 
 	"fanmill/pipeline"
+	"fanmill/sinks/sheets"
 )
 
 // Recycle gives the memory of a chunk of lines back as Append does, without writing it, and returns its length.
@@ -71,4 +73,14 @@ func StateOf(s pipeline.Sink) pipeline.State {
 		panic(err)
 	}
 	return state
+}
+
+// SheetsService has the sinks of spreadsheets take Google's service for this, until the test ends. Each has a client of
+// its own, as in a process of its own.
+func SheetsService(t testing.TB, to sheets.Service) {
+	old := connectSheets
+	connectSheets = func(c *sheets.Credentials, endpoint string) (*sheets.Client, error) {
+		return sheets.NewClient(c, endpoint, to)
+	}
+	t.Cleanup(func() { connectSheets = old })
 }

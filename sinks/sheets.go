@@ -62,6 +62,9 @@ func init() {
 	})
 }
 
+// connectSheets is the process's client for some credentials. Tests have others.
+var connectSheets = sheets.Connect
+
 // sheetsSink writes one spreadsheet.
 type sheetsSink struct {
 	spec      pipeline.SinkSpec
@@ -101,7 +104,7 @@ func newSheetsSink(spec pipeline.SinkSpec) (*sheetsSink, error) {
 	if err != nil {
 		return nil, bad(err)
 	}
-	if s.client, err = sheets.Connect(credentials, keys.Endpoint); err != nil {
+	if s.client, err = connectSheets(credentials, keys.Endpoint); err != nil {
 		return nil, bad(err)
 	}
 	queries := 0

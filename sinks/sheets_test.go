@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
@@ -15,6 +16,7 @@ import (
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
 	"fanmill/sinks"
+	"fanmill/sinks/sheets"
 )
 
 func cents(n int) decimal128.Num { return decimal128.FromI64(int64(n)) }
@@ -167,12 +169,15 @@ var sheetsShapes = map[string]struct {
 // Invariants 1 and 3: whichever request is the last of a process, and whether Google did it or not, the next process
 // ends exact.
 func TestSheetsCrashAtEveryRequest(t *testing.T) {
+	const rows = 90 // more than one batch has room for
+	clock := &sheetsClock{now: time.Unix(1e9, 0)}
+	sinks.SheetsService(t, sheets.Service{Clock: clock, BatchBytes: 16 << 10})
 	for name, shape := range sheetsShapes {
 		for kind, fault := range map[string]sheetsfake.Fault{"before": {Drop: true}, "after": {Lost: true}} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				for at := 1; ; at++ {
-					w := newSheetsWorld(t, shape.mode, shape.options)
-					w.branch("North", 9000, "n")
+					w := newSheetsWorldOf(t, sheetsfake.Options{Now: clock.Now}, shape.mode, shape.options)
+					w.branch("North", rows, "n")
 					w.branch("South", 4, "s")
 					w.branch("East", 0, "e")
 					w.begin()
@@ -202,11 +207,11 @@ func TestSheetsCrashAtEveryRequest(t *testing.T) {
 					if shape.options["tab"] == "All" {
 						all := w.book.Values("All")[1:]
 						slices.SortStableFunc(all, func(a, b []any) int { return strings.Compare(a[0].(string), b[0].(string)) })
-						if got, want := fmt.Sprint(all), fmt.Sprint(slices.Concat(sheetLines(9000, "n", "North"), sheetLines(4, "s", "South"))); got != want {
+						if got, want := fmt.Sprint(all), fmt.Sprint(slices.Concat(sheetLines(rows, "n", "North"), sheetLines(4, "s", "South"))); got != want {
 							t.Errorf("request %d: the tab has %d rows, or others", at, len(all))
 						}
 					} else {
-						w.holds("North", sheetsHeader, sheetLines(9000, "n", ""))
+						w.holds("North", sheetsHeader, sheetLines(rows, "n", ""))
 						w.holds("South", sheetsHeader, sheetLines(4, "s", ""))
 						w.holds("East", sheetsHeader)
 					}

@@ -55,7 +55,12 @@ type sheetsResult struct {
 
 func newSheetsWorld(t testing.TB, mode string, options map[string]any) *sheetsWorld {
 	t.Helper()
-	fake, err := sheetsfake.Start(sheetsfake.Options{})
+	return newSheetsWorldOf(t, sheetsfake.Options{}, mode, options)
+}
+
+func newSheetsWorldOf(t testing.TB, o sheetsfake.Options, mode string, options map[string]any) *sheetsWorld {
+	t.Helper()
+	fake, err := sheetsfake.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +34,7 @@ func TestSuiteOfRequests(t *testing.T) {
 					Dest:   pipeline.ManifestDestination{Target: "receiver", Mode: to.mode, Options: json.RawMessage(fmt.Sprintf(`{"url":%q}`, server.URL+path))},
 					Read:   from.rows,
 					Answer: from.hook,
+					Keep:   from.keep,
 				}
 			}})
 		})
@@ -84,10 +87,15 @@ func (to *taker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := to.answer
 	to.mu.Unlock()
 	a := answer()
-	if a == sinktest.Take || a == sinktest.Lose {
+	if a.Takes() {
 		to.store(r.Header, body)
 	}
 	switch a {
+	case sinktest.Err:
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case sinktest.Hang:
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	case sinktest.Drop, sinktest.Lose:
 		panic(http.ErrAbortHandler)
 	case sinktest.Busy:
@@ -113,6 +121,17 @@ func (to *taker) store(h http.Header, body []byte) {
 		to.stored = append(to.stored, receiver.Request{Header: h.Clone(), Body: body})
 	case was != string(body):
 		to.clash = fmt.Errorf("the key %s came with other bytes", key)
+	}
+}
+
+func (to *taker) keep() (has string, back func()) {
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	bodies, stored := maps.Clone(to.bodies), slices.Clone(to.stored)
+	return fmt.Sprint(bodies), func() {
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		to.bodies, to.stored = maps.Clone(bodies), slices.Clone(stored)
 	}
 }
 

@@ -62,6 +62,7 @@ type Fault struct {
 	Drop    bool   // the connection ends before anything is done
 	Lost    bool   // the request is done, and the connection ends without an answer
 	Late    int    // the request is done, and this status is answered
+	Hang    bool   // the request is done, and no answer comes until the caller gives up
 }
 
 // Start starts a server on a free port of 127.0.0.1.
@@ -153,6 +154,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	answer, failed := s.answer(r, &call)
 	s.mu.Unlock()
 	switch {
+	case fault.Hang:
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
 	case fault.Lost:
 		panic(http.ErrAbortHandler)
 	case fault.Late != 0:

@@ -1,6 +1,11 @@
 package sheetsfake
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // What a test does to a spreadsheet as its user.
 
@@ -122,6 +127,29 @@ func (b *Book) Copy(id string) *Book {
 		c.shared[email] = role
 	}
 	return c
+}
+
+// Keep is all that the spreadsheet holds, as a text that differs if anything of it does, and puts it back, also into a
+// spreadsheet of another server.
+func (b *Book) Keep() (has string, back func(to *Book)) {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
+	kept := b.state.clone()
+	var text strings.Builder
+	for _, t := range kept.tabs {
+		fmt.Fprintf(&text, "%+v\n", *t)
+	}
+	for _, id := range slices.Sorted(maps.Keys(kept.meta)) {
+		fmt.Fprintf(&text, "%d %+v\n", id, *kept.meta[id])
+	}
+	for _, name := range slices.Sorted(maps.Keys(kept.named)) {
+		fmt.Fprintf(&text, "%q %+v\n", name, *kept.named[name])
+	}
+	return text.String(), func(to *Book) {
+		to.server.mu.Lock()
+		defer to.server.mu.Unlock()
+		to.state = kept.clone()
+	}
 }
 
 // Tab is what a tab looks like from outside.

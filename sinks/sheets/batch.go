@@ -8,7 +8,7 @@ import (
 )
 
 // batchBytes is what Google recommends a request to have at most.
-var batchBytes = 2 << 20
+const batchBytes = 2 << 20
 
 // nobody is whose a subrequest is that is of no connection.
 const nobody = -1
@@ -24,10 +24,10 @@ type batch struct {
 }
 
 func (d *Document) newBatch() *batch {
-	return &batch{state: d.state.clone(), d: d, body: append(make([]byte, 0, batchBytes/8), `{"requests":[`...), stages: map[stageKey]int64{}, settled: map[int]Settled{}}
+	return &batch{state: d.state.clone(), d: d, body: append(make([]byte, 0, d.client.batch/8), `{"requests":[`...), stages: map[stageKey]int64{}, settled: map[int]Settled{}}
 }
 
-func (b *batch) room() int { return batchBytes - len(b.body) }
+func (b *batch) room() int { return b.d.client.batch - len(b.body) }
 
 // add appends a subrequest. Zero, false and empty values must stand in ForceSendFields, or they are left out.
 func (b *batch) add(whose int, r *sheets.Request) {

@@ -84,7 +84,7 @@ func BenchmarkRowsByClient(b *testing.B) {
 // TestBytesOfRows holds what the quota makes of it: 55 requests of 2 MiB a minute.
 func TestBytesOfRows(t *testing.T) {
 	w := newWorld(t, sheetsfake.Options{})
-	sheets.BatchBytes(t, 2<<20)
+	w.client.BatchBytes(2 << 20)
 	cols, rows := sales(t)
 	conn := of(0, cols, rows, rows)
 	w.must(w.doc(config(1)), conn)

@@ -30,6 +30,7 @@ type Client struct {
 	transport *transport
 	service   *sheets.Service
 	governor  *governor
+	batch     int // bytes of a batchUpdate at most
 }
 
 // clients are those of the process: what they share is their account's quota.
@@ -46,15 +47,21 @@ func Connect(c *Credentials, endpoint string) (*Client, error) {
 	if known := clients.of[key]; known != nil {
 		return known, nil
 	}
-	client, err := NewClient(c, endpoint, wallClock{})
+	client, err := NewClient(c, endpoint, Service{Clock: wallClock{}, BatchBytes: batchBytes})
 	if err == nil {
 		clients.of[key] = client
 	}
 	return client, err
 }
 
+// Service is what a client takes Google's to be.
+type Service struct {
+	Clock      Clock // of the quotas
+	BatchBytes int   // that a batch of changes has at most; one row may have more
+}
+
 // NewClient makes a client with a governor of its own, for tests.
-func NewClient(c *Credentials, endpoint string, clock Clock) (*Client, error) {
+func NewClient(c *Credentials, endpoint string, to Service) (*Client, error) {
 	if endpoint == "" {
 		endpoint = Endpoint
 	}
@@ -65,7 +72,7 @@ func NewClient(c *Credentials, endpoint string, clock Clock) (*Client, error) {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.IdleConnTimeout = 30 * time.Second
 	t := newTransport(c, base)
-	client := &Client{Email: c.Email, endpoint: strings.TrimSuffix(endpoint, "/") + "/", transport: t, http: &http.Client{Transport: t, CheckRedirect: stay}, governor: newGovernor(clock)}
+	client := &Client{Email: c.Email, endpoint: strings.TrimSuffix(endpoint, "/") + "/", transport: t, http: &http.Client{Transport: t, CheckRedirect: stay}, governor: newGovernor(to.Clock), batch: to.BatchBytes}
 	client.service, err = sheets.NewService(context.Background(), option.WithHTTPClient(client.http), option.WithEndpoint(client.endpoint))
 	return client, err
 }

@@ -208,7 +208,7 @@ func TestUserDeletesTabs(t *testing.T) {
 // A thousand tabs get their titles in a moment, in the job's order.
 func TestThousandTabs(t *testing.T) {
 	w := newWorld(t, sheetsfake.Options{})
-	sheets.BatchBytes(t, 2<<20)
+	w.client.BatchBytes(2 << 20)
 	c := config(1000)
 	var conns []*sheets.Connection
 	for k := range 1000 {
@@ -226,7 +226,7 @@ func TestThousandTabs(t *testing.T) {
 // A ledger goes with the run: the next one removes it, and it stays within its budget with a thousand connections.
 func TestLedger(t *testing.T) {
 	w := newWorld(t, sheetsfake.Options{})
-	sheets.BatchBytes(t, 2<<20)
+	w.client.BatchBytes(2 << 20)
 	for i := range 2 {
 		c := run(config(1000), i+1)
 		c.All = "All"

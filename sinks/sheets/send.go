@@ -29,6 +29,7 @@ type sender struct {
 	strikes map[int]int   // refused batches by connection
 	rows    map[int]int64 // most rows of a connection in a batch, while the row is looked for that Google refuses
 	turn    int           // of the connection that the next batch begins with
+	misread int           // ranges that were gone when they were read
 }
 
 // Send brings sealed connections into the document, several in a batch, and waits for its turns by the quota. It makes
@@ -48,6 +49,9 @@ func (d *Document) Send(ctx context.Context, conns []*Connection) (Result, error
 		}
 		if err := s.below(ctx, left); err != nil {
 			return s.result, err
+		}
+		if s.state == nil {
+			continue
 		}
 		if left = s.left(); len(left) == 0 {
 			return s.result, nil
@@ -126,7 +130,7 @@ func (s *sender) compose(ctx context.Context, left []*Connection) (*batch, error
 	done := false // something of a connection is in the batch
 	for i := range left {
 		c := left[(from+i)%len(left)]
-		if done && (b.room() < batchBytes/32 || s.strikes[nobody] > 0 || s.strikes[c.Index] > 1) {
+		if done && (b.room() < s.client.batch/32 || s.strikes[nobody] > 0 || s.strikes[c.Index] > 1) {
 			break
 		}
 		f := s.feeds[c.Index]

@@ -21,7 +21,7 @@ const big = 400
 // G1: 56 connections of 150 rows alone meet no 429, and go together: a few writes.
 func TestManyConnectionsGoTogether(t *testing.T) {
 	w := newWorld(t, sheetsfake.Options{})
-	sheets.BatchBytes(t, 2<<20)
+	w.client.BatchBytes(2 << 20)
 	d := w.doc(config(56))
 	var all []*sheets.Connection
 	for i := range 56 {

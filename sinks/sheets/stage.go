@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 
 	"google.golang.org/api/sheets/v4"
@@ -85,7 +86,11 @@ func (d *Document) Tidy(ctx context.Context) error {
 	return d.classify("tidy up", d.client.update(ctx, d.c.Spreadsheet, b.finish()))
 }
 
+// mostMisread is how often in a Send a document may change between two reads of it.
+const mostMisread = 3
+
 // below looks, before rows are appended to a tab, for cells below ours: they are somebody's, and would be written over.
+// The document is to be read again if it forgets what it knew of it.
 func (s *sender) below(ctx context.Context, conns []*Connection) error {
 	b := s.newBatch()
 	var ranges []*sheets.GridRange
@@ -116,6 +121,12 @@ func (s *sender) below(ctx context.Context, conns []*Connection) error {
 	}
 	found, err := s.client.values(ctx, s.c.Spreadsheet, ranges)
 	if err != nil {
+		// A tab may have gone since the document was read: Google refuses its range as it would a wrong one.
+		s.state = nil
+		if statusOf(err) == http.StatusBadRequest && s.misread < mostMisread {
+			s.misread++
+			return nil
+		}
 		return s.classify("read", err)
 	}
 	occupied := map[int64]int64{} // tab -> first row that was looked at

@@ -56,7 +56,6 @@ func newWorld(t testing.TB, o sheetsfake.Options) *world {
 	t.Helper()
 	w := &world{t: t, clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
 	o.Now = w.clock.Now
-	sheets.BatchBytes(t, 16<<10) // many batches of few rows
 	var err error
 	if w.Server, err = sheetsfake.Start(o); err != nil {
 		t.Fatal(err)
@@ -110,7 +109,7 @@ func (w *world) newClient() *sheets.Client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	client, err := sheets.NewClient(credentials, w.URL(), w.clock)
+	client, err := sheets.NewClient(credentials, w.URL(), sheets.Service{Clock: w.clock, BatchBytes: 16 << 10}) // many batches of few rows
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,13 +38,17 @@ func (s *service) hook(f func() Answer) {
 	s.answer = f
 }
 
-func (s *service) take(key, body string) error {
+func (s *service) take(ctx context.Context, key, body string) error {
 	s.mu.Lock()
 	answer := s.answer
 	s.mu.Unlock()
 	a := answer()
-	if a == Take || a == Lose {
+	if a.Takes() {
 		s.keep(key, body)
+	}
+	if a == Hang {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	scope := map[Answer]pipeline.Scope{Deny: pipeline.OfTarget, Refuse: pipeline.OfRequest}[a]
 	if a == Take {
@@ -58,6 +64,17 @@ func (s *service) keep(key, body string) {
 		s.bodies[key], s.order = body, append(s.order, key)
 	} else if was != body {
 		s.clash = fmt.Errorf("key %s came with other bytes", key)
+	}
+}
+
+func (s *service) all() (has string, back func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bodies, order := maps.Clone(s.bodies), slices.Clone(s.order)
+	return fmt.Sprint(bodies, order), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.bodies, s.order = maps.Clone(bodies), slices.Clone(order)
 	}
 }
 
@@ -89,7 +106,7 @@ func (f fake) subject() Subject {
 		}}
 	return Subject{Kind: kind, New: func(testing.TB, string) Target {
 		s.service = newService()
-		return Target{Dest: pipeline.ManifestDestination{Target: "fake"}, Read: s.service.rows, Answer: s.service.hook}
+		return Target{Dest: pipeline.ManifestDestination{Target: "fake"}, Read: s.service.rows, Answer: s.service.hook, Keep: s.service.all}
 	}}
 }
 
@@ -222,7 +239,7 @@ func (s *fakeSink) Release(ctx context.Context, next []pipeline.WireRequest, r *
 			s.files++
 			key = fmt.Sprint(s.folder, s.files)
 		}
-		err = s.service.take(key, string(text))
+		err = s.service.take(ctx, key, string(text))
 		var trouble *pipeline.Trouble
 		switch {
 		case errors.As(err, &trouble) && trouble.Scope == pipeline.OfRequest:
@@ -243,7 +260,7 @@ func (s *fakeSink) write(ctx context.Context) (out pipeline.Released, err error)
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		if err := s.service.take(name(i), jsonOf(rows)); err != nil {
+		if err := s.service.take(ctx, name(i), jsonOf(rows)); err != nil {
 			return out, err
 		}
 		out.Settled[i] = pipeline.Settlement{}

@@ -20,7 +20,6 @@ type loop struct {
 	folder string                // of the claim, of a spooled destination
 	parts  map[int]pipeline.Part // written, or being written, and not staged
 	trash  []pipeline.Part       // replaced; the record may still name them
-	shown  []int                 // staged for a target without requests, to be settled by the next Release
 	round  int
 }
 

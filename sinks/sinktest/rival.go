@@ -14,26 +14,43 @@ import (
 // rival's claim is recorded, goes on until its next write of the record, and changes nothing that readers see; whatever
 // it did in private, the rival's run is exact.
 func rivals(t testing.TB, s Subject) error {
-	for at := 1; ; at++ {
-		w := newWorld(t, s, standard())
-		r := &rivalry{w: w, at: at}
-		w.step = r.step
-		err := w.script(context.Background())
-		if r.rival == nil {
-			if at < 20 {
-				return errors.Join(err, fmt.Errorf("only %d steps", at))
+	w := newWorld(t, s, standard())
+	starts, end, err := w.undisturbed()
+	if err != nil {
+		return err
+	}
+	steps := 0
+	for _, start := range starts {
+		for at := 1; ; at++ {
+			if err := w.put(start); err != nil {
+				return err
 			}
-			return err
-		}
-		if err := r.settle(err); err != nil {
-			return fmt.Errorf("a rival at step %d, %q: %w", at, r.name, err)
+			sleeper := *w
+			r := &rivalry{w: &sleeper, at: at, run: start.record.Run}
+			sleeper.step = r.step
+			err := sleeper.script(context.Background())
+			if r.rival == nil {
+				if err != nil {
+					return err
+				}
+				break
+			}
+			steps++
+			if err := r.settle(err, end); err != nil {
+				return fmt.Errorf("in run %d a rival at step %d, %q: %w", r.run+1, at, r.name, err)
+			}
 		}
 	}
+	if steps < 20 {
+		return fmt.Errorf("only %d steps", steps)
+	}
+	return nil
 }
 
 // rivalry is one sleep and what follows.
 type rivalry struct {
 	w      *world
+	run    int // in which the rival comes
 	at, n  int
 	name   string
 	rival  *loop // nil before it came
@@ -43,10 +60,10 @@ type rivalry struct {
 
 // step lets the rival claim at one step.
 func (r *rivalry) step(name string) error {
-	if r.rival != nil {
+	if r.rival != nil || r.w.record.Run != r.run || r.w.record.State == pipeline.RecordFinished {
 		return nil
 	}
-	if r.n++; r.n < r.at || r.w.record.State == pipeline.RecordFinished || r.w.record.Run == len(r.w.plan.groups) {
+	if r.n++; r.n < r.at {
 		return nil
 	}
 	other := *r.w
@@ -62,7 +79,7 @@ func (r *rivalry) step(name string) error {
 }
 
 // settle ends the rivalry, given how the sleeper ended.
-func (r *rivalry) settle(err error) error {
+func (r *rivalry) settle(err error, end *end) error {
 	w := r.rival.world
 	if r.failed != nil {
 		return fmt.Errorf("the rival's claim: %w", r.failed)
@@ -82,5 +99,5 @@ func (r *rivalry) settle(err error) error {
 	if errors.Is(err, pipeline.ErrLost) || pipeline.IsPermanent(err) {
 		return fmt.Errorf("the rival: %w", err)
 	}
-	return w.finished()
+	return w.goOn(end)
 }

@@ -172,6 +172,9 @@ func (m *memory) Each(ctx context.Context, take func(query int, first int64, b *
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if m.w.unreadable != nil && m.w.unreadable() {
+			return errUnreadable
+		}
 		return take(query, first, b)
 	})
 }
@@ -238,9 +241,6 @@ func (l *loop) stage(ctx context.Context, final *pipeline.Report) error {
 		if l.parts[i] == nil {
 			return fmt.Errorf("the sink has staged connection %d, which it was not given", i)
 		}
-		if traits.SettlesOnRelease && !traits.Requests {
-			l.shown = append(l.shown, i)
-		}
 		delete(l.parts, i)
 	}
 	return nil
@@ -271,6 +271,9 @@ func (l *loop) drain(ctx context.Context, r *pipeline.Report, insist bool) error
 
 // apply records what a release achieved.
 func (l *loop) apply(released *pipeline.Released) error {
+	if len(released.Rejected) > 0 {
+		return fmt.Errorf("the sink has turned away %v", released.Rejected)
+	}
 	if len(released.Receipts)+len(released.Letters)+len(released.Settled) == 0 && released.State == nil {
 		return nil
 	}

@@ -2,21 +2,13 @@ package sinktest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 
 	"fanmill/pipeline"
 )
-
-// errCrashed ends a claim as the end of its process does: the sink is never called again, but for Close.
-var errCrashed = errors.New("the process has ended")
 
 // watched is a context that tells when somebody looks at it.
 type watched struct {
@@ -28,7 +20,7 @@ func (c *watched) Done() <-chan struct{} { c.look(); return c.Context.Done() }
 
 func (c *watched) Err() error { c.look(); return c.Context.Err() }
 
-// stopper ends a context at its n-th look, or the claim at the n-th step, both counted together.
+// stopper ends a context at its n-th look, or at the n-th step, both counted together.
 type stopper struct {
 	at   int64
 	n    atomic.Int64
@@ -40,91 +32,67 @@ func newStopper(at int) *stopper {
 	s := &stopper{at: int64(at)}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	s.ctx = &watched{ctx, func() { s.hit() }}
+	s.ctx = &watched{ctx, s.hit}
 	return s
 }
 
-// hit counts, and reports whether this is the one.
-func (s *stopper) hit() bool {
-	if s.n.Add(1) != s.at {
-		return false
+// hit counts, and ends the context at the one that is meant.
+func (s *stopper) hit() {
+	if s.n.Add(1) == s.at {
+		s.stop()
 	}
-	s.stop()
-	return true
 }
 
 // cancels ends the context at each look at it, and between any two calls. The call that is under way ends, and says
 // why; nothing is lost.
-func cancels(t testing.TB, s Subject) error { return stops(t, s, context.Canceled) }
-
-func stops(t testing.TB, s Subject, cause error) error {
-	var want map[string]string
-	seen := map[string]bool{} // what a stop left, from which the rest was delivered
-	for at := 0; ; at++ {
-		w := newWorld(t, s, standard())
-		stop := newStopper(at)
-		w.step = func(string) error {
-			if stop.hit() && cause == errCrashed {
-				return errCrashed
-			}
-			return nil
-		}
-		err := w.script(stop.ctx)
-		stop.stop()
-		w.step = nil
-		switch {
-		case at == 0 && err == nil:
-			if want, err = w.artifacts(); err != nil {
-				return err
-			}
-			t.Logf("%d steps", stop.n.Load())
-			if stop.n.Load() < 20 {
-				return fmt.Errorf("only %d steps", stop.n.Load())
-			}
-			continue
-		case stop.n.Load() < int64(at):
-			return err
-		case err != nil:
-			if rejected := (*pipeline.RejectError)(nil); errors.As(err, &rejected) || !errors.Is(err, context.Canceled) && !errors.Is(err, errCrashed) || pipeline.IsPermanent(err) || errors.Is(err, pipeline.ErrLost) {
-				return fmt.Errorf("the context ended at step %d, and a call said: %w", at, err)
-			}
-		}
-		if err := w.sound(); err != nil {
-			return fmt.Errorf("stopped at step %d: %w", at, err)
-		}
-		if w.target.Answer == nil { // else the target has a state of its own
-			left, err := w.left()
+func cancels(t testing.TB, s Subject) error {
+	w := newWorld(t, s, standard())
+	starts, end, err := w.undisturbed()
+	if err != nil {
+		return err
+	}
+	steps := 0
+	for _, start := range starts {
+		for at := 1; ; at++ {
+			reached, err := w.cancel(start, end, at)
 			if err != nil {
-				return err
+				return fmt.Errorf("in run %d the context ended at step %d: %w", start.record.Run+1, at, err)
 			}
-			if seen[left] {
-				continue
+			if !reached {
+				break
 			}
-			seen[left] = true
-		}
-		if err := w.finished(); err != nil {
-			return fmt.Errorf("stopped at step %d, and claimed again: %w", at, err)
-		}
-		if err := w.same(want); err != nil {
-			return fmt.Errorf("stopped at step %d, and claimed again: %w", at, err)
+			steps++
 		}
 	}
+	t.Logf("%d steps", steps)
+	if steps < 20 {
+		return fmt.Errorf("only %d steps", steps)
+	}
+	return nil
 }
 
-// left is everything that decides what the next claim does: the files, but for times, and the record.
-func (w *world) left() (string, error) {
-	files, err := take(w.root)
-	if err != nil {
-		return "", err
+// cancel has the context of a run end, and delivers the rest.
+func (w *world) cancel(start instant, end *end, at int) (reached bool, err error) {
+	if err := w.put(start); err != nil {
+		return false, err
 	}
-	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		f := files[name]
-		if strings.HasSuffix(name, ".manifest.json") { // it has the time in it
-			f.text = ""
-		}
-		fmt.Fprintf(h, "%q %v %q %q\n", name, f.mode, f.twin, f.text)
+	stop := newStopper(at)
+	w.step = func(string) error { stop.hit(); return nil }
+	err = w.run(stop.ctx)
+	stop.stop()
+	w.step = nil
+	if stop.n.Load() < int64(at) {
+		return false, err
 	}
-	err = json.NewEncoder(h).Encode(w.record)
-	return string(h.Sum(nil)), err
+	rejected := (*pipeline.RejectError)(nil)
+	if err != nil && (errors.As(err, &rejected) || !errors.Is(err, context.Canceled) || pipeline.IsPermanent(err) || errors.Is(err, pipeline.ErrLost)) {
+		return true, fmt.Errorf("a call said: %w", err)
+	}
+	if err := w.sound(); err != nil {
+		return true, err
+	}
+	if err := w.goOn(end); err != nil {
+		return true, fmt.Errorf("claimed again: %w", err)
+	}
+	return true, nil
 }

@@ -18,6 +18,7 @@ package sinktest
 
 import (
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"testing"
 
@@ -45,8 +46,14 @@ type Target struct {
 	// running. No file, or no document, has no rows. The error says what is wrong with it as it stands.
 	Read func() ([]Row, error)
 	// Answer has f asked what becomes of each request that arrives, until the next call. It is nil of a destination
-	// that sends none.
+	// that sends none. Requests wait for f, and others may come meanwhile.
 	Answer func(f func() Answer)
+	// Keep is what the receiver has, in a text that differs if anything of it does, and puts it back. It goes with
+	// Answer.
+	Keep func() (has string, back func())
+	// Acts are what a user may do at any moment to a document that fanmill writes, by name. Each does it now, and says
+	// of which branches no rows need to be there any more, of what is there now.
+	Acts map[string]func() (gone []string)
 	// Spec changes what the sink is made from. nil changes nothing.
 	Spec func(spec *pipeline.SinkSpec)
 }
@@ -59,14 +66,19 @@ const (
 	Take   Answer = iota // it takes the request and says so
 	Drop                 // the line breaks before it has the request
 	Lose                 // it takes the request, and the answer is lost
-	Busy                 // it asks to be left alone for a moment: 429, 503
+	Err                  // it takes the request, and says that it failed: 500, 503
+	Hang                 // it takes the request, and is silent until the sender gives up
+	Busy                 // it asks to be left alone for a moment: 429
 	Deny                 // it lets nobody in: 401, 403
 	Refuse               // it will never take this request: 422
 )
 
 func (a Answer) String() string {
-	return [...]string{"take", "drop", "lose", "busy", "deny", "refuse"}[a]
+	return [...]string{"take", "drop", "lose", "err", "hang", "busy", "deny", "refuse"}[a]
 }
+
+// Takes says that the receiver has the request from then on.
+func (a Answer) Takes() bool { return a == Take || a == Lose || a == Err || a == Hang }
 
 // Row is a row of the suite, as a reader of any artifact finds it in three columns.
 type Row struct {
@@ -109,8 +121,10 @@ func ParseTable(lines [][]string) (rows []Row, err error) {
 	return rows, nil
 }
 
-// Run runs the whole suite.
+// Run runs the whole suite. Its worlds are small and many: what they leave is collected less often.
 func Run(t *testing.T, s Subject) {
+	const percent = 800
+	defer debug.SetGCPercent(debug.SetGCPercent(percent))
 	for _, c := range checks {
 		if c.when != nil && !c.when(t, s) {
 			continue
@@ -140,14 +154,25 @@ var checks = []check{
 	{"end of the context at every step", nil, cancels},
 	{"rival at every step", nil, rivals},
 	{"user", ofFiles, users},
+	{"user of a document", ofActs, editors},
 	{"full disk", limited, fullDisk},
+	{"rows that cannot be read", spooled, unreadable},
 	{"receiver", ofRequests, moods},
+	{"rival at every request", ofLedger, overtaken},
 }
 
 func ofFiles(t testing.TB, s Subject) bool { return s.Kind.Traits.Target == pipeline.TargetFile }
 
 func limited(t testing.TB, s Subject) bool {
-	return canLimit && (ofFiles(t, s) || s.Kind.Traits.Spooled)
+	return canLimit && (ofFiles(t, s) || s.Kind.Traits.Requests) // another one that is spooled writes no files
 }
+
+func spooled(_ testing.TB, s Subject) bool { return s.Kind.Traits.Spooled }
+
+func ofActs(t testing.TB, s Subject) bool { return s.New(t, t.TempDir()).Acts != nil }
+
+// ofLedger says that the receiver itself knows what it has. One that knows requests by their keys is asked by a sink
+// that waits for its turn at the receiver, and a rival in the same process would wait for it.
+func ofLedger(t testing.TB, s Subject) bool { return ofRequests(t, s) && !s.Kind.Traits.Requests }
 
 func ofRequests(t testing.TB, s Subject) bool { return s.New(t, t.TempDir()).Answer != nil }

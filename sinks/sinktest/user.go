@@ -60,10 +60,9 @@ func users(t testing.TB, s Subject) error {
 
 // meddle takes the world back to an instant, has the user act, and delivers the rest.
 func (w *world) meddle(now instant, want map[string]string, act func(path string) error) error {
-	if err := now.files.put(w.root); err != nil {
+	if err := w.put(now); err != nil {
 		return err
 	}
-	w.record = now.record
 	public, err := w.artifacts()
 	if err != nil {
 		return err

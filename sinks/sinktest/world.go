@@ -3,7 +3,6 @@ package sinktest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +29,9 @@ type world struct {
 	twice   bool                    // what may be repeated is repeated
 	fenced  bool                    // another claim owns the record
 	step    func(name string) error // called between any two steps; nil does nothing
+	// unreadable is asked, on any goroutine, before a batch is read from the spool; nil reads all.
+	unreadable func() bool
+	mu         *sync.Mutex // held to change the record, which other goroutines look at
 }
 
 // plan is who has how many rows, and who comes when.
@@ -59,9 +62,20 @@ type record struct {
 	Outbox   outbox
 }
 
+// clone is a record of which nothing is the other one's but what never changes.
+func (r *record) clone() record {
+	c := *r
+	c.Parts, c.Staged, c.Shown = slices.Clone(r.Parts), slices.Clone(r.Staged), slices.Clone(r.Shown)
+	c.Sealed, c.Settled, c.Attempts = maps.Clone(r.Sealed), maps.Clone(r.Settled), maps.Clone(r.Attempts)
+	o := &c.Outbox
+	o.Requests, o.Stagings = slices.Clone(o.Requests), slices.Clone(o.Stagings)
+	o.Answered, o.Dead = maps.Clone(o.Answered), maps.Clone(o.Dead)
+	return c
+}
+
 // newWorld makes a world with nothing in it.
 func newWorld(t testing.TB, s Subject, p plan) *world {
-	w := &world{t: t, subject: s, root: Folder(t), plan: p}
+	w := &world{t: t, subject: s, root: Folder(t), plan: p, mu: new(sync.Mutex)}
 	if err := os.MkdirAll(w.out(), 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -98,16 +112,18 @@ func (w *world) at(name string) error {
 
 // cas writes the record.
 func (w *world) cas(change func(*record)) {
-	raw, err := json.Marshal(w.record)
-	var next record
-	if err == nil {
-		err = json.Unmarshal(raw, &next)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	next := w.record.clone()
 	change(&next)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.record = next
+}
+
+// recorded is the record as it is now, for whoever is not the loop.
+func (w *world) recorded() record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.record
 }
 
 // commit writes the record between two steps.
@@ -245,23 +261,29 @@ func (w *world) report(m *pipeline.Manifest, d *pipeline.ManifestDestination, st
 // script delivers what is left of all runs, from the record on.
 func (w *world) script(ctx context.Context) error {
 	for w.record.Run < len(w.plan.groups) {
-		if err := w.deliver(ctx); err != nil {
-			return err
-		}
-		if w.subject.Kind.Clean != nil {
-			if _, err := w.subject.Kind.Clean(ctx, w.spec(), false); err != nil {
-				return fmt.Errorf("clean: %w", err)
-			}
-		}
-		if err := w.commit("next run", func(r *record) { r.Run, r.State = r.Run+1, pipeline.RecordOpen }); err != nil {
+		if err := w.run(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// whole checks that the target has every connection that is delivered by now, and each of them whole.
-func (w *world) whole() error {
+// run delivers what is left of the present run, and ends it.
+func (w *world) run(ctx context.Context) error {
+	if err := w.deliver(ctx); err != nil {
+		return err
+	}
+	if w.subject.Kind.Clean != nil {
+		if _, err := w.subject.Kind.Clean(ctx, w.spec(), false); err != nil {
+			return fmt.Errorf("clean: %w", err)
+		}
+	}
+	return w.commit("next run", func(r *record) { r.Run, r.State = r.Run+1, pipeline.RecordOpen })
+}
+
+// whole checks that the target has every connection that is delivered by now, and each of them whole. A user may have
+// taken some away.
+func (w *world) whole(gone ...string) error {
 	seen, err := w.visible()
 	if err != nil {
 		return err
@@ -276,6 +298,10 @@ func (w *world) whole() error {
 		if w.empty(rows) {
 			delete(want, name(i))
 		}
+	}
+	for _, name := range gone {
+		delete(want, name)
+		delete(seen, name)
 	}
 	if have, need := slices.Sorted(maps.Keys(seen)), slices.Sorted(maps.Keys(want)); !slices.Equal(have, need) {
 		return fmt.Errorf("a reader finds %v, and is to find %v", have, need)
