@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"fanmill/pipeline"
 )
@@ -34,9 +35,30 @@ func (a *Artifact) Clean(keepPrevious bool) (homes []string, err error) {
 	if a.marks(m) {
 		homes = m.Homes
 	} else if !claimed {
-		return nil, nil
+		return nil, a.cleanBare()
 	}
 	return homes, a.clean(claimed, keepPrevious)
+}
+
+// cleanBare removes a folder that has nothing in it but a lock that nobody holds: a Clean that was killed at its very
+// end leaves that, and no marker says whose it was.
+func (a *Artifact) cleanBare() error {
+	if !a.bare() {
+		return nil
+	}
+	if err := a.acquire(); err != nil && !pipeline.IsPermanent(err) {
+		return err
+	}
+	if a.lock == nil || !a.bare() {
+		return nil // Close gives the lock up
+	}
+	return a.removeBase()
+}
+
+// bare reports whether the private folder has nothing in it but a lock.
+func (a *Artifact) bare() bool {
+	entries, err := os.ReadDir(a.base)
+	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != "lock" })
 }
 
 func (a *Artifact) clean(claimed, keepPrevious bool) error {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/oslock"
 	"fanmill/sinks/artifact"
 )
 
@@ -122,6 +123,49 @@ func TestEarlierRunsDecideTheBaseline(t *testing.T) {
 				w.runID, w.record = "run2", nil
 				w.finish()
 				w.wantFile(w.path, w.whole())
+			})
+		}
+	}
+}
+
+// A Clean that was killed at its very end leaves a folder without a marker: the next one removes it, unless somebody
+// works there.
+func TestCleanAfterAKillAtItsEnd(t *testing.T) {
+	for _, left := range [][]string{nil, {"lock"}, {"lock", "run.json.token"}} {
+		for _, held := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%q,held=%t", left, held), func(t *testing.T) {
+				w := newWorld(t)
+				private := filepath.Join(w.dir, ".fanmill", "sales.csv")
+				if err := os.MkdirAll(private, 0o777); err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range left {
+					if err := os.WriteFile(filepath.Join(private, name), nil, 0o666); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if held {
+					f, err := os.OpenFile(filepath.Join(private, "lock"), os.O_RDWR|os.O_CREATE, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer f.Close()
+					if taken, err := oslock.Try(f); err != nil || !taken {
+						t.Fatal(taken, err)
+					}
+					if _, err := f.WriteString(`{"storeId":"another","job":"j","destination":"d"}`); err != nil {
+						t.Fatal(err)
+					}
+				}
+				a := w.open()
+				homes, err := a.Clean(false)
+				if err = errors.Join(err, a.Close()); err != nil || homes != nil {
+					t.Errorf("cleaning saw the claims of %q: %v", homes, err)
+				}
+				_, err = os.Stat(private)
+				if stays := held || len(left) > 1; stays != (err == nil) {
+					t.Errorf("stays: %t; %v", stays, err)
+				}
 			})
 		}
 	}
