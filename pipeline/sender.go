@@ -124,6 +124,9 @@ func (s *sender) waiting() []int {
 
 // run sends until everything is sent, or nothing more will be: *Owing. Any other error ends the claim.
 func (s *sender) run(ctx context.Context) error {
+	if err := s.answered(ctx); err != nil {
+		return err
+	}
 	patience := newPatience(s.v.Timeout)
 	for {
 		before := s.moved

@@ -143,6 +143,23 @@ func (s *sender) apply(ctx context.Context, released *Released) error {
 		}
 	}
 	failpoint.Hit("after-answer")
+	return s.settle(ctx, released)
+}
+
+// answered settles what the outbox says was taken: the process before this one may have ended between the answer and
+// the record, and nothing may be left to be sent.
+func (s *sender) answered(ctx context.Context) error {
+	sealed := s.v.claim.Record().Sealed
+	for i := range s.v.outbox.done {
+		if _, ok := sealed[i]; ok {
+			return s.settle(ctx, &Released{})
+		}
+	}
+	return nil
+}
+
+// settle records the connections of which the receiver has everything, and removes what nobody needs of them any more.
+func (s *sender) settle(ctx context.Context, released *Released) error {
 	settled := map[int]Settlement{}
 	sealed := s.v.claim.Record().Sealed
 	for i := range s.v.outbox.done {

@@ -224,6 +224,33 @@ func TestRequestsThroughKills(t *testing.T) {
 	w.nothingLeft()
 }
 
+// Killed after any answer is noted, and before the record says what it settles, also after the last one, when nothing is
+// left to be sent: a resume settles it.
+func TestKilledAfterEachAnswer(t *testing.T) {
+	for _, mode := range []string{"batch", "stream"} {
+		t.Run(mode, func(t *testing.T) {
+			for n := 1; ; n++ {
+				w := newRequestsWorld(t, receiver.Options{}, map[string]map[string]any{"hook": {"type": "webhook", "mode": mode, "maxRowsPerRequest": 40}}, 90, 30, 0)
+				code, out := w.run([]string{fmt.Sprintf("FANMILL_FAILPOINT=after-answer:%d", n)})
+				if code != -1 && code != exitComplete {
+					t.Fatalf("exit code %d; it said:\n%s", code, out)
+				}
+				if code == -1 {
+					w.mustRun(exitComplete, nil, "--resume")
+				}
+				w.exactly("hook")
+				w.nothingLeft()
+				if code == exitComplete {
+					if n < 4 {
+						t.Errorf("there were %d answers only", n-1)
+					}
+					return
+				}
+			}
+		})
+	}
+}
+
 // nothingLeft checks that a complete run leaves nothing in the spool.
 func (w *requestsWorld) nothingLeft() {
 	w.t.Helper()
