@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +30,12 @@ type target struct {
 	*receiver.Receiver
 	url    string
 	killer *killer
+
+	mu       sync.Mutex
+	server   *http.Server
+	every    int // it restarts at each so many requests; 0 is never
+	seen     int
+	restarts int
 }
 
 // killer kills a process around a request, whichever receiver gets it.
@@ -66,18 +72,50 @@ func newTarget(t *testing.T, k *killer, o receiver.Options) *target {
 	}
 	t.Cleanup(r.Close)
 	to := &target{Receiver: r, killer: k}
-	server := httptest.NewServer(to)
-	server.Config.ErrorLog = receiver.Quiet
-	t.Cleanup(server.Close)
-	to.url = server.URL
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.url = "http://" + l.Addr().String()
+	to.serve(l)
+	t.Cleanup(func() {
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		_ = to.server.Close()
+	})
 	return to
+}
+
+func (to *target) serve(l net.Listener) {
+	server := &http.Server{Handler: to, ErrorLog: receiver.Quiet}
+	to.server = server
+	go func() { _ = server.Serve(l) }()
 }
 
 // ServeHTTP takes a request.
 func (to *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	to.killer.passes(true)
+	to.restart()
 	to.Receiver.ServeHTTP(w, r)
 	to.killer.passes(false)
+}
+
+// restart ends the receiver's process, so to say, at every so many requests, and starts it again at the same address:
+// all connections are gone, also that of this request. What it has stored it keeps.
+func (to *target) restart() {
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	if to.seen++; to.every == 0 || to.seen%to.every != 0 {
+		return
+	}
+	_ = to.server.Close()
+	l, err := net.Listen("tcp", strings.TrimPrefix(to.url, "http://"))
+	if err != nil {
+		panic(err)
+	}
+	to.serve(l)
+	to.restarts++
+	panic(http.ErrAbortHandler)
 }
 
 const signingSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -181,18 +219,21 @@ func (w *requestsWorld) exactly(id string) {
 	}
 }
 
-// A webhook in one body and an API connection by connection get every row once: killed 20 times around requests that
-// fail, are stored without an answer, time out or are throttled. One key is always the same bytes, and signatures fit.
+// A webhook in one body and one connection by connection get every row once: killed 20 times around requests that fail,
+// are stored without an answer, time out or are throttled, by a receiver that restarts. One key is always the same
+// bytes, and signatures fit.
 func TestRequestsThroughKills(t *testing.T) {
 	const kills = 20
 	w := newRequestsWorld(t, receiver.Options{Seed: 7, Percent: receiver.Percent{Fail: 10, Drop: 10, Hang: 2, Throttle: 8}, Secrets: []string{signingSecret}},
 		map[string]map[string]any{
-			"hook":   {"type": "webhook", "signingSecrets": []string{"${HOOK_SECRET}"}, "maxRowsPerRequest": 150, "timeout": "1s"},
-			"stream": {"type": "webhook", "mode": "stream", "signingSecrets": []string{"${HOOK_SECRET}"}, "format": "ndjson", "gzip": true, "maxRowsPerRequest": 150, "timeout": "1s"},
+			"hook":   {"type": "webhook", "signingSecrets": []string{"${HOOK_SECRET}"}, "maxRowsPerRequest": 100, "timeout": "1s"},
+			"stream": {"type": "webhook", "mode": "stream", "signingSecrets": []string{"${HOOK_SECRET}"}, "format": "ndjson", "gzip": true, "maxRowsPerRequest": 100, "timeout": "1s"},
 		}, 3000, 200, 1500, 0, 2500)
+	for _, to := range w.targets {
+		to.every = 11
+	}
 	random := rand.New(rand.NewPCG(3, 4))
-	done, killed := false, 0
-	for n := 0; n < kills && !done; n++ {
+	for n := range kills {
 		var args []string
 		if n > 0 {
 			args = []string{"--resume"}
@@ -203,21 +244,18 @@ func TestRequestsThroughKills(t *testing.T) {
 		}
 		w.killer.arm(cmd, 1+random.IntN(3), n%2 == 0)
 		_ = cmd.Wait()
-		switch code := cmd.ProcessState.ExitCode(); {
-		case code == exitComplete:
-			done = true
-		case code != -1:
-			t.Fatalf("exit code %d; it said:\n%s", code, out)
-		default:
-			killed++
+		if code := cmd.ProcessState.ExitCode(); code != -1 {
+			t.Fatalf("exit code %d after %d kills; it said:\n%s", code, n, out)
 		}
 	}
 	w.killer.arm(nil, 0, false)
-	if !done {
-		w.mustRun(exitComplete, nil, "--resume")
-	}
-	if killed < kills/2 {
-		t.Errorf("it was killed %d times only", killed)
+	w.mustRun(exitComplete, nil, "--resume")
+	for id, to := range w.targets {
+		to.mu.Lock()
+		if to.restarts < 2 {
+			t.Errorf("%s restarted %d times only", id, to.restarts)
+		}
+		to.mu.Unlock()
 	}
 	w.exactly("hook")
 	w.exactly("stream")
