@@ -29,12 +29,12 @@ func TestOutcomeOutlivesALostAcknowledgement(t *testing.T) {
 			w.deliverTo("x")
 			var seen atomic.Bool
 			tap := tapBus{w.node.Bus, func(m *message.Message, hand func(*message.Message)) {
+				again := copyOf(m) // before others have it
 				hand(m)
-				if m.Metadata.Get(pipeline.MetaMsgID) != "two" || seen.Swap(true) {
+				if again.Metadata.Get(pipeline.MetaMsgID) != "two" || seen.Swap(true) {
 					return
 				}
 				<-mended
-				again := copyOf(m)
 				hand(again)
 				<-again.Acked()
 				close(over)

@@ -96,7 +96,10 @@ func (to *target) serve(l net.Listener) {
 func (to *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	to.killer.passes(true)
 	to.restart()
-	to.Receiver.ServeHTTP(w, r)
+	to.mu.Lock()
+	takes := to.Receiver
+	to.mu.Unlock()
+	takes.ServeHTTP(w, r)
 	to.killer.passes(false)
 }
 
@@ -353,7 +356,10 @@ func TestRevokedToken(t *testing.T) {
 	if n := len(w.targets["erp"].Stored()); n != 0 {
 		t.Fatalf("%d requests were stored", n)
 	}
-	w.targets["erp"].Receiver = newTarget(t, &w.killer, receiver.Options{}).Receiver // the address is the same, and takes what comes
+	erp, next := w.targets["erp"], newTarget(t, &w.killer, receiver.Options{}).Receiver
+	erp.mu.Lock()
+	erp.Receiver = next // the address is the same, and takes what comes
+	erp.mu.Unlock()
 	w.mustRun(exitComplete, []string{"API_TOKEN=tok-of-today-1"}, "--resume")
 	if asked := w.askedSince(); len(asked) > 0 {
 		t.Errorf("the resume asked %v", asked)
