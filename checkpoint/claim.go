@@ -43,10 +43,10 @@ func (c *claim) Renew(ctx context.Context, age time.Duration) error {
 	return c.write(ctx, func(*pipeline.CommitRecord) {})
 }
 
-// write is the fence. A claimer takes the record by changing its token and its epoch, so an owner that slept through that
-// finds a conflict and a foreign token, and nothing that it prepared meanwhile is ever recorded. A conflict alone says
-// nothing: as long as the record has the claim's token and epoch, change is applied to what stands there and written
-// again.
+// write is the fence. A claimer takes the record by changing its token and its epoch, so an owner that slept
+// through that finds a conflict and a foreign token, and nothing that it prepared meanwhile is ever recorded. A
+// conflict alone says nothing: as long as the record has the claim's token and epoch, change is applied to what
+// stands there and written again.
 func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) error {
 	was := c.cell.Value()
 	mine := func(r *pipeline.CommitRecord) bool { return r.Token == was.Token && r.Epoch == was.Epoch }

@@ -11,10 +11,11 @@ import (
 	"fanmill/pipeline"
 )
 
-// The fence of the row log. Each frame names its predecessor: the server stores it only while that is the newest message
-// of the connection's subject. So a connection's frames are a chain, and of two publishers one is refused.
+// The fence of the row log. Each frame names its predecessor: the server stores it only while that is the newest
+// message of the connection's subject. So a connection's frames are a chain, and of two publishers one is refused.
 //
-// What nats-server does [2.15.2, stream.go processJetStreamMsg, jetstream_batching.go checkMsgHeadersPreClusteredProposal]:
+// What nats-server does [2.15.2, stream.go processJetStreamMsg, jetstream_batching.go
+// checkMsgHeadersPreClusteredProposal]:
 //   - A subject without messages has the sequence 0, whether it never had any or all were purged. Any other expectation
 //     is refused then (10071), also that of the sequence that was purged.
 //   - One server compares the sequence before it looks at Nats-Msg-Id: a frame whose answer was lost is refused when it
@@ -22,7 +23,7 @@ import (
 //   - A cluster looks at Nats-Msg-Id first: the same frame is answered as a duplicate, with its sequence; as long as it
 //     is being replicated, with 10158.
 //   - A cluster refuses whatever has the subject of a message that is being replicated (10164).
-//   - All of this comes before the limits of the stream: a frame that finds no room (10077) has had the right predecessor.
+//   - All of this comes before the limits of the stream: a frame without room (10077) has had the right predecessor.
 
 // codeDuplicateUnderWay is of a message whose first try is being replicated [nats-server errors.json].
 const codeDuplicateUnderWay jetstream.ErrorCode = 10158

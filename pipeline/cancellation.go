@@ -40,7 +40,8 @@ func (n *Node) Cancel(ctx context.Context, id string) (Answer, error) {
 	case run != nil:
 		rec := run.Value()
 		a := Answer{Run: runOf(run), Job: rec.Job, State: string(rec.State)}
-		if rec.State != RunRunning && (rec.State != RunInterrupted || rec.Stopped != "" || rec.Trigger == 0) { // it does not go on by itself
+		// A run that does not go on by itself has nothing to stop.
+		if rec.State != RunRunning && (rec.State != RunInterrupted || rec.Stopped != "" || rec.Trigger == 0) {
 			a.Error = "the run is not running, it is " + a.State + "; fanmill runs lists runs"
 			return a, nil
 		}
@@ -131,7 +132,8 @@ func (n *Node) heedCancel(ctx context.Context, cell *Cell[RunRecord]) (stopped b
 func (s *supervisor) heed(ctx context.Context) {
 	rec := s.cell.Value()
 	cancelled, err := s.isCancelled(ctx, s.m.Run, rec)
-	if err == nil && !cancelled && s.asker != "" && s.asker != s.m.Run { // the trigger that had it resumed, before that was known
+	// The trigger that had it resumed may have been cancelled before anybody knew of which run it was.
+	if err == nil && !cancelled && s.asker != "" && s.asker != s.m.Run {
 		var c *Cancellation
 		c, err = s.cancellation(ctx, s.asker)
 		cancelled = c != nil

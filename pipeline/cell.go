@@ -106,8 +106,8 @@ func (c *Cell[T]) Overwrite(ctx context.Context, next T) error {
 
 // Change applies f to the document and writes it. Where somebody else has written it meanwhile, it looks at what stands
 // there now: if that is still mine, f is applied to it and it is written again; if not, the error is ErrFenced. So what
-// others write into a document ends no owner, only another owner does; after that the Cell is as it was. A document that
-// went away, or that cannot be read any more, is an error as of Write.
+// others write into a document ends no owner, only another owner does; after that the Cell is as it was. A document
+// that went away, or that cannot be read any more, is an error as of Write.
 //
 // mine and f may be called several times. f gets a copy whose maps and slices are the document's: it replaces them, and
 // changes nothing in them.
@@ -122,8 +122,9 @@ func (c *Cell[T]) Change(ctx context.Context, mine func(*T) bool, f func(*T)) er
 }
 
 // Again decides on what Write returned, for who applies changes by hand as Change does. It is true where somebody else
-// has written the document meanwhile, which is still mine: the Cell has what stands there now, for the change to be made
-// to that. It is false after any other error, which it returns: ErrFenced where the document is no longer mine.
+// has written the document meanwhile, which is still mine: the Cell has what stands there now, for the change to be
+// made to that. It is false after any other error, which it returns: ErrFenced where the document is no longer
+// mine.
 func (c *Cell[T]) Again(err error, mine func(*T) bool) (bool, error) {
 	if !errors.Is(err, ErrConflict) || errors.Is(err, ErrForeign) {
 		return false, err

@@ -296,8 +296,8 @@ func TestFencedAttemptIsNoTry(t *testing.T) {
 	}
 }
 
-// A connection is given up behind its newest frame, and a worker that wakes then is refused. One that has stored its eof
-// first is right: the connection has not failed.
+// A connection is given up behind its newest frame, and a worker that wakes then is refused. One that has stored
+// its eof first is right: the connection has not failed.
 func TestGivenUpInTheLog(t *testing.T) {
 	for what, zombie := range map[string]struct {
 		sleeps uint64 // before this frame

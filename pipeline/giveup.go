@@ -57,7 +57,8 @@ func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[C
 	go func() {
 		defer s.failing.Done()
 		err := s.publishFailure(ctx, connection, cell, reason)
-		if err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrFenced) { // else somebody has begun to ask it again
+		// On a conflict, and when fenced, somebody has begun to ask it again.
+		if err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrFenced) {
 			s.fail(ctx, fmt.Errorf("give up connection %s: %w", connection, err))
 		}
 	}()

@@ -177,9 +177,9 @@ func TestRunGivenUpOnAnotherHostIsTakenBackWithoutAStart(t *testing.T) {
 	first.once(t, 8)
 }
 
-// A run is complete, and the process ends before it has tidied up. A start on another host finds nothing of it, and does
-// not say that it is gone. Somebody removes the report; the next run on the first host goes on after those rows all the
-// same.
+// A run is complete, and the process ends before it has tidied up. A start on another host finds nothing of it, and
+// does not say that it is gone. Somebody removes the report; the next run on the first host goes on after those
+// rows all the same.
 func TestCompleteRunIsCleanedAtItsPlace(t *testing.T) {
 	w := appendingWorld(t)
 	first, second := w.host("first"), w.host("second")

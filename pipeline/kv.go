@@ -37,7 +37,9 @@ type KVEntry struct {
 
 // Stores are the buckets fanmill keeps its state in.
 type Stores struct {
-	Jobs        KV // <job>: the job as loaded, secrets as references
-	Runs        KV // <run>: RunRecord; <run>.manifest; <run>.conn.<connection>: ConnRecord; <run>.cancel: Cancellation; job.<job>: JobRun
+	Jobs KV // <job>: the job as loaded, secrets as references
+	// <run>: RunRecord; <run>.manifest; <run>.conn.<connection>: ConnRecord; <run>.cancel: Cancellation;
+	// job.<job>: JobRun
+	Runs        KV
 	Checkpoints KV // <job>: PublicCheckpoint; <run>.<destination>: CommitRecord
 }

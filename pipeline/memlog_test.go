@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// memLog is a row log in memory, without a bound. It refuses what does not stand behind its predecessor, as the real one
-// does.
+// memLog is a row log in memory, without a bound. It refuses what does not stand behind its predecessor, as the
+// real one does.
 type memLog struct {
 	RowLog // nil: what is not below is not used
 	mu     sync.Mutex

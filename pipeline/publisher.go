@@ -33,8 +33,8 @@ func newPublisher(log RowLog, runs KV, run, connection string, rec ConnRecord) *
 	return &publisher{log: log, runs: runs, run: run, connection: connection, attempt: rec.Attempt, floor: rec.Floor, owner: rec.Owner}
 }
 
-// look finds the newest frame, for the next one to stand behind. The error is errDelivered if that is an eof that counts
-// and this attempt has not begun, and ErrFenced if it is of a higher attempt.
+// look finds the newest frame, for the next one to stand behind. The error is errDelivered if that is an eof that
+// counts and this attempt has not begun, and ErrFenced if it is of a higher attempt.
 func (p *publisher) look(ctx context.Context) error {
 	f, err := p.log.LastFrame(ctx, p.connection)
 	switch {

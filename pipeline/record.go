@@ -160,26 +160,32 @@ func (s RunState) Resumable() bool {
 
 // RunRecord is a run's own entry.
 type RunRecord struct {
-	Job        string    `json:"job"`
-	State      RunState  `json:"state"`
-	Owner      Owner     `json:"owner"`
-	Epoch      uint64    `json:"epoch,omitempty"`    // counted up by every takeover, and by who finds that the owner is gone
-	Generation int       `json:"generation"`         // of the row log
-	Trimmed    uint64    `json:"trimmed,omitempty"`  // its frames up to here may be gone: no record is opened on it below
-	Trigger    uint64    `json:"trigger,omitempty"`  // the sequence, in the stream of triggers, of who last asked for it; 0 for fanmill run
-	Triggers   []string  `json:"triggers,omitempty"` // that had it resumed, by the ids of the runs that they would have begun; the last 64
-	Inline     bool      `json:"inline,omitempty"`   // a trigger has brought its job along
-	Resumes    int       `json:"resumes"`
-	Asked      int       `json:"asked,omitempty"` // the last of its Resumes that somebody asked for; later ones went on by themselves
-	Started    time.Time `json:"started"`
-	Ended      time.Time `json:"ended,omitzero"`
-	Error      string    `json:"error,omitempty"`   // why it is interrupted
-	Stopped    string    `json:"stopped,omitempty"` // StoppedCancelled or StoppedMemory: it does not go on by itself
-	Measures   *Measures `json:"measures,omitempty"`
-	// Unclaimed are destinations that no process writes, by id, and when they are given up: by the owner's clock, for people.
+	Job   string   `json:"job"`
+	State RunState `json:"state"`
+	Owner Owner    `json:"owner"`
+	// Epoch is counted up by every takeover, and by who finds that the owner is gone.
+	Epoch      uint64 `json:"epoch,omitempty"`
+	Generation int    `json:"generation"`        // of the row log
+	Trimmed    uint64 `json:"trimmed,omitempty"` // its frames up to here may be gone: no record is opened on it below
+	// Trigger is the sequence, in the stream of triggers, of who last asked for it; 0 for fanmill run.
+	Trigger uint64 `json:"trigger,omitempty"`
+	// Triggers had it resumed, by the ids of the runs that they would have begun; the last 64.
+	Triggers []string `json:"triggers,omitempty"`
+	Inline   bool     `json:"inline,omitempty"` // a trigger has brought its job along
+	Resumes  int      `json:"resumes"`
+	// Asked is the last of its Resumes that somebody asked for; later ones went on by themselves.
+	Asked    int       `json:"asked,omitempty"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended,omitzero"`
+	Error    string    `json:"error,omitempty"`   // why it is interrupted
+	Stopped  string    `json:"stopped,omitempty"` // StoppedCancelled or StoppedMemory: it does not go on by itself
+	Measures *Measures `json:"measures,omitempty"`
+	// Unclaimed are destinations that no process writes, by id, and when they are given up: by the owner's clock, for
+	// people.
 	Unclaimed map[string]time.Time `json:"unclaimed,omitempty"`
-	Taken     bool                 `json:"taken,omitempty"`   // by Owner, which is about to go on with it or to give it up
-	Cleaned   bool                 `json:"cleaned,omitempty"` // what a run leaves behind when it ends is removed; of an unfinished one, its row log
+	Taken     bool                 `json:"taken,omitempty"` // by Owner, which is about to go on with it or to give it up
+	// Cleaned: what a run leaves behind when it ends is removed; of an unfinished one, its row log.
+	Cleaned bool `json:"cleaned,omitempty"`
 	// Waits has, of a complete or abandoned run, what is still to be removed: by destination, Owner.Home of the processes
 	// that have claimed it and on whose disks nobody has looked yet. Whoever starts there does. All else is removed.
 	Waits map[string][]string `json:"waits,omitempty"`
@@ -227,9 +233,11 @@ type JobRun struct {
 
 // Owner is a process that works on a run.
 type Owner struct {
-	Token   string `json:"token"`
-	Host    string `json:"host"`
-	Home    string `json:"home,omitempty"` // the host, and an id of the data folder: where what the process writes to disks is; "" if no other host has the store
+	Token string `json:"token"`
+	Host  string `json:"host"`
+	// Home is the host and an id of the data folder: the disks that the process writes to. "" if no other host has the
+	// store.
+	Home    string `json:"home,omitempty"`
 	PID     int    `json:"pid"`
 	LeaseMS int64  `json:"leaseMs"`
 }

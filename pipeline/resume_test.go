@@ -120,8 +120,8 @@ func TestParametersOfAResume(t *testing.T) {
 	w.exact("x", "a", "b")
 }
 
-// A cancelled run whose end could not be stored is not gone on with when its trigger comes again: that it is to stop was
-// stored before. Then its end is, and a resume goes on.
+// A cancelled run whose end could not be stored is not gone on with when its trigger comes again: that it is to
+// stop was stored before. Then its end is, and a resume goes on.
 func TestStopThatIsNotRecorded(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.connect("a", stuck())

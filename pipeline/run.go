@@ -268,7 +268,8 @@ func (r *run) create(ctx context.Context, t Trigger, pointer *Cell[JobRun]) erro
 	if err := r.pointJob(ctx, r.job.ID, id, pointer); err != nil {
 		return r.withdraw(ctx, err)
 	}
-	if err := r.cell.Change(ctx, owned(r.cell), (*RunRecord).sign); err != nil { // who froze meanwhile finds out now whether another process went on with it
+	// A process that froze meanwhile finds out now whether another one went on with it.
+	if err := r.cell.Change(ctx, owned(r.cell), (*RunRecord).sign); err != nil {
 		return r.withdraw(ctx, err)
 	}
 	return nil

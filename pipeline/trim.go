@@ -94,10 +94,11 @@ func (s *supervisor) covered() uint64 {
 	return upTo
 }
 
-// trim drops what every destination has committed. A purge cannot be conditional: its process may sleep in the middle of
-// it, and wake when another one has gone on with the run and opened a detached destination again at a position that the
-// purge is about to pass. So the run's record says first how far the log is given up, by a compare-and-set that a former
-// owner cannot make; nothing beyond that mark is ever purged, and a resume opens no record below it on this log.
+// trim drops what every destination has committed. A purge cannot be conditional: its process may sleep in the
+// middle of it, and wake when another one has gone on with the run and opened a detached destination again at a
+// position that the purge is about to pass. So the run's record says first how far the log is given up, by a
+// compare-and-set that a former owner cannot make; nothing beyond that mark is ever purged, and a resume opens no
+// record below it on this log.
 func (s *supervisor) trim(ctx context.Context) error {
 	if upTo := s.covered(); upTo > s.cell.Value().Trimmed {
 		if due, err := s.trimDue(ctx, upTo); err != nil {

@@ -68,8 +68,8 @@ func taken(t *testing.T, kv *memKV) uint64 {
 	return rec.Trimmed
 }
 
-// Sequence 7: a coordinator sleeps in the middle of a purge past a detached destination. A resume finds all frames still
-// there, and does not open the destination on this log all the same: the purge is yet to come.
+// Sequence 7: a coordinator sleeps in the middle of a purge past a detached destination. A resume finds all frames
+// still there, and does not open the destination on this log all the same: the purge is yet to come.
 func TestResumeDuringAPurge(t *testing.T) {
 	s, log, kv := trimmer(t, 1<<20, 512<<20)
 	s.at(500, 100)
@@ -131,8 +131,8 @@ func TestPurgeAfterACrash(t *testing.T) {
 	}
 }
 
-// Many small commits cost a write of the run's record for each 64 MB, not one each; a small log one for an eighth of it;
-// and where the log is half full, each, as somebody waits for room.
+// Many small commits cost a write of the run's record for each 64 MB, not one each; a small log one for an eighth
+// of it; and where the log is half full, each, as somebody waits for room.
 func TestMarksAreRare(t *testing.T) {
 	for what, c := range map[string]struct {
 		frame, max int64

@@ -49,8 +49,8 @@ func (c leavingClaim) Renew(ctx context.Context, age time.Duration) error {
 }
 
 // Sequence 17: a destination that nobody claims does not hold the run for ever, which waits for all claims before the
-// first query. The others get all, though they wait as long, with claims that live; a resume brings it what it lacks. Meanwhile the run's record says by when it is given
-// up, and no longer than that.
+// first query. The others get all, though they wait as long, with claims that live; a resume brings it what it
+// lacks. Meanwhile the run's record says by when it is given up, and no longer than that.
 func TestUnclaimedBeforeTheFirstQuery(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS, w.node.Timeout = 1500, 2*time.Second

@@ -38,8 +38,8 @@ type Worker struct {
 }
 
 // Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up,
-// or ctx ends. It returns nil also when there is nothing to do, or another worker has the connection; an error means that
-// the command should be delivered again, unless it is ErrFenced: then the run is somebody else's.
+// or ctx ends. It returns nil also when there is nothing to do, or another worker has the connection; an error
+// means that the command should be delivered again, unless it is ErrFenced: then the run is somebody else's.
 func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection string, generation int) error {
 	c, err := job.Connection(connection)
 	if err != nil {

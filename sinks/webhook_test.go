@@ -372,7 +372,10 @@ func TestWebhookOptions(t *testing.T) {
 
 // How long the receiver remembers keys is a day, unless the destination says otherwise.
 func TestWebhookKeyTTL(t *testing.T) {
-	for options, want := range map[string]time.Duration{`{"url":"http://h"}`: 24 * time.Hour, `{"url":"http://h","keyTTL":"90m"}`: 90 * time.Minute} {
+	for options, want := range map[string]time.Duration{
+		`{"url":"http://h"}`:                24 * time.Hour,
+		`{"url":"http://h","keyTTL":"90m"}`: 90 * time.Minute,
+	} {
 		for _, kind := range []string{"webhook", "api"} {
 			if got := sinks.Kinds()[kind].KeyTTL(&pipeline.ManifestDestination{Options: json.RawMessage(options)}); got != want {
 				t.Errorf("%s %s: %v, want %v", kind, options, got, want)

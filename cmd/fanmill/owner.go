@@ -99,8 +99,9 @@ func newOwner(l locks, lease time.Duration) (*owner, error) {
 	return o, nil
 }
 
-// home names what a process of this machine with this data folder has: the disks that its files are on. A host's name is
-// not enough, two may have one; nor is the folder, which two hosts may see. "" is for a store that no other host has.
+// home names what a process of this machine with this data folder has: the disks that its files are on. A host's
+// name is not enough, two may have one; nor is the folder, which two hosts may see. "" is for a store that no other
+// host has.
 func (l locks) home() (string, error) {
 	if !l.shared {
 		return "", nil

@@ -265,8 +265,8 @@ func TestRequestsThroughKills(t *testing.T) {
 	w.nothingLeft()
 }
 
-// Killed after any answer is noted, and before the record says what it settles, also after the last one, when nothing is
-// left to be sent: a resume settles it.
+// Killed after any answer is noted, and before the record says what it settles, also after the last one, when
+// nothing is left to be sent: a resume settles it.
 func TestKilledAfterEachAnswer(t *testing.T) {
 	for _, mode := range []string{"batch", "stream"} {
 		t.Run(mode, func(t *testing.T) {

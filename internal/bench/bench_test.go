@@ -125,7 +125,8 @@ func TestOneVersionOfDuckDB(t *testing.T) {
 	}
 }
 
-// What lacks for a comparison with DuckDB is said with the way to get it, and is left out; with -duckdb on it is an error.
+// What lacks for a comparison with DuckDB is said with the way to get it, and is left out; with -duckdb on it is an
+// error.
 func TestDuckDBIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for mode, code := range map[string]int{"auto": 0, "on": 1} {

@@ -1,7 +1,7 @@
 // Command bench measures fanmill against what people use otherwise, on this machine: psql's \copy, excelize's StreamWriter,
-// libxlsxwriter, DuckDB, and the loops that are written with a database's driver. Peers run in turn with fanmill, in the same
-// minutes, because a figure without its peer says more about the machine than about the program. docs/performance.md explains
-// every part.
+// libxlsxwriter, DuckDB, and the loops that are written with a database's driver. Peers run in turn with fanmill,
+// in the same minutes, because a figure without its peer says more about the machine than about the program.
+// docs/performance.md explains every part.
 //
 //	go run ./internal/bench
 //	go run ./internal/bench -sources

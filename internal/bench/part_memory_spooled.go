@@ -9,8 +9,8 @@ import (
 
 const spooledTimes = 5 // the rows of a run, of options.rows
 
-// spooled runs what keeps rows in a spool before it writes or sends them, with five times the rows. No two rows are equal:
-// dedupe has to remember every one.
+// spooled runs what keeps rows in a spool before it writes or sends them, with five times the rows. No two rows are
+// equal: dedupe has to remember every one.
 func (b *bench) spooled(ctx context.Context) error {
 	taken, err := startReceiver()
 	if err != nil {

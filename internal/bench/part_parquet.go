@@ -19,8 +19,8 @@ const duckdbPackage = "@duckdb/node-api@1.5.6-r.1"
 //go:embed native/duckdb.mjs
 var duckdbScript []byte
 
-// benchParquet measures rows in memory to a Parquet file with zstd, every contender in a process of its own. fanmill is on
-// one core, because a destination writes one connection at a time; DuckDB is on one, and on all.
+// benchParquet measures rows in memory to a Parquet file with zstd, every contender in a process of its own.
+// fanmill is on one core, because a destination writes one connection at a time; DuckDB is on one, and on all.
 func benchParquet(ctx context.Context, b *bench) error {
 	rows, rounds := b.rows/2, min(b.runs, 3)
 	b.printf("\n[parquet] Rows in memory -> Parquet, zstd: %s rows of %d columns; medians of %d runs in turn\n",
@@ -55,10 +55,11 @@ func benchParquet(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// duckdb installs DuckDB and makes what it is to write: a table in memory of the rows that fanmill writes, loaded before the
-// clock runs. The error says why there is none.
+// duckdb installs DuckDB and makes what it is to write: a table in memory of the rows that fanmill writes, loaded
+// before the clock runs. The error says why there is none.
 func (b *bench) duckdb(ctx context.Context, rows int) ([]contender, error) {
-	const how = "it needs Node.js and npm (https://nodejs.org; Debian, Ubuntu: apt install npm), which fetches " + duckdbPackage
+	const how = "it needs Node.js and npm (https://nodejs.org; Debian, Ubuntu: apt install npm), " +
+		"which fetches " + duckdbPackage
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return nil, fmt.Errorf("there is no %s: %s", program, how)

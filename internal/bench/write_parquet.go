@@ -10,7 +10,8 @@ import (
 	sales "fanmill/sinks/xlsx/sample"
 )
 
-// distinct makes batches of rows of which no two are the same: a Parquet file keeps repetitions of values in dictionaries.
+// distinct makes batches of rows of which no two are the same: a Parquet file keeps repetitions of values in
+// dictionaries.
 func distinct(rows int) ([]*columnar.Batch, error) {
 	var batches []*columnar.Batch
 	for first := 0; first < rows; first += sampleRows {
@@ -23,7 +24,8 @@ func distinct(rows int) ([]*columnar.Batch, error) {
 	return batches, nil
 }
 
-// writeParquet writes batches as the destination writes a connection: one Writer, one row group of up to 64 MB at a time.
+// writeParquet writes batches as the destination writes a connection: one Writer, one row group of up to 64 MB at a
+// time.
 func writeParquet(path string, batches []*columnar.Batch) (rows int, err error) {
 	columns, from := make([]parquet.Column, len(sampleColumns)), make([]int, len(sampleColumns))
 	for i, c := range sampleColumns {

@@ -72,7 +72,8 @@ type DestinationView struct {
 	Delivery    *pipeline.Delivery   `json:"delivery,omitempty"` // of what is sent in requests
 	// Unclaimed says by when a process has to write it, as none does now; it is given up for this run then.
 	Unclaimed time.Time `json:"unclaimedUntil,omitzero"`
-	Lag       *int64    `json:"lag,omitempty"` // frames of the row log that it has not committed; absent where that is not known
+	// Lag is how many frames of the row log it has not committed; absent where that is not known.
+	Lag *int64 `json:"lag,omitempty"`
 
 	Files []string `json:"-"` // of the connections that it has, where each has one of its own
 

@@ -78,7 +78,8 @@ func (a *Artifact) clean(claimed, keepPrevious bool) error {
 			return err
 		}
 		a.step("listed")
-		if m, err := a.readMarker(); err != nil || !a.marks(m) { // another run has claimed the file: what was listed may be its
+		// Where another run has claimed the file, what was listed may be its.
+		if m, err := a.readMarker(); err != nil || !a.marks(m) {
 			a.orphans = nil
 			return err
 		}

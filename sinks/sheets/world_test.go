@@ -109,7 +109,8 @@ func (w *world) newClient() *sheets.Client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	client, err := sheets.NewClient(credentials, w.URL(), sheets.Service{Clock: w.clock, BatchBytes: 16 << 10}) // many batches of few rows
+	// Small requests: many batches of few rows.
+	client, err := sheets.NewClient(credentials, w.URL(), sheets.Service{Clock: w.clock, BatchBytes: 16 << 10})
 	if err != nil {
 		w.t.Fatal(err)
 	}
