@@ -151,26 +151,33 @@ type asking struct {
 	replies *nats.Subscription
 	msg     *nats.Msg
 	stream  string   // that keeps the message; "" if none does
-	stored  bool     // it was seen there
+	stored  bool     // it was seen there, and is there as far as is known
+	at      uint64   // its sequence there
 	seen    uint64   // messages of the stream up to here are others
 	blind   *refusal // why the stream cannot be looked at
 }
 
-// publish sends the message and waits for the answer. It looks for it in its stream meanwhile.
+// publish sends the message and waits for the answer. It looks for it in its stream meanwhile, and goes on looking once
+// it is there: what it saw may be an earlier message of this id that somebody is just done with, for whose sake the
+// stream dropped this one.
 func (a *asking) publish(ctx context.Context) (*nats.Msg, error) {
 	if err := a.c.nc.PublishMsg(a.msg); err != nil {
 		return nil, err
 	}
-	for pause := askLook; a.stream != "" && !a.stored && a.blind == nil; pause = min(2*pause, askLookMax) {
+	for pause := askLook; a.stream != "" && a.blind == nil; pause = min(2*pause, askLookMax) {
 		wait, cancel := context.WithTimeout(ctx, pause)
 		answer, err := a.replies.NextMsgWithContext(wait)
 		cancel()
 		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 			return answer, err
 		}
+		before := a.stored
 		if err := a.look(ctx); err != nil && ctx.Err() == nil {
 			a.c.log.Debug("cannot look for a message that was published", "subject", a.msg.Subject, "error", err)
 			continue
+		}
+		if before && !a.stored { // somebody is done with it: an answer, if there is one, comes before it is published again
+			pause = askLook
 		}
 		if !a.stored && pause >= askRepeat {
 			if err := a.c.nc.PublishMsg(a.msg); err != nil {
@@ -196,10 +203,17 @@ func (a *asking) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.stored {
+		_, err := s.GetMsg(ctx, a.at)
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return err
+		}
+		a.stored = false
+	}
 	m, err := s.GetLastMsgForSubject(ctx, a.msg.Subject)
 	for err == nil {
 		if first(m.Header, jetstream.MsgIDHeader) == first(a.msg.Header, jetstream.MsgIDHeader) && bytes.Equal(m.Data, a.msg.Data) {
-			a.stored = true
+			a.stored, a.at = true, m.Sequence
 			return nil
 		}
 		if m, err = s.GetMsg(ctx, a.seen+1, jetstream.WithGetMsgSubject(a.msg.Subject)); err == nil {

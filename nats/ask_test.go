@@ -168,6 +168,35 @@ func TestIDsAreNotBurnt(t *testing.T) {
 	}
 }
 
+// An earlier message of the id that somebody is just done with is not the one that waits: whoever asks goes on looking.
+func TestStoredMessageIsLookedForAgain(t *testing.T) {
+	c := open(t, t.TempDir())
+	topic := pipeline.TopicTrigger("job")
+	look := c.Looks(topic, "night", []byte("{}"))
+	sees := func(want bool, when string) {
+		t.Helper()
+		if stored, err := look(within(t)); err != nil || stored != want {
+			t.Fatalf("%s it is seen as stored: %v, %v", when, stored, err)
+		}
+	}
+	sees(false, "before it is published")
+	if err := c.Inject(topic, []byte("{}"), "Nats-Msg-Id", "night"); err != nil {
+		t.Fatal(err)
+	}
+	for stored := 0; stored == 0; { // nobody is told when a stream without acknowledgements has a message
+		var err error
+		if _, stored, err = c.Subjects(within(t), "FANMILL_TRIGGERS"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sees(true, "when it is there")
+	sees(true, "as long as it is there")
+	if err := c.DeleteMessage(within(t), "FANMILL_TRIGGERS", 1); err != nil {
+		t.Fatal(err)
+	}
+	sees(false, "when it is gone")
+}
+
 // What no stream keeps is for those who listen now.
 func TestAskWithoutStream(t *testing.T) {
 	c, d := openTwo(t)

@@ -276,3 +276,14 @@ func (a Access) Says() string {
 	}
 	return text
 }
+
+// Looks makes the look of an Ask for its message in the stream of triggers: is it there?
+func (c *Conn) Looks(topic, msgID string, payload []byte) (look func(context.Context) (stored bool, _ error)) {
+	stream, _ := streamOf(topic)
+	a := asking{c: c, stream: stream.Name, msg: &nats.Msg{Subject: topic, Header: nats.Header{}, Data: payload}}
+	a.msg.Header.Set(jetstream.MsgIDHeader, msgID)
+	return func(ctx context.Context) (bool, error) {
+		err := a.look(ctx)
+		return a.stored, err
+	}
+}
