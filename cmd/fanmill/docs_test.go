@@ -52,14 +52,14 @@ func commands(root *cobra.Command) []*cobra.Command {
 // its own stands there.
 func TestEveryFlagIsDocumented(t *testing.T) {
 	docs := pages(t)
-	text := docs["docs/operations.md"] + docs["docs/serve.md"]
+	text := docs["docs/operations.md"] + docs["docs/serve.md"] + docs["docs/page.md"]
 	for _, c := range commands(newRoot(io.Discard, io.Discard)) {
 		if name := strings.TrimPrefix(c.CommandPath(), "fanmill "); !strings.Contains(docs["docs/operations.md"], c.Name()) {
 			t.Errorf("docs/operations.md does not name the command %s", name)
 		}
 		c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 			if !strings.Contains(text, "--"+f.Name) && f.Name != "help" {
-				t.Errorf("neither docs/operations.md nor docs/serve.md names --%s of %s", f.Name, c.CommandPath())
+				t.Errorf("none of docs/operations.md, docs/serve.md and docs/page.md names --%s of %s", f.Name, c.CommandPath())
 			}
 			if f.Usage == "" {
 				t.Errorf("%s --help says nothing of --%s", c.CommandPath(), f.Name)

@@ -55,9 +55,24 @@ func residentMemory() (int64, error) {
 	return int64(info.RSS), nil
 }
 
-// readings passes readings of the memory on to whoever shows them at the moment.
+// readings passes readings of the memory on to whoever shows them at the moment, and keeps the last one.
 type readings struct {
-	to atomic.Pointer[func(resident, threshold int64)]
+	to   atomic.Pointer[func(resident, threshold int64)]
+	last atomic.Pointer[reading]
+}
+
+// reading is what was read of the memory, in bytes.
+type reading struct {
+	resident, threshold int64
+	at                  time.Time
+}
+
+// age is how long ago the last reading was; 0 if there was none yet.
+func (r *readings) age() time.Duration {
+	if last := r.last.Load(); last != nil {
+		return time.Since(last.at)
+	}
+	return 0
 }
 
 func (r *readings) show(f func(resident, threshold int64)) {
@@ -69,6 +84,7 @@ func (r *readings) show(f func(resident, threshold int64)) {
 }
 
 func (r *readings) read(resident, threshold int64) {
+	r.last.Store(&reading{resident, threshold, time.Now()})
 	if f := r.to.Load(); f != nil {
 		(*f)(resident, threshold)
 	}

@@ -20,6 +20,7 @@ type serveFlags struct {
 	jobs    string
 	maxRuns int
 	inline  inlineFlags
+	page    pageFlags
 }
 
 func newServe(stdout, stderr io.Writer) *cobra.Command {
@@ -38,6 +39,8 @@ other quotes: see docs/serve.md. A trigger that cannot be understood is answered
 Triggers are kept until their runs have ended: what a crash or a stop interrupts goes on when serve starts again. Ctrl-C (or the stop of
 the service) stops the queries, writes what they have delivered whole, and ends; the second one ends at once.
 
+A page shows runs, jobs and files, on 127.0.0.1:8420 unless --http says otherwise; --http off leaves it out. See docs/page.md.
+
 With --inline-jobs a trigger may bring its job along: {"job":{...}}, published to fanmill.jobs.inline.<jobId>. Such a job gets no variable and no
 file of this machine; it writes below --artifact-root, and reads databases on each --allow-host and database files below each --allow-folder.
 
@@ -54,6 +57,7 @@ file of this machine; it writes below --artifact-root, and reads databases on ea
 	fl.StringVar(&f.jobs, "jobs", "", "`folder` of job files")
 	fl.IntVar(&f.maxRuns, "max-runs", 2, "`number` of runs, of different jobs, that go on at a time; they share the memory")
 	f.inline.add(fl)
+	f.page.add(fl)
 	c.RunE = func(c *cobra.Command, _ []string) error { return serve(c, f, stderr) }
 	return c
 }
@@ -73,6 +77,10 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 	if err != nil {
 		return badLine(c, err)
 	}
+	page, err := f.page.page(s.env)
+	if err != nil {
+		return badLine(c, err)
+	}
 	out := &output{stderr: stderr}
 	log := slog.New(s.handler(out, s.level(), screen.Colors(stderr)))
 	jobs, err := s.openFolder(f.jobs, log)
@@ -82,8 +90,14 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 	jobs.bounds = bounds
 	s.limitMemory()
 	ctx := c.Context()
+	shown, err := page.openPage(log)
+	if err != nil {
+		return &exitError{exitBadJob, err}
+	}
+	defer shown.close()
+	defer context.AfterFunc(ctx, shown.drain)()
 	for {
-		err := s.serveOnce(ctx, f, jobs, out, log)
+		err := s.serveOnce(ctx, f, jobs, out, log, shown)
 		if !errors.Is(err, pipeline.ErrStore) {
 			return err
 		}
@@ -93,8 +107,10 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 }
 
 // serveOnce serves until ctx ends, or the store is no longer the one that it was.
-func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, out *output, log *slog.Logger) error {
+func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, out *output, log *slog.Logger, page *pageServer) error {
 	return s.with(ctx, log, func(sys *system) error {
+		page.show(&pageBackend{s: s, sys: sys, serves: f.jobs})
+		defer page.show(nil)
 		jobs.store = func(ctx context.Context, job *pipeline.Job) error { return sys.node.StoreJob(ctx, job) }
 		jobs.look(ctx)
 		sys.node.Follow = s.follow(out, false, sys.reading)
@@ -103,6 +119,9 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, ou
 		sys.work.Go(func() { jobs.watch(watching) })
 		err := sys.node.Serve(ctx, pipeline.Service{MaxRuns: f.maxRuns, Ready: func() {
 			log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s", screen.Of(int64(jobs.count()), "job"), f.jobs, sys.conn.CLI("req 'fanmill.jobs.run.<jobId>' '{}'")))
+			if page != nil {
+				log.Info("the page: " + page.url)
+			}
 		}, Find: func(id string, inline json.RawMessage) (*pipeline.Definition, error) {
 			if len(inline) > 0 {
 				return s.inlineJob(jobs, id, inline)

@@ -148,7 +148,7 @@ func (w *world) command(env []string, more ...string) (*exec.Cmd, *bytes.Buffer)
 	}
 	cmd := exec.Command(self, slices.Concat([]string{"run", w.job()}, w.args, more)...)
 	cmd.Dir = w.dir
-	cmd.Env = slices.Concat(os.Environ(), []string{"FANMILL_TEST_CHILD=1", "FANMILL_TEST_ASKED=" + w.asked(), "RESUME_JOBS=", "NATS_URL=", "NATS_CONTEXT=", "FANMILL_DATA="}, w.env, env)
+	cmd.Env = slices.Concat(os.Environ(), []string{"FANMILL_TEST_CHILD=1", "FANMILL_TEST_ASKED=" + w.asked(), "RESUME_JOBS=", "NATS_URL=", "NATS_CONTEXT=", "FANMILL_DATA=", "FANMILL_HTTP=off"}, w.env, env)
 	out := &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	return cmd, out

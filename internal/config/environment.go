@@ -34,6 +34,10 @@ type Env struct {
 	Data              string `env:"FANMILL_DATA"` // "" where this user has no folder for it
 	Spool             string `env:"FANMILL_SPOOL"`
 	SpoolMaxMB        int64  `env:"FANMILL_SPOOL_MAX_MB"`
+	HTTP              string `env:"FANMILL_HTTP"` // address of the page, or off
+	HTTPToken         string `env:"FANMILL_HTTP_TOKEN"`
+	HTTPCert          string `env:"FANMILL_HTTP_CERT"`
+	HTTPKey           string `env:"FANMILL_HTTP_KEY"`
 	LogFormat         string `env:"LOG_FORMAT"` // text or json
 	LogLevel          string `env:"LOG_LEVEL"`  // debug, info, warn or error
 }
@@ -78,6 +82,10 @@ var settings = []setting{
 	{"NATS_CA", "", "file of the authorities that sign the certificate of the NATS server", "", nil},
 	{"NATS_CERT", "", "file of the certificate to show to the NATS server", "", nil},
 	{"NATS_KEY", "", "file of that certificate's key", "", nil},
+	{"FANMILL_HTTP", "127.0.0.1:8420", "address of the page of fanmill serve and fanmill ui, or: off", "", nil},
+	{"FANMILL_HTTP_TOKEN", "", "token that the page asks for, or ${file:PATH}; on other addresses than loopback there must be one", "", nil},
+	{"FANMILL_HTTP_CERT", "", "file of the page's certificate for TLS", "", nil},
+	{"FANMILL_HTTP_KEY", "", "file of that certificate's key", "", nil},
 	{"LOG_FORMAT", "text", "what log lines look like: text for people, json for machines", "text or json", readWord("text", "json")},
 	{"LOG_LEVEL", "info", "the least that is logged: debug, info, warn or error", "debug, info, warn or error", readWord("debug", "info", "warn", "error")},
 }

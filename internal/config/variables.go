@@ -54,7 +54,7 @@ func Variables(dotenv map[string]string) []Variable {
 // masked is a variable's value as it may be shown. NATS_USER may be a token, and then nobody can tell it from a name.
 func masked(name, text string) string {
 	switch name {
-	case "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN":
+	case "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "FANMILL_HTTP_TOKEN":
 		if !strings.HasPrefix(text, "${"+filePrefix) {
 			return "****"
 		}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var pageLine = regexp.MustCompile(`the page: (http\S+)`)
+
+// page is the address of a serving child's page.
+func (s *server) page() string {
+	s.w.t.Helper()
+	s.says("the page: ")
+	text, _ := s.out.text()
+	return pageLine.FindStringSubmatch(text)[1]
+}
+
+// get asks a page, with the headers given by name and value, and returns status and body.
+func get(t *testing.T, url string, header ...string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+// fanmill serve has the page, which is ready as soon as it says so.
+func TestServeHasAPage(t *testing.T) {
+	w := newWorld(t, 10)
+	s := w.serve("--http", "127.0.0.1:0", "--pprof")
+	page := s.page()
+	for path, want := range map[string]string{"": "fanmill", "healthz": "ok", "readyz": "ready", "debug/pprof/cmdline": "serve"} {
+		if status, body := get(t, page+path); status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("/%s: status %d:\n%s", path, status, body)
+		}
+	}
+	s.stop()
+	if _, err := http.Get(page); err == nil {
+		t.Error("the page is there after the end")
+	}
+}
+
+// A taken port costs a warning, not the jobs.
+func TestPageWhosePortIsTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := newWorld(t, 10)
+	s := w.serve("--http", l.Addr().String())
+	s.says("there is no page: " + l.Addr().String() + " is taken by another program")
+	if code, said := w.ask("trigger", "gst", "--wait"); code != exitComplete {
+		t.Errorf("exit code %d:\n%s", code, said)
+	}
+}
+
+// What would let everybody in is refused, and so is what cannot be meant.
+func TestPageFlags(t *testing.T) {
+	w := newWorld(t, 10)
+	short, long, empty := filepath.Join(w.dir, "short"), filepath.Join(w.dir, "long"), filepath.Join(w.dir, "empty")
+	for path, text := range map[string]string{short: "abc\n", long: strings.Repeat("x", 40) + "\n", empty: "\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		env  string
+		want string
+	}{
+		{[]string{"--http", "0.0.0.0:0"}, "", "would let everybody in: set FANMILL_HTTP_TOKEN"},
+		{[]string{"--http", ":0"}, "", "would let everybody in"},
+		{[]string{"--http", "0.0.0.0:0", "--http-token-file", short}, "", "at least 16"},
+		{[]string{"--http", "0.0.0.0:0", "--http-token-file", empty}, "", "is empty"},
+		{[]string{"--http", "0.0.0.0:0"}, "FANMILL_HTTP_TOKEN=${file:" + filepath.Join(w.dir, "gone") + "}", "FANMILL_HTTP_TOKEN: "},
+		{[]string{"--http", "nonsense"}, "", "write HOST:PORT"},
+		{[]string{"--http-user-header", "X-User"}, "", "counts only from --http-proxy"},
+		{[]string{"--http-proxy", "nowhere"}, "", "write an address such as"},
+		{[]string{"--http-cert", "x.pem"}, "", "belong together"},
+		{[]string{"--http-cert", "x.pem", "--http-key", "x.pem"}, "", "x.pem: "},
+		{[]string{"--http", "0.0.0.0:0", "--http-token-file", long, "--pprof"}, "", "--pprof is for a loopback address"},
+	} {
+		cmd, out := w.command([]string{"FANMILL_HTTP=127.0.0.1:0", c.env})
+		cmd.Args = append(append([]string{cmd.Args[0], "serve", "--jobs", w.dir}, w.args...), c.args...)
+		if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != exitBadJob || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%v %s: exit code %d, want %q:\n%s", c.args, c.env, cmd.ProcessState.ExitCode(), c.want, out)
+		}
+	}
+}

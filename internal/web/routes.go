@@ -1,0 +1,59 @@
+package web
+
+import (
+	"io/fs"
+	"net/http"
+)
+
+// routes are the addresses of the page.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.healthy)
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("POST /csp", s.violated)
+	static, err := fs.Sub(staticFiles, "static")
+	if err != nil {
+		panic(err)
+	}
+	files := http.StripPrefix("/static/", http.FileServerFS(static))
+	mux.Handle("GET /static/", bounded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("Etag", staticTag)
+		files.ServeHTTP(w, r)
+	})))
+
+	open := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, bounded(s.known(h))) }
+	open("GET /login", s.showLogin)
+	open("POST /login", s.login)
+	open("POST /logout", s.logout)
+
+	in := func(pattern string, h http.Handler) { mux.Handle(pattern, bounded(s.known(s.inside(h)))) }
+	in("GET /{$}", s.with(s.start))
+	if s.o.Pprof {
+		in("/debug/pprof/", s.profile())
+	}
+	in("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, &refused{http.StatusNotFound, "there is no such page"})
+	}))
+	return mux
+}
+
+// with hands the Backend to a handler, and turns its error into an answer.
+func (s *Server) with(f func(w http.ResponseWriter, r *http.Request, b Backend) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := s.backend.Load()
+		if b == nil {
+			w.Header().Set("Retry-After", "2")
+			s.fail(w, r, &refused{http.StatusServiceUnavailable, "the store is not open yet; try again in a moment"})
+			return
+		}
+		if err := f(w, r, *b); err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+func (s *Server) start(w http.ResponseWriter, r *http.Request, b Backend) error {
+	s.render(w, r, http.StatusOK, "start", page{Title: "fanmill", Data: b.About()})
+	return nil
+}

@@ -1,0 +1,135 @@
+// Package web is the page, its HTTP API, health and metrics. It shows what a Backend tells, and asks the Backend for
+// what people do; it knows no store, no job file and no command line, and imports nothing of the module but pipeline.
+//
+// Every request walks the same way: host.go (which name was asked for), headers.go, session.go (who asks), csrf.go
+// (changes only), then the handler.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options say how the page is reached, and by whom.
+type Options struct {
+	Token      string         // what people and programs log in with; "" lets everybody in
+	Hosts      []string       // names under which the page may be asked for, besides IP addresses and localhost
+	UserHeader string         // a header in which a reverse proxy names the user that it has let in; "" is none
+	Proxies    []netip.Prefix // whose UserHeader and X-Forwarded-Proto count
+	TLS        bool           // cookies are for TLS only
+	Pprof      bool           // serve /debug/pprof/, to clients of this host only
+	Name       string         // of the cookie: pages on other ports of this host have their own
+	Log        *slog.Logger
+}
+
+// Server serves the page. Its Backend may be exchanged while it serves, and be missing for a while.
+type Server struct {
+	o        Options
+	key      []byte // of sessions and CSRF tokens
+	handler  http.Handler
+	backend  atomic.Pointer[Backend]
+	draining atomic.Bool
+	guard    *http.CrossOriginProtection
+	codes    codes
+	failures throttle // of logins
+	reports  throttle // of violations
+
+	violations atomic.Int64
+
+	streams context.Context // ends when the server stops: streams end with it
+	end     context.CancelFunc
+}
+
+// New makes a server that has no Backend yet.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Name == "" {
+		o.Name = "fanmill"
+	}
+	s := &Server{o: o, key: sessionKey(o.Token), guard: http.NewCrossOriginProtection()}
+	s.streams, s.end = context.WithCancel(context.Background())
+	s.handler = s.named(s.headers(s.routes()))
+	return s
+}
+
+// Attach has the server show a Backend; nil takes the last one away, while its store is exchanged.
+func (s *Server) Attach(b Backend) {
+	if b == nil {
+		s.backend.Store(nil)
+		return
+	}
+	s.backend.Store(&b)
+}
+
+// Drain says that the process is about to end: it is not ready any more, and still shows how its runs come to an end.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// The bounds of a request. A stream and a download have none for their answer.
+const (
+	headerPatience = 10 * time.Second
+	readPatience   = 30 * time.Second
+	answerPatience = 2 * time.Minute
+	idlePatience   = 2 * time.Minute
+	stopPatience   = 2 * time.Second
+	maxHeader      = 32 << 10
+	maxBody        = 1 << 20
+)
+
+// Serve serves connections of l until ctx ends. Then open streams end, answers that are under way have stopPatience,
+// and l is closed.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{Handler: s, ReadHeaderTimeout: headerPatience, IdleTimeout: idlePatience, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug)}
+	srv.RegisterOnShutdown(s.end)
+	var work sync.WaitGroup
+	served := make(chan struct{})
+	work.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-served:
+		}
+		stopping, stop := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+		defer stop()
+		if srv.Shutdown(stopping) != nil {
+			_ = srv.Close()
+		}
+	})
+	err := srv.Serve(l)
+	close(served)
+	work.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve the page: %w", err)
+}
+
+// bounded bounds how long a request's body may come, and how long its answer may take.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		_ = c.SetReadDeadline(time.Now().Add(readPatience)) // a test's recorder has none
+		_ = c.SetWriteDeadline(time.Now().Add(answerPatience))
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unbounded is for answers that take as long as they take.
+func unbounded(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Time{})
+	_ = c.SetWriteDeadline(time.Time{})
+}
