@@ -130,18 +130,18 @@ func (n *Node) heedCancel(ctx context.Context, cell *Cell[RunRecord]) (stopped b
 
 // heed ends the asking of a run that is to stop. A store that does not answer is asked again at the next renewal.
 func (s *supervisor) heed(ctx context.Context) {
-	rec := s.cell.Value()
-	cancelled, err := s.isCancelled(ctx, s.m.Run, rec)
+	rec := s.run.cell.Value()
+	cancelled, err := s.run.c.isCancelled(ctx, s.run.m.Run, rec)
 	// The trigger that had it resumed may have been cancelled before anybody knew of which run it was.
-	if err == nil && !cancelled && s.asker != "" && s.asker != s.m.Run {
+	if err == nil && !cancelled && s.run.asker != "" && s.run.asker != s.run.m.Run {
 		var c *Cancellation
-		c, err = s.cancellation(ctx, s.asker)
+		c, err = s.run.c.cancellation(ctx, s.run.asker)
 		cancelled = c != nil
 	}
 	switch {
 	case cancelled:
-		s.stop(errCancelled(s.m.Run))
-	case err != nil && !s.storeFails() && !errors.Is(err, context.Canceled):
-		s.Log.Debug("whether the run was cancelled could not be looked up", "error", err)
+		s.stop(errCancelled(s.run.m.Run))
+	case err != nil && !s.run.c.storeFails() && !errors.Is(err, context.Canceled):
+		s.run.c.Log.Debug("whether the run was cancelled could not be looked up", "error", err)
 	}
 }

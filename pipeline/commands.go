@@ -27,7 +27,7 @@ func (r *run) command(topic string, c any) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Bus.Publisher().Publish(topic, message.NewMessage(watermill.NewUUID(), payload)); err != nil {
+	if err := r.c.Bus.Publisher().Publish(topic, message.NewMessage(watermill.NewUUID(), payload)); err != nil {
 		return fmt.Errorf("publish command: %w", err)
 	}
 	return nil

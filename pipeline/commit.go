@@ -49,7 +49,7 @@ func (v *delivery) commit(ctx context.Context) error {
 		return fmt.Errorf("publish %s: %w", v.dest.Where(), err)
 	}
 	for i, s := range settled {
-		v.notify(v.m, Event{Kind: EventCommitted, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: v.taken(s.Rows), Millis: s.Millis})
+		v.d.notify(v.m, Event{Kind: EventCommitted, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: v.taken(s.Rows), Millis: s.Millis})
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 	}
 	for i := range v.failed { // before the record: a failed connection always has its reason
 		id := v.m.Connections[i].ID
-		if err := v.Records.SetError(ctx, v.m.Run, v.dest.ID, id, shortError(errors.New(v.reason(id)))); err != nil {
+		if err := v.d.Records.SetError(ctx, v.m.Run, v.dest.ID, id, shortError(errors.New(v.reason(id)))); err != nil {
 			return err
 		}
 	}
@@ -152,7 +152,7 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 	v.moved()
 	for i, f := range v.failed {
 		if id := v.m.Connections[i].ID; f.Rejected {
-			v.notify(v.m, Event{Kind: EventRejected, Destination: v.dest.ID, Connection: id, Attempt: f.Attempt, Error: v.reason(id)})
+			v.d.notify(v.m, Event{Kind: EventRejected, Destination: v.dest.ID, Connection: id, Attempt: f.Attempt, Error: v.reason(id)})
 		}
 	}
 	clear(v.reopened)

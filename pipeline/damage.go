@@ -15,7 +15,7 @@ var errAttempts = errors.New("the record of its attempts is gone or cannot be re
 // that is gone or cannot be read is made anew, with an attempt number that no destination has seen.
 func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last *Frame) (*Cell[ConnRecord], error) {
 	id := r.m.Connections[i].ID
-	cell, err := loadConn(ctx, r.Stores.Runs, r.m.Run, id)
+	cell, err := loadConn(ctx, r.c.Stores.Runs, r.m.Run, id)
 	damaged := errors.Is(err, ErrForeign)
 	if err != nil && !damaged {
 		return nil, err
@@ -30,7 +30,7 @@ func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last 
 	for k := range records {
 		next.Attempt = max(next.Attempt, records[k].attempt(i))
 	}
-	next.reopen(r.Owner.Token)
+	next.reopen(r.c.Owner.Token)
 	return cell, write(ctx, next)
 }
 

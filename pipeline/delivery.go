@@ -17,13 +17,13 @@ import (
 // trouble tells that these connections could not be written. The delivery begins again from what is committed.
 func (v *delivery) trouble(err error, connections ...int) {
 	for _, i := range connections {
-		v.notify(v.m, Event{Kind: EventTrouble, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Error: shortError(err)})
+		v.d.notify(v.m, Event{Kind: EventTrouble, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Error: shortError(err)})
 	}
 }
 
 // delivery is one claim's life: from the claim to the finished artifact, or to the first error.
 type delivery struct {
-	*Deliverer
+	d         *Deliverer
 	m         *Manifest
 	dest      *ManifestDestination
 	log       *slog.Logger
@@ -73,8 +73,8 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 			err = context.Cause(ctx) // the first cause, not what it led to
 		}
 	}()
-	owner := withToken(v.Owner)
-	if v.claim, err = v.Records.Claim(ctx, v.m.Run, v.dest.ID, owner, previous); err != nil {
+	owner := withToken(v.d.Owner)
+	if v.claim, err = v.d.Records.Claim(ctx, v.m.Run, v.dest.ID, owner, previous); err != nil {
 		return err
 	}
 	rec := v.claim.Record()
@@ -84,12 +84,12 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 	renewed := v.keepLease(ctx)
 	defer func() { v.stop(nil); <-renewed }()
 
-	kind, ok := v.Sinks[v.dest.Type]
+	kind, ok := v.d.Sinks[v.dest.Type]
 	if !ok {
 		return Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
 	}
 	v.oneSchema = kind.OneSchema(v.dest)
-	if v.sink, err = newMasked(kind, SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.StoreID, Home: v.Owner.Home, Log: v.log, Expand: v.Expand}); err != nil {
+	if v.sink, err = newMasked(kind, SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.d.StoreID, Home: v.d.Owner.Home, Log: v.log, Expand: v.d.Expand}); err != nil {
 		return err
 	}
 	defer func() {
@@ -199,13 +199,13 @@ func (v *delivery) keepLease(ctx context.Context) <-chan struct{} {
 
 // leaseThird is how old the record may become before its owner writes it again.
 func (v *delivery) leaseThird() time.Duration {
-	return time.Duration(v.Owner.LeaseMS) * time.Millisecond / 3
+	return time.Duration(v.d.Owner.LeaseMS) * time.Millisecond / 3
 }
 
 // adopt takes over the files of the record and sets the gates where it says.
 func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) error {
 	var err error
-	if v.rowLog, err = v.RowLogs.Open(ctx, v.m.Run, generation); err != nil {
+	if v.rowLog, err = v.d.RowLogs.Open(ctx, v.m.Run, generation); err != nil {
 		return fmt.Errorf("open row log: %w", err)
 	}
 	state, err := v.rowLog.State(ctx)
@@ -219,7 +219,7 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 	if !rec.Log.Same(state.ID) {
 		return fmt.Errorf("destination %s: the record was written against another row log: %w", v.dest.ID, ErrGap)
 	}
-	if v.errors, err = v.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
+	if v.errors, err = v.d.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
 		return err
 	}
 	fence := Fence{Token: v.claim.Token(), Epoch: rec.Epoch, Birth: v.m.Birth}
@@ -228,7 +228,7 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 		if err := v.takeSpool(&rec); err != nil {
 			return err
 		}
-		fence.Folder, fence.Grow, parts = v.spool.Dir(), v.Spool.Space.Force, nil
+		fence.Folder, fence.Grow, parts = v.spool.Dir(), v.d.Spool.Space.Force, nil
 	}
 	found, err := v.sink.Recover(ctx, fence, rec.Artifact, parts)
 	if err != nil {
@@ -270,7 +270,7 @@ func (v *delivery) restore(ctx context.Context, rec CommitRecord) error {
 	v.gates = make([]gate, len(v.m.Connections))
 	v.index = make(map[string]int, len(v.m.Connections))
 	v.open, v.failed, v.reopened = map[int]*openPart{}, map[int]Refusal{}, map[int]bool{}
-	v.slots, v.own = make(chan struct{}, cap(v.encoders)+2), make(chan struct{}, 1)
+	v.slots, v.own = make(chan struct{}, cap(v.d.encoders)+2), make(chan struct{}, 1)
 	v.pos = rec.Seq
 	for i, c := range v.m.Connections {
 		v.index[c.ID] = i

@@ -42,7 +42,7 @@ func (r *run) describe(ctx context.Context) error {
 	// asked.
 	alone := len(r.m.Connections) == 1
 	news := newComparison(r.m.Connections)
-	defer news.tell(r.Log, cmp.Or(r.News, comparisonNews))()
+	defer news.tell(r.c.Log, cmp.Or(r.c.News, comparisonNews))()
 	for i, c := range r.m.Connections {
 		g.Go(func() error {
 			opening, _, err := r.probe(ctx, hosts, c.ID, alone, func() { news.asks(i) }, nil)
@@ -51,7 +51,7 @@ func (r *run) describe(ctx context.Context) error {
 			defer mu.Unlock()
 			if err != nil {
 				silent = append(silent, c.Name)
-				r.Log.Debug("columns are not known yet", "connection", c.ID, "error", err)
+				r.c.Log.Debug("columns are not known yet", "connection", c.ID, "error", err)
 				return nil // it has its say when it is asked
 			}
 			for q := range opening.Queries {
@@ -70,7 +70,7 @@ func (r *run) describe(ctx context.Context) error {
 		r.m.Schemas = append(r.m.Schemas, schemaFor(r.m.OnDrift, known))
 		usual = append(usual, Common(known))
 	}
-	r.Log.Debug(fmt.Sprintf("described %d of %d connections in %s", len(r.m.Connections)-len(silent), len(r.m.Connections), time.Since(started).Round(time.Millisecond)))
+	r.c.Log.Debug(fmt.Sprintf("described %d of %d connections in %s", len(r.m.Connections)-len(silent), len(r.m.Connections), time.Since(started).Round(time.Millisecond)))
 	return r.driftFound(usual)
 }
 
@@ -124,13 +124,13 @@ func (r *run) driftFound(usual []Schema) error {
 		return Permanent(fmt.Errorf("the columns of the connections differ, and the job says onDrift: fail; nothing was written. %s. Give all the same columns, or choose onDrift: union or skip", strings.Join(all, "; ")))
 	}
 	for _, differs := range all {
-		r.Log.Warn("columns differ: " + differs)
+		r.c.Log.Warn("columns differ: " + differs)
 	}
 	return nil
 }
 
 func (r *run) oneSchema(d *ManifestDestination) bool {
-	kind := r.Sinks[d.Type]
+	kind := r.c.Sinks[d.Type]
 	return kind != nil && kind.OneSchema(d)
 }
 
@@ -141,7 +141,7 @@ func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, as
 	if err != nil {
 		return nil, 0, err
 	}
-	kind, ok := r.Databases[c.Driver]
+	kind, ok := r.c.Databases[c.Driver]
 	if !ok {
 		return nil, 0, Permanent(fmt.Errorf("no driver %q", c.Driver))
 	}
@@ -155,7 +155,7 @@ func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, as
 	}
 	defer release()
 	asks()
-	within, cancel := Within(ctx, r.QueryTimeout, r.job.MaxDuration)
+	within, cancel := Within(ctx, r.c.QueryTimeout, r.job.MaxDuration)
 	defer cancel()
 	defer func() {
 		if cause := context.Cause(within); err != nil && cause != nil {

@@ -63,7 +63,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 	var again onceMore
 	var progressed, failing time.Time // failing is since when, without progress in between and less its waits for rows; zero while it does not
 	for {
-		v := &delivery{Deliverer: d, m: m, dest: dest, log: log, started: time.Now(), again: previous != ""}
+		v := &delivery{d: d, m: m, dest: dest, log: log, started: time.Now(), again: previous != ""}
 		err := v.run(ctx, previous, generation)
 		if v.claim != nil {
 			previous = v.claim.Token()

@@ -27,7 +27,7 @@ func (r *run) dispatcher() *dispatcher {
 		if err != nil {
 			continue // its worker says so
 		}
-		kind, ok := r.Databases[c.Driver]
+		kind, ok := r.c.Databases[c.Driver]
 		dsn, err := r.def.Expand(c.DSN)
 		if ok && err == nil {
 			d.host[id] = kind.Driver.Host(dsn)
@@ -78,7 +78,7 @@ func (d *dispatcher) back(ids []string) {
 // the next tick publishes.
 func (s *supervisor) call() error {
 	for len(s.uncalled) > 0 {
-		if err := s.command(s.topic(TopicSink), SinkCommand{Job: s.m.JobID, Run: s.m.Run, Destination: s.uncalled[0]}); err != nil {
+		if err := s.run.command(s.run.topic(TopicSink), SinkCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Destination: s.uncalled[0]}); err != nil {
 			return s.uncommanded(err)
 		}
 		s.uncalled = s.uncalled[1:]
@@ -94,7 +94,7 @@ func (s *supervisor) ask() error {
 	}
 	ids := s.queue.next()
 	for i, id := range ids {
-		if err := s.command(s.topic(TopicQuery), QueryCommand{Job: s.m.JobID, Run: s.m.Run, Connection: id}); err != nil {
+		if err := s.run.command(s.run.topic(TopicQuery), QueryCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Connection: id}); err != nil {
 			s.queue.back(ids[i:])
 			return s.uncommanded(err)
 		}
@@ -120,16 +120,16 @@ func (s *supervisor) uncommanded(err error) error {
 		return err
 	}
 	s.unstored = true
-	s.Log.Warn("commands of the run could not be stored; trying again", "error", err)
+	s.run.c.Log.Warn("commands of the run could not be stored; trying again", "error", err)
 	return nil
 }
 
 // connection is the id behind a key of Stores.Runs; "" if the run has no such connection.
 func (s *supervisor) connection(key string) string {
 	if s.byKey == nil {
-		s.byKey = make(map[string]string, len(s.m.Connections))
-		for _, c := range s.m.Connections {
-			s.byKey[ConnKey(s.m.Run, c.ID)] = c.ID
+		s.byKey = make(map[string]string, len(s.run.m.Connections))
+		for _, c := range s.run.m.Connections {
+			s.byKey[ConnKey(s.run.m.Run, c.ID)] = c.ID
 		}
 	}
 	return s.byKey[key]

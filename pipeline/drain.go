@@ -19,8 +19,8 @@ const brokenPatience = 2 * time.Second
 // take those. What only a part of arrived is left for a resume.
 func (s *supervisor) drain(ctx context.Context) error {
 	s.draining, s.delivered = true, map[string]bool{}
-	for _, c := range s.m.Connections {
-		cell, err := loadConn(ctx, s.Stores.Runs, s.m.Run, c.ID)
+	for _, c := range s.run.m.Connections {
+		cell, err := loadConn(ctx, s.run.c.Stores.Runs, s.run.m.Run, c.ID)
 		if errors.Is(err, ErrForeign) {
 			continue
 		}
@@ -39,7 +39,7 @@ func (s *supervisor) drained() bool {
 	if !s.draining {
 		return false
 	}
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		rec, ok := s.records[d.ID]
 		if !ok {
 			return false
@@ -47,7 +47,7 @@ func (s *supervisor) drained() bool {
 		if rec.Ended() || rec.Token == "" {
 			continue
 		}
-		for i, c := range s.m.Connections {
+		for i, c := range s.run.m.Connections {
 			_, failed := rec.Failed[i]
 			if s.delivered[c.ID] && !rec.Has(i) && !failed {
 				return false
@@ -59,14 +59,14 @@ func (s *supervisor) drained() bool {
 
 // measures is what this process has seen of itself in this run.
 func (s *supervisor) measures(reports []*Report) *Measures {
-	m := &Measures{Parallel: s.Parallel, Asked: len(s.wanted), Budget: s.Budget.Size(), LogMax: s.m.LogMaxBytes, LogPeak: s.logPeak,
+	m := &Measures{Parallel: s.run.c.Parallel, Asked: len(s.run.wanted), Budget: s.run.c.Budget.Size(), LogMax: s.run.m.LogMaxBytes, LogPeak: s.logPeak,
 		Batches: s.worker.batches.Load(), BatchBytes: s.worker.batchBytes.Load(), LogWaitMillis: time.Duration(s.worker.logWait.Load()).Milliseconds()}
-	if s.Memory != nil {
-		s.Memory.look() // a short run may have seen no other reading
+	if s.run.c.Memory != nil {
+		s.run.c.Memory.look() // a short run may have seen no other reading
 	}
-	m.BudgetPeak, m.BudgetWaits = s.Budget.usage()
+	m.BudgetPeak, m.BudgetWaits = s.run.c.Budget.usage()
 	var paused time.Duration
-	m.PeakResident, m.Threshold, paused = s.Memory.measured()
+	m.PeakResident, m.Threshold, paused = s.run.c.Memory.measured()
 	m.PausedMillis = paused.Milliseconds()
 	m.Slowest, m.SlowestMillis, m.MedianMillis = slowest(reports)
 	return m

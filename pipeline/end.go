@@ -23,7 +23,7 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 		return cause
 	}
 	patience := endPatience
-	if s.storeFails() {
+	if s.run.c.storeFails() {
 		patience = brokenPatience
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
@@ -35,23 +35,23 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 	case errors.Is(cause, ErrCancelled):
 		stopped = StoppedCancelled
 	}
-	if err := s.putManifest(ctx); err != nil { // which somebody may have damaged: a resume needs it
-		s.Log.Debug("the manifest was not written again", "error", err)
+	if err := s.run.putManifest(ctx); err != nil { // which somebody may have damaged: a resume needs it
+		s.run.c.Log.Debug("the manifest was not written again", "error", err)
 	}
-	err := s.recordEnd(ctx, s.mine, func(r *RunRecord) {
+	err := s.run.recordEnd(ctx, s.mine, func(r *RunRecord) {
 		r.interrupt(cause, stopped)
 		r.Measures = measures
 	})
 	switch {
 	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict):
-		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, ErrFenced))
+		return Permanent(fmt.Errorf("run %s: %w; this process stops", s.run.m.Run, ErrFenced))
 	case err != nil:
-		s.Log.Debug("the end of the run was not recorded", "error", err)
+		s.run.c.Log.Debug("the end of the run was not recorded", "error", err)
 		return errors.Join(cause, errUnrecorded)
 	}
 	s.publishCheckpoint(ctx, true)
-	if err := s.dropCommands(ctx, s.m.Run, s.fixed.Resumes); err != nil {
-		s.Log.Debug("the commands of the run were not dropped", "error", err)
+	if err := s.run.c.dropCommands(ctx, s.run.m.Run, s.run.fixed.Resumes); err != nil {
+		s.run.c.Log.Debug("the commands of the run were not dropped", "error", err)
 	}
 	return cause
 }
@@ -60,7 +60,7 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 func (r *run) recordEnd(ctx context.Context, mine func(*RunRecord) bool, end func(*RunRecord)) error {
 	err := r.cell.Change(ctx, mine, end)
 	if errors.Is(err, ErrForeign) {
-		r.Log.Warn(fmt.Sprintf("%v. How the run ended is written in its place", err))
+		r.c.Log.Warn(fmt.Sprintf("%v. How the run ended is written in its place", err))
 		rec := r.cell.Value()
 		end(&rec)
 		return r.cell.Overwrite(ctx, rec)
@@ -74,12 +74,12 @@ func (s *supervisor) publishCheckpoint(ctx context.Context, force bool) {
 		return
 	}
 	s.stale, s.published = false, time.Now()
-	c := s.checkpoint(s.records)
-	if s.follower.Checkpoint != nil {
-		s.follower.Checkpoint(c)
+	c := s.run.checkpoint(s.records)
+	if s.run.c.follower.Checkpoint != nil {
+		s.run.c.follower.Checkpoint(c)
 	}
-	if err := s.Progress.Publish(ctx, c); err != nil && !errors.Is(err, context.Canceled) {
-		s.Log.Warn("the public checkpoint was not written; the run is not affected", "error", err)
+	if err := s.run.c.Progress.Publish(ctx, c); err != nil && !errors.Is(err, context.Canceled) {
+		s.run.c.Log.Warn("the public checkpoint was not written; the run is not affected", "error", err)
 	}
 }
 
@@ -114,15 +114,15 @@ func (r *run) checkpoint(records map[string]CommitRecord) PublicCheckpoint {
 // run whose resume finds nothing to do but this.
 func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	records := s.records
-	out := &Outcome{Run: r.m.Run, State: r.outcome(records), Started: r.cell.Value().Started, Owner: r.Owner}
+	out := &Outcome{Run: r.m.Run, State: r.outcome(records), Started: r.cell.Value().Started, Owner: r.c.Owner}
 	for i := range r.m.Destinations {
 		d := &r.m.Destinations[i]
-		reasons, err := r.Records.Errors(ctx, r.m.Run, d.ID)
+		reasons, err := r.c.Records.Errors(ctx, r.m.Run, d.ID)
 		if err != nil {
 			return nil, err
 		}
 		rec := records[d.ID]
-		if err := r.Records.Tell(ctx, r.m.Run, d.ID, &rec); err != nil {
+		if err := r.c.Records.Tell(ctx, r.m.Run, d.ID, &rec); err != nil {
 			return nil, err
 		}
 		out.Reports = append(out.Reports, NewReport(r.m, d, rec, reasons))
@@ -130,7 +130,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	}
 	out.Measures = s.measures(out.Reports)
 	rec, cleaned, waits := r.cell.Value(), false, map[string][]string(nil)
-	lost := r.renewing(ctx, r.cell, func() { cleaned, waits = r.tidy(ctx, rec, out.State, records) }, func() {})
+	lost := r.c.renewing(ctx, r.cell, func() { cleaned, waits = r.tidy(ctx, rec, out.State, records) }, func() {})
 	failpoint.Hit("before-ended")
 	err := ErrFenced
 	if !lost {
@@ -143,7 +143,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 		return nil, err
 	}
 	failpoint.Hit("after-ended")
-	r.event(r.stamp(Event{Kind: EventEnded, State: string(out.State)}))
+	r.c.event(r.stamp(Event{Kind: EventEnded, State: string(out.State)}))
 	return out, nil
 }
 
@@ -156,16 +156,16 @@ func (r *run) tidy(ctx context.Context, rec RunRecord, state RunState, records m
 		for _, d := range r.m.Destinations {
 			homes[d.ID] = records[d.ID].Homes
 		}
-		if waits, err = r.clean(ctx, rec, r.m, homes, false); err == nil {
+		if waits, err = r.c.clean(ctx, rec, r.m, homes, false); err == nil {
 			cleaned = len(waits) == 0
 		}
 	} else {
 		if cleaned, err = r.cleanPartial(ctx, records); err == nil {
-			err = r.Progress.Publish(ctx, r.checkpoint(records))
+			err = r.c.Progress.Publish(ctx, r.checkpoint(records))
 		}
 	}
 	if err != nil {
-		r.Log.Warn(fmt.Sprintf("run %s has ended; tidying up after it did not succeed", r.m.Run), "error", err)
+		r.c.Log.Warn(fmt.Sprintf("run %s has ended; tidying up after it did not succeed", r.m.Run), "error", err)
 		return cleaned, nil
 	}
 	return cleaned, waits
@@ -190,7 +190,7 @@ func (r *run) outcome(records map[string]CommitRecord) RunState {
 // cleanPartial keeps what a resume needs. If every destination has read the log to its end, nobody needs that any
 // more: then all is cleaned.
 func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord) (cleaned bool, _ error) {
-	if err := r.dropCommands(ctx, r.m.Run, r.fixed.Resumes); err != nil {
+	if err := r.c.dropCommands(ctx, r.m.Run, r.fixed.Resumes); err != nil {
 		return false, err
 	}
 	for _, d := range r.m.Destinations {
@@ -198,7 +198,7 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 			return false, nil
 		}
 	}
-	err := r.RowLogs.Delete(ctx, r.m.Run, r.fixed.Generation)
+	err := r.c.RowLogs.Delete(ctx, r.m.Run, r.fixed.Generation)
 	return err == nil, err
 }
 

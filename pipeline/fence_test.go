@@ -317,7 +317,7 @@ func TestGivenUpInTheLog(t *testing.T) {
 			if zombie.first {
 				_ = wake()
 			}
-			s := &supervisor{run: &run{Node: &Node{Stores: Stores{Runs: w.kv}, Owner: Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
+			s := &supervisor{run: &run{c: &Node{Stores: Stores{Runs: w.kv}, Owner: Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
 			if err := s.publishFailure(t.Context(), "c", w.record(), "no"); err != nil {
 				t.Fatal(err)
 			}
@@ -338,7 +338,7 @@ func TestZombieCoordinatorGivesNothingUp(t *testing.T) {
 	w.fails = Permanent(fmt.Errorf("no"))
 	w.mustQuery()
 	w.fails = nil
-	s := &supervisor{run: &run{Node: &Node{Stores: Stores{Runs: w.kv}, Owner: Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
+	s := &supervisor{run: &run{c: &Node{Stores: Stores{Runs: w.kv}, Owner: Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
 	w.log.before = func(f *Frame) {
 		if f.Kind == FrameFailed {
 			w.log.before = nil

@@ -22,7 +22,7 @@ func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
 		return s.concerns(id, err)
 	}
 	if rec.State == ConnGivenUp {
-		cell := &Cell[ConnRecord]{kv: s.Stores.Runs, key: e.Key}
+		cell := &Cell[ConnRecord]{kv: s.run.c.Stores.Runs, key: e.Key}
 		if err := cell.adopt(e); err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
 
 // concerns is the damage to a connection's record, unless this run does not ask it: then nobody needs that.
 func (s *supervisor) concerns(id string, damage error) error {
-	if slices.Contains(s.wanted, id) {
+	if slices.Contains(s.run.wanted, id) {
 		return damage
 	}
 	return nil
@@ -68,12 +68,12 @@ func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[C
 // it, and is not disturbed.
 func (s *supervisor) publishFailure(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) error {
 	next := cell.Value()
-	next.Attempt, next.Owner, next.State, next.Error = next.Attempt+1, s.Owner.Token, ConnGivenUp, reason
+	next.Attempt, next.Owner, next.State, next.Error = next.Attempt+1, s.run.c.Owner.Token, ConnGivenUp, reason
 	if err := cell.Write(ctx, next); err != nil {
 		return err
 	}
 	why := Failure{Error: reason, Attempts: next.Attempts, Millis: next.Millis}
-	out := newPublisher(s.log, s.Stores.Runs, s.m.Run, connection, next)
+	out := newPublisher(s.run.log, s.run.c.Stores.Runs, s.run.m.Run, connection, next)
 	err := out.look(ctx)
 	if err == nil {
 		err = out.append(ctx, &Frame{Kind: FrameFailed, Body: jsonBody(why)})
@@ -89,6 +89,6 @@ func (s *supervisor) publishFailure(ctx context.Context, connection string, cell
 	if err := cell.Write(ctx, next); err != nil {
 		return err
 	}
-	s.event(s.stamp(Event{Kind: EventFailed, Connection: connection, Attempt: next.Attempts, Error: reason, Millis: next.Millis}))
+	s.run.c.event(s.run.stamp(Event{Kind: EventFailed, Connection: connection, Attempt: next.Attempts, Error: reason, Millis: next.Millis}))
 	return nil
 }

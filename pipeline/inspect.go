@@ -185,6 +185,6 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 // then its own, and closes it. took is how long the database needed to answer, also where it fails; that a place on
 // its server was waited for is not part of it.
 func (n *Node) Describe(ctx context.Context, def *Definition, connection string, params []Arg, hosts *Hosts, look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
-	r := &run{Node: n, def: def, job: def.Job, m: &Manifest{Params: params}}
+	r := &run{c: n, def: def, job: def.Job, m: &Manifest{Params: params}}
 	return r.probe(ctx, hosts, connection, false, func() {}, look)
 }

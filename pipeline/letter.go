@@ -21,7 +21,7 @@ const maxAnswerBytes = 4 << 10
 // bury keeps a request that is a letter: its bytes must outlive the run and its spool. All of it is on the disk when it
 // returns nil; only then may the outbox call it a letter.
 func (v *delivery) bury(l *Letter) error {
-	if v.Dead == nil {
+	if v.d.Dead == nil {
 		return nil
 	}
 	r := &v.outbox.requests[l.Number-1]
@@ -33,14 +33,14 @@ func (v *delivery) bury(l *Letter) error {
 		return err
 	}
 	if fresh && !d.Bodiless {
-		v.Spool.Space.Force(r.Length)
+		v.d.Spool.Space.Force(r.Length)
 	}
-	if v.Post == nil {
+	if v.d.Post == nil {
 		return nil
 	}
 	text, err := json.Marshal(d)
 	if err == nil {
-		err = v.Post(TopicDeadRequest(v.m.JobID), message.NewMessage(d.Key, text))
+		err = v.d.Post(TopicDeadRequest(v.m.JobID), message.NewMessage(d.Key, text))
 	}
 	if err != nil { // it is for people: the folder is what counts
 		v.log.Warn("a dead request is kept, and its message was not stored", "error", err)
@@ -53,16 +53,16 @@ func (v *delivery) keepLetter(d *dead.Letter, r *WireRequest) (fresh bool, err e
 	file, err := os.Open(filepath.Join(v.spool.Dir(), r.File))
 	if errors.Is(err, os.ErrNotExist) {
 		d.Bodiless = true
-		return v.Dead.Put(*d, nil)
+		return v.d.Dead.Put(*d, nil)
 	}
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	fresh, err = v.Dead.Put(*d, io.NewSectionReader(file, r.Offset, r.Length))
+	fresh, err = v.d.Dead.Put(*d, io.NewSectionReader(file, r.Offset, r.Length))
 	if errors.Is(err, dead.ErrDamaged) {
 		d.Bodiless, d.Error = true, d.Error+"; "+dead.ErrDamaged.Error()
-		return v.Dead.Put(*d, nil)
+		return v.d.Dead.Put(*d, nil)
 	}
 	return fresh, err
 }
@@ -116,10 +116,10 @@ func (v *delivery) obey(rec *CommitRecord) error {
 
 // forget removes a letter that is none any more.
 func (v *delivery) forget(number int) error {
-	if v.Dead == nil {
+	if v.d.Dead == nil {
 		return nil
 	}
-	return v.Dead.Remove(v.outbox.requests[number-1].Key)
+	return v.d.Dead.Remove(v.outbox.requests[number-1].Key)
 }
 
 // blameDropped keeps why connections are not delivered whose requests were given up.
@@ -130,7 +130,7 @@ func (v *delivery) blameDropped(ctx context.Context, rec *CommitRecord) error {
 		}
 		id, why := v.m.Connections[i].ID, fmt.Sprintf("request %d, which has its rows, was refused and then dropped by hand", n)
 		v.setReason(id, why)
-		if err := v.Records.SetError(ctx, v.m.Run, v.dest.ID, id, why); err != nil {
+		if err := v.d.Records.SetError(ctx, v.m.Run, v.dest.ID, id, why); err != nil {
 			return err
 		}
 	}

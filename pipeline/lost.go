@@ -11,7 +11,7 @@ import (
 // and what they ask for is not done. A command too many finds nothing to do.
 func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 	var sinks []string
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		if rec := s.records[d.ID]; !rec.Ended() && !slices.Contains(s.uncalled, d.ID) && !s.delivering.busy(d.ID) {
 			sinks = append(sinks, d.ID)
 		}
@@ -36,18 +36,18 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 		ids   []string
 		make  func(id string) any
 	}{
-		{s.topic(TopicSink), sinks, func(id string) any { return SinkCommand{Job: s.m.JobID, Run: s.m.Run, Destination: id} }},
-		{s.topic(TopicQuery), queries, func(id string) any { return QueryCommand{Job: s.m.JobID, Run: s.m.Run, Connection: id} }},
+		{s.run.topic(TopicSink), sinks, func(id string) any { return SinkCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Destination: id} }},
+		{s.run.topic(TopicQuery), queries, func(id string) any { return QueryCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Connection: id} }},
 	} {
 		if len(kind.ids) == 0 {
 			continue
 		}
-		if kept, err := s.Bus.Kept(ctx, kind.topic, 1); err != nil || len(kept) > 0 {
+		if kept, err := s.run.c.Bus.Kept(ctx, kind.topic, 1); err != nil || len(kept) > 0 {
 			continue
 		}
-		s.Log.Warn("commands of the run are gone, another program has removed them; they are published again", "topic", kind.topic)
+		s.run.c.Log.Warn("commands of the run are gone, another program has removed them; they are published again", "topic", kind.topic)
 		for _, id := range kind.ids {
-			if err := s.command(kind.topic, kind.make(id)); err != nil {
+			if err := s.run.command(kind.topic, kind.make(id)); err != nil {
 				return s.uncommanded(err)
 			}
 		}

@@ -45,7 +45,7 @@ func (r *run) merge(old *Manifest, t Trigger, records []CommitRecord) (map[int]b
 	}
 	for i := range old.Destinations {
 		was := &old.Destinations[i]
-		kind := r.Sinks[was.Type]
+		kind := r.c.Sinks[was.Type]
 		is := now.Destination(was.ID)
 		switch {
 		case is == nil:

@@ -205,8 +205,8 @@ func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func
 		return ended, nil
 	}
 	defer func() {
-		if r.follower.Done != nil {
-			r.follower.Done(out, err)
+		if r.c.follower.Done != nil {
+			r.c.follower.Done(out, err)
 		}
 	}()
 	began(r.m.Run)
@@ -216,13 +216,13 @@ func (n *Node) carry(ctx context.Context, def *Definition, t Trigger, began func
 	}
 	// A destination found its committed bytes gone, or what it must read next. The run knows how to bring them again,
 	// so nobody has to ask for it.
-	r.Log.Warn(fmt.Sprintf("run %s delivers anew what was lost", out.Run))
-	if err := r.takeOver(ctx, r.cell); err != nil { // it has ended: another process may have it by now
+	r.c.Log.Warn(fmt.Sprintf("run %s delivers anew what was lost", out.Run))
+	if err := r.c.takeOver(ctx, r.cell); err != nil { // it has ended: another process may have it by now
 		return nil, err
 	}
-	defer r.letGo(ctx, r.cell)
+	defer r.c.letGo(ctx, r.cell)
 	t.again = true
-	again, err := r.Node.resume(ctx, def, t, r.cell)
+	again, err := r.c.resume(ctx, def, t, r.cell)
 	if err != nil {
 		return nil, err
 	}

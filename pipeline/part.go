@@ -116,7 +116,7 @@ func (p *openPart) submit(ctx context.Context, t *task) error {
 	if p.v.sender != nil { // only the body
 		weight = int64(len(t.body))
 	}
-	if t.room, err = p.v.Budget.sinks.takeOr(ctx, weight, p.v.own); err != nil {
+	if t.room, err = p.v.d.Budget.sinks.takeOr(ctx, weight, p.v.own); err != nil {
 		<-p.v.slots
 		return err
 	}
@@ -129,8 +129,8 @@ func (p *openPart) submit(ctx context.Context, t *task) error {
 	}
 	go func() {
 		defer close(t.encoded)
-		p.v.encoders <- struct{}{}
-		defer func() { <-p.v.encoders }()
+		p.v.d.encoders <- struct{}{}
+		defer func() { <-p.v.d.encoders }()
 		batch, err := columnar.Decode(t.body)
 		if err != nil {
 			t.err = Permanent(err)

@@ -36,7 +36,7 @@ func (r *run) probeTargets(ctx context.Context, records []CommitRecord) error {
 	for i := range r.m.Destinations {
 		if records == nil || records[i].State != RecordFinished {
 			g.Go(func() error {
-				found[i] = r.ProbeTarget(ctx, r.def, r.m, &r.m.Destinations[i])
+				found[i] = r.c.ProbeTarget(ctx, r.def, r.m, &r.m.Destinations[i])
 				return nil
 			})
 		}
@@ -51,7 +51,7 @@ func (r *run) probeTargets(ctx context.Context, records []CommitRecord) error {
 		case IsPermanent(err), TroubleOf(err).Scope == OfTarget:
 			return Permanent(fmt.Errorf("%w; nothing was asked or written", err))
 		default:
-			r.Log.Warn(fmt.Sprintf("%v; the run begins, and this destination is tried again", err))
+			r.c.Log.Warn(fmt.Sprintf("%v; the run begins, and this destination is tried again", err))
 		}
 	}
 	return nil

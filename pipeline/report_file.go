@@ -12,12 +12,12 @@ import (
 // change of what is delivered, and once the destination has ended. One that cannot be written costs a log line: the
 // record has all of it.
 func (v *delivery) keepReport() {
-	kind := v.Sinks[v.dest.Type]
-	if v.Reports == "" || v.claim == nil || kind == nil || kind.Traits.Target == TargetFile {
+	kind := v.d.Sinks[v.dest.Type]
+	if v.d.Reports == "" || v.claim == nil || kind == nil || kind.Traits.Target == TargetFile {
 		return
 	}
 	text, err := json.MarshalIndent(v.report(), "", "  ")
-	path := ReportPath(v.Reports, v.m.JobID, v.dest.ID)
+	path := ReportPath(v.d.Reports, v.m.JobID, v.dest.ID)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o700)
 	}

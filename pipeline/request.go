@@ -18,18 +18,18 @@ import (
 
 // request is one trigger on its way through this process.
 type request struct {
-	*server
-	ctx  context.Context // ends also when the run is cancelled
-	msg  *message.Message
-	key  string
-	says string // see saying
-	seq  uint64
-	late bool // it was delivered before
-	t    Trigger
-	def  *Definition
-	held *ticket
-	done bool   // answered
-	said string // what it waits for, as last logged
+	server *server
+	ctx    context.Context // ends also when the run is cancelled
+	msg    *message.Message
+	key    string
+	says   string // see saying
+	seq    uint64
+	late   bool // it was delivered before
+	t      Trigger
+	def    *Definition
+	held   *ticket
+	done   bool   // answered
+	said   string // what it waits for, as last logged
 }
 
 // handle carries one trigger out. Its error says what becomes of the message: nil, it is done with; permanent, it is
@@ -44,7 +44,7 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	if err := CheckRunID(id); err != nil {
 		return q.refuse(fmt.Errorf("the Nats-Msg-Id becomes the id of the run: %w", err))
 	}
-	if t, err := s.noted(ctx, id); err != nil {
+	if t, err := s.c.noted(ctx, id); err != nil {
 		return err
 	} else if t.of(q.seq) { // this very message, whose acknowledgement was lost
 		q.late = true
@@ -69,7 +69,7 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	}
 	q.t.id, q.t.seq = id, q.seq
 	if q.def.Inline { // before anything is answered
-		last, _, err := s.lastRun(ctx, q.def.Job.ID)
+		last, _, err := s.c.lastRun(ctx, q.def.Job.ID)
 		if err == nil {
 			err = ownInline(q.def, last)
 		}
@@ -101,7 +101,7 @@ func (s *server) before(ctx context.Context, id string, seq uint64) (_ Answer, o
 	if a, ok := s.desk.twin(id, seq); ok {
 		return a, true, nil
 	}
-	own, a, err := s.become(ctx, id)
+	own, a, err := s.c.become(ctx, id)
 	if err != nil || a == (Answer{}) {
 		return a, false, err
 	}
@@ -118,11 +118,11 @@ func (s *server) begun(ctx context.Context, job, id string) (bool, error) {
 	if s.desk.others(id) {
 		return true, nil
 	}
-	last, _, err := s.lastRun(ctx, job)
+	last, _, err := s.c.lastRun(ctx, job)
 	if err != nil {
 		return false, err
 	}
-	own, err := s.runOfTrigger(ctx, job, id, last)
+	own, err := s.c.runOfTrigger(ctx, job, id, last)
 	return own != nil, err
 }
 
@@ -134,16 +134,16 @@ var errOverlap = errors.New("the job is running, and its onOverlap is skip")
 // on with it.
 func (q *request) inTurn(ctx context.Context) error {
 	job := q.def.Job.ID
-	turn, first := q.lanes.line(job, q.seq)
-	defer q.lanes.leave(job, turn)
+	turn, first := q.server.lanes.line(job, q.seq)
+	defer q.server.lanes.leave(job, turn)
 	if !first {
 		q.queued("")
 	}
-	if err := q.lanes.wait(q.ctx, turn); err != nil {
+	if err := q.server.lanes.wait(q.ctx, turn); err != nil {
 		return err
 	}
 	for {
-		if err := q.elsewhere(q.ctx, job, q.waits); err != nil {
+		if err := q.server.c.elsewhere(q.ctx, job, q.waits); err != nil {
 			return err
 		}
 		err := q.once(ctx)
@@ -171,13 +171,13 @@ func (q *request) waits(last *Cell[RunRecord], lives bool) error {
 
 // once carries the trigger out as soon as there is a place for its run.
 func (q *request) once(ctx context.Context) error {
-	if !q.slots.TryAcquire(1) {
+	if !q.server.slots.TryAcquire(1) {
 		q.queued("")
-		if err := q.slots.Acquire(q.ctx, 1); err != nil {
+		if err := q.server.slots.Acquire(q.ctx, 1); err != nil {
 			return context.Cause(q.ctx)
 		}
 	}
-	defer q.slots.Release(1)
+	defer q.server.slots.Release(1)
 	if cancelled, err := q.cancelledInLine(ctx); err != nil || cancelled {
 		return cmp.Or(err, errCancelled(q.t.id))
 	}
@@ -194,8 +194,8 @@ func (q *request) once(ctx context.Context) error {
 	if !q.t.Resume {
 		q.reply(Answer{Run: q.t.id, Job: q.def.Job.ID, State: string(RunRunning)})
 	}
-	_, err = q.carry(q.ctx, q.def, q.t, func(run string) {
-		q.desk.began(q.held, run)
+	_, err = q.server.c.carry(q.ctx, q.def, q.t, func(run string) {
+		q.server.desk.began(q.held, run)
 		q.reply(Answer{Run: run, Job: q.def.Job.ID, State: string(RunRunning)})
 	})
 	return err
@@ -204,11 +204,11 @@ func (q *request) once(ctx context.Context) error {
 // cancelledInLine reports whether this trigger was cancelled and has no run: here, or by another process while nobody
 // had it.
 func (q *request) cancelledInLine(ctx context.Context) (bool, error) {
-	c, err := q.cancellation(ctx, q.t.id)
+	c, err := q.server.c.cancellation(ctx, q.t.id)
 	if err != nil || c == nil {
 		return false, err
 	}
-	_, err = q.Stores.Runs.Get(ctx, RunKey(q.t.id))
+	_, err = q.server.c.Stores.Runs.Get(ctx, RunKey(q.t.id))
 	if errors.Is(err, ErrNoKey) {
 		return true, nil
 	}
@@ -219,17 +219,17 @@ func (q *request) cancelledInLine(ctx context.Context) (bool, error) {
 // Its own trigger comes again, maybe later than this one, whose fresh run would abandon it. It has a ticket of its
 // own: who cancels one of them means that one alone.
 func (q *request) predecessor(ctx context.Context) (*Outcome, error) {
-	last, _, err := q.lastRun(ctx, q.def.Job.ID)
+	last, _, err := q.server.c.lastRun(ctx, q.def.Job.ID)
 	if err != nil || last == nil {
 		return nil, err
 	}
 	rec, id := last.Value(), runOf(last)
-	gone := rec.State == RunRunning && (rec.Owner.Token == q.Owner.Token || !q.mayLive(rec.Owner)) || rec.State == RunInterrupted && rec.Stopped == ""
+	gone := rec.State == RunRunning && (rec.Owner.Token == q.server.c.Owner.Token || !q.server.c.mayLive(rec.Owner)) || rec.State == RunInterrupted && rec.Stopped == ""
 	if !gone || rec.Trigger == 0 || rec.Trigger == q.seq {
 		return nil, nil
 	}
 	if !q.t.Resume {
-		if stopped, err := q.heedCancel(ctx, last); err != nil || stopped {
+		if stopped, err := q.server.c.heedCancel(ctx, last); err != nil || stopped {
 			return nil, err
 		}
 	}
@@ -238,14 +238,14 @@ func (q *request) predecessor(ctx context.Context) (*Outcome, error) {
 	if q.t.Resume {
 		t.Resume, t.id = true, q.t.id // so that this trigger, coming again, finds what it has resumed
 	}
-	own, held := q.desk.admit(ctx, "", id, q.def.Job.ID, rec.Trigger)
-	defer q.desk.finish(held)
-	out, err := q.carry(own, q.def, t, func(run string) { q.desk.began(held, run) })
+	own, held := q.server.desk.admit(ctx, "", id, q.def.Job.ID, rec.Trigger)
+	defer q.server.desk.finish(held)
+	out, err := q.server.c.carry(own, q.def, t, func(run string) { q.server.desk.began(held, run) })
 	switch {
 	case err == nil, ctx.Err() != nil, errors.Is(err, ErrHeld), errors.Is(err, ErrFenced), errors.Is(err, errUnrecorded):
 		return out, err
 	case errors.Is(err, ErrMemory), errors.Is(err, ErrCancelled), own.Err() != nil, IsPermanent(err): // that is its end; this one's turn has come
-		q.Log.Error(fmt.Sprintf("run %s could not be finished: %v", id, err))
+		q.server.c.Log.Error(fmt.Sprintf("run %s could not be finished: %v", id, err))
 		return nil, nil
 	}
 	return nil, err
@@ -263,32 +263,32 @@ func (q *request) ended(ctx context.Context, err error) error {
 	case errors.Is(err, errOverlap):
 		return q.skip()
 	case errors.Is(err, errUnrecorded):
-		q.Log.Error(fmt.Sprintf("run %s: %v; it goes on when the store answers", id, err))
+		q.server.c.Log.Error(fmt.Sprintf("run %s: %v; it goes on when the store answers", id, err))
 		return err
 	case errors.Is(err, ErrMemory), errors.Is(err, ErrCancelled), errors.Is(context.Cause(q.ctx), ErrCancelled):
-		if !errors.Is(err, ErrMemory) && !q.desk.hasBegun(q.held) {
-			q.Log.Info(fmt.Sprintf("run %s of job %s was cancelled before it began", id, q.def.Job.ID))
-			if err := q.note(ctx, id, triggerNote{Job: q.def.Job.ID, Cancelled: true}); err != nil {
+		if !errors.Is(err, ErrMemory) && !q.server.desk.hasBegun(q.held) {
+			q.server.c.Log.Info(fmt.Sprintf("run %s of job %s was cancelled before it began", id, q.def.Job.ID))
+			if err := q.server.c.note(ctx, id, triggerNote{Job: q.def.Job.ID, Cancelled: true}); err != nil {
 				return err // it comes again, and can be cancelled again
 			}
 		} else {
-			q.Log.Error(fmt.Sprintf("run %s was stopped: %v", id, err))
+			q.server.c.Log.Error(fmt.Sprintf("run %s was stopped: %v", id, err))
 		}
 		if err := q.markStopped(ctx); err != nil {
-			q.Log.Warn(fmt.Sprintf("run %s was cancelled, and the next trigger of its job may go on with it: %v", id, err))
+			q.server.c.Log.Warn(fmt.Sprintf("run %s was cancelled, and the next trigger of its job may go on with it: %v", id, err))
 		}
 		q.reply(Answer{Run: id, Job: q.def.Job.ID, Error: "the run was stopped: " + err.Error()})
 		return nil
 	case IsPermanent(err):
 		return q.refuse(err)
 	}
-	q.Log.Error(fmt.Sprintf("run %s: %v; trying again", id, err))
+	q.server.c.Log.Error(fmt.Sprintf("run %s: %v; trying again", id, err))
 	return err
 }
 
 // markStopped records that a run was cancelled before it went on here: no trigger goes on with it by itself.
 func (q *request) markStopped(ctx context.Context) error {
-	cell, err := LoadCell[RunRecord](ctx, q.Stores.Runs, RunKey(q.t.id))
+	cell, err := LoadCell[RunRecord](ctx, q.server.c.Stores.Runs, RunKey(q.t.id))
 	if errors.Is(err, ErrNoKey) {
 		return nil
 	}
@@ -296,7 +296,7 @@ func (q *request) markStopped(ctx context.Context) error {
 		return err
 	}
 	rec := cell.Value()
-	if rec.State != RunInterrupted || rec.Stopped != "" || rec.Owner.Token != q.Owner.Token {
+	if rec.State != RunInterrupted || rec.Stopped != "" || rec.Owner.Token != q.server.c.Owner.Token {
 		return nil
 	}
 	rec.Stopped = StoppedCancelled
@@ -313,7 +313,7 @@ func (q *request) queued(why string) {
 	}
 	if line := fmt.Sprintf("run %s of job %s waits for its turn%s", q.t.id, q.def.Job.ID, why); line != q.said {
 		q.said = line
-		q.Log.Info(line)
+		q.server.c.Log.Info(line)
 	}
 	q.reply(Answer{Run: q.t.id, Job: q.def.Job.ID, State: AnswerQueued})
 }
@@ -325,7 +325,7 @@ func (q *request) reply(a Answer) {
 	}
 	q.done = true
 	a.Stream, a.Seq = "FANMILL_TRIGGERS", q.seq
-	q.desk.reply(q.key, q.says, a, q.late)
+	q.server.desk.reply(q.key, q.says, a, q.late)
 }
 
 // jobLeftOut stands in the dead letter of a trigger for the job that it brought along.
@@ -352,11 +352,11 @@ func (q *request) refuse(err error) error {
 // cancelled, or had a run resumed.
 func (q *request) outcome(id string, note triggerNote) error {
 	ctx := q.msg.Context()
-	t, err := q.noted(ctx, id)
+	t, err := q.server.c.noted(ctx, id)
 	if err != nil || t.Cancelled || t.Run != "" {
 		return err
 	}
-	return q.note(ctx, id, note)
+	return q.server.c.note(ctx, id, note)
 }
 
 // refused tells of a trigger that is turned away.
@@ -370,7 +370,7 @@ func (q *request) refused(err error) error {
 			q.msg.Payload = payload
 		}
 	}
-	q.Log.Error("a trigger was refused, and is kept among the dead letters: "+err.Error(), "subject", q.msg.Metadata.Get(MetaSubject), "sequence", q.seq)
+	q.server.c.Log.Error("a trigger was refused, and is kept among the dead letters: "+err.Error(), "subject", q.msg.Metadata.Get(MetaSubject), "sequence", q.seq)
 	q.reply(Answer{Error: err.Error()})
 	return Permanent(err)
 }
@@ -380,7 +380,7 @@ func (q *request) skip() error {
 	if err := q.outcome(q.t.id, triggerNote{Job: q.def.Job.ID, Skipped: true, Seq: q.seq}); err != nil {
 		return err
 	}
-	q.Log.Warn(fmt.Sprintf("a trigger of job %s is skipped: %v", q.def.Job.ID, errOverlap))
+	q.server.c.Log.Warn(fmt.Sprintf("a trigger of job %s is skipped: %v", q.def.Job.ID, errOverlap))
 	q.reply(Answer{Job: q.def.Job.ID, Skipped: true, Error: errOverlap.Error()})
 	return nil
 }

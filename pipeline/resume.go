@@ -20,7 +20,7 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 	}
 	n, leave := n.following(def.Job, id, old.Destinations)
 	defer func() { leave(err) }()
-	r := &run{Node: n, def: def, job: def.Job, cell: cell, asker: t.id}
+	r := &run{c: n, def: def, job: def.Job, cell: cell, asker: t.id}
 	if err := n.dropCommands(ctx, id, cell.Value().Resumes); err != nil {
 		return nil, err
 	}
@@ -103,9 +103,9 @@ func (r *run) logResume(records []CommitRecord) {
 			names = append(names, c.Name)
 		}
 	}
-	r.Log.Info(fmt.Sprintf("⏩ Resuming job: Skipping %d already-completed connections", len(names)))
+	r.c.Log.Info(fmt.Sprintf("⏩ Resuming job: Skipping %d already-completed connections", len(names)))
 	for _, name := range names {
-		r.Log.Info("⏭️ Skipping already-completed connection: " + name)
+		r.c.Log.Info("⏭️ Skipping already-completed connection: " + name)
 	}
 }
 
@@ -126,7 +126,7 @@ func (r *run) reopenLog(ctx context.Context, records []CommitRecord, anew bool) 
 	rec := r.cell.Value()
 	// Read by all to its end: whether or not whoever ended the run has already deleted it, and be it in a moment.
 	spent := !slices.ContainsFunc(records, func(c CommitRecord) bool { return c.State != RecordFinished && c.State != RecordOwing })
-	log, err := r.RowLogs.Open(ctx, r.m.Run, rec.Generation)
+	log, err := r.c.RowLogs.Open(ctx, r.m.Run, rec.Generation)
 	if err != nil && !errors.Is(err, ErrNoLog) {
 		return LogState{}, fmt.Errorf("open row log: %w", err)
 	}
@@ -141,16 +141,16 @@ func (r *run) reopenLog(ctx context.Context, records []CommitRecord, anew bool) 
 		}
 	}
 	if !anew && !spent && slices.ContainsFunc(records, func(c CommitRecord) bool { return c.Log.Stream != "" }) {
-		r.Log.Warn(fmt.Sprintf("the row log of run %s is not the one its destinations know; its unfinished connections are asked again", r.m.Run))
+		r.c.Log.Warn(fmt.Sprintf("the row log of run %s is not the one its destinations know; its unfinished connections are asked again", r.m.Run))
 	}
 	// The number is recorded before the log is made: two logs of one number never exist.
-	if err := r.RowLogs.Delete(ctx, r.m.Run, rec.Generation); err != nil {
+	if err := r.c.RowLogs.Delete(ctx, r.m.Run, rec.Generation); err != nil {
 		return LogState{}, fmt.Errorf("delete row log: %w", err)
 	}
 	if err := r.cell.Change(ctx, owned(r.cell), (*RunRecord).nextLog); err != nil {
 		return LogState{}, err
 	}
-	if r.log, err = r.RowLogs.Create(ctx, r.m, r.cell.Value().Generation); err != nil {
+	if r.log, err = r.c.RowLogs.Create(ctx, r.m, r.cell.Value().Generation); err != nil {
 		return LogState{}, fmt.Errorf("create row log: %w", err)
 	}
 	return r.log.State(ctx)
@@ -211,7 +211,7 @@ func (r *run) reopenRecord(ctx context.Context, id string, rec *CommitRecord, as
 	if !r.lacks(rec) {
 		return nil
 	}
-	return r.Records.Reset(ctx, r.m.Run, id, func(c *CommitRecord) {
+	return r.c.Records.Reset(ctx, r.m.Run, id, func(c *CommitRecord) {
 		if !c.Log.Same(log) {
 			c.Log, c.Seq, c.Parts = log, 0, nil
 		}

@@ -13,7 +13,7 @@ import (
 
 // run is one execution, as its owner holds it.
 type run struct {
-	*Node
+	c       *Node
 	def     *Definition
 	job     *Job
 	m       *Manifest
@@ -229,7 +229,7 @@ func (n *Node) prepare(ctx context.Context, def *Definition, t Trigger, now time
 			return nil, Permanent(fmt.Errorf("params: %w", err))
 		}
 	}
-	r := &run{Node: n, def: def, job: def.Job, m: m, asker: t.id}
+	r := &run{c: n, def: def, job: def.Job, m: m, asker: t.id}
 	for _, c := range m.Connections {
 		r.wanted = append(r.wanted, c.ID)
 	}
@@ -244,28 +244,28 @@ func (n *Node) prepare(ctx context.Context, def *Definition, t Trigger, now time
 // the job's pointer that the decision was based on: of two processes that start the job at once, one finds it changed.
 func (r *run) create(ctx context.Context, t Trigger, pointer *Cell[JobRun]) error {
 	id := r.m.Run
-	if err := errors.Join(r.StoreJob(ctx, r.job), r.putManifest(ctx)); err != nil {
+	if err := errors.Join(r.c.StoreJob(ctx, r.job), r.putManifest(ctx)); err != nil {
 		return err
 	}
 	for _, d := range r.m.Destinations {
-		if err := r.Records.Create(ctx, id, d.ID, CommitRecord{State: RecordOpen}); err != nil {
+		if err := r.c.Records.Create(ctx, id, d.ID, CommitRecord{State: RecordOpen}); err != nil {
 			return fmt.Errorf("create commit record: %w", err)
 		}
 	}
-	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.Owner, Epoch: 1, Generation: 1, Trigger: t.seq, Inline: r.def.Inline, Started: r.m.Created}
+	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.c.Owner, Epoch: 1, Generation: 1, Trigger: t.seq, Inline: r.def.Inline, Started: r.m.Created}
 	failpoint.Hit("before-run")
 	var err error
-	if r.cell, err = CreateCell(ctx, r.Stores.Runs, RunKey(id), rec); errors.Is(err, ErrConflict) { // of two that name it at once
-		return r.lostTo(ctx, r.cell)
+	if r.cell, err = CreateCell(ctx, r.c.Stores.Runs, RunKey(id), rec); errors.Is(err, ErrConflict) { // of two that name it at once
+		return r.c.lostTo(ctx, r.cell)
 	} else if err != nil {
 		return fmt.Errorf("create run: %w", err)
 	}
 	failpoint.Hit("after-run")
-	if r.log, err = r.RowLogs.Create(ctx, r.m, 1); err != nil {
+	if r.log, err = r.c.RowLogs.Create(ctx, r.m, 1); err != nil {
 		return r.withdraw(ctx, fmt.Errorf("create row log: %w", err))
 	}
 	failpoint.Hit("before-pointer")
-	if err := r.pointJob(ctx, r.job.ID, id, pointer); err != nil {
+	if err := r.c.pointJob(ctx, r.job.ID, id, pointer); err != nil {
 		return r.withdraw(ctx, err)
 	}
 	// A process that froze meanwhile finds out now whether another one went on with it.
@@ -288,10 +288,10 @@ func (r *run) withdraw(ctx context.Context, cause error) error {
 		return Permanent(fmt.Errorf("run %s: %w", r.m.Run, ErrFenced))
 	}
 	if err == nil {
-		err = r.RowLogs.Delete(ctx, r.m.Run, r.cell.Value().Generation-1)
+		err = r.c.RowLogs.Delete(ctx, r.m.Run, r.cell.Value().Generation-1)
 	}
 	if err != nil {
-		r.Log.Warn(fmt.Sprintf("run %s did not begin, and could not be tidied up; the next start does", r.m.Run), "error", err)
+		r.c.Log.Warn(fmt.Sprintf("run %s did not begin, and could not be tidied up; the next start does", r.m.Run), "error", err)
 	}
 	return cause
 }
@@ -330,7 +330,7 @@ func (n *Node) optionsOf(typ string) []Option {
 // manifestHead is the first member of every manifest.
 var manifestHead = fmt.Sprintf(`{"version":%d,`, recordVersion)
 
-func (r *run) putManifest(ctx context.Context) error { return r.storeManifest(ctx, r.m) }
+func (r *run) putManifest(ctx context.Context) error { return r.c.storeManifest(ctx, r.m) }
 
 // storeManifest writes a run's manifest, without secrets.
 func (n *Node) storeManifest(ctx context.Context, m *Manifest) error {

@@ -127,7 +127,7 @@ func (v *delivery) seal(ctx context.Context) error {
 
 // sealedEvent tells that a connection's rows are safe.
 func (v *delivery) sealedEvent(i int, s Seal) {
-	v.notify(v.m, Event{Kind: EventSealed, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: v.taken(s.Rows)})
+	v.d.notify(v.m, Event{Kind: EventSealed, Destination: v.dest.ID, Connection: v.m.Connections[i].ID, Attempt: s.Attempt, Rows: v.taken(s.Rows)})
 }
 
 // settlement is what the eof says of a part that has all its rows.
@@ -187,10 +187,10 @@ func (r *sealedRows) opening(ctx context.Context) (*Opening, error) {
 // takeSpool makes the claim's folder, with everything in it that the record names. A record that names another place is
 // not ours to go on with: the rows lie there.
 func (v *delivery) takeSpool(rec *CommitRecord) error {
-	if v.Spool == nil {
+	if v.d.Spool == nil {
 		return Permanent(fmt.Errorf("destination %s: this process has no spool", v.dest.ID))
 	}
-	place, err := v.Spool.Place()
+	place, err := v.d.Spool.Place()
 	if err != nil {
 		return Permanent(err)
 	}
@@ -198,7 +198,7 @@ func (v *delivery) takeSpool(rec *CommitRecord) error {
 		return &Owing{Reason: fmt.Sprintf("waiting for %s: the rows are on its disk; resume the run there, or bring back the folder of its spool", rec.Place.Host)}
 	}
 	v.place = place
-	v.spool, err = v.Spool.Claim(Token(v.m.Run), Token(v.dest.ID), rec.Epoch, rec.Token)
+	v.spool, err = v.d.Spool.Claim(Token(v.m.Run), Token(v.dest.ID), rec.Epoch, rec.Token)
 	if errors.Is(err, spool.ErrNewer) {
 		return fmt.Errorf("%w: %w", err, ErrFenced)
 	}
@@ -254,7 +254,7 @@ func (v *delivery) keepRows(rec *CommitRecord) error {
 		return nil
 	}
 	slices.Sort(lost)
-	return &lostRows{connections: lost, err: fmt.Errorf("the rows of %d connections are gone from %s", len(lost), v.Spool.Dir)}
+	return &lostRows{connections: lost, err: fmt.Errorf("the rows of %d connections are gone from %s", len(lost), v.d.Spool.Dir)}
 }
 
 // keepBodies takes over the bytes of the requests that have no answer, and what else the sink keeps. A request whose

@@ -127,7 +127,7 @@ func (s *sender) run(ctx context.Context) error {
 	if err := s.answered(ctx); err != nil {
 		return err
 	}
-	patience := newPatience(s.v.Timeout)
+	patience := newPatience(s.v.d.Timeout)
 	for {
 		before := s.moved
 		done, err := s.pass(ctx)

@@ -84,7 +84,7 @@ func (s *sender) openPart(ctx context.Context, i int) (*composed, error) {
 
 // fill writes a connection's rows into its part.
 func (s *sender) fill(ctx context.Context, c *composed) error {
-	give, err := s.v.Budget.sinks.takeOr(ctx, max(s.traits.WorkingSet, maxTaskWeight), s.own)
+	give, err := s.v.d.Budget.sinks.takeOr(ctx, max(s.traits.WorkingSet, maxTaskWeight), s.own)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (s *sender) refuse(ctx context.Context, reasons map[int]string) error {
 		why := reasons[i]
 		id := s.v.m.Connections[i].ID
 		s.v.setReason(id, why)
-		if err := s.v.Records.SetError(ctx, s.v.m.Run, s.v.dest.ID, id, shortError(errors.New(why))); err != nil {
+		if err := s.v.d.Records.SetError(ctx, s.v.m.Run, s.v.dest.ID, id, shortError(errors.New(why))); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func (s *sender) refuse(ctx context.Context, reasons map[int]string) error {
 	for i, seal := range seals {
 		s.dropRows(PartID{i, seal.Attempt})
 		delete(s.shown, i)
-		s.v.notify(s.v.m, Event{Kind: EventRejected, Destination: s.v.dest.ID, Connection: s.v.m.Connections[i].ID, Attempt: seal.Attempt, Error: reasons[i]})
+		s.v.d.notify(s.v.m, Event{Kind: EventRejected, Destination: s.v.dest.ID, Connection: s.v.m.Connections[i].ID, Attempt: seal.Attempt, Error: reasons[i]})
 	}
 	return nil
 }

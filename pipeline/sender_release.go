@@ -193,7 +193,7 @@ func (s *sender) settle(ctx context.Context, released *Released) error {
 		}
 	}
 	for _, l := range released.Letters {
-		s.v.notify(s.v.m, Event{Kind: EventLetter, Destination: s.v.dest.ID, Connection: s.v.connectionOf(l.Number), Error: fmt.Sprintf("request %d: %s", l.Number, l.Error)})
+		s.v.d.notify(s.v.m, Event{Kind: EventLetter, Destination: s.v.dest.ID, Connection: s.v.connectionOf(l.Number), Error: fmt.Sprintf("request %d: %s", l.Number, l.Error)})
 	}
 	s.tell(settled)
 	if len(settled)+len(released.Letters) > 0 {
@@ -210,12 +210,12 @@ func (s *sender) blame(ctx context.Context, l *Letter) error {
 	}
 	why := shortError(fmt.Errorf("request %d was refused: %s", l.Number, l.Error))
 	s.v.setReason(id, why)
-	return s.v.Records.SetError(ctx, s.v.m.Run, s.v.dest.ID, id, why)
+	return s.v.d.Records.SetError(ctx, s.v.m.Run, s.v.dest.ID, id, why)
 }
 
 // tell publishes that connections are delivered.
 func (s *sender) tell(settled map[int]Settlement) {
 	for i, t := range settled {
-		s.v.notify(s.v.m, Event{Kind: EventCommitted, Destination: s.v.dest.ID, Connection: s.v.m.Connections[i].ID, Attempt: t.Attempt, Rows: s.v.taken(t.Rows), Millis: t.Millis})
+		s.v.d.notify(s.v.m, Event{Kind: EventCommitted, Destination: s.v.dest.ID, Connection: s.v.m.Connections[i].ID, Attempt: t.Attempt, Rows: s.v.taken(t.Rows), Millis: t.Millis})
 	}
 }

@@ -91,7 +91,7 @@ func (s *sender) number(staged *Staged, final bool) (*staging, error) {
 			return nil, Permanent(fmt.Errorf("the sink of %s has described a request badly: %+v", s.v.dest.ID, *r))
 		}
 		r.Number, r.Round = len(s.v.outbox.requests)+i+1, s.round
-		r.Key = requestKey(s.v.StoreID, s.v.m.Birth, s.v.dest.ID, r)
+		r.Key = requestKey(s.v.d.StoreID, s.v.m.Birth, s.v.dest.ID, r)
 	}
 	return line, nil
 }

@@ -45,7 +45,7 @@ func (n *Node) Serve(ctx context.Context, service Service) error {
 	ctx, watch := n.watchStore(ctx, 0)
 	defer watch.stop()
 	n = n.watched(watch)
-	s := &server{Node: n, Service: service, desk: newDesk(n), lanes: newLanes(), slots: semaphore.NewWeighted(int64(max(1, service.MaxRuns)))}
+	s := &server{c: n, Service: service, desk: newDesk(n), lanes: newLanes(), slots: semaphore.NewWeighted(int64(max(1, service.MaxRuns)))}
 	defer s.desk.close()
 	if err := errors.Join(s.desk.listen(), s.desk.listenTriggers()); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (n *Node) Serve(ctx context.Context, service Service) error {
 }
 
 type server struct {
-	*Node
+	c *Node
 	Service
 	desk    *desk
 	lanes   *lanes
@@ -84,12 +84,12 @@ func (s *server) carriedOut(ctx context.Context) {
 	if s.carried.Add(1)%forgetEvery != 0 || ctx.Err() != nil {
 		return
 	}
-	cells, err := s.runCells(ctx)
+	cells, err := s.c.runCells(ctx)
 	if err != nil {
-		s.Log.Warn("old runs could not be looked for; that is tried again", "error", err)
+		s.c.Log.Warn("old runs could not be looked for; that is tried again", "error", err)
 		return
 	}
-	s.forgetOld(ctx, cells)
+	s.c.forgetOld(ctx, cells)
 }
 
 // read understands a trigger.

@@ -17,7 +17,7 @@ func (s *supervisor) staff(ctx context.Context, add func(*message.Router)) <-cha
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		if err := s.serve(ctx, func(router *message.Router, _ func()) { add(router) }); err != nil {
+		if err := s.run.c.serve(ctx, func(router *message.Router, _ func()) { add(router) }); err != nil {
 			s.fail(ctx, err)
 		}
 	}()
@@ -27,21 +27,21 @@ func (s *supervisor) staff(ctx context.Context, add func(*message.Router)) <-cha
 func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		var c SinkCommand
-		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Destination(c.Destination) == nil {
-			s.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
+		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.run.m.Destination(c.Destination) == nil {
+			s.run.c.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
 			return nil
 		}
 		return s.delivering.carryOut(c.Destination, func() error {
-			err := s.worker.entitled(ctx, s.m.Run) // a worker that froze before it claimed must not claim from its successor
+			err := s.worker.entitled(ctx, s.run.m.Run) // a worker that froze before it claimed must not claim from its successor
 			if err != nil && !othersRecord(err) && ctx.Err() == nil {
-				s.Log.Warn("a destination could not look whether its run has another owner; its command will be delivered again", "destination", c.Destination, "error", err)
+				s.run.c.Log.Warn("a destination could not look whether its run has another owner; its command will be delivered again", "destination", c.Destination, "error", err)
 				return err
 			}
 			if err == nil {
-				err = d.Deliver(ctx, s.m, s.m.Destination(c.Destination), s.fixed.Generation)
+				err = d.Deliver(ctx, s.run.m, s.run.m.Destination(c.Destination), s.run.fixed.Generation)
 			}
 			if errors.Is(err, ErrHeld) { // by one that wakes up, it may be, and is about to learn that the run is no longer its own
-				s.Log.Warn("a destination is held by another process; its command will be delivered again", "destination", c.Destination, "error", err)
+				s.run.c.Log.Warn("a destination is held by another process; its command will be delivered again", "destination", c.Destination, "error", err)
 				return err
 			}
 			if err != nil {
@@ -55,16 +55,16 @@ func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPu
 func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		var c QueryCommand
-		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Index(c.Connection) < 0 {
-			s.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
+		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.run.m.Index(c.Connection) < 0 {
+			s.run.c.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
 			return nil
 		}
 		return s.asking.carryOut(c.Connection, func() error {
 			s.remember()
-			if err := s.Memory.Wait(ctx); err != nil {
+			if err := s.run.c.Memory.Wait(ctx); err != nil {
 				return err // the command stays for a resume to drop
 			}
-			err := w.Query(ctx, s.m, s.job, c.Connection, s.fixed.Generation)
+			err := w.Query(ctx, s.run.m, s.run.job, c.Connection, s.run.fixed.Generation)
 			if othersRecord(err) {
 				s.fail(ctx, err)
 				return err // the command is the successor's
@@ -72,7 +72,7 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPubl
 			// A conflict, too: whoever changed the record may be gone again. The next delivery finds out what is to
 			// be done.
 			if err != nil && ctx.Err() == nil {
-				s.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
+				s.run.c.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
 				return err
 			}
 			return nil
@@ -89,7 +89,7 @@ func othersRecord(err error) bool {
 // fail.
 func (s *supervisor) again(ctx context.Context, of func(run string) string, command any) {
 	for ctx.Err() == nil {
-		err := s.command(s.topic(of), command)
+		err := s.run.command(s.run.topic(of), command)
 		switch {
 		case err == nil:
 			return
@@ -97,7 +97,7 @@ func (s *supervisor) again(ctx context.Context, of func(run string) string, comm
 			s.fail(ctx, err)
 			return
 		}
-		s.Log.Warn("a command could not be stored; trying again", "error", err)
+		s.run.c.Log.Warn("a command could not be stored; trying again", "error", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -164,10 +164,10 @@ func (s *supervisor) fail(ctx context.Context, err error) {
 
 // remember logs the resident memory before the 1st, 11th, 21st ... connection, and acts on it.
 func (s *supervisor) remember() {
-	if s.Memory == nil || (s.starts.Add(1)-1)%10 != 0 {
+	if s.run.c.Memory == nil || (s.starts.Add(1)-1)%10 != 0 {
 		return
 	}
-	if resident := s.Memory.look(); resident > 0 {
-		s.Log.Info(MemoryLine(resident, s.Memory.Threshold))
+	if resident := s.run.c.Memory.look(); resident > 0 {
+		s.run.c.Log.Info(MemoryLine(resident, s.run.c.Memory.Threshold))
 	}
 }

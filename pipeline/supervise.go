@@ -13,7 +13,7 @@ import (
 
 // supervisor watches a run from its commands to its end. Its state is what the store says.
 type supervisor struct {
-	*run
+	run        *run
 	records    map[string]CommitRecord // by destination id
 	uncalled   []string                // destinations whose commands are not published yet
 	unstored   bool                    // the store has not taken a command since the last tick
@@ -53,25 +53,25 @@ type supervisor struct {
 func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer r.Memory.guard(cancel)()
-	r.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), counted(len(r.m.Connections), "connection"), counted(len(r.m.Destinations), "destination")))
-	r.event(r.stamp(Event{Kind: EventStarted}))
+	defer r.c.Memory.guard(cancel)()
+	r.c.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), counted(len(r.m.Connections), "connection"), counted(len(r.m.Destinations), "destination")))
+	r.c.event(r.stamp(Event{Kind: EventStarted}))
 	r.fixed = r.cell.Value()
 	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1), queue: r.dispatcher(),
 		mine: owned(r.cell), stop: cancel, claims: map[string]claimSign{}}
 	s.heed(ctx)
-	s.worker = &Worker{Runs: r.Stores.Runs, RowLogs: r.RowLogs, Databases: r.Databases, Expand: r.def.Expand, Owner: r.Owner, Notify: r.event, Log: r.Log,
-		Rows: r.follower.Rows, Budget: r.Budget, Memory: r.Memory, QueryTimeout: r.QueryTimeout}
-	deliverer := NewDeliverer(Deliverer{Records: r.Records, RowLogs: r.RowLogs, Sinks: r.Sinks, Owner: r.Owner, StoreID: r.StoreID, Expand: r.def.Expand,
-		Timeout: r.Timeout, Notify: r.event, Log: r.Log, Budget: r.Budget, Spool: r.Spool, Dead: r.Dead, Post: r.post, Reports: r.Reports, StoreFails: r.storeFails})
+	s.worker = &Worker{Runs: r.c.Stores.Runs, RowLogs: r.c.RowLogs, Databases: r.c.Databases, Expand: r.def.Expand, Owner: r.c.Owner, Notify: r.c.event, Log: r.c.Log,
+		Rows: r.c.follower.Rows, Budget: r.c.Budget, Memory: r.c.Memory, QueryTimeout: r.c.QueryTimeout}
+	deliverer := NewDeliverer(Deliverer{Records: r.c.Records, RowLogs: r.c.RowLogs, Sinks: r.c.Sinks, Owner: r.c.Owner, StoreID: r.c.StoreID, Expand: r.def.Expand,
+		Timeout: r.c.Timeout, Notify: r.c.event, Log: r.c.Log, Budget: r.c.Budget, Spool: r.c.Spool, Dead: r.c.Dead, Post: r.c.post, Reports: r.c.Reports, StoreFails: r.c.storeFails})
 
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	sinks := s.staff(working, func(router *message.Router) {
-		router.AddConsumerHandler("sink", r.topic(TopicSink), r.Bus.Subscriber(r.durable("sink"), max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
+		router.AddConsumerHandler("sink", r.topic(TopicSink), r.c.Bus.Subscriber(r.durable("sink"), max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
 	})
 	queries := s.staff(ctx, func(router *message.Router) {
-		router.AddConsumerHandler("query", r.topic(TopicQuery), r.Bus.Subscriber(r.durable("query"), r.Parallel), s.queryHandler(ctx, s.worker))
+		router.AddConsumerHandler("query", r.topic(TopicQuery), r.c.Bus.Subscriber(r.durable("query"), r.c.Parallel), s.queryHandler(ctx, s.worker))
 	})
 	err := s.supervise(ctx, working, queries)
 	cancel(err)
@@ -90,24 +90,24 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	records, err := s.Records.Watch(ctx, s.m.Run)
+	records, err := s.run.c.Records.Watch(ctx, s.run.m.Run)
 	if err != nil {
 		return fmt.Errorf("watch commit records: %w", err)
 	}
-	conns, err := s.Stores.Runs.Watch(ctx, Token(s.m.Run)+".conn.*")
+	conns, err := s.run.c.Stores.Runs.Watch(ctx, Token(s.run.m.Run)+".conn.*")
 	if err != nil {
 		return fmt.Errorf("watch connections: %w", err)
 	}
-	if len(s.m.Destinations) == 0 { // there are no records to wait for
+	if len(s.run.m.Destinations) == 0 { // there are no records to wait for
 		return nil
 	}
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		s.uncalled = append(s.uncalled, d.ID)
 	}
 	if err := s.call(); err != nil {
 		return err
 	}
-	third := time.Duration(s.Owner.LeaseMS) * time.Millisecond / 3 // who watches waits for a whole lease
+	third := time.Duration(s.run.c.Owner.LeaseMS) * time.Millisecond / 3 // who watches waits for a whole lease
 	tick := time.NewTicker(max(min(time.Second, third/2), 10*time.Millisecond))
 	defer tick.Stop()
 	renewed := time.Now()
@@ -142,21 +142,21 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 			if err := s.tick(asking, ctx, &renewed, third); err != nil {
 				return err
 			}
-			if s.stopping && !broken && s.storeFails() {
+			if s.stopping && !broken && s.run.c.storeFails() {
 				broken, patience = true, time.After(brokenPatience)
 			}
 		case <-ended:
 			ended, left, s.stopping = nil, queries, true
-			if s.storeFails() { // nothing that they have could be recorded
-				s.Log.Info(fmt.Sprintf("stopping: %v", context.Cause(asking)))
+			if s.run.c.storeFails() { // nothing that they have could be recorded
+				s.run.c.Log.Info(fmt.Sprintf("stopping: %v", context.Cause(asking)))
 				broken, patience = true, time.After(brokenPatience)
 				continue
 			}
-			s.Log.Info(fmt.Sprintf("stopping: %v. Queries stop now; what they have delivered whole is still written", context.Cause(asking)))
+			s.run.c.Log.Info(fmt.Sprintf("stopping: %v. Queries stop now; what they have delivered whole is still written", context.Cause(asking)))
 			patience = time.After(drainPatience)
 		case <-left:
 			left = nil
-			if s.storeFails() {
+			if s.run.c.storeFails() {
 				return context.Cause(asking)
 			}
 			if err := s.drain(ctx); err != nil {
@@ -166,8 +166,8 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 				return context.Cause(asking)
 			}
 		case <-patience:
-			if !s.storeFails() {
-				s.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
+			if !s.run.c.storeFails() {
+				s.run.c.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
 			}
 			return context.Cause(asking)
 		}
@@ -192,7 +192,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		}
 		s.heed(short)
 	}
-	if s.storeFails() {
+	if s.run.c.storeFails() {
 		s.missed()
 		return nil // the next tick, then
 	}
@@ -219,14 +219,14 @@ func watchEnded(ctx context.Context, what string) error {
 
 // renew gives a sign of life. Only another owner, or a record that is none any more, ends the run here.
 func (s *supervisor) renew(ctx context.Context) error {
-	err := s.cell.Change(ctx, s.mine, s.keepAlive)
+	err := s.run.cell.Change(ctx, s.mine, s.keepAlive)
 	switch {
 	case errors.Is(err, ErrForeign), errors.Is(err, ErrLater):
 		return err
 	case errors.Is(err, ErrFenced):
-		return fmt.Errorf("run %s: %w; this process stops", s.m.Run, err)
-	case err != nil && !s.storeFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
-		s.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
+		return fmt.Errorf("run %s: %w; this process stops", s.run.m.Run, err)
+	case err != nil && !s.run.c.storeFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
+		s.run.c.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
 	}
 	return nil
 }

@@ -19,20 +19,20 @@ type progress struct {
 // recordChanged trims, and asks the connections once every destination has claimed its record: before that nobody would
 // hold the row log for it.
 func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
-	i := slices.IndexFunc(s.m.Destinations, func(d ManifestDestination) bool { return Token(d.ID) == u.Destination })
+	i := slices.IndexFunc(s.run.m.Destinations, func(d ManifestDestination) bool { return Token(d.ID) == u.Destination })
 	if i < 0 {
 		return nil
 	}
 	if u.Err != nil {
 		return u.Err
 	}
-	id := s.m.Destinations[i].ID
+	id := s.run.m.Destinations[i].ID
 	if state := u.Record.State; s.records[id].State != state {
 		switch state {
 		case RecordDetached:
-			s.event(s.stamp(Event{Kind: EventDetached, Destination: id, Error: u.Record.Error}))
+			s.run.c.event(s.run.stamp(Event{Kind: EventDetached, Destination: id, Error: u.Record.Error}))
 		case RecordOwing:
-			s.event(s.stamp(Event{Kind: EventOwing, Destination: id, Error: u.Record.Error}))
+			s.run.c.event(s.run.stamp(Event{Kind: EventOwing, Destination: id, Error: u.Record.Error}))
 		}
 	}
 	s.records[id] = u.Record
@@ -46,7 +46,7 @@ func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
 		if err := s.ask(); err != nil {
 			return err
 		}
-		for _, c := range s.leftOut {
+		for _, c := range s.run.leftOut {
 			s.giveUp(ctx, c.id, c.cell, "left out of this resume by the choice of connections")
 		}
 	}
@@ -54,7 +54,7 @@ func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
 }
 
 func (s *supervisor) allClaimed() bool {
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		if rec, ok := s.records[d.ID]; !ok || rec.State == RecordOpen && (rec.Token == "" || rec.Log.Stream == "") {
 			return false
 		}
@@ -63,7 +63,7 @@ func (s *supervisor) allClaimed() bool {
 }
 
 func (s *supervisor) allEnded() bool {
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		if rec, ok := s.records[d.ID]; !ok || !rec.Ended() {
 			return false
 		}
@@ -75,7 +75,7 @@ func (s *supervisor) allEnded() bool {
 // destination without a record, or with one of another log, holds all of it.
 func (s *supervisor) covered() uint64 {
 	upTo := ^uint64(0)
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		rec, ok := s.records[d.ID]
 		if !ok {
 			return 0
@@ -83,7 +83,7 @@ func (s *supervisor) covered() uint64 {
 		if rec.Ended() {
 			continue
 		}
-		if rec.Log.Generation != s.fixed.Generation {
+		if rec.Log.Generation != s.run.fixed.Generation {
 			return 0
 		}
 		upTo = min(upTo, rec.Seq)
@@ -100,7 +100,7 @@ func (s *supervisor) covered() uint64 {
 // compare-and-set that a former owner cannot make; nothing beyond that mark is ever purged, and a resume opens no
 // record below it on this log.
 func (s *supervisor) trim(ctx context.Context) error {
-	if upTo := s.covered(); upTo > s.cell.Value().Trimmed {
+	if upTo := s.covered(); upTo > s.run.cell.Value().Trimmed {
 		if due, err := s.trimDue(ctx, upTo); err != nil {
 			return err
 		} else if due {
@@ -109,11 +109,11 @@ func (s *supervisor) trim(ctx context.Context) error {
 			}
 		}
 	}
-	mark := s.cell.Value().Trimmed
+	mark := s.run.cell.Value().Trimmed
 	if mark <= s.trimmed {
 		return nil
 	}
-	if err := s.log.Trim(ctx, mark); err != nil {
+	if err := s.run.log.Trim(ctx, mark); err != nil {
 		return s.untrimmed(ctx, "trim row log", err)
 	}
 	s.trimmed = mark
@@ -127,10 +127,10 @@ const trimShare = 8
 // destination reads between two cuts, or an eighth of a small log; somebody waits for room, or will; or the last time
 // was a renewal of the lease ago. A write costs an fsync, and many small connections are committed one by one.
 func (s *supervisor) trimDue(ctx context.Context, upTo uint64) (bool, error) {
-	if time.Since(s.marked) >= time.Duration(s.Owner.LeaseMS)*time.Millisecond/3 {
+	if time.Since(s.marked) >= time.Duration(s.run.c.Owner.LeaseMS)*time.Millisecond/3 {
 		return true, nil
 	}
-	state, err := s.log.State(ctx)
+	state, err := s.run.log.State(ctx)
 	if err != nil {
 		return false, s.untrimmed(ctx, "look at row log", err)
 	}
@@ -144,9 +144,9 @@ func (s *supervisor) trimDue(ctx context.Context, upTo uint64) (bool, error) {
 // mark records how far the row log is given up. Who has lost the run by then gives up nothing; the next renewal of its
 // lease says so.
 func (s *supervisor) mark(ctx context.Context, upTo uint64) error {
-	rec := s.cell.Value()
+	rec := s.run.cell.Value()
 	rec.giveUpTo(upTo)
-	err := s.cell.Write(ctx, rec)
+	err := s.run.cell.Write(ctx, rec)
 	switch {
 	case err == nil:
 		s.marked = time.Now()
@@ -168,8 +168,8 @@ func (s *supervisor) untrimmed(ctx context.Context, what string, err error) erro
 	case IsPermanent(err):
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	if !s.storeFails() && !errors.Is(err, context.Canceled) {
-		s.Log.Warn("the row log could not be trimmed; trying again", "error", err)
+	if !s.run.c.storeFails() && !errors.Is(err, context.Canceled) {
+		s.run.c.Log.Warn("the row log could not be trimmed; trying again", "error", err)
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ const lookGap = 10 * time.Second
 // is seen to be full counts: before, a destination may have had nothing to write, and what nobody saw says nothing of
 // destinations.
 func (s *supervisor) look(ctx context.Context) error {
-	state, err := s.log.State(ctx)
+	state, err := s.run.log.State(ctx)
 	now := time.Now()
 	missed := now.Sub(s.looked) > lookGap
 	s.looked = now
@@ -209,34 +209,34 @@ func (s *supervisor) look(ctx context.Context) error {
 
 // logGone says why there is no row log any more.
 func (s *supervisor) logGone(ctx context.Context) error {
-	if s.Store != nil {
-		if err := s.Store.Probe(ctx); errors.Is(err, ErrStore) {
+	if s.run.c.Store != nil {
+		if err := s.run.c.Store.Probe(ctx); errors.Is(err, ErrStore) {
 			return err
 		}
 	}
-	return Permanent(fmt.Errorf("the row log of run %s is gone, another program has deleted it; a resume asks its unfinished connections again", s.m.Run))
+	return Permanent(fmt.Errorf("the row log of run %s is gone, another program has deleted it; a resume asks its unfinished connections again", s.run.m.Run))
 }
 
 // detachStalled takes the record of the destination that holds a full row log, and has not moved for the timeout: the
 // others must not wait for it for ever. Those that merely have nothing more to read are further on, and are left
 // alone.
 func (s *supervisor) detachStalled(ctx context.Context) error {
-	if time.Since(s.full) <= s.Timeout {
+	if time.Since(s.full) <= s.run.c.Timeout {
 		return nil
 	}
 	lowest := ^uint64(0)
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		if rec := s.records[d.ID]; rec.State == RecordOpen {
 			lowest = min(lowest, rec.Seq)
 		}
 	}
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		rec, p := s.records[d.ID], s.moved[d.ID]
-		if rec.State != RecordOpen || rec.Seq != lowest || p.at.IsZero() || time.Since(p.at) <= s.Timeout {
+		if rec.State != RecordOpen || rec.Seq != lowest || p.at.IsZero() || time.Since(p.at) <= s.run.c.Timeout {
 			continue
 		}
-		why := fmt.Sprintf("no progress for %s while the row log was full", s.Timeout)
-		err := s.Records.Reset(ctx, s.m.Run, d.ID, func(c *CommitRecord) { c.detach(why) })
+		why := fmt.Sprintf("no progress for %s while the row log was full", s.run.c.Timeout)
+		err := s.run.c.Records.Reset(ctx, s.run.m.Run, d.ID, func(c *CommitRecord) { c.detach(why) })
 		if err != nil {
 			return err
 		}

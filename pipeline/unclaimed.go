@@ -22,7 +22,7 @@ func (s *supervisor) signed(id string) { s.claims[id] = claimSign{at: time.Now()
 
 // missed begins to count anew: while this process stood still, or the store did not answer, it saw no sign of life.
 func (s *supervisor) missed() {
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		s.signed(d.ID)
 	}
 }
@@ -35,9 +35,9 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 		s.missed()
 	}
 	s.claimsSeen = now
-	lease := time.Duration(s.Owner.LeaseMS) * time.Millisecond
+	lease := time.Duration(s.run.c.Owner.LeaseMS) * time.Millisecond
 	until := map[string]time.Time{}
-	for _, d := range s.m.Destinations {
+	for _, d := range s.run.m.Destinations {
 		rec := s.records[d.ID]
 		if rec.Ended() {
 			continue
@@ -47,20 +47,20 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 		if silent <= 0 {
 			continue
 		}
-		if silent <= s.Timeout {
-			until[d.ID] = now.Add(s.Timeout - silent).UTC().Truncate(time.Second)
+		if silent <= s.run.c.Timeout {
+			until[d.ID] = now.Add(s.run.c.Timeout - silent).UTC().Truncate(time.Second)
 			if !sign.lapsed {
 				sign.lapsed = true
 				s.claims[d.ID] = sign
-				s.Log.Warn(fmt.Sprintf("no process writes %s; it is given up for this run at %s unless one does", d.Where(), until[d.ID].Local().Format(time.TimeOnly)), "destination", d.ID)
+				s.run.c.Log.Warn(fmt.Sprintf("no process writes %s; it is given up for this run at %s unless one does", d.Where(), until[d.ID].Local().Format(time.TimeOnly)), "destination", d.ID)
 			}
 			continue
 		}
-		why := fmt.Sprintf("no process has claimed it for %s", s.Timeout)
+		why := fmt.Sprintf("no process has claimed it for %s", s.run.c.Timeout)
 		if rec.Token != "" {
-			why = fmt.Sprintf("process %d on %s, which had it, has given no sign of life for %s, and no other has claimed it", rec.PID, rec.Host, s.Timeout)
+			why = fmt.Sprintf("process %d on %s, which had it, has given no sign of life for %s, and no other has claimed it", rec.PID, rec.Host, s.run.c.Timeout)
 		}
-		if err := s.Records.Reset(ctx, s.m.Run, d.ID, func(c *CommitRecord) { c.detach(why) }); err != nil {
+		if err := s.run.c.Records.Reset(ctx, s.run.m.Run, d.ID, func(c *CommitRecord) { c.detach(why) }); err != nil {
 			return err
 		}
 	}

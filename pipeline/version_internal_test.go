@@ -96,7 +96,7 @@ func TestUnknownMembersOfAManifestSurvive(t *testing.T) {
 	}
 	merged := *m
 	merged.OnDrift = "fail"
-	r := &run{Node: &Node{Stores: Stores{Runs: kv}}, m: &merged}
+	r := &run{c: &Node{Stores: Stores{Runs: kv}}, m: &merged}
 	if err := r.putManifest(t.Context()); err != nil {
 		t.Fatal(err)
 	}
