@@ -100,7 +100,7 @@ func TestAskKeepsTrigger(t *testing.T) {
 			t.Fatalf("asking nobody: %v", err)
 		}
 	}
-	sub := c.Bus().Subscriber("serve", 6)
+	sub := c.Subscriber("serve", 6)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestAskKeepsTrigger(t *testing.T) {
 	var ids []string
 	for range 6 {
 		m := receive(t, ch)
-		if m.Metadata.Get(pipeline.MetaMsgID) == "" {
+		if m.Metadata.Get(nats.MetaMsgID) == "" {
 			t.Error("what was asked without an id got none")
 		}
 		ids = append(ids, m.UUID)
@@ -144,7 +144,7 @@ func TestIDsAreNotBurnt(t *testing.T) {
 		t.Fatal(err)
 	}
 	c = open(t, dir)
-	ch, err := c.Bus().Subscriber("serve", 1).Subscribe(within(t), pipeline.TopicTriggers)
+	ch, err := c.Subscriber("serve", 1).Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,13 +307,13 @@ func TestCloseEndsListeners(t *testing.T) {
 // A trigger is asked, a command published: each the other way would be lost, or answered by the stream.
 func TestAskOrPublish(t *testing.T) {
 	c := open(t, t.TempDir())
-	if err := c.Bus().Publisher().Publish(pipeline.TopicTrigger("j"), newMessage("x", "{}")); !pipeline.IsPermanent(err) {
+	if err := c.Publisher().Publish(pipeline.TopicTrigger("j"), newMessage("x", "{}")); !pipeline.IsPermanent(err) {
 		t.Errorf("a trigger published: %v", err)
 	}
 	if _, err := c.Bus().Ask(within(t), pipeline.TopicQuery("r"), "x", nil); !pipeline.IsPermanent(err) {
 		t.Errorf("a command asked: %v", err)
 	}
-	if err := c.Bus().Publisher().Publish(pipeline.TopicOwnTrigger("j", "me"), newMessage("x", "{}")); err != nil {
+	if err := c.Publisher().Publish(pipeline.TopicOwnTrigger("j", "me"), newMessage("x", "{}")); err != nil {
 		t.Errorf("an own trigger published: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"fanmill/pipeline"
 )
 
-// bus carries Watermill messages over the fixed streams. It is an adapter of our own: that of watermill-nats reads
+// bus carries messages over the fixed streams, by Watermill. The adapter is our own: that of watermill-nats reads
 // through consumers that are not durable, keeps neither acknowledgement nor sequence, and dies of a foreign message.
 type bus struct{ c *Conn }
 
@@ -21,12 +21,6 @@ var _ pipeline.Bus = bus{}
 
 // Bus carries triggers, commands and events.
 func (c *Conn) Bus() pipeline.Bus { return bus{c} }
-
-func (b bus) Publisher() message.Publisher { return publisher(b) }
-
-func (b bus) Subscriber(durable string, parallel int) message.Subscriber {
-	return newSubscriber(b.c, durable, max(parallel, 1))
-}
 
 // Drop removes what waits on a topic, and the durables that read it: a dropped run's commands, a stale trigger.
 func (b bus) Drop(ctx context.Context, topic string) error {
@@ -60,7 +54,7 @@ func (b bus) Drop(ctx context.Context, topic string) error {
 
 // Kept implements pipeline.Bus by asking for one message after the other [ADR-8: next_by_subj]: a consumer would take
 // them.
-func (b bus) Kept(ctx context.Context, topic string, limit int) (all []*message.Message, _ error) {
+func (b bus) Kept(ctx context.Context, topic string, limit int) (all []*pipeline.Message, _ error) {
 	stream, ok := streamOf(topic)
 	if !ok {
 		return nil, errNoStream(topic)
@@ -82,7 +76,7 @@ func (b bus) Kept(ctx context.Context, topic string, limit int) (all []*message.
 			if err != nil {
 				return err
 			}
-			all = append(all, convert(m.Subject, m.Header, m.Data, stream.Name, m.Sequence, m.Time))
+			all = append(all, fromWatermill(convert(m.Subject, m.Header, m.Data, stream.Name, m.Sequence, m.Time)))
 			seq = m.Sequence + 1
 		}
 		return nil
@@ -100,10 +94,10 @@ const reservedPrefix = "Nats-"
 // A dead letter names the message that it was. Its own id is that one's place in its stream: of two with one id both
 // are letters.
 var deadHeaders = map[string]string{
-	pipeline.MetaMsgID:    "Fanmill-Msg-Id",
-	pipeline.MetaSubject:  "Fanmill-Subject",
-	pipeline.MetaTime:     "Fanmill-Time",
-	pipeline.MetaSequence: "Fanmill-Sequence",
+	metaMsgID:    "Fanmill-Msg-Id",
+	metaSubject:  "Fanmill-Subject",
+	metaTime:     "Fanmill-Time",
+	metaSequence: "Fanmill-Sequence",
 }
 
 func (p publisher) Publish(topic string, messages ...*message.Message) error {
@@ -138,7 +132,7 @@ func headers(stream string, m *message.Message) nats.Header {
 	h := make(nats.Header, len(m.Metadata)+3)
 	for k, v := range m.Metadata {
 		switch k {
-		case pipeline.MetaSequence, pipeline.MetaTime, pipeline.MetaDelivered, pipeline.MetaMsgID, pipeline.MetaSubject:
+		case metaSequence, metaTime, metaDelivered, metaMsgID, metaSubject:
 			// What a subscriber found out is not passed on as if it were this message's.
 			if k = deadHeaders[k]; stream == streamDead && k != "" {
 				h[k] = []string{v}
@@ -152,7 +146,7 @@ func headers(stream string, m *message.Message) nats.Header {
 	if _, ok := h[headType]; !ok && stream != streamDead { // whose messages may be anything
 		h[headType] = []string{typeJSON}
 	}
-	if seq := m.Metadata.Get(pipeline.MetaSequence); stream == streamDead && seq != "" {
+	if seq := m.Metadata.Get(metaSequence); stream == streamDead && seq != "" {
 		h[jetstream.MsgIDHeader] = []string{streamTriggers + "-" + seq}
 	} else if m.UUID != "" {
 		h[jetstream.MsgIDHeader] = []string{m.UUID}

@@ -39,23 +39,23 @@ func TestBusDelivers(t *testing.T) {
 	topic := pipeline.TopicQuery("r1")
 	m := newMessage("id-1", `{"a":1}`)
 	m.Metadata.Set("correlation_id", "corr")
-	m.Metadata.Set(pipeline.MetaSequence, "999") // of another message, from which this one was made
-	if err := c.Bus().Publisher().Publish(topic, m, m, newMessage("id-2", "{}")); err != nil {
+	m.Metadata.Set(nats.MetaSequence, "999") // of another message, from which this one was made
+	if err := c.Publisher().Publish(topic, m, m, newMessage("id-2", "{}")); err != nil {
 		t.Fatal(err)
 	}
-	sub := c.Bus().Subscriber("query-r1", 1)
+	sub := c.Subscriber("query-r1", 1)
 	ch, err := sub.Subscribe(within(t), topic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := receive(t, ch)
-	for k, want := range map[string]string{"correlation_id": "corr", "Content-Type": "application/json", pipeline.MetaSequence: "1",
-		pipeline.MetaDelivered: "1", pipeline.MetaMsgID: "id-1", pipeline.MetaSubject: topic} {
+	for k, want := range map[string]string{"correlation_id": "corr", "Content-Type": "application/json", nats.MetaSequence: "1",
+		nats.MetaDelivered: "1", nats.MetaMsgID: "id-1", nats.MetaSubject: topic} {
 		if v := got.Metadata.Get(k); v != want {
 			t.Errorf("%s is %q, want %q", k, v, want)
 		}
 	}
-	if _, err := time.Parse(time.RFC3339Nano, got.Metadata.Get(pipeline.MetaTime)); err != nil || got.UUID != "id-1" || string(got.Payload) != `{"a":1}` {
+	if _, err := time.Parse(time.RFC3339Nano, got.Metadata.Get(nats.MetaTime)); err != nil || got.UUID != "id-1" || string(got.Payload) != `{"a":1}` {
 		t.Errorf("message %s %q, %v", got.UUID, got.Payload, err)
 	}
 	got.Ack()
@@ -65,8 +65,8 @@ func TestBusDelivers(t *testing.T) {
 	}
 	second.Nack()
 	again := receive(t, ch)
-	if again.UUID != "id-2" || again.Metadata.Get(pipeline.MetaDelivered) != "2" {
-		t.Errorf("after a nack comes %s, delivery %s", again.UUID, again.Metadata.Get(pipeline.MetaDelivered))
+	if again.UUID != "id-2" || again.Metadata.Get(nats.MetaDelivered) != "2" {
+		t.Errorf("after a nack comes %s, delivery %s", again.UUID, again.Metadata.Get(nats.MetaDelivered))
 	}
 	again.Ack()
 	if err := sub.Close(); err != nil {
@@ -75,7 +75,7 @@ func TestBusDelivers(t *testing.T) {
 	if m, ok := <-ch; ok {
 		t.Errorf("%s came after all were acknowledged", m.UUID)
 	}
-	if err := c.Bus().Publisher().Publish("elsewhere", newMessage("x", "")); !pipeline.IsPermanent(err) {
+	if err := c.Publisher().Publish("elsewhere", newMessage("x", "")); !pipeline.IsPermanent(err) {
 		t.Errorf("a topic of no stream: %v", err)
 	}
 }
@@ -85,11 +85,11 @@ func TestBusParallel(t *testing.T) {
 	c := open(t, t.TempDir())
 	topic := pipeline.TopicSink("r")
 	for _, id := range []string{"a", "b", "c"} {
-		if err := c.Bus().Publisher().Publish(topic, newMessage(id, "{}")); err != nil {
+		if err := c.Publisher().Publish(topic, newMessage(id, "{}")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sub := c.Bus().Subscriber("sink-r", 2)
+	sub := c.Subscriber("sink-r", 2)
 	ch, err := sub.Subscribe(within(t), topic)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestBusKeepsOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sub := c.Bus().Subscriber("serve", n)
+	sub := c.Subscriber("serve", n)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestBusKeepsOrder(t *testing.T) {
 // A trigger published again under the same id is dropped, also while the first is worked on, and whatever its job.
 func TestBusDropsDuplicateTriggers(t *testing.T) {
 	c := open(t, t.TempDir())
-	sub := c.Bus().Subscriber("serve", 4)
+	sub := c.Subscriber("serve", 4)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
@@ -157,8 +157,8 @@ func TestBusDropsDuplicateTriggers(t *testing.T) {
 	publish("b", "x")
 	publish("a", "y")
 	second := receive(t, ch)
-	if first.UUID != "x" || second.UUID != "y" || second.Metadata.Get(pipeline.MetaSequence) != "2" {
-		t.Errorf("%s came, then %s at %s", first.UUID, second.UUID, second.Metadata.Get(pipeline.MetaSequence))
+	if first.UUID != "x" || second.UUID != "y" || second.Metadata.Get(nats.MetaSequence) != "2" {
+		t.Errorf("%s came, then %s at %s", first.UUID, second.UUID, second.Metadata.Get(nats.MetaSequence))
 	}
 	first.Ack()
 	second.Ack()
@@ -170,7 +170,7 @@ func TestBusDropsDuplicateTriggers(t *testing.T) {
 // serving subscribes to triggers, one at a time, under the name that all in a test have.
 func serving(t *testing.T, c *nats.Conn) (message.Subscriber, <-chan *message.Message) {
 	t.Helper()
-	sub := c.Bus().Subscriber("serve", 1)
+	sub := c.Subscriber("serve", 1)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestBusSharesAfterReconnect(t *testing.T) {
 	other, ch2 := serving(t, d)
 	inject("3")
 	three := receive(t, ch2)
-	if n := three.Metadata.Get(pipeline.MetaDelivered); string(three.Payload) != "3" || n != "1" {
+	if n := three.Metadata.Get(nats.MetaDelivered); string(three.Payload) != "3" || n != "1" {
 		t.Errorf("%s came in delivery %s", three.Payload, n)
 	}
 	two.Ack()
@@ -279,9 +279,9 @@ func TestKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range all {
-			list = append(list, m.Metadata.Get(pipeline.MetaMsgID)+" "+m.Metadata.Get(pipeline.MetaSequence)+" "+m.Metadata.Get(pipeline.MetaSubject)+" "+string(m.Payload))
-			if at, err := time.Parse(time.RFC3339Nano, m.Metadata.Get(pipeline.MetaTime)); err != nil || time.Since(at) > time.Hour {
-				t.Errorf("message %s was stored %s: %v", m.UUID, at, err)
+			list = append(list, fmt.Sprintf("%s %d %s %s", m.MsgID, m.Sequence, m.Subject, m.Payload))
+			if time.Since(m.Stored) > time.Hour {
+				t.Errorf("message %s was stored %s", m.MsgID, m.Stored)
 			}
 		}
 		return list
@@ -294,7 +294,7 @@ func TestKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sub := c.Bus().Subscriber("serve", 2)
+	sub := c.Subscriber("serve", 2)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +326,7 @@ func serveUntilKilled(dir string) {
 	ctx := context.Background()
 	c, err := nats.Open(ctx, nats.Options{DataDir: dir})
 	must(err)
-	ch, err := c.Bus().Subscriber("serve", 2).Subscribe(ctx, pipeline.TopicTriggers)
+	ch, err := c.Subscriber("serve", 2).Subscribe(ctx, pipeline.TopicTriggers)
 	must(err)
 	for m := range ch {
 		fmt.Println(m.UUID)
@@ -352,7 +352,7 @@ func TestKilledServer(t *testing.T) {
 	if err := c.SetAckWait(within(t), "FANMILL_TRIGGERS", "serve", 500*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	sub := c.Bus().Subscriber("serve", 3)
+	sub := c.Subscriber("serve", 3)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
@@ -360,7 +360,7 @@ func TestKilledServer(t *testing.T) {
 	var got []string
 	for range 3 {
 		m := receive(t, ch)
-		got = append(got, m.UUID+m.Metadata.Get(pipeline.MetaDelivered))
+		got = append(got, m.UUID+m.Metadata.Get(nats.MetaDelivered))
 		m.Ack()
 	}
 	slices.Sort(got) // the waiting one may come before the wait for the killed process is over
@@ -380,12 +380,12 @@ func TestDeadLetters(t *testing.T) {
 	if err := c.Inject(topic, []byte("{ not JSON"), "Nats-Msg-Id", "bad", "Nats-Expected-Last-Sequence", "0", "Requested-By", "finance"); err != nil {
 		t.Fatal(err)
 	}
-	sub := c.Bus().Subscriber("serve", 1)
+	sub := c.Subscriber("serve", 1)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bury, err := middleware.PoisonQueue(c.Bus().Publisher(), pipeline.TopicDeadTriggers)
+	bury, err := middleware.PoisonQueue(c.Publisher(), pipeline.TopicDeadTriggers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +425,7 @@ func TestBusTakesForeignMessages(t *testing.T) {
 	if err := c.Inject(topic, []byte("\xff not JSON")); err != nil {
 		t.Fatal(err)
 	}
-	sub := c.Bus().Subscriber("serve", 1)
+	sub := c.Subscriber("serve", 1)
 	ch, err := sub.Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
@@ -434,7 +434,7 @@ func TestBusTakesForeignMessages(t *testing.T) {
 	if m.UUID != "FANMILL_TRIGGERS-1" || string(m.Payload) != "\xff not JSON" {
 		t.Errorf("message %s %q", m.UUID, m.Payload)
 	}
-	if _, ok := m.Metadata[pipeline.MetaMsgID]; ok {
+	if _, ok := m.Metadata[nats.MetaMsgID]; ok {
 		t.Error("it has a message id that nobody gave it")
 	}
 	m.Ack()
@@ -447,10 +447,10 @@ func TestBusTakesForeignMessages(t *testing.T) {
 func TestBusCloseWaits(t *testing.T) {
 	c := open(t, t.TempDir())
 	topic := pipeline.TopicQuery("r")
-	if err := c.Bus().Publisher().Publish(topic, newMessage("taken", "{}"), newMessage("offered", "{}")); err != nil {
+	if err := c.Publisher().Publish(topic, newMessage("taken", "{}"), newMessage("offered", "{}")); err != nil {
 		t.Fatal(err)
 	}
-	sub := c.Bus().Subscriber("q", 2)
+	sub := c.Subscriber("q", 2)
 	ch, err := sub.Subscribe(within(t), topic)
 	if err != nil {
 		t.Fatal(err)
@@ -468,7 +468,7 @@ func TestBusCloseWaits(t *testing.T) {
 	if !acked {
 		t.Error("Close returned before the handler was done")
 	}
-	next := c.Bus().Subscriber("q", 1)
+	next := c.Subscriber("q", 1)
 	ch2, err := next.Subscribe(within(t), topic)
 	if err != nil {
 		t.Fatal(err)
@@ -495,7 +495,7 @@ func TestBusReturnsAtClose(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ch, err := c.Bus().Subscriber("serve", 2).Subscribe(within(t), pipeline.TopicTriggers)
+	ch, err := c.Subscriber("serve", 2).Subscribe(within(t), pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -509,7 +509,7 @@ func TestBusReturnsAtClose(t *testing.T) {
 
 	began := time.Now()
 	c = open(t, dir)
-	sub := c.Bus().Subscriber("serve", 2)
+	sub := c.Subscriber("serve", 2)
 	if ch, err = sub.Subscribe(within(t), pipeline.TopicTriggers); err != nil {
 		t.Fatal(err)
 	}
@@ -533,10 +533,10 @@ func TestBusDrop(t *testing.T) {
 	ctx, cancel := context.WithCancel(within(t))
 	for _, run := range []string{"r1", "r2"} {
 		topic := pipeline.TopicQuery(run)
-		if err := c.Bus().Publisher().Publish(topic, newMessage("m-"+run, "{}")); err != nil {
+		if err := c.Publisher().Publish(topic, newMessage("m-"+run, "{}")); err != nil {
 			t.Fatal(err)
 		}
-		sub := c.Bus().Subscriber("query-"+run, 1)
+		sub := c.Subscriber("query-"+run, 1)
 		ch, err := sub.Subscribe(ctx, topic)
 		if err != nil {
 			t.Fatal(err)
@@ -558,11 +558,11 @@ func TestBusDrop(t *testing.T) {
 	if _, _, err := c.Position("FANMILL_JOBS", "query-r2"); err != nil {
 		t.Errorf("the other run's consumer: %v", err)
 	}
-	if err := c.Bus().Publisher().Publish(pipeline.TopicQuery("r1"), newMessage("new", "{}")); err != nil {
+	if err := c.Publisher().Publish(pipeline.TopicQuery("r1"), newMessage("new", "{}")); err != nil {
 		t.Fatal(err)
 	}
 	for run, want := range map[string]string{"r1": "new", "r2": "m-r2"} {
-		sub := c.Bus().Subscriber("query-"+run, 1)
+		sub := c.Subscriber("query-"+run, 1)
 		ch, err := sub.Subscribe(within(t), pipeline.TopicQuery(run))
 		if err != nil {
 			t.Fatal(err)

@@ -74,7 +74,7 @@ func TestTakeover(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, watch, "")
-	sub := other.Bus().Subscriber("serve", 2)
+	sub := other.Subscriber("serve", 2)
 	msgs, err := sub.Subscribe(ctx, pipeline.TopicTriggers)
 	if err != nil {
 		t.Fatal(err)

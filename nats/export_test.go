@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -287,3 +288,19 @@ func (c *Conn) Looks(topic, msgID string, payload []byte) (look func(context.Con
 		return a.stored, err
 	}
 }
+
+// Subscriber and Publisher are what Serve and Publish are made of.
+func (c *Conn) Subscriber(durable string, parallel int) message.Subscriber {
+	return newSubscriber(c, durable, parallel)
+}
+
+func (c *Conn) Publisher() message.Publisher { return publisher{c} }
+
+// Metadata of messages.
+const (
+	MetaSequence  = metaSequence
+	MetaTime      = metaTime
+	MetaDelivered = metaDelivered
+	MetaMsgID     = metaMsgID
+	MetaSubject   = metaSubject
+)

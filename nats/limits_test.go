@@ -148,7 +148,7 @@ func TestStreamsMadeByOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer shut(t, conn)
-			if err := conn.Bus().Publisher().Publish(pipeline.TopicEvent("job", "r", "started"), message.NewMessage("e", nil)); err != nil {
+			if err := conn.Publisher().Publish(pipeline.TopicEvent("job", "r", "started"), message.NewMessage("e", nil)); err != nil {
 				t.Errorf("an event: %v", err)
 			}
 			kv := conn.Stores().Runs

@@ -164,7 +164,7 @@ func TestAskWithoutPermission(t *testing.T) {
 		t.Errorf("the first trigger of a store: %v", err)
 	}
 	kept, err := fresh.Bus().Kept(within(t), pipeline.TopicTriggers, 10)
-	if err != nil || len(kept) != 1 || kept[0].Metadata.Get(pipeline.MetaMsgID) != "id" {
+	if err != nil || len(kept) != 1 || kept[0].MsgID != "id" {
 		t.Errorf("kept are %d, %v", len(kept), err)
 	}
 	streams, err := fresh.StreamReplicas(within(t))

@@ -263,7 +263,7 @@ func (s *subscription) hand(ctx context.Context, m jetstream.Msg, alive time.Dur
 		return nil
 	}
 	wm := convert(m.Subject(), m.Headers(), m.Data(), meta.Stream, meta.Sequence.Stream, meta.Timestamp)
-	wm.Metadata[pipeline.MetaDelivered] = strconv.FormatUint(meta.NumDelivered, 10)
+	wm.Metadata[metaDelivered] = strconv.FormatUint(meta.NumDelivered, 10)
 	d := &delivery{Msg: m, meta: meta, wm: wm, alive: time.NewTicker(alive)}
 	hctx, release := context.WithCancel(ctx)
 	d.release = release
@@ -386,13 +386,13 @@ func convert(subject string, h nats.Header, data []byte, stream string, sequence
 			wm.Metadata[k] = v[0]
 		}
 	}
-	wm.Metadata[pipeline.MetaSequence] = seq
-	wm.Metadata[pipeline.MetaTime] = stored.UTC().Format(time.RFC3339Nano)
-	wm.Metadata[pipeline.MetaSubject] = subject
+	wm.Metadata[metaSequence] = seq
+	wm.Metadata[metaTime] = stored.UTC().Format(time.RFC3339Nano)
+	wm.Metadata[metaSubject] = subject
 	if id != "" {
-		wm.Metadata[pipeline.MetaMsgID] = id
+		wm.Metadata[metaMsgID] = id
 	} else {
-		delete(wm.Metadata, pipeline.MetaMsgID)
+		delete(wm.Metadata, metaMsgID)
 	}
 	return wm
 }

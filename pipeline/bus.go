@@ -3,26 +3,23 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// Bus carries triggers, commands and events as Watermill messages with JSON payloads. A topic is a subject.
+// Bus carries triggers, commands and events as messages with JSON payloads. A topic is a subject.
 type Bus interface {
-	// Publisher stores a message durably before Publish returns. The message's UUID is its Nats-Msg-Id: a second
-	// message with the same one is dropped while the server remembers the first.
-	Publisher() message.Publisher
-	// Subscriber reads through a durable consumer of this name, with up to parallel messages unacknowledged at a
-	// time. A message that was not acknowledged is delivered again; while a handler works on it the server is told
-	// so. The messages carry the metadata named below.
-	Subscriber(durable string, parallel int) message.Subscriber
+	// Publish stores a message; it is durable when nil is returned. id is its Nats-Msg-Id: a second message with the same
+	// one is dropped while the server remembers the first. "" makes one up.
+	Publish(topic, id string, payload []byte) error
+	// Serve hands messages to the handlers until ctx ends, and waits for those that are being handled. An error says that
+	// it could not begin, or ended before that.
+	Serve(ctx context.Context, log *slog.Logger, handlers ...Handler) error
 	// Drop removes the messages of a topic and the durable consumers that read it.
 	Drop(ctx context.Context, topic string) error
 	// Kept lists the messages of a topic, of at most limit, the oldest first, that a stream keeps: those that nobody
-	// is done with. They have a Subscriber's metadata but MetaDelivered, and cannot be acknowledged. In topic *
-	// stands for one token.
-	Kept(ctx context.Context, topic string, limit int) ([]*message.Message, error)
+	// is done with. In topic * stands for one token.
+	Kept(ctx context.Context, topic string, limit int) ([]*Message, error)
 	// Listen hands f every message that is published to topic from now on, whether a stream keeps it or not, until
 	// stop is called. Calls of f come one at a time, on a goroutine of the connection's: f must not wait. In topic *
 	// stands for one token.
@@ -41,14 +38,28 @@ type Inquiry struct {
 	Answer  func(payload []byte) error // nil if the publisher waits for none
 }
 
-// Metadata of messages that a Subscriber delivers.
-const (
-	MetaSequence  = "stream_sequence"  // decimal
-	MetaTime      = "stream_time"      // when the server stored it, RFC 3339 with nanoseconds
-	MetaDelivered = "delivery_attempt" // decimal, counts from 1 again after the server restarts
-	MetaMsgID     = "msg_id"           // the publisher's Nats-Msg-Id; absent if it gave none
-	MetaSubject   = "subject"
-)
+// Handler handles the messages of a topic.
+type Handler struct {
+	Topic    string // * stands for one token
+	Durable  string // the consumer, which all handlers of this name share over processes and restarts
+	Parallel int    // how many messages are handled at a time
+	// Dead is the topic that keeps messages whose handling has failed for good; "" keeps none.
+	Dead string
+	// Handle handles a message, whose server is told meanwhile that somebody does. nil is the end of the message. So is an
+	// error that IsPermanent, where Dead is given: that keeps the message with its Payload as it is then. After any other
+	// error it comes again, here or elsewhere. ctx ends when this process does.
+	Handle func(ctx context.Context, m *Message) error
+}
+
+// Message is a message that a stream keeps.
+type Message struct {
+	Subject   string
+	MsgID     string // the publisher's Nats-Msg-Id; "" if it gave none
+	Sequence  uint64 // in the stream
+	Stored    time.Time
+	Delivered int // how often; counts from 1 again after the server restarts. 0 of one that was not delivered.
+	Payload   []byte
+}
 
 // Topics. Ids are spelled by Token.
 

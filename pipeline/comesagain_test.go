@@ -2,14 +2,13 @@ package pipeline_test
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 
 	"fanmill/pipeline"
 )
@@ -21,63 +20,32 @@ func (w *world) another() *pipeline.Node {
 	return &node
 }
 
-// tapBus hands every trigger to tap, which passes it on, or copies of it.
+// tapBus has tap handle every trigger, by handle, as often as it likes.
 type tapBus struct {
 	pipeline.Bus
-	tap func(m *message.Message, hand func(*message.Message))
+	tap func(m *pipeline.Message, handle func() error) error
 }
 
-func (b tapBus) Subscriber(durable string, parallel int) message.Subscriber {
-	s := b.Bus.Subscriber(durable, parallel)
-	if durable != "serve" {
-		return s
-	}
-	return tapped{s, b.tap}
+func (b tapBus) Serve(ctx context.Context, log *slog.Logger, handlers ...pipeline.Handler) error {
+	return b.Bus.Serve(ctx, log, tapped(handlers, "serve", b.tap)...)
 }
 
-type tapped struct {
-	message.Subscriber
-	tap func(m *message.Message, hand func(*message.Message))
-}
-
-func (s tapped) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	in, err := s.Subscriber.Subscribe(ctx, topic)
-	if err != nil {
-		return nil, err
-	}
-	out := make(chan *message.Message)
-	var taps sync.WaitGroup
-	go func() {
-		for m := range in {
-			taps.Go(func() {
-				s.tap(m, func(m *message.Message) {
-					select {
-					case out <- m:
-					case <-ctx.Done():
-					}
+// tapped puts tap before the handlers whose durable begins so.
+func tapped(handlers []pipeline.Handler, durable string, tap func(m *pipeline.Message, handle func() error) error) []pipeline.Handler {
+	out := slices.Clone(handlers)
+	for i := range out {
+		if handle := out[i].Handle; strings.HasPrefix(out[i].Durable, durable) {
+			out[i].Handle = func(ctx context.Context, m *pipeline.Message) error {
+				return tap(m, func() error {
+					again := *m // each delivery brings a message of its own
+					err := handle(ctx, &again)
+					m.Payload = again.Payload
+					return err
 				})
-			})
+			}
 		}
-		taps.Wait()
-		close(out)
-	}()
-	return out, nil
-}
-
-// copyOf is a message as it would be delivered once more; nobody hears of its acknowledgement.
-func copyOf(m *message.Message) *message.Message {
-	c := m.Copy()
-	c.SetContext(context.Background())
-	return c
-}
-
-func done(m *message.Message) bool {
-	select {
-	case <-m.Acked():
-		return true
-	default:
-		return false
 	}
+	return out
 }
 
 // A process ends when a run has ended and its trigger is not acknowledged. Delivered again, the trigger finds the run: also one that it did not begin but
@@ -92,13 +60,12 @@ func TestResumeTriggerComesAgain(t *testing.T) {
 	w.mustRun(pipeline.Trigger{}, pipeline.RunPartial)
 	w.rescript("bad", of(5, 10))
 	again := make(chan bool)
-	w.node.Bus = tapBus{w.node.Bus, func(m *message.Message, hand func(*message.Message)) {
-		first := copyOf(m)
-		hand(first)
-		<-first.Acked() // which is lost
-		hand(m)
-		<-m.Acked()
-		close(again)
+	w.node.Bus = tapBus{w.node.Bus, func(_ *pipeline.Message, handle func() error) error {
+		if err := handle(); err != nil {
+			t.Error(err)
+		}
+		defer close(again)
+		return handle() // as the first acknowledgement was lost
 	}}
 	w.serve()
 	w.db.askedSince()
@@ -122,33 +89,38 @@ func TestTriggerOfARunUnderWayIsNotSkipped(t *testing.T) {
 	s := waiting(of(5, 10), gate)
 	w.connect("a", s)
 	w.deliverTo("x")
-	twice := make(chan *message.Message, 1)
-	var first *message.Message
-	w.node.Bus = tapBus{w.node.Bus, func(m *message.Message, hand func(*message.Message)) {
-		hand(m)
-		if m.UUID == "other" {
-			return
+	twice, first, second := make(chan struct{}), make(chan error, 1), make(chan error, 1)
+	w.node.Bus = tapBus{w.node.Bus, func(m *pipeline.Message, handle func() error) error {
+		if m.MsgID == "other" {
+			return handle()
 		}
-		first = m
-		w.until(pipeline.EventConnected, "")
-		second := copyOf(m)
-		hand(second)
-		twice <- second
+		go func() {
+			w.until(pipeline.EventConnected, "")
+			go func() { second <- handle() }()
+			close(twice)
+		}()
+		err := handle()
+		first <- err
+		return err
 	}}
 	w.serve()
 	a := w.ask(pipeline.TopicTrigger("job"), "night", "{}")
 	w.until(pipeline.EventConnected, a.Run)
-	second := <-twice
+	<-twice
 	if a := w.ask(pipeline.TopicTrigger("job"), "other", "{}"); !a.Skipped { // so the one before it has been looked at, too
 		t.Errorf("another trigger is answered with %+v", a)
 	}
-	if done(second) {
-		t.Error("the trigger was acknowledged while its run was under way")
+	select {
+	case err := <-second:
+		t.Errorf("the trigger was done with while its run was under way: %v", err)
+	default:
 	}
 	if c := w.ask(pipeline.TopicCancel("night"), "", ""); c.State != pipeline.AnswerCancelling {
 		t.Errorf("a cancellation is answered with %+v", c)
 	}
-	<-first.Acked()
+	if err := <-first; err != nil {
+		t.Errorf("the trigger of the cancelled run: %v", err)
+	}
 	if s := w.state("night"); s != pipeline.RunInterrupted {
 		t.Errorf("the cancelled run is %s", s)
 	}
@@ -175,16 +147,21 @@ func TestFencedProcessKeepsTheTrigger(t *testing.T) {
 	}
 	w.connect("a", s)
 	w.deliverTo("x")
-	taken := make(chan *message.Message, 1)
+	taken, ended := make(chan struct{}), make(chan error, 1)
 	frozen := *w.node
 	kv := &standstill{KV: w.node.Stores.Runs, wake: make(chan struct{})}
 	frozen.Stores.Runs = kv
 	frozen.Records = checkpointOf(&standstill{KV: w.node.Stores.Checkpoints, wake: kv.wake, on: &kv.still})
-	frozen.Bus = tapBus{w.node.Bus, func(m *message.Message, hand func(*message.Message)) { hand(m); taken <- m }}
+	frozen.Bus = tapBus{w.node.Bus, func(_ *pipeline.Message, handle func() error) error {
+		close(taken)
+		err := handle()
+		ended <- err
+		return err
+	}}
 	w.serveBy(&frozen)
 	w.ask(pipeline.TopicTrigger("job"), "night", "{}")
 	w.until(pipeline.EventConnected, "night")
-	mine := <-taken
+	<-taken
 	<-reached
 	kv.still.Store(true)
 
@@ -205,12 +182,17 @@ func TestFencedProcessKeepsTheTrigger(t *testing.T) {
 	}
 	close(kv.wake)
 	w.fenced(kv)
-	if done(mine) {
-		t.Error("the trigger was acknowledged by the process that lost its run")
+	select {
+	case err := <-ended:
+		t.Errorf("the process that lost its run was done with the trigger: %v", err)
+	default:
 	}
 	finish()
 	select {
-	case <-mine.Acked():
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("when the run had ended the trigger was not done with: %v", err)
+		}
 	case <-time.After(20 * time.Second):
 		t.Error("the trigger was not acknowledged when the run had ended")
 	}

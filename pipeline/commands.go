@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // topic is where the commands of this run go. Each resume has topics and consumers of its own: a frozen predecessor, waking, takes no
@@ -27,7 +24,7 @@ func (r *run) command(topic string, c any) error {
 	if err != nil {
 		return err
 	}
-	if err := r.c.Bus.Publisher().Publish(topic, message.NewMessage(watermill.NewUUID(), payload)); err != nil {
+	if err := r.c.Bus.Publish(topic, "", payload); err != nil {
 		return fmt.Errorf("publish command: %w", err)
 	}
 	return nil

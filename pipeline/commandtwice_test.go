@@ -2,13 +2,12 @@ package pipeline_test
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 
 	"fanmill/pipeline"
 )
@@ -21,32 +20,23 @@ type twiceBus struct {
 	started <-chan struct{} // the first delivery is being handled
 }
 
-func (b twiceBus) Subscriber(durable string, parallel int) message.Subscriber {
-	s := b.Bus.Subscriber(durable, 1) // the second delivery does not come through it
-	if !strings.HasPrefix(durable, b.kind+"-") {
-		return s
-	}
+func (b twiceBus) Serve(ctx context.Context, log *slog.Logger, handlers ...pipeline.Handler) error {
 	var once sync.Once
-	return tapped{s, func(m *message.Message, hand func(*message.Message)) {
+	return b.Bus.Serve(ctx, log, tapped(handlers, b.kind+"-", func(_ *pipeline.Message, handle func() error) error {
 		again := false
 		once.Do(func() { again = true })
 		if !again {
-			hand(m)
-			return
+			return handle()
 		}
-		first, second := copyOf(m), copyOf(m)
-		hand(first)
+		outcome := make(chan error, 2)
+		go func() { outcome <- handle() }()
 		<-b.started
-		hand(second)
-		select {
-		case <-second.Acked():
-			m.Ack()
-		case <-first.Acked():
-			m.Ack()
-		case <-second.Nacked():
-			m.Nack()
+		go func() { outcome <- handle() }()
+		if err := <-outcome; err == nil {
+			return nil
 		}
-	}}
+		return <-outcome
+	})...)
 }
 
 // A command that is delivered again while it is being carried out is acknowledged then. Should what is under way fail after that, the command is not lost: the run

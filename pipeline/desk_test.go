@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
 	"fanmill/pipeline"
 )
 
@@ -57,7 +55,7 @@ func TestBothAskersAreAnswered(t *testing.T) {
 	w.connect("a", of(5, 10))
 	w.deliverTo("x")
 	asked, come := make(chan struct{}, 2), make(chan struct{})
-	w.node.Bus = countingEars{tapBus{w.node.Bus, func(m *message.Message, hand func(*message.Message)) { <-come; hand(m) }}, asked}
+	w.node.Bus = countingEars{tapBus{w.node.Bus, func(_ *pipeline.Message, handle func() error) error { <-come; return handle() }}, asked}
 	w.serve()
 	answers := make(chan pipeline.Answer, 2)
 	for range 2 {
@@ -94,7 +92,7 @@ func TestCancelIsAnsweredByWhoHasIt(t *testing.T) {
 	w.connect("a", gated(gate))
 	w.deliverTo("x")
 	idle := w.another()
-	idle.Bus = tapBus{w.node.Bus, func(m *message.Message, hand func(*message.Message)) { m.Nack() }}
+	idle.Bus = tapBus{w.node.Bus, func(*pipeline.Message, func() error) error { return errBroken }}
 	w.serveBy(idle)
 	w.node.Stores.Runs = slowKV{w.node.Stores.Runs} // who does not have it finds out faster
 	w.serve()

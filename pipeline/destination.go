@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/cenkalti/backoff/v5"
 
 	"fanmill/pipeline/dead"
@@ -31,7 +30,7 @@ type Deliverer struct {
 	Spool   *spool.Root  // of spooled destinations; nil if none can be
 	Dead    *dead.Folder // of requests that receivers refuse; nil keeps them in the outbox alone
 	// Post stores a message for people. nil stores none.
-	Post    func(topic string, msg *message.Message) error
+	Post    func(topic, id string, payload []byte) error
 	Reports string // the folder of the reports of destinations that are no files; "" writes none
 	// StoreFails reports whether the store does not work: that says nothing of a destination. May be nil.
 	StoreFails func() bool

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // fullBus stores nothing, and counts what it is given.
@@ -14,12 +12,10 @@ type fullBus struct {
 	tries int
 }
 
-func (b *fullBus) Publisher() message.Publisher { return b }
-func (b *fullBus) Publish(string, ...*message.Message) error {
+func (b *fullBus) Publish(string, string, []byte) error {
 	b.tries++
 	return Transient(errors.New("no answer"))
 }
-func (b *fullBus) Close() error { return nil }
 
 // While commands cannot be stored each try takes long, in the goroutine that renews the run's lease: the ends of connections bring no other one, and neither kind of
 // command waits for the other in one tick.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // RunInfo is a run as the store has it, for those who look.
@@ -140,7 +138,7 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	if job != "" {
 		topics = []string{TopicTrigger(job), TopicInline(job)}
 	}
-	var kept []*message.Message
+	var kept []*Message
 	for _, topic := range topics {
 		some, err := n.Bus.Kept(ctx, topic, maxWaiting)
 		if err != nil {
@@ -164,16 +162,13 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	}
 	var out []Waiting
 	for _, msg := range kept {
-		w := Waiting{Run: runID(msg), Job: Untoken(lastToken(msg.Metadata.Get(MetaSubject)))}
+		w := Waiting{Run: runID(msg), Job: Untoken(lastToken(msg.Subject)), Since: msg.Stored}
 		if begun[w.Run] { // or another message has asked for it
 			continue
 		}
 		begun[w.Run] = true
 		if t, err := readTrigger(msg.Payload); err == nil { // one that cannot be read is refused when its turn comes
 			w.Resume = t.Resume
-		}
-		if w.Since, err = time.Parse(time.RFC3339Nano, msg.Metadata.Get(MetaTime)); err != nil {
-			return nil, Permanent(fmt.Errorf("trigger %s: %w", w.Run, err))
 		}
 		out = append(out, w)
 	}

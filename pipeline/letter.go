@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"unicode/utf8"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
 	"fanmill/pipeline/dead"
 )
 
@@ -40,7 +38,7 @@ func (v *delivery) bury(l *Letter) error {
 	}
 	text, err := json.Marshal(d)
 	if err == nil {
-		err = v.d.Post(TopicDeadRequest(v.m.JobID), message.NewMessage(d.Key, text))
+		err = v.d.Post(TopicDeadRequest(v.m.JobID), d.Key, text)
 	}
 	if err != nil { // it is for people: the folder is what counts
 		v.log.Warn("a dead request is kept, and its message was not stored", "error", err)

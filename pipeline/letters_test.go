@@ -71,7 +71,7 @@ func TestLetterIsKept(t *testing.T) {
 		t.Fatalf("%d messages, %v", len(kept), err)
 	}
 	var told dead.Letter
-	if err := json.Unmarshal(kept[0].Payload, &told); err != nil || told.Key != l.Key || kept[0].Metadata.Get(pipeline.MetaMsgID) != l.Key {
+	if err := json.Unmarshal(kept[0].Payload, &told); err != nil || told.Key != l.Key || kept[0].MsgID != l.Key {
 		t.Errorf("%s, %v", kept[0].Payload, err)
 	}
 }

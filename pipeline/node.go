@@ -9,10 +9,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
-
 	"fanmill/pipeline/dead"
 	"fanmill/pipeline/spool"
 )
@@ -125,7 +121,7 @@ func (n *Node) runNow(ctx context.Context, def *Definition, trigger Trigger) (*O
 	if err != nil {
 		return nil, err
 	}
-	if err := n.Bus.Publisher().Publish(topic, message.NewMessage(NewRunID(time.Now()), payload)); err != nil {
+	if err := n.Bus.Publish(topic, NewRunID(time.Now()), payload); err != nil {
 		return nil, fmt.Errorf("publish trigger: %w", err)
 	}
 	defer func() { // also if nobody took it
@@ -143,21 +139,21 @@ func (n *Node) runNow(ctx context.Context, def *Definition, trigger Trigger) (*O
 	}
 	var out *Outcome
 	failed := errNoTrigger
-	err = n.serve(ctx, func(r *message.Router, stop func()) {
-		r.AddConsumerHandler("trigger", topic, n.Bus.Subscriber(durable, 1), func(msg *message.Message) error {
-			defer stop()
-			t, err := readTrigger(msg.Payload)
-			if err != nil {
-				failed = err
-				return nil
-			}
-			t.ID, t.id = trigger.ID, cmp.Or(trigger.ID, runID(msg))
-			run, ticket := desk.admit(ctx, "", t.id, job.ID, 0)
-			defer desk.finish(ticket)
-			out, failed = n.carry(run, def, t, func(run string) { desk.began(ticket, run) })
-			return nil // the caller is told; a redelivery would ask again for what is known to fail
-		})
-	})
+	taking, stop := context.WithCancel(ctx)
+	defer stop()
+	err = n.Bus.Serve(taking, n.Log, Handler{Topic: topic, Durable: durable, Parallel: 1, Handle: func(_ context.Context, msg *Message) error {
+		defer stop()
+		t, err := readTrigger(msg.Payload)
+		if err != nil {
+			failed = err
+			return nil
+		}
+		t.ID, t.id = trigger.ID, cmp.Or(trigger.ID, runID(msg))
+		run, ticket := desk.admit(ctx, "", t.id, job.ID, 0)
+		defer desk.finish(ticket)
+		out, failed = n.carry(run, def, t, func(run string) { desk.began(ticket, run) })
+		return nil // the caller is told; a redelivery would ask again for what is known to fail
+	}})
 	if errors.Is(failed, errNoTrigger) && ctx.Err() != nil {
 		failed = context.Cause(ctx)
 	}
@@ -168,26 +164,6 @@ func (n *Node) runNow(ctx context.Context, def *Definition, trigger Trigger) (*O
 }
 
 var errNoTrigger = errors.New("no trigger arrived")
-
-// serve runs a Watermill router with the handlers that add adds, until ctx ends or a handler calls stop, and waits
-// for the handlers.
-func (n *Node) serve(ctx context.Context, add func(r *message.Router, stop func())) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, watermill.NewSlogLoggerWithLevelMapping(n.Log.WithGroup("router"), routerLevels))
-	if err != nil {
-		return fmt.Errorf("make router: %w", err)
-	}
-	router.AddMiddleware(middleware.CorrelationID)
-	add(router, stop)
-	if err := router.Run(ctx); err != nil && ctx.Err() == nil { // ended before all its handlers had subscribed
-		return fmt.Errorf("run router: %w", err)
-	}
-	return nil
-}
-
-// closeTimeout bounds the wait for handlers at the end: a run drains first, and then records its end.
-const closeTimeout = drainPatience + time.Minute
 
 // carry carries a trigger out: the run that it asks for, or the one that it resumes. began is told the run's id once
 // it is certain.
@@ -252,15 +228,11 @@ func NewRunID(now time.Time) string {
 
 // runID names the run that a trigger asks for: the publisher's Msg-Id where it gave one, else the message's place in
 // the stream. A redelivered trigger so finds the run that it began.
-func runID(msg *message.Message) string {
-	if id := msg.Metadata.Get(MetaMsgID); id != "" {
-		return id
+func runID(msg *Message) string {
+	if msg.MsgID != "" {
+		return msg.MsgID
 	}
-	at, err := time.Parse(time.RFC3339Nano, msg.Metadata.Get(MetaTime))
-	if err != nil {
-		at = time.Unix(0, 0)
-	}
-	return at.UTC().Format("20060102-150405-") + msg.Metadata.Get(MetaSequence)
+	return fmt.Sprintf("%s-%d", msg.Stored.UTC().Format("20060102-150405"), msg.Sequence)
 }
 
 // event publishes an event and shows it to the observer. Events are for people: one that cannot be stored costs a log
@@ -271,17 +243,9 @@ func (n *Node) event(e Event) {
 	}
 	payload, err := json.Marshal(e)
 	if err == nil {
-		err = n.Bus.Publisher().Publish(TopicEvent(e.Job, e.Run, e.Kind), message.NewMessage(watermill.NewUUID(), payload))
+		err = n.Bus.Publish(TopicEvent(e.Job, e.Run, e.Kind), "", payload)
 	}
 	if err != nil {
 		n.Log.Debug("event not stored", "kind", e.Kind, "error", err)
 	}
 }
-
-// post stores a message for people.
-func (n *Node) post(topic string, msg *message.Message) error {
-	return n.Bus.Publisher().Publish(topic, msg)
-}
-
-// routerLevels quiets the router: what it says of its own comings and goings is for debugging.
-var routerLevels = map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}

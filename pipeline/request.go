@@ -8,38 +8,34 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // request is one trigger on its way through this process.
 type request struct {
-	server *server
-	ctx    context.Context // ends also when the run is cancelled
-	msg    *message.Message
-	key    string
-	says   string // see saying
-	seq    uint64
-	late   bool // it was delivered before
-	t      Trigger
-	def    *Definition
-	held   *ticket
-	done   bool   // answered
-	said   string // what it waits for, as last logged
+	server  *server
+	serving context.Context // ends with the process
+	ctx     context.Context // ends also when the run is cancelled
+	msg     *Message
+	key     string
+	says    string // see saying
+	seq     uint64
+	late    bool // it was delivered before
+	t       Trigger
+	def     *Definition
+	held    *ticket
+	done    bool   // answered
+	said    string // what it waits for, as last logged
 }
 
 // handle carries one trigger out. Its error says what becomes of the message: nil, it is done with; permanent, it is
 // dead; any other, it comes again. ctx ends with the process.
-func (s *server) handle(ctx context.Context, msg *message.Message) error {
-	q := &request{server: s, msg: msg, key: keyOf(msg.Metadata.Get(MetaSubject), msg.Metadata.Get(MetaMsgID), msg.Payload)}
-	q.says = saying(msg.Metadata.Get(MetaSubject), msg.Payload)
-	q.seq, _ = strconv.ParseUint(msg.Metadata.Get(MetaSequence), 10, 64)
-	delivered := msg.Metadata.Get(MetaDelivered)
-	q.late = delivered != "" && delivered != "1"
+func (s *server) handle(ctx context.Context, msg *Message) error {
+	q := &request{server: s, serving: ctx, msg: msg, key: keyOf(msg.Subject, msg.MsgID, msg.Payload)}
+	q.says = saying(msg.Subject, msg.Payload)
+	q.seq, q.late = msg.Sequence, msg.Delivered > 1
 	id := runID(msg)
 	if err := CheckRunID(id); err != nil {
 		return q.refuse(fmt.Errorf("the Nats-Msg-Id becomes the id of the run: %w", err))
@@ -57,7 +53,7 @@ func (s *server) handle(ctx context.Context, msg *message.Message) error {
 	if a, over, err := s.before(ctx, id, q.seq); err != nil {
 		return err
 	} else if over {
-		if job := lastToken(msg.Metadata.Get(MetaSubject)); Token(a.Job) != job {
+		if job := lastToken(msg.Subject); Token(a.Job) != job {
 			return q.refuse(badID("%s is the id of a run of job %s; choose another id", a.Run, a.Job))
 		}
 		q.reply(a)
@@ -340,7 +336,7 @@ func mayBeJob(payload []byte) bool { return !utf8.Valid(payload) || jobWords.Mat
 // wrong may be right by then.
 func (q *request) refuse(err error) error {
 	if id := runID(q.msg); !errors.Is(err, ErrBadID) { // which is wrong for ever, and may be no key
-		note := triggerNote{Job: Untoken(lastToken(q.msg.Metadata.Get(MetaSubject))), Refused: shortError(err), Seq: q.seq}
+		note := triggerNote{Job: Untoken(lastToken(q.msg.Subject)), Refused: shortError(err), Seq: q.seq}
 		if noteErr := q.outcome(id, note); noteErr != nil {
 			return noteErr
 		}
@@ -351,17 +347,16 @@ func (q *request) refuse(err error) error {
 // outcome notes what became of a trigger that gets no run. What is known already of its id is not written over: it was
 // cancelled, or had a run resumed.
 func (q *request) outcome(id string, note triggerNote) error {
-	ctx := q.msg.Context()
-	t, err := q.server.c.noted(ctx, id)
+	t, err := q.server.c.noted(q.serving, id)
 	if err != nil || t.Cancelled || t.Run != "" {
 		return err
 	}
-	return q.server.c.note(ctx, id, note)
+	return q.server.c.note(q.serving, id, note)
 }
 
 // refused tells of a trigger that is turned away.
 func (q *request) refused(err error) error {
-	if subject := q.msg.Metadata.Get(MetaSubject); q.def == nil && len(q.t.Job) == 0 && (strings.HasPrefix(subject, "fanmill.jobs.inline.") || mayBeJob(q.msg.Payload)) {
+	if subject := q.msg.Subject; q.def == nil && len(q.t.Job) == 0 && (strings.HasPrefix(subject, "fanmill.jobs.inline.") || mayBeJob(q.msg.Payload)) {
 		q.msg.Payload = []byte(jobLeftOut)
 	}
 	if t := q.t; len(t.Job) > 0 {
@@ -370,7 +365,7 @@ func (q *request) refused(err error) error {
 			q.msg.Payload = payload
 		}
 	}
-	q.server.c.Log.Error("a trigger was refused, and is kept among the dead letters: "+err.Error(), "subject", q.msg.Metadata.Get(MetaSubject), "sequence", q.seq)
+	q.server.c.Log.Error("a trigger was refused, and is kept among the dead letters: "+err.Error(), "subject", q.msg.Subject, "sequence", q.seq)
 	q.reply(Answer{Error: err.Error()})
 	return Permanent(err)
 }

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -53,17 +51,13 @@ func (n *Node) Serve(ctx context.Context, service Service) error {
 	if s.Ready != nil {
 		s.Ready()
 	}
-	dead, err := middleware.PoisonQueueWithFilter(n.Bus.Publisher(), TopicDeadTriggers, IsPermanent)
-	if err != nil {
-		return fmt.Errorf("make dead-letter queue: %w", err)
+	var handlers []Handler
+	for topic, durable := range map[string]string{TopicTriggers: serveDurable, TopicInlines: inlineDurable} {
+		handlers = append(handlers, Handler{Topic: topic, Durable: durable, Parallel: inLine, Dead: TopicDeadTriggers, Handle: func(_ context.Context, msg *Message) error {
+			return s.handle(ctx, msg)
+		}})
 	}
-	err = n.serve(ctx, func(r *message.Router, _ func()) {
-		for topic, durable := range map[string]string{TopicTriggers: serveDurable, TopicInlines: inlineDurable} {
-			r.AddConsumerHandler(durable, topic, n.Bus.Subscriber(durable, inLine), func(msg *message.Message) error {
-				return s.handle(ctx, msg)
-			}).AddMiddleware(dead)
-		}
-	})
+	err := n.Bus.Serve(ctx, n.Log, handlers...)
 	if cause := context.Cause(ctx); errors.Is(cause, ErrStore) {
 		return cause
 	}
@@ -93,8 +87,8 @@ func (s *server) carriedOut(ctx context.Context) {
 }
 
 // read understands a trigger.
-func (s *server) read(msg *message.Message) (Trigger, *Definition, error) {
-	subject := msg.Metadata.Get(MetaSubject)
+func (s *server) read(msg *Message) (Trigger, *Definition, error) {
+	subject := msg.Subject
 	t, err := readTrigger(msg.Payload)
 	if err != nil {
 		return t, nil, err

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
 	"fanmill/pipeline"
 )
 
@@ -149,7 +147,6 @@ func TestTriggersAreAnswered(t *testing.T) {
 	for range 15 {
 		select {
 		case m := <-dead:
-			m.Ack()
 			if strings.Contains(string(m.Payload), "s3cr3t") {
 				t.Errorf("a dead letter has the inline job's password: %s", m.Payload)
 			}
@@ -165,12 +162,25 @@ func TestTriggersAreAnswered(t *testing.T) {
 	}
 }
 
-func (w *world) deadLetters() <-chan *message.Message {
+func (w *world) deadLetters() <-chan *pipeline.Message {
 	w.t.Helper()
-	dead, err := w.conn.Bus().Subscriber("test", 1).Subscribe(w.t.Context(), pipeline.TopicDeadTriggers)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	dead := make(chan *pipeline.Message)
+	var reading sync.WaitGroup
+	w.t.Cleanup(reading.Wait)
+	reading.Go(func() {
+		err := w.conn.Bus().Serve(w.t.Context(), w.node.Log, pipeline.Handler{Topic: pipeline.TopicDeadTriggers, Durable: "test", Parallel: 1,
+			Handle: func(ctx context.Context, m *pipeline.Message) error {
+				select {
+				case dead <- m:
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			}})
+		if err != nil {
+			w.t.Error(err)
+		}
+	})
 	return dead
 }
 

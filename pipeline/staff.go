@@ -7,25 +7,23 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// staff runs workers until ctx ends; the channel closes when all have left. Without its workers the run would wait
+// staff carries commands out until ctx ends; the channel closes when all of them are. Without that the run would wait
 // for ever.
-func (s *supervisor) staff(ctx context.Context, add func(*message.Router)) <-chan struct{} {
+func (s *supervisor) staff(ctx context.Context, commands Handler) <-chan struct{} {
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		if err := s.run.c.serve(ctx, func(router *message.Router, _ func()) { add(router) }); err != nil {
+		if err := s.run.c.Bus.Serve(ctx, s.run.c.Log, commands); err != nil {
 			s.fail(ctx, err)
 		}
 	}()
 	return left
 }
 
-func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPublishHandlerFunc {
-	return func(msg *message.Message) error {
+func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) func(context.Context, *Message) error {
+	return func(_ context.Context, msg *Message) error {
 		var c SinkCommand
 		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.run.m.Destination(c.Destination) == nil {
 			s.run.c.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
@@ -52,8 +50,8 @@ func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) message.NoPu
 	}
 }
 
-func (s *supervisor) queryHandler(ctx context.Context, w *Worker) message.NoPublishHandlerFunc {
-	return func(msg *message.Message) error {
+func (s *supervisor) queryHandler(ctx context.Context, w *Worker) func(context.Context, *Message) error {
+	return func(_ context.Context, msg *Message) error {
 		var c QueryCommand
 		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.run.m.Index(c.Connection) < 0 {
 			s.run.c.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
 	"fanmill/pipeline"
 )
 
@@ -19,24 +17,15 @@ type troubledBus struct {
 	seen *sync.Map
 }
 
-func (b troubledBus) Publisher() message.Publisher {
-	return troubledPublisher{b.Bus.Publisher(), b.seen}
-}
-
-type troubledPublisher struct {
-	message.Publisher
-	seen *sync.Map
-}
-
-func (p troubledPublisher) Publish(topic string, messages ...*message.Message) error {
+func (b troubledBus) Publish(topic, id string, payload []byte) error {
 	for _, kind := range []string{"fanmill.jobs.query.", "fanmill.jobs.sink."} {
 		if strings.HasPrefix(topic, kind) {
-			if _, again := p.seen.LoadOrStore(kind, true); !again {
+			if _, again := b.seen.LoadOrStore(kind, true); !again {
 				return pipeline.Transient(errBroken)
 			}
 		}
 	}
-	return p.Publisher.Publish(topic, messages...)
+	return b.Bus.Publish(topic, id, payload)
 }
 
 // A run outlives that its commands cannot be stored for a while, as when their stream has lost its leader.
@@ -63,17 +52,8 @@ type answeringBus struct {
 	answer func(topic string, publish func() error) error
 }
 
-func (b answeringBus) Publisher() message.Publisher {
-	return answeringPublisher{b.Bus.Publisher(), b.answer}
-}
-
-type answeringPublisher struct {
-	message.Publisher
-	answer func(topic string, publish func() error) error
-}
-
-func (p answeringPublisher) Publish(topic string, messages ...*message.Message) error {
-	return p.answer(topic, func() error { return p.Publisher.Publish(topic, messages...) })
+func (b answeringBus) Publish(topic, id string, payload []byte) error {
+	return b.answer(topic, func() error { return b.Bus.Publish(topic, id, payload) })
 }
 
 // A command that was stored, and of which nobody knows, is carried out before it is published again. Its connection does not keep the place on its server

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // supervisor watches a run from its commands to its end. Its state is what the store says.
@@ -63,16 +61,12 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	s.worker = &Worker{Runs: r.c.Stores.Runs, RowLogs: r.c.RowLogs, Databases: r.c.Databases, Expand: r.def.Expand, Owner: r.c.Owner, Notify: r.c.event, Log: r.c.Log,
 		Rows: r.c.follower.Rows, Budget: r.c.Budget, Memory: r.c.Memory, QueryTimeout: r.c.QueryTimeout}
 	deliverer := NewDeliverer(Deliverer{Records: r.c.Records, RowLogs: r.c.RowLogs, Sinks: r.c.Sinks, Owner: r.c.Owner, StoreID: r.c.StoreID, Expand: r.def.Expand,
-		Timeout: r.c.Timeout, Notify: r.c.event, Log: r.c.Log, Budget: r.c.Budget, Spool: r.c.Spool, Dead: r.c.Dead, Post: r.c.post, Reports: r.c.Reports, StoreFails: r.c.storeFails})
+		Timeout: r.c.Timeout, Notify: r.c.event, Log: r.c.Log, Budget: r.c.Budget, Spool: r.c.Spool, Dead: r.c.Dead, Post: r.c.Bus.Publish, Reports: r.c.Reports, StoreFails: r.c.storeFails})
 
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	sinks := s.staff(working, func(router *message.Router) {
-		router.AddConsumerHandler("sink", r.topic(TopicSink), r.c.Bus.Subscriber(r.durable("sink"), max(1, len(r.m.Destinations))), s.sinkHandler(working, deliverer))
-	})
-	queries := s.staff(ctx, func(router *message.Router) {
-		router.AddConsumerHandler("query", r.topic(TopicQuery), r.c.Bus.Subscriber(r.durable("query"), r.c.Parallel), s.queryHandler(ctx, s.worker))
-	})
+	sinks := s.staff(working, Handler{Topic: r.topic(TopicSink), Durable: r.durable("sink"), Parallel: len(r.m.Destinations), Handle: s.sinkHandler(working, deliverer)})
+	queries := s.staff(ctx, Handler{Topic: r.topic(TopicQuery), Durable: r.durable("query"), Parallel: r.c.Parallel, Handle: s.queryHandler(ctx, s.worker)})
 	err := s.supervise(ctx, working, queries)
 	cancel(err)
 	stop(err)

@@ -44,18 +44,13 @@ func (n *Node) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
 		}
 	}
 	for _, msg := range stray {
-		topic := msg.Metadata.Get(MetaSubject)
-		at, err := time.Parse(time.RFC3339Nano, msg.Metadata.Get(MetaTime))
-		if err != nil {
-			return fmt.Errorf("read %s: %w", topic, err)
-		}
-		owner := lastToken(topic)
+		owner := lastToken(msg.Subject)
 		if working[owner] {
 			continue
 		}
 		alive, known := n.Alive(Owner{Token: Untoken(owner)})
-		if known && !alive || time.Since(at) > keepUnfinished {
-			if err := n.Bus.Drop(ctx, topic); err != nil {
+		if known && !alive || time.Since(msg.Stored) > keepUnfinished {
+			if err := n.Bus.Drop(ctx, msg.Subject); err != nil {
 				return err
 			}
 		}

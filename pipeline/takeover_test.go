@@ -13,9 +13,6 @@ import (
 	"time"
 
 	"fanmill/pipeline"
-
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill/message"
 )
 
 // A sink command delivered a second time (at-least-once) to an idle worker does not end the run.
@@ -44,7 +41,7 @@ func TestRedeliveredSinkCommand(t *testing.T) {
 	w.watch = func(e pipeline.Event) {
 		if e.Kind == pipeline.EventConnected {
 			payload, _ := json.Marshal(pipeline.SinkCommand{Job: e.Job, Run: e.Run, Destination: "d"})
-			if err := w.node.Bus.Publisher().Publish(pipeline.TopicSink(e.Run), newMessage(payload)); err != nil {
+			if err := w.node.Bus.Publish(pipeline.TopicSink(e.Run), "", payload); err != nil {
 				t.Error(err)
 			}
 			time.AfterFunc(4*time.Second, func() { close(again) })
@@ -93,10 +90,6 @@ func TestStartedTwiceAtOnce(t *testing.T) {
 	if hung > 0 {
 		t.Errorf("one of them hangs")
 	}
-}
-
-func newMessage(payload []byte) *message.Message {
-	return message.NewMessage(watermill.NewUUID(), payload)
 }
 
 // A coordinator that was frozen on its way to give a connection up wakes after its successor has asked that
@@ -155,13 +148,16 @@ type frozenBus struct {
 	frozen <-chan struct{}
 }
 
-func (b frozenBus) Subscriber(durable string, parallel int) message.Subscriber {
-	s := b.Bus.Subscriber(durable, parallel)
-	go func() {
-		<-b.frozen
-		_ = s.Close()
-	}()
-	return s
+func (b frozenBus) Serve(ctx context.Context, log *slog.Logger, handlers ...pipeline.Handler) error {
+	return b.Bus.Serve(ctx, log, tapped(handlers, "", func(_ *pipeline.Message, handle func() error) error {
+		select {
+		case <-b.frozen:
+			<-ctx.Done()
+			return context.Cause(ctx)
+		default:
+			return handle()
+		}
+	})...)
 }
 
 // freezingKV freezes at the n-th update of a key.

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
 	"fanmill/pipeline"
 )
 
@@ -47,10 +45,10 @@ type agedBus struct {
 	age time.Duration
 }
 
-func (b agedBus) Kept(ctx context.Context, topic string, limit int) ([]*message.Message, error) {
+func (b agedBus) Kept(ctx context.Context, topic string, limit int) ([]*pipeline.Message, error) {
 	kept, err := b.Bus.Kept(ctx, topic, limit)
 	for _, m := range kept {
-		m.Metadata.Set(pipeline.MetaTime, time.Now().Add(-b.age).UTC().Format(time.RFC3339Nano))
+		m.Stored = time.Now().Add(-b.age)
 	}
 	return kept, err
 }
@@ -73,7 +71,7 @@ func TestStrayTriggersAreRemoved(t *testing.T) {
 	}
 	topics := map[string]string{"gone": pipeline.TopicOwnTrigger("job", "gone"), "at work": pipeline.TopicOwnTrigger("elsewhere", "at.work"), "unknown": pipeline.TopicOwnTrigger("job", "elsewhere")}
 	for id, topic := range topics {
-		if err := bus.Publisher().Publish(topic, message.NewMessage(id, []byte("{}"))); err != nil {
+		if err := bus.Publish(topic, id, []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
 	}
