@@ -43,6 +43,10 @@ func (c *claim) Renew(ctx context.Context, age time.Duration) error {
 	return c.write(ctx, func(*pipeline.CommitRecord) {})
 }
 
+func (c *claim) Release(ctx context.Context) error {
+	return c.Commit(ctx, (*pipeline.CommitRecord).LetGo)
+}
+
 // write is the fence. A claimer takes the record by changing its token and its epoch, so an owner that slept
 // through that finds a conflict and a foreign token, and nothing that it prepared meanwhile is ever recorded. A
 // conflict alone says nothing: as long as the record has the claim's token and epoch, change is applied to what

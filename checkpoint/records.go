@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +52,23 @@ func (s *Records) Reset(ctx context.Context, run, destination string, change fun
 		epoch := r.Epoch
 		*r = clone(*r)
 		change(r)
-		r.Token, r.Epoch = "", epoch+1 // no claim's: its next write finds that
+		r.Free(epoch)
+	})
+}
+
+// Detach implements pipeline.Records.
+func (s *Records) Detach(ctx context.Context, run, destination string, o pipeline.Opened, why string) error {
+	c, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, pipeline.RecordKey(run, destination))
+	if err != nil {
+		return err
+	}
+	by := func(r *pipeline.CommitRecord) bool { return r.Opened.By(o) }
+	if rec := c.Value(); !by(&rec) {
+		return pipeline.Permanent(fmt.Errorf("detach %s of run %s: %w", destination, run, pipeline.ErrFenced))
+	}
+	return c.Change(ctx, by, func(r *pipeline.CommitRecord) {
+		r.Detach(why)
+		r.Free(r.Epoch)
 	})
 }
 
@@ -148,11 +163,14 @@ func (s *Records) Watch(ctx context.Context, run string) (<-chan pipeline.Record
 const standbyStep = 500 * time.Millisecond
 
 // Claim implements pipeline.Records.
-func (s *Records) Claim(ctx context.Context, run, destination string, owner pipeline.Owner, previous string) (pipeline.Claim, error) {
+func (s *Records) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (pipeline.Claim, error) {
 	key := pipeline.RecordKey(run, destination)
 	cell, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, key)
+	if err == nil {
+		err = cell.Value().Opened.Admits(incarnation)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("claim %s of run %s: %w", destination, run, err)
 	}
 	if rec := cell.Value(); rec.Token != "" && rec.Token != previous {
 		if err := standby(ctx, cell); err != nil {
@@ -163,11 +181,7 @@ func (s *Records) Claim(ctx context.Context, run, destination string, owner pipe
 	if err := recall(ctx, s.kv, key, &next); err != nil {
 		return nil, err
 	}
-	next.Epoch++
-	next.Token, next.Host, next.PID, next.LeaseMS = owner.Token, owner.Host, owner.PID, owner.LeaseMS
-	if owner.Home != "" && !slices.Contains(next.Homes, owner.Home) { // before a file is touched there
-		next.Homes = append(next.Homes, owner.Home)
-	}
+	next.Take(owner)
 	if err := cell.Write(ctx, next); err != nil {
 		if errors.Is(err, pipeline.ErrConflict) && !errors.Is(err, pipeline.ErrForeign) {
 			return nil, fmt.Errorf("claim %s of run %s: %w", destination, run, pipeline.ErrHeld)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"fanmill/pipeline"
@@ -43,6 +44,13 @@ func (b *bucket) opened(ctx context.Context) (jetstream.KeyValue, error) {
 	return kv, err
 }
 
+// reopen has the next call look at the bucket's settings again.
+func (b *bucket) reopen() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kv = nil
+}
+
 // call maps what the server says about keys and revisions; the rest is classified as usual.
 func (b *bucket) call(ctx context.Context, op, key string, f func(context.Context, jetstream.KeyValue) error) error {
 	what := op + " " + b.name + "/" + key
@@ -51,6 +59,9 @@ func (b *bucket) call(ctx context.Context, op, key string, f func(context.Contex
 		kv, err := b.opened(ctx)
 		if err == nil {
 			err = f(ctx, kv)
+		}
+		if errors.Is(err, nats.ErrNoResponders) { // its settings have changed, it may be: nobody answers direct reads any more
+			b.reopen()
 		}
 		switch {
 		case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted), b.c.opts.Guest && errors.Is(err, jetstream.ErrBucketNotFound):

@@ -124,7 +124,11 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 	}
 	if c.host == nil { // the store is as old as the bucket of its runs, and no older or newer one is the same store
 		return c.call(ctx, "identify the store", func(ctx context.Context) error {
-			st, err := runs.kv.Status(ctx)
+			kv, err := runs.opened(ctx)
+			if err != nil {
+				return err
+			}
+			st, err := kv.Status(ctx)
 			if err != nil {
 				return err
 			}
@@ -340,5 +344,33 @@ func (c *Conn) bucket(ctx context.Context, name, description string) (*bucket, e
 		}
 		return c.raise(ctx, has)
 	})
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	return b, c.leaderReads(ctx, b)
+}
+
+// leaderReads has a bucket's reads answered by its leader alone. A replica that answers them, too, may lag behind: what
+// was read there leads to writes that find a conflict. Who may not change the bucket goes on with it as it is.
+func (c *Conn) leaderReads(ctx context.Context, b *bucket) error {
+	err := c.call(ctx, "change bucket "+b.name, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, "KV_"+b.name)
+		if err != nil {
+			return err
+		}
+		want := s.CachedInfo().Config
+		if version, _ := strconv.Atoi(want.Metadata[metaSettings]); !want.AllowDirect || version > settingsVersion {
+			return nil
+		}
+		want.AllowDirect = false
+		if _, err = c.js.UpdateStream(ctx, want); err == nil {
+			b.reopen()
+		}
+		return err
+	})
+	if pipeline.IsPermanent(err) {
+		c.log.Warn("bucket "+b.name+" is read from replicas, too, which costs repeated writes where one lags behind", "error", err)
+		return nil
+	}
+	return err
 }

@@ -67,3 +67,56 @@ func TestStreamsOnlyGain(t *testing.T) {
 		})
 	}
 }
+
+// Sequence 9: a bucket's reads are answered by its leader alone, also in a store that was made otherwise; who has it
+// open meanwhile goes on. What a later version has set is left alone.
+func TestBucketsAreReadFromTheirLeader(t *testing.T) {
+	const stream = "KV_fanmill_runs"
+	dir := t.TempDir()
+	c := open(t, dir)
+	defer shut(t, c)
+	direct := func() bool {
+		t.Helper()
+		cfg, err := c.StreamConfig(within(t), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg.AllowDirect
+	}
+	reads := func(c *nats.Conn) {
+		t.Helper()
+		if e, err := c.Stores().Runs.Get(within(t), "r"); err != nil || string(e.Value) != "1" {
+			t.Errorf("read %q, %v", e.Value, err)
+		}
+	}
+	if direct() {
+		t.Error("a new bucket is read from replicas")
+	}
+	if _, err := c.Stores().Runs.Put(within(t), "r", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	later := func(version string) {
+		t.Helper()
+		if err := c.EditStream(within(t), stream, func(s *jetstream.StreamConfig) {
+			s.AllowDirect, s.Metadata = true, map[string]string{nats.MetaSettings: version}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later("2")
+	shared := open(t, dir) // as if its bucket could not be changed
+	defer shut(t, shared)
+	reads(shared)
+	if !direct() {
+		t.Error("the bucket of a later version was changed")
+	}
+	later("")
+	changes := open(t, dir)
+	defer shut(t, changes)
+	if direct() {
+		t.Error("the bucket is still read from replicas")
+	}
+	for _, c := range []*nats.Conn{c, shared, changes} {
+		reads(c)
+	}
+}

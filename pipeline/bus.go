@@ -140,15 +140,17 @@ type Trigger struct {
 
 // QueryCommand asks a worker for an attempt at a connection. It is a hint: the connection's record decides.
 type QueryCommand struct {
-	Job        string `json:"job"`
-	Run        string `json:"run"`
-	Connection string `json:"connection"`
+	Job         string `json:"job"`
+	Run         string `json:"run"`
+	Incarnation int    `json:"incarnation"` // Opened.Incarnation, as of its publication
+	Connection  string `json:"connection"`
 }
 
 // SinkCommand asks for a destination to be written. It is a hint: the commit record decides.
 type SinkCommand struct {
 	Job         string `json:"job"`
 	Run         string `json:"run"`
+	Incarnation int    `json:"incarnation"` // as of QueryCommand
 	Destination string `json:"destination"`
 }
 

@@ -15,13 +15,16 @@ type Records interface {
 	Tell(ctx context.Context, run, destination string, rec *CommitRecord) error
 	// Reset rewrites a record by compare-and-set and takes it from its owner, whose next write finds itself fenced.
 	Reset(ctx context.Context, run, destination string, change func(*CommitRecord)) error
+	// Detach gives a destination up for this run, as Reset does. The error is ErrFenced if its record is not opened
+	// for what the caller coordinates: it is a successor's.
+	Detach(ctx context.Context, run, destination string, o Opened, why string) error
 	// Replace writes a record in place of one that is gone or cannot be read; ErrConflict if there is one that can.
 	Replace(ctx context.Context, run, destination string, rec CommitRecord) error
 	// Claim makes owner the record's owner, by a compare-and-set of the record itself, before a file is touched. A
 	// record that another owner holds is claimed once its lease has run out without a sign of life, by the caller's
 	// own clock; while the owner lives the error is ErrHeld. previous is the caller's own former claim, which needs
-	// no waiting.
-	Claim(ctx context.Context, run, destination string, owner Owner, previous string) (Claim, error)
+	// no waiting. A command of an earlier incarnation than the record is opened for claims nothing: ErrFenced.
+	Claim(ctx context.Context, run, destination string, incarnation int, owner Owner, previous string) (Claim, error)
 	// SetError keeps why a destination lacks a connection, cut to MaxErrorBytes; Errors reads them by connection id.
 	SetError(ctx context.Context, run, destination, connection, text string) error
 	Errors(ctx context.Context, run, destination string) (map[string]string, error)
@@ -50,6 +53,8 @@ type Claim interface {
 	Commit(ctx context.Context, change func(*CommitRecord)) error
 	// Renew writes the record unchanged if it was not written for age.
 	Renew(ctx context.Context, age time.Duration) error
+	// Release ends the claim, which is not to be used again.
+	Release(ctx context.Context) error
 }
 
 // Progress publishes the public checkpoint of jobs. It is derived, and never read back.

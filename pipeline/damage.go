@@ -30,7 +30,8 @@ func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last 
 	for k := range records {
 		next.Attempt = max(next.Attempt, records[k].attempt(i))
 	}
-	next.reopen(r.c.Owner.Token)
+	run := r.cell.Value()
+	next.reopen(run.opens(), r.c.Owner.Token)
 	return cell, write(ctx, next)
 }
 
@@ -46,12 +47,12 @@ func (c *CommitRecord) attempt(i int) int {
 	return n
 }
 
-// loadRecord reads a commit record for a resume. One that is gone or cannot be read is replaced by an empty one: its
-// destination is delivered anew, all of it. What the earlier claims have left beside the artifact says what was there
-// before the run, so that nothing stands there twice.
-func (n *Node) loadRecord(ctx context.Context, m *Manifest, destination string) (CommitRecord, error) {
+// loadRecord reads a commit record for a resume, which opens records for o. One that is gone or cannot be read is
+// replaced by an empty one: its destination is delivered anew, all of it. What the earlier claims have left beside the
+// artifact says what was there before the run, so that nothing stands there twice.
+func (n *Node) loadRecord(ctx context.Context, m *Manifest, destination string, o Opened) (CommitRecord, error) {
 	rec, err := n.Records.Load(ctx, m.Run, destination)
-	empty := CommitRecord{State: RecordOpen}
+	empty := openRecord(o)
 	var damage error
 	switch {
 	case err == nil:

@@ -24,6 +24,8 @@ type logScript struct {
 
 var scriptID = pipeline.LogID{Stream: "S", Generation: 1}
 
+func (l *logScript) Newest(context.Context, string) (int, error) { return 1, nil }
+
 func (l *logScript) Open(context.Context, string, int) (pipeline.RowLog, error) { return l, nil }
 
 func (l *logScript) State(context.Context) (pipeline.LogState, error) {
@@ -134,8 +136,8 @@ func (w *world) delivered(l *logScript, typ string, path string, ids ...string) 
 	}
 	all := sinks.Kinds()
 	all["memory"] = w.disk.kind(pipeline.Traits{})
-	d := pipeline.NewDeliverer(pipeline.Deliverer{Budget: w.node.Budget, Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log})
-	err := d.Deliver(ctx, m, &m.Destinations[0], 1)
+	d := pipeline.NewDeliverer(pipeline.Deliverer{Runs: w.node.Stores.Runs, Budget: w.node.Budget, Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log})
+	err := d.Deliver(ctx, m, &m.Destinations[0], 0)
 	rec, lerr := records.Load(w.t.Context(), "r", "d")
 	if lerr != nil {
 		w.t.Fatal(lerr)

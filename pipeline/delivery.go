@@ -65,7 +65,7 @@ type delivery struct {
 // frameOverhead is what a frame takes in the row log besides its body, in bytes, rounded up: subject, headers, record.
 const frameOverhead = 400
 
-func (v *delivery) run(ctx context.Context, previous string, generation int) (err error) {
+func (v *delivery) run(ctx context.Context, previous string, incarnation int) (err error) {
 	ctx, v.stop = context.WithCancelCause(ctx)
 	defer func() {
 		v.stop(nil)
@@ -74,7 +74,7 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		}
 	}()
 	owner := withToken(v.d.Owner)
-	if v.claim, err = v.d.Records.Claim(ctx, v.m.Run, v.dest.ID, owner, previous); err != nil {
+	if v.claim, err = v.d.Records.Claim(ctx, v.m.Run, v.dest.ID, incarnation, owner, previous); err != nil {
 		return err
 	}
 	rec := v.claim.Record()
@@ -102,7 +102,7 @@ func (v *delivery) run(ctx context.Context, previous string, generation int) (er
 		v.sender = newSender(v, kind)
 		defer func() { err = errors.Join(err, v.leaveSpool()) }()
 	}
-	if err = v.adopt(ctx, rec, generation); err != nil {
+	if err = v.adopt(ctx, rec); err != nil {
 		return err
 	}
 	if v.sender != nil {
@@ -203,10 +203,10 @@ func (v *delivery) leaseThird() time.Duration {
 }
 
 // adopt takes over the files of the record and sets the gates where it says.
-func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) error {
+func (v *delivery) adopt(ctx context.Context, rec CommitRecord) error {
 	var err error
-	if v.rowLog, err = v.d.RowLogs.Open(ctx, v.m.Run, generation); err != nil {
-		return fmt.Errorf("open row log: %w", err)
+	if v.rowLog, err = openLog(ctx, v.d.RowLogs, v.m.Run, rec.Opened); err != nil {
+		return err
 	}
 	state, err := v.rowLog.State(ctx)
 	if err != nil {
@@ -217,7 +217,7 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord, generation int) 
 		rec.Log = state.ID
 	}
 	if !rec.Log.Same(state.ID) {
-		return fmt.Errorf("destination %s: the record was written against another row log: %w", v.dest.ID, ErrGap)
+		return fmt.Errorf("destination %s: the record was written against another row log: %w", v.dest.ID, ErrNoLog)
 	}
 	if v.errors, err = v.d.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
 		return err

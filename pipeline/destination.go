@@ -17,6 +17,7 @@ import (
 // Deliverer runs the sink loop: it reads a run's row log in stream order and brings it into one artifact, whatever
 // the format. The commit record decides everything; after any error it is read again, and nothing else is believed.
 type Deliverer struct {
+	Runs    KV // of the runs' records
 	Records Records
 	RowLogs RowLogs
 	Sinks   map[string]*SinkKind
@@ -53,8 +54,9 @@ func NewDeliverer(d Deliverer) *Deliverer {
 }
 
 // Deliver works on a destination until its record is finished or detached (nil), another process owns it (ErrFenced,
-// ErrHeld) or ctx ends. generation is that of the run's present row log.
-func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDestination, generation int) error {
+// ErrHeld) or ctx ends. incarnation is that of the command which asks for it: of an older one than the record is opened
+// for nothing is done (ErrFenced). A permanent error without a kind means that the record could not be claimed.
+func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDestination, incarnation int) error {
 	log := d.Log.With("destination", dest.ID)
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval = 250*time.Millisecond, 15*time.Second
@@ -63,7 +65,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 	var progressed, failing time.Time // failing is since when, without progress in between and less its waits for rows; zero while it does not
 	for {
 		v := &delivery{d: d, m: m, dest: dest, log: log, started: time.Now(), again: previous != ""}
-		err := v.run(ctx, previous, generation)
+		err := v.run(ctx, previous, incarnation)
 		if v.claim != nil {
 			previous = v.claim.Token()
 		}
@@ -78,8 +80,15 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			if stillOurs, ferr := d.fenced(ctx, m, dest, previous, err); !stillOurs {
 				return ferr
 			}
+		case errors.Is(err, ErrNoLog):
+			if err := d.leave(ctx, v); err != nil {
+				return err
+			}
+			previous = ""
 		case errors.As(err, new(*Owing)):
 			return d.owe(ctx, v, err)
+		case IsPermanent(err) && v.claim == nil:
+			return err
 		case IsPermanent(err) || errors.Is(err, ErrGap) || errors.Is(err, ErrLost):
 			return d.detach(ctx, v, err)
 		}
@@ -91,7 +100,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			return d.detach(ctx, v, err)
 		}
 		switch {
-		case v.claim == nil, d.StoreFails != nil && d.StoreFails(): // a store that does not answer says nothing of the destination
+		case v.claim == nil, errors.Is(err, ErrNoLog), d.StoreFails != nil && d.StoreFails(): // a store that does not answer says nothing of the destination
 			failing = time.Time{}
 		case failing.IsZero(): // its first trouble, however long it had nothing to do before
 			failing = time.Now()
@@ -109,6 +118,27 @@ func (d *Deliverer) Deliver(ctx context.Context, m *Manifest, dest *ManifestDest
 			return ctx.Err()
 		}
 	}
+}
+
+// leave lets go of a claim whose row log is not there, or is another one than its record was written against, and reads
+// the run again: it may have gone on with another log, without this process (ErrFenced). That says nothing of the
+// destination, which is never given up for it. If the run goes on, its coordinator finds out, too.
+func (d *Deliverer) leave(ctx context.Context, v *delivery) error {
+	if v.claim == nil {
+		return nil
+	}
+	o := v.claim.Record().Opened
+	if err := v.claim.Release(ctx); errors.Is(err, ErrFenced) {
+		return fmt.Errorf("destination %s: %w", v.dest.ID, err)
+	} else if err != nil {
+		v.log.Warn("the claim of a destination could not be given back; it lapses by itself", "error", err)
+	}
+	if err := readAgain(ctx, d.Runs, v.m.Run, o); errors.Is(err, ErrFenced) || errors.Is(err, ErrForeign) {
+		return fmt.Errorf("destination %s: %w", v.dest.ID, err)
+	} else if err != nil {
+		v.log.Warn("a destination without its row log could not look what became of its run", "error", err)
+	}
+	return nil
 }
 
 // fenced tells what stopped a delivery. If the record is still ours, a claimer that had overslept its own claim
@@ -134,21 +164,17 @@ const gapLog = "gap"
 // detach gives the destination up for this run, so that it holds up nobody else.
 func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error {
 	change := func(r *CommitRecord) {
-		r.detach(shortError(cause))
+		r.Detach(shortError(cause))
 		if errors.Is(cause, ErrGap) {
-			r.Log, r.Parts = LogID{Stream: gapLog}, nil // no log is this one: a resume begins a new generation
+			r.gap()
 		}
 		if errors.Is(cause, ErrLost) {
 			r.lose(cause)
 		}
 	}
-	var err error
-	if v.claim != nil {
-		if err = v.claim.Commit(ctx, change); err == nil {
-			v.keepReport()
-		}
-	} else {
-		err = d.Records.Reset(ctx, v.m.Run, v.dest.ID, change)
+	err := v.claim.Commit(ctx, change)
+	if err == nil {
+		v.keepReport()
 	}
 	if errors.Is(err, ErrFenced) {
 		_, err = d.fenced(ctx, v.m, v.dest, "", err)
@@ -159,7 +185,7 @@ func (d *Deliverer) detach(ctx context.Context, v *delivery, cause error) error 
 
 // owe ends the destination for this run: what it has is safe, and a resume sends it.
 func (d *Deliverer) owe(ctx context.Context, v *delivery, cause error) error {
-	err := v.claim.Commit(ctx, func(r *CommitRecord) { r.State, r.Error = RecordOwing, shortError(cause) })
+	err := v.claim.Commit(ctx, func(r *CommitRecord) { r.owe(shortError(cause)) })
 	if err == nil {
 		v.keepReport()
 	}

@@ -78,7 +78,7 @@ func (d *dispatcher) back(ids []string) {
 // the next tick publishes.
 func (s *supervisor) call() error {
 	for len(s.uncalled) > 0 {
-		if err := s.run.command(s.run.topic(TopicSink), SinkCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Destination: s.uncalled[0]}); err != nil {
+		if err := s.run.command(s.run.topic(TopicSink), SinkCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Incarnation: s.run.fixed.Resumes, Destination: s.uncalled[0]}); err != nil {
 			return s.uncommanded(err)
 		}
 		s.uncalled = s.uncalled[1:]
@@ -94,7 +94,7 @@ func (s *supervisor) ask() error {
 	}
 	ids := s.queue.next()
 	for i, id := range ids {
-		if err := s.run.command(s.run.topic(TopicQuery), QueryCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Connection: id}); err != nil {
+		if err := s.run.command(s.run.topic(TopicQuery), QueryCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Incarnation: s.run.fixed.Resumes, Connection: id}); err != nil {
 			s.queue.back(ids[i:])
 			return s.uncommanded(err)
 		}

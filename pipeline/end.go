@@ -238,7 +238,8 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 		settled := 0
 		homes[d.ID] = nil // as of a record that is gone
 		err := n.Records.Reset(ctx, id, d.ID, func(c *CommitRecord) {
-			c.State, settled, homes[d.ID] = RecordAbandoned, len(c.Settled), c.Homes
+			c.abandon()
+			settled, homes[d.ID] = len(c.Settled), c.Homes
 		})
 		if errors.Is(err, ErrForeign) {
 			n.pass(err)

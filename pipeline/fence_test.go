@@ -32,7 +32,10 @@ func newFenceWorld(t *testing.T) *fenceWorld {
 	c := Connection{ID: "c", Name: "C", Driver: "fake", Queries: []Query{{SQL: "select"}}}
 	w.job = &Job{ID: "job", Connections: []Connection{c}, Retry: Retry{Attempts: 3}}
 	w.m = &Manifest{Run: "r", JobID: "job", LogMaxBytes: 64 << 20, Connections: []ManifestConnection{{ID: "c", Queries: make([]ManifestQuery, 1)}}}
-	if _, err := CreateCell(t.Context(), w.kv, RunKey("r"), RunRecord{Job: "job", State: RunRunning, Owner: Owner{Token: "run"}}); err != nil {
+	if _, err := CreateCell(t.Context(), w.kv, RunKey("r"), RunRecord{Job: "job", State: RunRunning, Epoch: 1, Generation: 1, Owner: Owner{Token: "run"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CreateCell(t.Context(), w.kv, ConnKey("r", "c"), openConn(Opened{1, 0, 1})); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -44,7 +47,7 @@ func (w *fenceWorld) worker() *Worker {
 		Expand: func(s string) (string, error) { return s, nil }, Log: slog.New(slog.DiscardHandler), Budget: NewBudget(64 << 20)}
 }
 
-func (w *fenceWorld) query() error { return w.worker().Query(w.t.Context(), w.m, w.job, "c", 1) }
+func (w *fenceWorld) query() error { return w.worker().Query(w.t.Context(), w.m, w.job, "c", 0) }
 
 func (w *fenceWorld) mustQuery() {
 	w.t.Helper()
@@ -243,7 +246,7 @@ func TestZombieFramesWhileTheSuccessorConnects(t *testing.T) {
 func TestEOFBelowTheFloor(t *testing.T) {
 	w := newFenceWorld(t)
 	w.mustQuery()
-	w.change(func(r *ConnRecord) { r.reopen("run") })
+	w.change(func(r *ConnRecord) { r.reopen(r.Opened, "run") })
 	w.mustQuery()
 	w.ends(ConnDone, 2, append(frames(1), frames(2)...)...)
 }
@@ -340,7 +343,7 @@ func TestZombieCoordinatorGivesNothingUp(t *testing.T) {
 	w.log.before = func(f *Frame) {
 		if f.Kind == FrameFailed {
 			w.log.before = nil
-			w.change(func(r *ConnRecord) { r.reopen("run") })
+			w.change(func(r *ConnRecord) { r.reopen(r.Opened, "run") })
 			w.mustQuery()
 		}
 	}

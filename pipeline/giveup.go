@@ -68,7 +68,7 @@ func (s *supervisor) giveUp(ctx context.Context, connection string, cell *Cell[C
 // it, and is not disturbed.
 func (s *supervisor) publishFailure(ctx context.Context, connection string, cell *Cell[ConnRecord], reason string) error {
 	next := cell.Value()
-	next.Attempt, next.Owner, next.State, next.Error = next.Attempt+1, s.run.c.Owner.Token, ConnGivenUp, reason
+	next.giveUp(s.run.c.Owner.Token, reason)
 	if err := cell.Write(ctx, next); err != nil {
 		return err
 	}
@@ -80,12 +80,12 @@ func (s *supervisor) publishFailure(ctx context.Context, connection string, cell
 	}
 	switch {
 	case errors.Is(err, errDelivered): // by a worker that had been taken for dead: it has not failed
-		next.State, next.Error = ConnDone, ""
+		next.found()
 		return cell.Write(ctx, next)
 	case err != nil:
 		return err
 	}
-	next.State = ConnFailed
+	next.fail()
 	if err := cell.Write(ctx, next); err != nil {
 		return err
 	}

@@ -14,15 +14,21 @@ type memLog struct {
 	mu     sync.Mutex
 	frames []Frame // that are still there
 	seq    uint64
+	gone   bool // nobody finds it
 	// before is called before a frame is stored, when its publisher knows what it is to stand behind: the moment at
 	// which a process may sleep.
 	before func(f *Frame)
 }
 
 func (l *memLog) Create(context.Context, *Manifest, int) (RowLog, error) { return l, nil }
-func (l *memLog) Open(context.Context, string, int) (RowLog, error)      { return l, nil }
-func (l *memLog) Newest(context.Context, string) (int, error)            { return 1, nil }
-func (l *memLog) Delete(context.Context, string, int) error              { return nil }
+func (l *memLog) Open(context.Context, string, int) (RowLog, error) {
+	if l.gone {
+		return nil, ErrNoLog
+	}
+	return l, nil
+}
+func (l *memLog) Newest(context.Context, string) (int, error) { return 1, nil }
+func (l *memLog) Delete(context.Context, string, int) error   { return nil }
 
 func (l *memLog) MaxBody() int { return 1 << 20 }
 

@@ -25,6 +25,7 @@ const (
 // CommitRecord is what one destination of one run has durably committed: the truth that every restart begins from. It
 // is written by compare-and-set only. Token is the claim that may write it.
 type CommitRecord struct {
+	Opened   Opened             `json:"opened,omitzero"`
 	Token    string             `json:"token,omitempty"` // the claim; "" before the first
 	Epoch    uint64             `json:"epoch,omitempty"` // counted up by every claim and reset: claims have an order
 	Host     string             `json:"host,omitempty"`
@@ -61,19 +62,6 @@ func (r *CommitRecord) Has(connection int) bool {
 // Ended reports whether the destination does nothing more in this run.
 func (r *CommitRecord) Ended() bool {
 	return r.State == RecordFinished || r.State == RecordDetached || r.State == RecordOwing
-}
-
-// detach gives the destination up for this run. Where a reset does it, the claim's next write finds that.
-func (r *CommitRecord) detach(why string) { r.State, r.Error = RecordDetached, why }
-
-// settle moves connections to what is delivered.
-func (r *CommitRecord) settle(settled map[int]Settlement) {
-	for i, s := range settled {
-		r.Settled[i] = s
-		delete(r.Sealed, i)
-		delete(r.Failed, i)
-		delete(r.Floor, i)
-	}
 }
 
 // known is what the record says itself of connections that the target has, where it does: the target tells less.
@@ -256,6 +244,7 @@ const (
 
 // ConnRecord allocates a connection's attempts: an attempt number belongs to whoever wrote it here by compare-and-set.
 type ConnRecord struct {
+	Opened   Opened    `json:"opened,omitzero"`
 	Attempt  int       `json:"attempt"`
 	Attempts int       `json:"attempts"`        // tries since the run began or was last resumed
 	Floor    int       `json:"floor,omitempty"` // attempts below count no longer: a resume has it asked again
@@ -265,17 +254,6 @@ type ConnRecord struct {
 	Error    string    `json:"error,omitempty"`
 	Started  time.Time `json:"started"`
 	Millis   int64     `json:"durationMs,omitempty"`
-}
-
-// reopen has a resume's workers ask the connection, whatever its attempts so far have left in the row log.
-func (r *ConnRecord) reopen(owner string) {
-	r.State, r.Attempts, r.Error, r.Owner, r.Floor = ConnPending, 0, "", owner, r.Attempt+1
-}
-
-// claim allocates the next attempt.
-func (r *ConnRecord) claim(o Owner, now time.Time) {
-	r.Attempt, r.Attempts, r.Owner, r.LeaseMS = r.Attempt+1, r.Attempts+1, o.Token, o.LeaseMS
-	r.State, r.Error, r.Started = ConnRunning, "", now
 }
 
 // PublicCheckpoint is what others may read of a job's progress. It is derived from the commit records and never read

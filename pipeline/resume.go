@@ -24,9 +24,9 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 	if err := n.dropCommands(ctx, id, cell.Value().Resumes); err != nil {
 		return nil, err
 	}
-	records := make([]CommitRecord, len(old.Destinations))
+	was, records := cell.Value(), make([]CommitRecord, len(old.Destinations))
 	for i, d := range old.Destinations {
-		if records[i], err = n.loadRecord(ctx, old, d.ID); err != nil {
+		if records[i], err = n.loadRecord(ctx, old, d.ID, was.opens()); err != nil {
 			return nil, err
 		}
 	}
@@ -211,22 +211,12 @@ func (r *run) reopenRecord(ctx context.Context, id string, rec *CommitRecord, as
 	if !r.lacks(rec) {
 		return nil
 	}
+	run, floors := r.cell.Value(), make(map[int]int, len(ask))
+	for i, cell := range ask {
+		floors[i] = cell.Value().Attempt + 1
+	}
 	return r.c.Records.Reset(ctx, r.m.Run, id, func(c *CommitRecord) {
-		if !c.Log.Same(log) {
-			c.Log, c.Seq, c.Parts = log, 0, nil
-		}
-		if c.State != RecordFinishing || len(ask) > 0 {
-			c.State = RecordOpen
-		}
-		c.Error, c.Lost = "", false
-		for i, cell := range ask {
-			if c.Has(i) {
-				continue
-			}
-			delete(c.Failed, i)
-			c.Floor[i] = cell.Value().Attempt + 1
-		}
-		c.Parts = slices.DeleteFunc(c.Parts, func(p PartState) bool { _, ok := ask[p.Connection]; return ok })
+		c.reopen(run.opens(), log, floors)
 		*rec = *c
 	})
 }

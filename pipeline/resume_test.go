@@ -124,14 +124,16 @@ func TestParametersOfAResume(t *testing.T) {
 // stop was stored before. Then its end is, and a resume goes on.
 func TestStopThatIsNotRecorded(t *testing.T) {
 	w := newWorld(t, 8*mb)
-	w.connect("a", stuck())
+	asked, slow := make(chan struct{}), stuck()
+	slow.open = func(int) error { close(asked); return nil }
+	w.connect("a", slow)
 	w.deliverTo("x")
 	runs := w.node.Stores.Runs
 	lost := &losingKV{KV: runs, key: "night"}
 	w.node.Stores.Runs = lost
 	w.serve()
 	w.ask(pipeline.TopicTrigger("job"), "night", "{}")
-	w.until(pipeline.EventConnected, "night")
+	<-asked
 	w.rescript("a", of(5, 10))
 	lost.broken.Store(true)
 	w.ask(pipeline.TopicCancel("night"), "", "")

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"fanmill/pipeline/failpoint"
 )
 
@@ -247,12 +249,15 @@ func (r *run) create(ctx context.Context, t Trigger, pointer *Cell[JobRun]) erro
 	if err := errors.Join(r.c.StoreJob(ctx, r.job), r.putManifest(ctx)); err != nil {
 		return err
 	}
+	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.c.Owner, Epoch: 1, Generation: 1, Trigger: t.seq, Inline: r.def.Inline, Started: r.m.Created}
 	for _, d := range r.m.Destinations {
-		if err := r.c.Records.Create(ctx, id, d.ID, CommitRecord{State: RecordOpen}); err != nil {
+		if err := r.c.Records.Create(ctx, id, d.ID, openRecord(rec.opened())); err != nil {
 			return fmt.Errorf("create commit record: %w", err)
 		}
 	}
-	rec := RunRecord{Job: r.job.ID, State: RunRunning, Owner: r.c.Owner, Epoch: 1, Generation: 1, Trigger: t.seq, Inline: r.def.Inline, Started: r.m.Created}
+	if err := r.openConns(ctx, rec.opened()); err != nil {
+		return err
+	}
 	failpoint.Hit("before-run")
 	var err error
 	if r.cell, err = CreateCell(ctx, r.c.Stores.Runs, RunKey(id), rec); errors.Is(err, ErrConflict) { // of two that name it at once
@@ -274,6 +279,25 @@ func (r *run) create(ctx context.Context, t Trigger, pointer *Cell[JobRun]) erro
 	}
 	return nil
 }
+
+// openConns makes the records of all connections.
+func (r *run) openConns(ctx context.Context, o Opened) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(openAtOnce)
+	for _, c := range r.m.Connections {
+		g.Go(func() error {
+			_, err := CreateCell(ctx, r.c.Stores.Runs, ConnKey(r.m.Run, c.ID), openConn(o))
+			if err != nil && !errors.Is(err, ErrConflict) { // else it is of an earlier try to begin this run
+				return fmt.Errorf("create record of connection %s: %w", c.ID, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// openAtOnce is how many records are written at a time.
+const openAtOnce = 16
 
 // withdraw gives a run back that did not come about, for its trigger to go on with, should that come again. Its row
 // log is removed; the record says first that the next one has another number.
@@ -421,7 +445,8 @@ func (n *Node) loadRun(ctx context.Context, job, id string) (*Cell[RunRecord], e
 	rec := RunRecord{Job: job, State: RunInterrupted, Owner: n.Owner, Epoch: uint64(time.Now().UnixMicro()), Generation: max(generation, 1), Started: m.Created, Ended: time.Now().UTC(), Error: shortError(err)}
 	for _, d := range m.Destinations {
 		if c, err := n.Records.Load(ctx, id, d.ID); err == nil {
-			rec.Generation = max(rec.Generation, c.Log.Generation)
+			rec.Generation = max(rec.Generation, c.Log.Generation, c.Opened.Generation)
+			rec.Resumes = max(rec.Resumes, c.Opened.Incarnation) // commands of those that were are none of the next one's
 		}
 	}
 	if err := cell.Overwrite(ctx, rec); err != nil {

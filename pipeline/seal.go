@@ -310,10 +310,11 @@ func (v *delivery) sweepSpool(rec CommitRecord) error {
 // the rows of some connections, or the parts that were being read: what is delivered stays so.
 func (r *CommitRecord) lose(cause error) {
 	if r.Place == nil {
-		*r = CommitRecord{State: r.State, Error: r.Error, Lost: true, Token: r.Token, Epoch: r.Epoch, Homes: r.Homes}
+		*r = CommitRecord{Opened: r.Opened, State: r.State, Error: r.Error, Lost: true, Token: r.Token, Epoch: r.Epoch, Homes: r.Homes}
 		return
 	}
-	r.Lost, r.Log, r.Parts = true, LogID{Stream: gapLog}, nil
+	r.gap()
+	r.Lost = true
 	var lost *lostRows
 	if errors.As(cause, &lost) {
 		for _, i := range lost.connections {

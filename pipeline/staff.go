@@ -30,17 +30,13 @@ func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) func(context
 			return nil
 		}
 		return s.delivering.carryOut(c.Destination, func() error {
-			err := s.worker.entitled(ctx, s.run.m.Run) // a worker that froze before it claimed must not claim from its successor
-			if err != nil && !othersRecord(err) && ctx.Err() == nil {
-				s.run.c.Log.Warn("a destination could not look whether its run has another owner; its command will be delivered again", "destination", c.Destination, "error", err)
-				return err
-			}
-			if err == nil {
-				err = d.Deliver(ctx, s.run.m, s.run.m.Destination(c.Destination), s.run.fixed.Generation)
-			}
+			err := d.Deliver(ctx, s.run.m, s.run.m.Destination(c.Destination), c.Incarnation)
 			if errors.Is(err, ErrHeld) { // by one that wakes up, it may be, and is about to learn that the run is no longer its own
 				s.run.c.Log.Warn("a destination is held by another process; its command will be delivered again", "destination", c.Destination, "error", err)
 				return err
+			}
+			if IsPermanent(err) && !othersRecord(err) {
+				err = s.detach(ctx, c.Destination, shortError(err))
 			}
 			if err != nil {
 				s.fail(ctx, err)
@@ -62,7 +58,7 @@ func (s *supervisor) queryHandler(ctx context.Context, w *Worker) func(context.C
 			if err := s.run.c.Memory.Wait(ctx); err != nil {
 				return err // the command stays for a resume to drop
 			}
-			err := w.Query(ctx, s.run.m, s.run.job, c.Connection, s.run.fixed.Generation)
+			err := w.Query(ctx, s.run.m, s.run.job, c.Connection, c.Incarnation)
 			if othersRecord(err) {
 				s.fail(ctx, err)
 				return err // the command is the successor's

@@ -19,12 +19,12 @@ type sinkHeld struct {
 	once sync.Once
 }
 
-func (r *sinkHeld) Claim(ctx context.Context, run, destination string, owner pipeline.Owner, previous string) (c pipeline.Claim, err error) {
+func (r *sinkHeld) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (c pipeline.Claim, err error) {
 	r.once.Do(func() { err = pipeline.ErrHeld })
 	if err != nil {
 		return nil, err
 	}
-	return r.Records.Claim(ctx, run, destination, owner, previous)
+	return r.Records.Claim(ctx, run, destination, incarnation, owner, previous)
 }
 
 // A destination that is held when its command comes, by a predecessor about to learn that it is one, is claimed
@@ -46,11 +46,11 @@ type lateClaim struct {
 	gate chan struct{}
 }
 
-func (r *lateClaim) Claim(ctx context.Context, run, destination string, owner pipeline.Owner, previous string) (pipeline.Claim, error) {
+func (r *lateClaim) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (pipeline.Claim, error) {
 	if destination == r.id {
 		<-r.gate
 	}
-	return r.Records.Claim(ctx, run, destination, owner, previous)
+	return r.Records.Claim(ctx, run, destination, incarnation, owner, previous)
 }
 
 // A resume, too, asks its connections once every destination has claimed its record.

@@ -60,7 +60,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	s.heed(ctx)
 	s.worker = &Worker{Runs: r.c.Stores.Runs, RowLogs: r.c.RowLogs, Databases: r.c.Databases, Expand: r.def.Expand, Owner: r.c.Owner, Notify: r.c.event, Log: r.c.Log,
 		Rows: r.c.follower.Rows, Budget: r.c.Budget, Memory: r.c.Memory, QueryTimeout: r.c.QueryTimeout}
-	deliverer := NewDeliverer(Deliverer{Records: r.c.Records, RowLogs: r.c.RowLogs, Sinks: r.c.Sinks, Owner: r.c.Owner, StoreID: r.c.StoreID, Expand: r.def.Expand,
+	deliverer := NewDeliverer(Deliverer{Runs: r.c.Stores.Runs, Records: r.c.Records, RowLogs: r.c.RowLogs, Sinks: r.c.Sinks, Owner: r.c.Owner, StoreID: r.c.StoreID, Expand: r.def.Expand,
 		Timeout: r.c.Timeout, Notify: r.c.event, Log: r.c.Log, Budget: r.c.Budget, Spool: r.c.Spool, Dead: r.c.Dead, Post: r.c.Bus.Publish, Reports: r.c.Reports, StoreFails: r.c.storeFails})
 
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))

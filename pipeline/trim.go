@@ -217,6 +217,11 @@ func (s *supervisor) logGone(ctx context.Context) error {
 	return Permanent(fmt.Errorf("the row log of run %s is gone, another program has deleted it; a resume asks its unfinished connections again", s.run.m.Run))
 }
 
+// detach takes the record of a destination that is given up.
+func (s *supervisor) detach(ctx context.Context, id, why string) error {
+	return s.run.c.Records.Detach(ctx, s.run.m.Run, id, s.run.fixed.opened(), why)
+}
+
 // detachStalled takes the record of the destination that holds a full row log, and has not moved for the timeout: the
 // others must not wait for it for ever. Those that merely have nothing more to read are further on, and are left
 // alone.
@@ -236,8 +241,7 @@ func (s *supervisor) detachStalled(ctx context.Context) error {
 			continue
 		}
 		why := fmt.Sprintf("no progress for %s while the row log was full", s.run.c.Timeout)
-		err := s.run.c.Records.Reset(ctx, s.run.m.Run, d.ID, func(c *CommitRecord) { c.detach(why) })
-		if err != nil {
+		if err := s.detach(ctx, d.ID, why); err != nil {
 			return err
 		}
 		s.full = time.Time{} // who waited for room only begins to be measured now

@@ -60,7 +60,7 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 		if rec.Token != "" {
 			why = fmt.Sprintf("process %d on %s, which had it, has given no sign of life for %s, and no other has claimed it", rec.PID, rec.Host, s.run.c.Timeout)
 		}
-		if err := s.run.c.Records.Reset(ctx, s.run.m.Run, d.ID, func(c *CommitRecord) { c.detach(why) }); err != nil {
+		if err := s.detach(ctx, d.ID, why); err != nil {
 			return err
 		}
 	}

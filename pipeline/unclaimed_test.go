@@ -18,14 +18,14 @@ type awayRecords struct {
 	away map[string]bool
 }
 
-func (r *awayRecords) Claim(ctx context.Context, run, destination string, owner pipeline.Owner, previous string) (pipeline.Claim, error) {
+func (r *awayRecords) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (pipeline.Claim, error) {
 	r.mu.Lock()
 	away := r.away[destination]
 	r.mu.Unlock()
 	if away {
 		return nil, pipeline.Transient(errors.New("its files are on another host"))
 	}
-	c, err := r.Records.Claim(ctx, run, destination, owner, previous)
+	c, err := r.Records.Claim(ctx, run, destination, incarnation, owner, previous)
 	if err != nil {
 		return nil, err
 	}

@@ -40,21 +40,25 @@ type Worker struct {
 // Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up,
 // or ctx ends. It returns nil also when there is nothing to do, or another worker has the connection; an error
 // means that the command should be delivered again, unless it is ErrFenced: then the run is somebody else's.
-func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection string, generation int) error {
+// incarnation is that of the command: the record may be opened for a later one, and its row log is that which the
+// record names. Who opens the record for a later one changes it, so that a worker which froze anywhere in between finds
+// a conflict.
+func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection string, incarnation int) error {
 	c, err := job.Connection(connection)
 	if err != nil {
 		return err
 	}
-	log, err := w.RowLogs.Open(ctx, m.Run, generation)
-	if err != nil {
-		return fmt.Errorf("open row log: %w", err)
-	}
-	cell, err := loadConn(ctx, w.Runs, m.Run, connection)
+	cell, err := LoadCell[ConnRecord](ctx, w.Runs, ConnKey(m.Run, connection))
 	if err != nil {
 		return err
 	}
-	if err := w.entitled(ctx, m.Run); err != nil {
-		return err
+	opened := cell.Value().Opened
+	if err := opened.Admits(incarnation); err != nil {
+		return fmt.Errorf("connection %s: %w", connection, err)
+	}
+	log, err := openLog(ctx, w.RowLogs, m.Run, opened)
+	if err != nil {
+		return w.unlogged(ctx, m.Run, opened, err)
 	}
 	if s := cell.Value().State; s == ConnDone || s == ConnGivenUp || s == ConnFailed {
 		return nil
@@ -70,10 +74,10 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 		out := newPublisher(log, w.Runs, m.Run, connection, next)
 		err := out.look(ctx)
 		if errors.Is(err, errDelivered) { // a worker before this one may have ended between its eof and saying so
-			return w.finish(ctx, m, cell, ConnDone, nil)
+			return w.finish(ctx, cell)
 		}
 		if err != nil {
-			return w.fenced(ctx, m.Run, err)
+			return w.fenced(ctx, m.Run, connection, incarnation, err)
 		}
 		w.notify(m, Event{Kind: EventConnected, Connection: connection, Attempt: next.Attempts})
 		a := &attempt{worker: w, m: m, conn: c, out: out, tries: next.Attempts, started: time.Now(),
@@ -83,15 +87,17 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 		case err == nil:
 			w.notify(m, Event{Kind: EventDelivered, Connection: connection, Attempt: next.Attempts, Rows: sum(a.rows), Millis: a.millis()})
 			// Also when the run is being stopped: what is in the log whole is still delivered.
-			return w.finish(context.WithoutCancel(ctx), m, cell, ConnDone, nil)
+			return w.finish(context.WithoutCancel(ctx), cell)
 		case errors.Is(err, errDelivered): // by a worker that was taken for dead, while this one connected
-			return w.finish(context.WithoutCancel(ctx), m, cell, ConnDone, nil)
+			return w.finish(context.WithoutCancel(ctx), cell)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, ErrFenced): // which is no try
-			return w.fenced(ctx, m.Run, err)
+			return w.fenced(ctx, m.Run, connection, incarnation, err)
+		case errors.Is(err, ErrNoLog): // nor is that
+			return w.unlogged(ctx, m.Run, opened, err)
 		case IsPermanent(err) || next.Attempts >= job.Retry.Attempts || again.spent(err):
-			return w.finish(ctx, m, cell, ConnGivenUp, err)
+			return w.giveUp(ctx, cell, err)
 		}
 		most := job.Retry.Attempts
 		if again > 0 {
@@ -126,36 +132,37 @@ func (w *Worker) count(connection string, rows int64, bytes int) {
 	}
 }
 
-// entitled reports ErrFenced when the run has another owner by now. It is asked between reading the connection's
-// record and changing it: a successor changes that record before it has the connection asked again, so a worker that
-// froze anywhere in between finds a conflict, and one that wakes later finds the successor.
-func (w *Worker) entitled(ctx context.Context, run string) error {
-	cell, err := LoadCell[RunRecord](ctx, w.Runs, RunKey(run))
+// fenced is err, unless that is of an attempt alone: another worker of the same incarnation has the connection then.
+func (w *Worker) fenced(ctx context.Context, run, connection string, incarnation int, err error) error {
+	if !errors.Is(err, ErrFenced) {
+		return err
+	}
+	cell, err := loadConn(ctx, w.Runs, run, connection)
 	if err != nil {
 		return err
 	}
-	if cell.Value().Owner.Token != w.Owner.Token {
-		return fmt.Errorf("run %s: %w", run, ErrFenced)
-	}
-	return nil
+	return cell.Value().Opened.Admits(incarnation)
 }
 
-// fenced is err, unless that is of an attempt alone: the connection is in other hands then, and the run's are these.
-func (w *Worker) fenced(ctx context.Context, run string, err error) error {
-	if errors.Is(err, ErrFenced) {
-		return w.entitled(ctx, run)
+// unlogged is the error of a worker that did not find its row log: ErrFenced if the run has gone on with another one.
+func (w *Worker) unlogged(ctx context.Context, run string, o Opened, err error) error {
+	if errors.Is(err, ErrNoLog) {
+		err = errors.Join(readAgain(ctx, w.Runs, run, o), err)
 	}
 	return err
 }
 
-// finish records how the connection's attempts ended.
-func (w *Worker) finish(ctx context.Context, m *Manifest, cell *Cell[ConnRecord], state ConnState, cause error) error {
+// finish records that the connection's eof is in the row log.
+func (w *Worker) finish(ctx context.Context, cell *Cell[ConnRecord]) error {
 	next := cell.Value()
-	next.State, next.Owner = state, w.Owner.Token
-	next.Millis = time.Since(next.Started).Milliseconds()
-	if cause != nil {
-		next.Error = shortError(cause)
-	}
+	next.finish(w.Owner.Token, time.Now())
+	return cell.Write(ctx, next)
+}
+
+// giveUp records why the connection is tried no more.
+func (w *Worker) giveUp(ctx context.Context, cell *Cell[ConnRecord], why error) error {
+	next := cell.Value()
+	next.exhaust(w.Owner.Token, time.Now(), why)
 	return cell.Write(ctx, next)
 }
 
