@@ -120,7 +120,9 @@ func (f *Folder) Copy(name string, length int64) (err error) {
 		return gone(err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	out, err := os.OpenFile(f.path(name), os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	// Under another name until it is whole: a claim that is killed here must not be found to have lost the rest.
+	part := f.path(name) + ".copy"
+	out, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -132,8 +134,11 @@ func (f *Folder) Copy(name string, length int64) (err error) {
 	if err == nil {
 		err = out.Sync()
 	}
-	if err = errors.Join(err, out.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.path(name)))
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = os.Rename(part, f.path(name))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(part))
 	}
 	return f.count(name)
 }

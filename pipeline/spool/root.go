@@ -110,6 +110,12 @@ func (r *Root) Runs() (names []string, err error) {
 	return names, err
 }
 
+// Has reports whether a destination of a run has a folder here.
+func (r *Root) Has(run, destination string) bool {
+	_, err := os.Stat(filepath.Join(r.Dir, run, destination))
+	return err == nil
+}
+
 // Remove removes what a run has here for a destination; for all if destination is "". Calling it again changes nothing.
 func (r *Root) Remove(run, destination string) error {
 	dir := filepath.Join(r.Dir, run, destination)

@@ -61,6 +61,15 @@ func (s *Space) Take(ctx context.Context, n int64) error {
 	}
 }
 
+// Room reports whether n bytes would be given at once.
+func (s *Space) Room(n int64) bool {
+	why, _ := s.try(n)
+	if why == "" {
+		s.Give(n)
+	}
+	return why == ""
+}
+
 // try takes n bytes, or says why it cannot. A single block larger than the limit is let through when nothing else is
 // there: it would wait for ever.
 func (s *Space) try(n int64) (why string, given <-chan struct{}) {

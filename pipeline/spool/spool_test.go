@@ -33,6 +33,9 @@ func claim(t testing.TB, r *spool.Root, epoch uint64) *spool.Folder {
 // rows reads a file's blocks as texts.
 func rows(f *spool.Folder, name string, at spool.Mark) (got []string, err error) {
 	err = f.Each(context.Background(), name, at, func(b spool.Block) error {
+		if b.More {
+			return errors.New("a piece was handed over")
+		}
 		got = append(got, fmt.Sprintf("%d/%d %s", b.Query, b.First, b.Body))
 		return nil
 	})
@@ -55,8 +58,10 @@ func TestRowsComeBack(t *testing.T) {
 		put := func(n int) {
 			for range n {
 				b := spool.Block{Query: rapid.IntRange(-1, 3).Draw(rt, "query"), First: rapid.Int64Range(0, 1<<40).Draw(rt, "first"), Body: rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(rt, "body")}
-				if err := w.Append(rt.Context(), b); err != nil {
-					rt.Fatal(err)
+				for _, piece := range cut(b, rapid.IntRange(1, 4).Draw(rt, "pieces")) {
+					if err := w.Append(rt.Context(), piece); err != nil {
+						rt.Fatal(err)
+					}
 				}
 				want = append(want, fmt.Sprintf("%d/%d %s", b.Query, b.First, b.Body))
 			}
@@ -92,16 +97,31 @@ func TestRowsComeBack(t *testing.T) {
 	})
 }
 
-// written makes a file of two blocks.
+// cut makes n pieces of a block; one with a short body stays whole.
+func cut(b spool.Block, n int) (pieces []spool.Block) {
+	if len(b.Body) < n {
+		return []spool.Block{b}
+	}
+	size := len(b.Body) / n
+	for i := range n - 1 {
+		pieces = append(pieces, spool.Block{Query: b.Query, First: int64(len(b.Body)), Body: b.Body[i*size : (i+1)*size], More: true})
+	}
+	b.Body = b.Body[(n-1)*size:]
+	return append(pieces, b)
+}
+
+// written makes a file of two blocks, the second in pieces.
 func written(t testing.TB, f *spool.Folder) (at spool.Mark) {
 	t.Helper()
 	w, err := f.Create("c.rows")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, body := range []string{"first", "second"} {
-		if err := w.Append(t.Context(), spool.Block{Body: []byte(body)}); err != nil {
-			t.Fatal(err)
+	for i, body := range []string{"first", "second"} {
+		for _, piece := range cut(spool.Block{Body: []byte(body)}, 1+2*i) {
+			if err := w.Append(t.Context(), piece); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if at, err = w.Save(); err != nil {
@@ -356,5 +376,74 @@ func TestSpaceOfSeveralProcesses(t *testing.T) {
 	}
 	if got := b.Used(); got != 110 {
 		t.Errorf("b counts %d bytes, not 110", got)
+	}
+}
+
+// A batch of which only pieces are there is gone on with by a later claim, and never handed over before it is whole.
+func TestPiecesGoOn(t *testing.T) {
+	r := newRoot(t)
+	f := claim(t, r, 1)
+	w, err := f.Create("c.rows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := bytes.Repeat([]byte("0123456789"), 30)
+	pieces := cut(spool.Block{Query: 2, First: 7, Body: body}, 3)
+	for _, p := range pieces[:2] {
+		if err := w.Append(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at, err := w.Save()
+	if err != nil || at.Pieces != 200 || at.Largest != 0 {
+		t.Fatalf("the mark is %+v (%v)", at, err)
+	}
+	if got, err := rows(f, "c.rows", at); !errors.Is(err, spool.ErrDamaged) || len(got) > 0 {
+		t.Errorf("read %q (%v) of a batch that is not whole", got, err)
+	}
+	next := claim(t, r, 2)
+	if err := next.Copy("c.rows", at.Length); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = next.Continue("c.rows", at); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Append(t.Context(), pieces[2]); err != nil {
+		t.Fatal(err)
+	}
+	if at, err = w.End(); err != nil || at.Pieces != 0 || at.Largest != 300 {
+		t.Fatalf("the mark is %+v (%v)", at, err)
+	}
+	if got, err := rows(next, "c.rows", at); err != nil || fmt.Sprint(got) != fmt.Sprint([]string{"2/7 " + string(body)}) {
+		t.Errorf("read %q (%v)", got, err)
+	}
+}
+
+// A claim that was killed while it copied has lost nothing: the next one takes the file from before.
+func TestKilledWhileCopying(t *testing.T) {
+	r := newRoot(t)
+	at := written(t, claim(t, r, 1))
+	killed := claim(t, r, 2)
+	if err := os.WriteFile(filepath.Join(killed.Dir(), "c.rows.copy"), []byte("the beg"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.Copy("c.rows", at.Length+1); !errors.Is(err, spool.ErrDamaged) {
+		t.Errorf("more was copied than there is: %v", err)
+	}
+	next := claim(t, r, 3)
+	if err := next.Copy("c.rows", at.Length); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := rows(next, "c.rows", at); err != nil || len(got) != 2 {
+		t.Errorf("read %q (%v)", got, err)
+	}
+}
+
+// Asking for room takes none.
+func TestRoom(t *testing.T) {
+	s := &spool.Space{Max: 100}
+	s.Force(60)
+	if !s.Room(40) || s.Room(41) || s.Used() != 60 {
+		t.Errorf("of 100 bytes, 60 are used: room for 40: %v, for 41: %v, used then: %d", s.Room(40), s.Room(41), s.Used())
 	}
 }
