@@ -192,13 +192,6 @@ func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) erro
 	done := make(chan error, 1)
 	a.pending = done
 	go func() {
-		if len(frames) > 1 {
-			a.worker.pieces.Lock()
-			defer a.worker.pieces.Unlock()
-		} else {
-			a.worker.pieces.RLock()
-			defer a.worker.pieces.RUnlock()
-		}
 		for _, f := range frames {
 			if err := a.publish(ctx, f); err != nil {
 				done <- err

@@ -91,11 +91,11 @@ func (n *Node) cleanSink(ctx context.Context, kind *SinkKind, m *Manifest, d *Ma
 	if kind.Clean != nil {
 		settled, err = kind.Clean(ctx, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Home: n.Owner.Home, Log: n.Log}, keepPrevious)
 	}
+	if n.Spool != nil { // of a destination of any kind: rows in pieces are there
+		err = errors.Join(err, n.Spool.Remove(Token(m.Run), Token(d.ID)))
+	}
 	if kind.Traits.Spooled { // its rows are in the spool of each process, wherever the file is
 		settled = nil
-		if n.Spool != nil {
-			err = errors.Join(err, n.Spool.Remove(Token(m.Run), Token(d.ID)))
-		}
 	}
 	return append(settled, n.Owner.Home), err
 }

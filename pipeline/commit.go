@@ -80,6 +80,7 @@ func (v *delivery) finishReady(ctx context.Context) ([]Part, map[int]Settlement,
 			continue
 		}
 		p.close()
+		v.spent = append(v.spent, p.spent...)
 		s := v.settlement(p)
 		s.Losses, s.Notes = summary.Losses, append(s.Notes, summary.Notes...)
 		settled[i] = s
@@ -104,8 +105,15 @@ func (v *delivery) cut(ctx context.Context) error {
 			v.reject(i, p, reason)
 		}
 	}
+	for _, p := range v.open { // saved has those rows
+		v.spent, p.spent = append(v.spent, p.spent...), nil
+	}
 	failpoint.Hit("mid-cut")
-	return v.record(ctx, func(*CommitRecord) {})
+	if err := v.record(ctx, func(*CommitRecord) {}); err != nil {
+		return err
+	}
+	v.holding()
+	return nil
 }
 
 // record writes the commit record: what change says, the failures noted since the last one, the open parts as of the
@@ -162,11 +170,12 @@ func (v *delivery) record(ctx context.Context, change func(*CommitRecord)) error
 	}
 	for _, p := range v.trash {
 		p.close()
-		if err := p.part.Discard(); err != nil {
+		if err := errors.Join(p.part.Discard(), p.dropPieces()); err != nil {
 			v.log.Warn("a discarded part was left behind; the end of the run removes it", "error", err)
 		}
 	}
 	v.trash = v.trash[:0]
+	v.dropSpent()
 	if v.reader != nil {
 		v.reader.Acked(seq)
 	}
@@ -202,13 +211,15 @@ func (v *delivery) finish(ctx context.Context) error {
 	return nil
 }
 
-// closeParts ends the goroutines of every part still held.
+// closeParts ends the goroutines of every part still held, and closes what it has in the spool.
 func (v *delivery) closeParts() {
-	for _, p := range v.open {
+	all := slices.Collect(maps.Values(v.open))
+	for _, p := range slices.Concat(all, v.ready, v.trash) {
 		p.close()
-	}
-	for _, p := range append(v.ready, v.trash...) {
-		p.close()
+		if s, ok := p.part.(*spooledPart); ok {
+			_ = s.w.Close() // what counts of it is saved
+		}
+		p.closeHeld()
 	}
 }
 

@@ -136,7 +136,7 @@ func (w *world) delivered(l *logScript, typ string, path string, ids ...string) 
 	}
 	all := sinks.Kinds()
 	all["memory"] = w.disk.kind(pipeline.Traits{})
-	d := pipeline.NewDeliverer(pipeline.Deliverer{Runs: w.node.Stores.Runs, Budget: w.node.Budget, Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log})
+	d := pipeline.NewDeliverer(pipeline.Deliverer{Runs: w.node.Stores.Runs, Budget: w.node.Budget, Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log, Spool: w.node.Spool})
 	err := d.Deliver(ctx, m, &m.Destinations[0], 0)
 	rec, lerr := records.Load(w.t.Context(), "r", "d")
 	if lerr != nil {

@@ -36,8 +36,10 @@ type delivery struct {
 	again     bool          // this process has claimed the record before
 	waited    time.Duration // for frames
 
+	spool *spool.Folder // the claim's; of a destination that is not spooled nil, until it needs one for a row in pieces
+	spent []string      // files in it that the next record does not name
+
 	// Of a spooled destination; nil of others.
-	spool  *spool.Folder
 	place  spool.Place
 	outbox *outboxFile
 	sender *sender
@@ -229,6 +231,8 @@ func (v *delivery) adopt(ctx context.Context, rec CommitRecord) error {
 			return err
 		}
 		fence.Folder, fence.Grow, parts = v.spool.Dir(), v.d.Spool.Space.Force, nil
+	} else if err := v.takeHeld(&rec); err != nil {
+		return err
 	}
 	found, err := v.sink.Recover(ctx, fence, rec.Artifact, parts)
 	if err != nil {
@@ -291,15 +295,19 @@ func (v *delivery) restore(ctx context.Context, rec CommitRecord) error {
 			return fmt.Errorf("reopen part of %s: %w", v.m.Connections[s.Connection].ID, err)
 		}
 		p := v.newPart(ctx, s.PartID, s.Open, part)
-		p.restore(s)
 		v.open[s.Connection] = p
+		if err := p.restore(s); err != nil {
+			return fmt.Errorf("reopen part of %s: %w", v.m.Connections[s.Connection].ID, err)
+		}
 		g := &v.gates[s.Connection]
-		g.attempt, g.min, g.last = s.Attempt, s.Attempt, s.Frame
+		g.attempt, g.min, g.last = s.Attempt, s.Attempt, s.Frame+uint64(p.held.pieces)
 	}
-	if v.sender == nil {
+	if v.sender != nil {
+		v.sender.restore(rec)
+	}
+	if v.spool == nil {
 		return nil
 	}
-	v.sender.restore(rec)
 	return v.sweepSpool(rec)
 }
 

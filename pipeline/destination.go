@@ -28,7 +28,7 @@ type Deliverer struct {
 	Notify  func(Event)
 	Log     *slog.Logger
 	Budget  *Budget
-	Spool   *spool.Root  // of spooled destinations; nil if none can be
+	Spool   *spool.Root  // of this process; nil if it has none: no spooled destination, no row larger than a message
 	Dead    *dead.Folder // of requests that receivers refuse; nil keeps them in the outbox alone
 	// Post stores a message for people. nil stores none.
 	Post    func(topic, id string, payload []byte) error

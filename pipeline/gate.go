@@ -48,6 +48,11 @@ func (g *gate) judge(f *Frame) (verdict, error) {
 
 // route brings a frame to its part.
 func (v *delivery) route(ctx context.Context, f *Frame) error {
+	if f.Fragments > 1 {
+		if err := v.makeRoom(ctx, f); err != nil {
+			return err
+		}
+	}
 	v.pos = f.Seq
 	v.volatile += int64(len(f.Body)) + frameOverhead
 	i, ok := v.index[f.Connection]
@@ -78,7 +83,13 @@ func (v *delivery) route(ctx context.Context, f *Frame) error {
 	if f.Kind == FrameEOF {
 		return v.settle(i, p, f)
 	}
-	if err := p.take(ctx, f); err != nil {
+	err = p.take(ctx, f)
+	var turned *RejectError
+	if errors.As(err, &turned) {
+		v.reject(i, p, turned.Reason)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("connection %s: %w", f.Connection, err)
 	}
 	return nil

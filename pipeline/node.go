@@ -42,7 +42,7 @@ type Node struct {
 	News          time.Duration // how often a long comparison of columns says how far it is; 0 is comparisonNews
 	Budget        *Budget       // of the rows in memory, of all runs of the process
 	Memory        *Memory       // watches the process; may be nil
-	Spool         *spool.Root   // of spooled destinations; nil if none can be
+	Spool         *spool.Root   // of this process; nil if it has none: no spooled destination, no row larger than a message
 	Dead          *dead.Folder  // of requests that receivers refuse; nil keeps none
 	Reports       string        // the folder of the reports of destinations that are no files; "" writes none
 	Log           *slog.Logger

@@ -20,10 +20,10 @@ type openPart struct {
 	part   Part
 	ending Ending
 
-	// Of the frames taken. handed lags behind while a batch is in pieces.
+	// Of the frames taken. handed lags behind while a row is in pieces.
 	chain         Chain
-	fragments     [][]byte
-	fragmentSeq   uint64 // of the first piece held
+	held          heldRow
+	spent         []string // files of rows in pieces that are whole by now; a record may still name them
 	handed        PartState
 	firstVolatile uint64     // sequence of the first frame that saved does not cover; 0 if it covers all
 	saved         *PartState // as of the last cut
@@ -42,7 +42,10 @@ type task struct {
 	query    int
 	firstRow int64
 	body     []byte
-	room     func() // gives back what it takes of the budget
+	more     bool                                  // a piece, on its way into the rows file of a spooled destination
+	size     int64                                 // bytes of the body
+	load     func(context.Context) ([]byte, error) // the body, if it is on the disk
+	room     func()                                // gives back what it takes of the budget
 	chunk    Chunk
 	err      error
 	encoded  chan struct{}
@@ -56,9 +59,10 @@ func (v *delivery) newPart(ctx context.Context, id PartID, o Opening, part Part)
 }
 
 // restore continues at a recorded state.
-func (p *openPart) restore(s PartState) {
+func (p *openPart) restore(s PartState) error {
 	p.handed, p.saved, p.chain = s, &s, s.Chain
-	p.handed.Rows = slices.Clone(s.Rows)
+	p.handed.Rows, p.handed.Held = slices.Clone(s.Rows), nil
+	return p.restoreHeld(&s)
 }
 
 // take accepts a rows frame.
@@ -70,28 +74,26 @@ func (p *openPart) take(ctx context.Context, f *Frame) error {
 		p.firstVolatile = f.Seq
 	}
 	p.chain = p.chain.Add(f.Body)
-	body := f.Body
+	var t *task
 	if f.Fragments > 1 {
-		if f.Fragment != len(p.fragments) {
-			return Permanent(fmt.Errorf("frame %d is fragment %d, expected %d", f.Number, f.Fragment, len(p.fragments)))
+		var err error
+		if t, err = p.piece(ctx, f); err != nil || f.Fragment+1 < f.Fragments {
+			return err
 		}
-		if f.Fragment == 0 {
-			p.fragmentSeq = f.Seq
-		}
-		p.fragments = append(p.fragments, f.Body)
-		if f.Fragment+1 < f.Fragments {
-			return nil
-		}
-		body = slices.Concat(p.fragments...)
-		p.fragments = nil
+	} else if p.v.takes(f.Query) {
+		t = p.batch(f)
 	}
-	first := p.handed.Rows[f.Query]
 	p.handed.Rows[f.Query] += int64(f.Rows)
 	p.handed.Frame, p.handed.Chain = f.Number, p.chain
-	if !p.v.takes(f.Query) {
+	if t == nil {
 		return nil
 	}
-	return p.submit(ctx, &task{query: f.Query, firstRow: first, body: body, encoded: make(chan struct{})})
+	return p.submit(ctx, t)
+}
+
+// batch is the task of a frame.
+func (p *openPart) batch(f *Frame) *task {
+	return &task{query: f.Query, firstRow: p.handed.Rows[f.Query], body: f.Body, size: int64(len(f.Body)), encoded: make(chan struct{})}
 }
 
 // What a batch takes in memory on its way into a part, as a multiple of its encoded body: itself, its columns, and
@@ -100,6 +102,9 @@ const (
 	taskWeight    = 12
 	maxTaskWeight = 3 * maxBatch
 )
+
+// weight is what an encoded body of so many bytes takes. One larger than any batch is a huge row: itself, and its text.
+func weight(body int64) int64 { return max(min(body*taskWeight, maxTaskWeight), 2*body) }
 
 // submit waits for a slot and for room in the budget, which bound the memory of batches under way, and starts the
 // encoding. Whoever has them needs nothing else to give them back but its own storage. A destination whose storage
@@ -112,18 +117,18 @@ func (p *openPart) submit(ctx context.Context, t *task) error {
 		return context.Cause(ctx)
 	}
 	var err error
-	weight := max(min(int64(len(t.body))*taskWeight, maxTaskWeight), 2*int64(len(t.body)))
+	takes := weight(t.size)
 	if p.v.sender != nil { // only the body
-		weight = int64(len(t.body))
+		takes = t.size
 	}
-	if t.room, err = p.v.d.Budget.sinks.takeOr(ctx, weight, p.v.own); err != nil {
+	if t.room, err = p.v.d.Budget.sinks.takeOr(ctx, takes, p.v.own); err != nil {
 		<-p.v.slots
 		return err
 	}
 	p.pending.Add(1)
 	p.queue <- t           // has as much room as there are slots
 	if p.v.sender != nil { // goes to the spool as it is
-		t.chunk, t.body = raw{t.firstRow, t.body}, nil
+		t.chunk, t.body = raw{t.firstRow, t.body, t.more}, nil
 		close(t.encoded)
 		return nil
 	}
@@ -131,6 +136,11 @@ func (p *openPart) submit(ctx context.Context, t *task) error {
 		defer close(t.encoded)
 		p.v.d.encoders <- struct{}{}
 		defer func() { <-p.v.d.encoders }()
+		if t.load != nil {
+			if t.body, t.err = t.load(ctx); t.err != nil {
+				return
+			}
+		}
 		batch, err := columnar.Decode(t.body)
 		if err != nil {
 			t.err = Permanent(err)
@@ -206,8 +216,8 @@ func (p *openPart) wait() error {
 // verify compares what arrived with what the eof frame says was sent.
 func (p *openPart) verify(end *Ending) error {
 	switch {
-	case len(p.fragments) > 0:
-		return fmt.Errorf("eof in the middle of a row: %d fragments are held", len(p.fragments))
+	case p.held.pieces > 0:
+		return fmt.Errorf("eof in the middle of a row: %d pieces are held", p.held.pieces)
 	case end.Frames != p.handed.Frame:
 		return fmt.Errorf("received %d frames, %d were sent", p.handed.Frame, end.Frames)
 	case !slices.Equal(end.Rows, p.handed.Rows):
@@ -218,7 +228,7 @@ func (p *openPart) verify(end *Ending) error {
 	return nil
 }
 
-// save makes the part durable and remembers its state. What is held in pieces stays volatile.
+// save makes the part durable, and the pieces of a row with it, and remembers its state.
 func (p *openPart) save(ctx context.Context) error {
 	if err := p.wait(); err != nil {
 		return err
@@ -230,12 +240,13 @@ func (p *openPart) save(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("save part of %s: %w", p.v.m.Connections[p.id.Connection].ID, err)
 	}
-	s := p.handed
-	s.Rows, s.State = slices.Clone(s.Rows), raw
-	p.saved = &s
-	if p.firstVolatile = 0; len(p.fragments) > 0 {
-		p.firstVolatile = p.fragmentSeq
+	held, err := p.saveHeld()
+	if err != nil {
+		return fmt.Errorf("save a row in pieces of %s: %w", p.v.m.Connections[p.id.Connection].ID, err)
 	}
+	s := p.handed
+	s.Rows, s.State, s.Held = slices.Clone(s.Rows), raw, held
+	p.saved, p.firstVolatile = &s, 0
 	return nil
 }
 

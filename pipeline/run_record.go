@@ -52,6 +52,11 @@ func (r *RunRecord) end(state RunState, m *Measures, cleaned bool, waits map[str
 	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
 }
 
+// over reports whether nothing of the run is needed any more, on any disk.
+func (r *RunRecord) over() bool {
+	return (r.State == RunComplete || r.State == RunAbandoned) && r.Cleaned && len(r.Waits) == 0
+}
+
 // abandon gives the run up in favour of another.
 func (r *RunRecord) abandon() {
 	r.State, r.Taken, r.Cleaned = RunAbandoned, false, false // of an unfinished run that was the row log alone

@@ -32,10 +32,11 @@ type spooledPart struct {
 // spoolName names the rows file of an attempt.
 func spoolName(id PartID) string { return fmt.Sprintf("c%06d-a%d.rows", id.Connection, id.Attempt) }
 
-// raw is a batch as its frames had it: what a spooled part takes for a chunk.
+// raw is a batch as its frame had it, or a piece of one: what a spooled part takes for a chunk.
 type raw struct {
-	first int64
+	first int64 // of a piece that is not the last, about how many bytes the batch has
 	body  []byte
+	more  bool
 }
 
 // openSpooled begins or continues the rows file of an attempt.
@@ -74,7 +75,7 @@ func (p *spooledPart) Encode(int, int64, *columnar.Batch) (Chunk, error) { retur
 
 func (p *spooledPart) Append(ctx context.Context, query int, c Chunk) error {
 	r := c.(raw)
-	return p.w.Append(ctx, spool.Block{Query: query, First: r.first, Body: r.body})
+	return p.w.Append(ctx, spool.Block{Query: query, First: r.first, Body: r.body, More: r.more})
 }
 
 func (p *spooledPart) Save(context.Context) (State, error) {
@@ -188,7 +189,7 @@ func (r *sealedRows) opening(ctx context.Context) (*Opening, error) {
 // not ours to go on with: the rows lie there.
 func (v *delivery) takeSpool(rec *CommitRecord) error {
 	if v.d.Spool == nil {
-		return Permanent(fmt.Errorf("destination %s: this process has no spool", v.dest.ID))
+		return v.noSpool()
 	}
 	place, err := v.d.Spool.Place()
 	if err != nil {
@@ -198,11 +199,7 @@ func (v *delivery) takeSpool(rec *CommitRecord) error {
 		return &Owing{Reason: fmt.Sprintf("waiting for %s: the rows are on its disk; resume the run there, or bring back the folder of its spool", rec.Place.Host)}
 	}
 	v.place = place
-	v.spool, err = v.d.Spool.Claim(Token(v.m.Run), Token(v.dest.ID), rec.Epoch, rec.Token)
-	if errors.Is(err, spool.ErrNewer) {
-		return fmt.Errorf("%w: %w", err, ErrFenced)
-	}
-	if err != nil {
+	if err := v.claimFolder(); err != nil {
 		return err
 	}
 	// All of it: what was written after the record was said by the receiver. What is gone was sent, nobody knows how
@@ -234,6 +231,33 @@ func (v *delivery) takeSpool(rec *CommitRecord) error {
 		}
 	}
 	return nil
+}
+
+// claimFolder makes the claim's folder in the spool, if it has none yet.
+func (v *delivery) claimFolder() error {
+	if v.spool != nil {
+		return nil
+	}
+	if v.d.Spool == nil {
+		return v.noSpool()
+	}
+	if _, err := v.d.Spool.Place(); err != nil {
+		return Permanent(err)
+	}
+	rec := v.claim.Record()
+	folder, err := v.d.Spool.Claim(Token(v.m.Run), Token(v.dest.ID), rec.Epoch, v.claim.Token())
+	if errors.Is(err, spool.ErrNewer) {
+		return fmt.Errorf("%w: %w", err, ErrFenced)
+	}
+	if err != nil {
+		return err
+	}
+	v.spool = folder
+	return nil
+}
+
+func (v *delivery) noSpool() error {
+	return Permanent(fmt.Errorf("destination %s: this process has no spool", v.dest.ID))
 }
 
 // keepRows takes over the rows of the sealed connections that no request has yet.
@@ -290,15 +314,19 @@ func (v *delivery) keepBodies() error {
 
 // sweepSpool removes what no record names: folders of earlier claims, and what an attempt left that did not count.
 func (v *delivery) sweepSpool(rec CommitRecord) error {
-	keep := v.outbox.files()
-	allocated := v.outbox.allocated()
-	for i, s := range rec.Sealed {
-		if !allocated[i] {
-			keep[spoolName(PartID{i, s.Attempt})] = true
+	keep := map[string]bool{}
+	if v.outbox != nil {
+		keep = v.outbox.files()
+		allocated := v.outbox.allocated()
+		for i, s := range rec.Sealed {
+			if !allocated[i] {
+				keep[spoolName(PartID{i, s.Attempt})] = true
+			}
 		}
 	}
 	for _, p := range rec.Parts {
 		keep[spoolName(p.PartID)] = true
+		keep[heldName(p.PartID, p.Frame)] = true
 	}
 	if err := v.spool.Sweep(func(name string) bool { return keep[name] }); err != nil {
 		v.log.Warn("files were left in the spool; the next claim removes them", "error", err)

@@ -84,7 +84,8 @@ func (s *sender) openPart(ctx context.Context, i int) (*composed, error) {
 
 // fill writes a connection's rows into its part.
 func (s *sender) fill(ctx context.Context, c *composed) error {
-	give, err := s.v.d.Budget.sinks.takeOr(ctx, max(s.traits.WorkingSet, maxTaskWeight), s.own)
+	takes := max(s.traits.WorkingSet, maxTaskWeight, weight(c.seal.At.Largest))
+	give, err := s.v.d.Budget.sinks.takeOr(ctx, takes, s.own)
 	if err != nil {
 		return err
 	}

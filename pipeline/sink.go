@@ -171,6 +171,7 @@ type PartState struct {
 	Rows  []int64 `json:"rows"` // per query
 	State State   `json:"state"`
 	Open  Opening `json:"open"`
+	Held  *Held   `json:"held,omitempty"` // the row that is not whole yet; the loop's
 }
 
 // RejectError turns one connection away from one destination for good: its columns do not fit, say.

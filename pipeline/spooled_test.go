@@ -18,7 +18,6 @@ import (
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
 	"fanmill/pipeline/dead"
-	"fanmill/pipeline/spool"
 )
 
 // receiver is what destinations of type "remote" send to. It outlives claims, keeps each body under its key, and takes
@@ -224,7 +223,6 @@ func remote(t *testing.T, logBytes int64, atEnd bool) (*world, *receiver) {
 	w := newWorld(t, logBytes)
 	r := newReceiver()
 	w.node.Sinks["remote"] = r.kind(atEnd)
-	w.node.Spool = &spool.Root{Dir: t.TempDir(), Store: "s", Space: &spool.Space{}}
 	w.node.Reports = t.TempDir()
 	w.node.Dead = &dead.Folder{Dir: filepath.Join(t.TempDir(), "dead")}
 	w.job.Destinations = append(w.job.Destinations, pipeline.Destination{ID: "hook", Type: "remote", FilePath: "hook"})

@@ -5,8 +5,9 @@ import (
 	"errors"
 )
 
-// sweepSpool removes what is in this process's spool of runs of which the store knows nothing. The spool is that
-// store's: another one's is refused. A run has its record before it has rows here.
+// sweepSpool removes what is in this process's spool of runs of which the store knows nothing, and of runs that need
+// nothing any more: another process, with a spool of its own, has ended a run that had rows in pieces here. The spool is
+// that store's: another one's is refused. A run has its record before it has rows here.
 func (n *Node) sweepSpool(ctx context.Context) error {
 	if n.Spool == nil {
 		return nil
@@ -20,8 +21,16 @@ func (n *Node) sweepSpool(ctx context.Context) error {
 	}
 	var errs []error
 	for _, name := range names {
-		_, err := n.Stores.Runs.Get(ctx, name) // Claim is given Token(run), which is RunKey(run)
-		if errors.Is(err, ErrNoKey) {
+		cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, name) // Claim is given Token(run), which is RunKey(run)
+		over := errors.Is(err, ErrNoKey)
+		switch {
+		case err == nil:
+			rec := cell.Value()
+			over = rec.over()
+		case over, errors.Is(err, ErrForeign), errors.Is(err, ErrLater): // a resume may go on with one that cannot be read
+			err = nil
+		}
+		if over {
 			err = n.Spool.Remove(name, "")
 		}
 		errs = append(errs, err)

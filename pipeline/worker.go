@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,11 +29,6 @@ type Worker struct {
 	QueryTimeout time.Duration // without a row; 0 is no limit
 
 	batches, batchBytes, logWait atomic.Int64 // the last in nanoseconds, of all attempts together
-
-	// pieces is locked while a batch in fragments is being stored, and read-locked for every other. A destination
-	// cannot let go of a piece before it has the last one: pieces of several connections, or one's pieces and the
-	// others' batches, could fill the row log and wait for each other.
-	pieces sync.RWMutex
 }
 
 // Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up,

@@ -21,6 +21,7 @@ import (
 	"fanmill/nats"
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
+	"fanmill/pipeline/spool"
 )
 
 // world is a node over an embedded server, with databases and destinations that do what a test tells them.
@@ -71,6 +72,7 @@ func newWorldAt(t *testing.T, logBytes int64, o nats.Options) *world {
 		Owner:    pipeline.Owner{Token: pipeline.NewToken(), Host: "here", PID: os.Getpid(), LeaseMS: 15000},
 		Parallel: 4, LogMaxBytes: logBytes, Timeout: time.Minute, Log: testLog(t),
 		Budget: pipeline.NewBudget(256 * mb),
+		Spool:  &spool.Root{Dir: t.TempDir(), Store: "s", Space: &spool.Space{}},
 	}
 	w.node.Follow = func(*pipeline.Job, string, []pipeline.ManifestDestination) pipeline.Follower {
 		return pipeline.Follower{Log: w.node.Log, Event: func(e pipeline.Event) {
