@@ -6,8 +6,8 @@ import (
 )
 
 // sweepSpool removes what is in this process's spool of runs of which the store knows nothing, and of runs that need
-// nothing any more: another process, with a spool of its own, has ended a run that had rows in pieces here. The spool is
-// that store's: another one's is refused. A run has its record before it has rows here.
+// nothing any more: another process, with a spool of its own, has ended a run that had rows in pieces here. The spool
+// is that store's: another one's is refused. A run has its record before it has rows here.
 func (n *Node) sweepSpool(ctx context.Context) error {
 	if n.Spool == nil {
 		return nil

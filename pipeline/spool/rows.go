@@ -35,8 +35,8 @@ type Mark struct {
 }
 
 // A block in a file: length of the body, query, rows before it, checksum of these three and the body; then the body.
-// All little-endian. A piece that is not the last of its batch has pieceSum minus the query in place of the query, which
-// is less than any query.
+// All little-endian. A piece that is not the last of its batch has pieceSum minus the query in place of the query:
+// that is less than any query.
 const (
 	headBytes = 4 + 4 + 8 + 8
 	pieceSum  = 2*OpeningBlock - 1
