@@ -23,7 +23,7 @@ func (w *world) record(run string) pipeline.RunRecord {
 
 func (w *world) lastRun() string {
 	w.t.Helper()
-	id, err := w.node.LastRun(w.t.Context(), "job")
+	id, err := w.node.View().LastRun(w.t.Context(), "job")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestBeginningThatFailsLeavesNoLog(t *testing.T) {
 	if _, err := w.run(ctx, pipeline.Trigger{}); err == nil {
 		t.Error("a stopped run succeeds")
 	}
-	runs, err := w.node.Runs(t.Context(), "job")
+	runs, err := w.node.View().List(t.Context(), "job")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestLogOfARunThatDidNotBegin(t *testing.T) {
 		t.Fatal("a stopped run succeeds")
 	}
 	w.node.RowLogs = inner
-	runs, err := w.node.Runs(t.Context(), "job")
+	runs, err := w.node.View().List(t.Context(), "job")
 	if err != nil || len(runs) != 1 {
 		t.Fatal(runs, err)
 	}

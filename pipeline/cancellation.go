@@ -29,17 +29,17 @@ func errCancelled(run string) error {
 // Cancel writes down that the run of this id is to stop, or the trigger of this id that waits for its turn. Who has it
 // obeys, and so does whoever takes it over; when nil is returned that is durable. The answer's Error says that there is
 // nothing to stop.
-func (n *Node) Cancel(ctx context.Context, id string) (Answer, error) {
+func (n *Coordinator) Cancel(ctx context.Context, id string) (Answer, error) {
 	run, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id))
 	if errors.Is(err, ErrNoKey) { // a trigger, which may have had another run resumed
-		run, _, err = n.become(ctx, id)
+		run, _, err = n.view().Became(ctx, id)
 	}
 	switch {
 	case err != nil:
 		return Answer{}, err
 	case run != nil:
 		rec := run.Value()
-		a := Answer{Run: runOf(run), Job: rec.Job, State: string(rec.State)}
+		a := Answer{Run: RunOf(run), Job: rec.Job, State: string(rec.State)}
 		// A run that does not go on by itself has nothing to stop.
 		if rec.State != RunRunning && (rec.State != RunInterrupted || rec.Stopped != "" || rec.Trigger == 0) {
 			a.Error = "the run is not running, it is " + a.State + "; fanmill runs lists runs"
@@ -48,7 +48,7 @@ func (n *Node) Cancel(ctx context.Context, id string) (Answer, error) {
 		a.State = AnswerCancelling
 		return a, n.recordCancel(ctx, a.Run, rec.Resumes)
 	}
-	waiting, err := n.Waiting(ctx, "")
+	waiting, err := n.view().Waiting(ctx, "")
 	if err != nil {
 		return Answer{}, err
 	}
@@ -59,7 +59,7 @@ func (n *Node) Cancel(ctx context.Context, id string) (Answer, error) {
 }
 
 // recordCancel writes that a run is to stop, up to this incarnation; it is durable when nil is returned.
-func (n *Node) recordCancel(ctx context.Context, run string, through int) error {
+func (n *Coordinator) recordCancel(ctx context.Context, run string, through int) error {
 	c := Cancellation{Through: through, At: time.Now().UTC(), By: n.Owner}
 	for {
 		cell, err := LoadCell[Cancellation](ctx, n.Stores.Runs, CancelKey(run))
@@ -84,7 +84,7 @@ func (n *Node) recordCancel(ctx context.Context, run string, through int) error 
 }
 
 // cancellation is the wish that a run stops; nil if there is none, or none that can be read.
-func (n *Node) cancellation(ctx context.Context, run string) (*Cancellation, error) {
+func (n *Coordinator) cancellation(ctx context.Context, run string) (*Cancellation, error) {
 	cell, err := LoadCell[Cancellation](ctx, n.Stores.Runs, CancelKey(run))
 	switch {
 	case errors.Is(err, ErrNoKey):
@@ -100,30 +100,30 @@ func (n *Node) cancellation(ctx context.Context, run string) (*Cancellation, err
 }
 
 // isCancelled reports whether a run was to stop since somebody last asked for it.
-func (n *Node) isCancelled(ctx context.Context, run string, rec RunRecord) (bool, error) {
+func (n *Coordinator) isCancelled(ctx context.Context, run string, rec RunRecord) (bool, error) {
 	c, err := n.cancellation(ctx, run)
 	return c != nil && c.Through >= rec.Asked, err
 }
 
 // heedCancel stops an unfinished run that was cancelled and that nobody stopped, as its process ended before it could,
 // and reports whether it has. A run that a living process has is left to that.
-func (n *Node) heedCancel(ctx context.Context, cell *Cell[RunRecord]) (stopped bool, _ error) {
+func (n *Coordinator) heedCancel(ctx context.Context, cell *Cell[RunRecord]) (stopped bool, _ error) {
 	rec := cell.Value()
 	if rec.State != RunRunning && rec.State != RunInterrupted || rec.Stopped != "" {
 		return false, nil
 	}
-	if cancelled, err := n.isCancelled(ctx, runOf(cell), rec); err != nil || !cancelled {
+	if cancelled, err := n.isCancelled(ctx, RunOf(cell), rec); err != nil || !cancelled {
 		return false, err
 	}
 	if err := n.takeOver(ctx, cell); err != nil {
 		return false, err
 	}
-	err := cell.Change(ctx, owned(cell), func(r *RunRecord) { r.interrupt(errCancelled(runOf(cell)), StoppedCancelled) })
+	err := cell.Change(ctx, owned(cell), func(r *RunRecord) { r.interrupt(errCancelled(RunOf(cell)), StoppedCancelled) })
 	if errors.Is(err, ErrFenced) {
 		return false, n.lostTo(ctx, cell)
 	}
 	if err == nil {
-		n.Log.Info(errCancelled(runOf(cell)).Error())
+		n.Log.Info(errCancelled(RunOf(cell)).Error())
 	}
 	return err == nil, err
 }

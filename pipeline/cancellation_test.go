@@ -132,7 +132,7 @@ func TestCancelSurvivesATakeover(t *testing.T) {
 			}
 			old := w.died(1 << 40)
 			w.db.askedSince()
-			if a, err := w.node.Cancel(t.Context(), old); err != nil || a.State != pipeline.AnswerCancelling {
+			if a, err := w.node.Coordinator().Cancel(t.Context(), old); err != nil || a.State != pipeline.AnswerCancelling {
 				t.Fatalf("answered with %+v, %v", a, err)
 			}
 			w.rescript("b", of(5, 10))
@@ -181,10 +181,10 @@ func TestCancelInLine(t *testing.T) {
 			t.Fatal("somebody serves")
 		}
 	}
-	if a, err := w.node.Cancel(t.Context(), "one"); err != nil || a.State != pipeline.AnswerCancelling || a.Job != "job" {
+	if a, err := w.node.Coordinator().Cancel(t.Context(), "one"); err != nil || a.State != pipeline.AnswerCancelling || a.Job != "job" {
 		t.Errorf("answered with %+v, %v", a, err)
 	}
-	if a, err := w.node.Cancel(t.Context(), "three"); err != nil || a.Error == "" {
+	if a, err := w.node.Coordinator().Cancel(t.Context(), "three"); err != nil || a.Error == "" {
 		t.Errorf("answered with %+v, %v", a, err)
 	}
 	w.serve()
@@ -217,7 +217,7 @@ func TestCancelTwiceAtOnce(t *testing.T) {
 	ended := make(chan error, 4)
 	for range cap(ended) {
 		go func() {
-			_, err := w.another().Cancel(t.Context(), old)
+			_, err := w.another().Coordinator().Cancel(t.Context(), old)
 			ended <- err
 		}()
 	}
@@ -227,7 +227,7 @@ func TestCancelTwiceAtOnce(t *testing.T) {
 		}
 	}
 	damage(t, w.node.Stores.Runs, pipeline.CancelKey(old), "not JSON")
-	if _, err := w.node.Cancel(t.Context(), old); err != nil {
+	if _, err := w.node.Coordinator().Cancel(t.Context(), old); err != nil {
 		t.Error(err)
 	}
 	e, err := w.node.Stores.Runs.Get(t.Context(), pipeline.CancelKey(old))

@@ -39,6 +39,12 @@ func LoadCell[T any](ctx context.Context, kv KV, key string) (*Cell[T], error) {
 	return c, c.Reload(ctx)
 }
 
+// CellOf is the document of an entry of the store, as a watch has brought it; the errors are LoadCell's.
+func CellOf[T any](kv KV, e KVEntry) (*Cell[T], error) {
+	c := &Cell[T]{kv: kv, key: e.Key}
+	return c, c.adopt(e)
+}
+
 // CreateCell writes a new document; ErrConflict if there is another one already.
 func CreateCell[T any](ctx context.Context, kv KV, key string, value T) (*Cell[T], error) {
 	c := &Cell[T]{kv: kv, key: key}

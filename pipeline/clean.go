@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"fanmill/pipeline/failpoint"
 )
 
 // clean removes everything that a complete or abandoned run no longer needs, which is all but its manifest, its
@@ -19,14 +17,14 @@ import (
 // are those of which nobody knows yet whether something of the run is still there. What this process finds under the
 // paths of the run, and is not the run's, it does not touch. A run that has been cleaned but for that, as rec.Waits
 // says, is looked at again by every process that starts: homes is what is left then.
-func (n *Node) clean(ctx context.Context, rec RunRecord, m *Manifest, homes map[string][]string, abandoned bool) (waits map[string][]string, err error) {
+func (n *Coordinator) clean(ctx context.Context, rec RunRecord, m *Manifest, homes map[string][]string, abandoned bool) (waits map[string][]string, err error) {
 	if len(rec.Waits) > 0 {
-		return n.cleanSinks(ctx, m, homes, abandoned)
+		return n.Cleaner.Clean(ctx, n.Log, m, homes, abandoned)
 	}
 	err = errors.Join(n.dropCommands(ctx, m.Run, rec.Resumes), n.RowLogs.Delete(ctx, m.Run, rec.Generation))
-	waits, sinksErr := n.cleanSinks(ctx, m, homes, abandoned)
+	waits, sinksErr := n.Cleaner.Clean(ctx, n.Log, m, homes, abandoned)
 	err = errors.Join(err, sinksErr, n.dropConnRecords(ctx, m))
-	if last, _, lastErr := n.lastRun(ctx, m.JobID); lastErr == nil && last != nil && runOf(last) == m.Run {
+	if last, _, lastErr := n.lastRun(ctx, m.JobID); lastErr == nil && last != nil && RunOf(last) == m.Run {
 		err = errors.Join(err, n.Progress.Remove(ctx, m.JobID))
 	}
 	for _, d := range slices.Sorted(maps.Keys(waits)) {
@@ -46,7 +44,7 @@ func hostsOf(homes []string) string {
 }
 
 // homesOf are the homes of the processes that have claimed the destinations of a run.
-func (n *Node) homesOf(ctx context.Context, m *Manifest) (map[string][]string, error) {
+func (n *Coordinator) homesOf(ctx context.Context, m *Manifest) (map[string][]string, error) {
 	homes := map[string][]string{}
 	for _, d := range m.Destinations {
 		rec, err := n.Records.Load(ctx, m.Run, d.ID)
@@ -58,49 +56,7 @@ func (n *Node) homesOf(ctx context.Context, m *Manifest) (map[string][]string, e
 	return homes, nil
 }
 
-// cleanSinks cleans after every destination in homes, also after one that failed: a file that a user holds open
-// concerns no other. Where this process has claimed a destination, and now finds nothing of it, it was removed before:
-// by a process that was killed before it could say so, by a claim of a later run, or by a user.
-func (n *Node) cleanSinks(ctx context.Context, m *Manifest, homes map[string][]string, keepPrevious bool) (waits map[string][]string, _ error) {
-	waits = map[string][]string{}
-	var errs []error
-	for i := range m.Destinations {
-		d := &m.Destinations[i]
-		claimed, ok := homes[d.ID]
-		kind := n.Sinks[d.Type]
-		if !ok || kind == nil {
-			continue
-		}
-		settled, err := n.cleanSink(ctx, kind, m, d, keepPrevious)
-		if err != nil && len(claimed) > 0 && !slices.Contains(claimed, n.Owner.Home) {
-			n.Log.Debug("a path of another host cannot be looked at here", "run", m.Run, "destination", d.ID, "error", err)
-			settled, err = nil, nil
-		}
-		errs = append(errs, err)
-		left := slices.DeleteFunc(slices.Clone(claimed), func(home string) bool { return slices.Contains(settled, home) })
-		if len(left) > 0 {
-			waits[d.ID] = left
-		}
-		failpoint.Hit("mid-tidy")
-	}
-	return waits, errors.Join(errs...)
-}
-
-// cleanSink cleans after a destination on the disks of this process, and returns the homes of which nothing is left.
-func (n *Node) cleanSink(ctx context.Context, kind *SinkKind, m *Manifest, d *ManifestDestination, keepPrevious bool) (settled []string, err error) {
-	if kind.Clean != nil {
-		settled, err = kind.Clean(ctx, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Home: n.Owner.Home, Log: n.Log}, keepPrevious)
-	}
-	if n.Spool != nil { // of a destination of any kind: rows in pieces are there
-		err = errors.Join(err, n.Spool.Remove(Token(m.Run), Token(d.ID)))
-	}
-	if kind.Traits.Spooled { // its rows are in the spool of each process, wherever the file is
-		settled = nil
-	}
-	return append(settled, n.Owner.Home), err
-}
-
-func (n *Node) dropConnRecords(ctx context.Context, m *Manifest) error {
+func (n *Coordinator) dropConnRecords(ctx context.Context, m *Manifest) error {
 	for _, c := range m.Connections {
 		if err := n.Stores.Runs.Delete(ctx, ConnKey(m.Run, c.ID)); err != nil {
 			return err
@@ -110,7 +66,7 @@ func (n *Node) dropConnRecords(ctx context.Context, m *Manifest) error {
 }
 
 // markCleaned notes that nothing is left to be removed but what waits for other hosts.
-func (n *Node) markCleaned(ctx context.Context, cell *Cell[RunRecord], waits map[string][]string) error {
+func (n *Coordinator) markCleaned(ctx context.Context, cell *Cell[RunRecord], waits map[string][]string) error {
 	if len(waits) > 0 && reflect.DeepEqual(cell.Value().Waits, waits) {
 		return nil // every start of a process comes by here
 	}

@@ -31,7 +31,7 @@ func (r *run) command(topic string, c any) error {
 }
 
 // dropCommands removes the commands of a run as it was after so many resumes.
-func (n *Node) dropCommands(ctx context.Context, id string, resumes int) error {
+func (n *Coordinator) dropCommands(ctx context.Context, id string, resumes int) error {
 	for _, topic := range []string{TopicSink(id), TopicQuery(id)} {
 		if err := n.Bus.Drop(ctx, incarnation(topic, resumes)); err != nil {
 			return fmt.Errorf("drop commands of run %s: %w", id, err)

@@ -15,7 +15,7 @@ var errAttempts = errors.New("the record of its attempts is gone or cannot be re
 // that is gone or cannot be read is made anew, with an attempt number that no destination has seen.
 func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last *Frame) (*Cell[ConnRecord], error) {
 	id := r.m.Connections[i].ID
-	cell, err := loadConn(ctx, r.c.Stores.Runs, r.m.Run, id)
+	cell, err := LoadConn(ctx, r.c.Stores.Runs, r.m.Run, id)
 	damaged := errors.Is(err, ErrForeign)
 	if err != nil && !damaged {
 		return nil, err
@@ -50,7 +50,7 @@ func (c *CommitRecord) attempt(i int) int {
 // loadRecord reads a commit record for a resume, which opens records for o. One that is gone or cannot be read is
 // replaced by an empty one: its destination is delivered anew, all of it. What the earlier claims have left beside the
 // artifact says what was there before the run, so that nothing stands there twice.
-func (n *Node) loadRecord(ctx context.Context, m *Manifest, destination string, o Opened) (CommitRecord, error) {
+func (n *Coordinator) loadRecord(ctx context.Context, m *Manifest, destination string, o Opened) (CommitRecord, error) {
 	rec, err := n.Records.Load(ctx, m.Run, destination)
 	empty := openRecord(o)
 	var damage error
@@ -74,7 +74,7 @@ func (n *Node) loadRecord(ctx context.Context, m *Manifest, destination string, 
 }
 
 // resumable reports whether a run's manifest is there.
-func (n *Node) resumable(ctx context.Context, cell *Cell[RunRecord]) bool {
-	_, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
+func (n *Coordinator) resumable(ctx context.Context, cell *Cell[RunRecord]) bool {
+	_, err := LoadManifest(ctx, n.Stores.Runs, RunOf(cell))
 	return !errors.Is(err, ErrForeign) && !errors.Is(err, ErrNoKey)
 }

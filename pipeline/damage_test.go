@@ -112,7 +112,7 @@ func (d *damaged) next() (gate chan struct{}, began chan string) {
 // others looks whether everybody else goes on.
 func (d *damaged) others(t *testing.T) {
 	t.Helper()
-	if _, err := d.node.Runs(t.Context(), ""); err != nil {
+	if _, err := d.node.View().List(t.Context(), ""); err != nil {
 		t.Errorf("runs cannot be listed: %v", err)
 	}
 }
@@ -164,7 +164,7 @@ func TestDamageWhileRunning(t *testing.T) {
 		if !errors.Is(got.err, pipeline.ErrForeign) || errors.Is(got.err, pipeline.ErrFenced) || !strings.Contains(got.err.Error(), key) {
 			t.Fatalf("the run ended with %+v, %v", got.out, got.err)
 		}
-		info, err := d.node.Inspect(t.Context(), run)
+		info, err := d.node.View().Inspect(t.Context(), run)
 		if err != nil || info.Record.State != pipeline.RunInterrupted {
 			t.Fatalf("the run is %+v, %v", info, err)
 		}
@@ -250,14 +250,14 @@ func TestNewestRunWithoutItsPointer(t *testing.T) {
 		if _, err := d.node.Stores.Runs.Put(t.Context(), pipeline.JobRunKey(d.job.ID), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := d.node.LastRun(t.Context(), d.job.ID); err != nil || got != run {
+		if got, err := d.node.View().LastRun(t.Context(), d.job.ID); err != nil || got != run {
 			t.Errorf("%q: the newest run is %q, %v", text, got, err)
 		}
 	}
 	if err := d.node.Stores.Runs.Delete(t.Context(), pipeline.RunKey(run)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := d.node.LastRun(t.Context(), d.job.ID); !errors.Is(err, pipeline.ErrNoKey) {
+	if got, err := d.node.View().LastRun(t.Context(), d.job.ID); !errors.Is(err, pipeline.ErrNoKey) {
 		t.Errorf("without any, it is %q, %v", got, err)
 	}
 }
@@ -274,10 +274,10 @@ func TestDamageOfACompleteRun(t *testing.T) {
 		damage(t, kv, key, deed)
 		d.others(t)
 		d.whole(t, pipeline.Trigger{})
-		if err := d.node.Remove(t.Context(), run); err != nil {
+		if err := d.node.Coordinator().Remove(t.Context(), run); err != nil {
 			t.Fatalf("it cannot be forgotten: %v", err)
 		}
-		if _, err := d.node.Inspect(t.Context(), run); !errors.Is(err, pipeline.ErrNoKey) {
+		if _, err := d.node.View().Inspect(t.Context(), run); !errors.Is(err, pipeline.ErrNoKey) {
 			t.Errorf("and is still there: %v", err)
 		}
 	})

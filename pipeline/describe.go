@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +44,7 @@ func (r *run) describe(ctx context.Context) error {
 	defer news.tell(r.c.Log, cmp.Or(r.c.News, comparisonNews))()
 	for i, c := range r.m.Connections {
 		g.Go(func() error {
-			opening, _, err := r.probe(ctx, hosts, c.ID, alone, func() { news.asks(i) }, nil)
+			opening, _, err := r.c.Describer.Describe(ctx, Probe{Definition: r.def, Connection: c.ID, Args: r.m.Params, Hosts: hosts, NoRun: alone, Asks: func() { news.asks(i) }})
 			news.done(i)
 			mu.Lock()
 			defer mu.Unlock()
@@ -132,64 +131,4 @@ func (r *run) driftFound(usual []Schema) error {
 func (r *run) oneSchema(d *ManifestDestination) bool {
 	kind := r.c.Sinks[d.Type]
 	return kind != nil && kind.OneSchema(d)
-}
-
-// probe is Node.Describe. asks is called once it has its place on the server. The time that the job gives an attempt,
-// and that a database may be silent, hold here too.
-func (r *run) probe(ctx context.Context, hosts *Hosts, id string, noRun bool, asks func(), look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
-	c, err := r.job.Connection(id)
-	if err != nil {
-		return nil, 0, err
-	}
-	kind, ok := r.c.Databases[c.Driver]
-	if !ok {
-		return nil, 0, Permanent(fmt.Errorf("no driver %q", c.Driver))
-	}
-	dsn, err := r.def.Expand(c.DSN)
-	if err != nil {
-		return nil, 0, err
-	}
-	release, err := hosts.enter(ctx, kind.Driver.Host(dsn))
-	if err != nil {
-		return nil, 0, err
-	}
-	defer release()
-	asks()
-	within, cancel := Within(ctx, r.c.QueryTimeout, r.job.MaxDuration)
-	defer cancel()
-	defer func() {
-		if cause := context.Cause(within); err != nil && cause != nil {
-			err = cause // what came of it is no news
-		}
-	}()
-	queries := slices.Clone(c.Queries)
-	for i := range queries {
-		queries[i].Args = r.m.Params
-	}
-	started := time.Now()
-	session, err := kind.Driver.Open(within, Request{DSN: dsn, Queries: queries, Snapshot: r.job.Snapshot, NoRun: noRun})
-	took = time.Since(started)
-	if err != nil {
-		return nil, took, err
-	}
-	opening := OpeningOf(session, queries)
-	if look != nil {
-		if err := look(within, session); err != nil {
-			return nil, took, errors.Join(err, session.Close())
-		}
-	}
-	return &opening, took, session.Close()
-}
-
-// Within is ctx with an end: when a database that is asked for columns or first rows has said nothing for silence, or
-// an attempt has taken the job's maxDuration. 0 is no limit.
-func Within(ctx context.Context, silence time.Duration, maxDuration Duration) (context.Context, context.CancelFunc) {
-	limit, cause := silence, errSilent(silence)
-	if most := time.Duration(maxDuration); most > 0 && (limit <= 0 || most < limit) {
-		limit, cause = most, errTooLong(most)
-	}
-	if limit <= 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, limit, cause)
 }

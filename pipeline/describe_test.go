@@ -42,7 +42,7 @@ func TestLimitsHoldWhileColumnsAreCompared(t *testing.T) {
 			if got := reports(out); strings.Count(got, c.want) != 2 {
 				t.Errorf("the run says%s", got)
 			}
-			_, _, err := w.node.Describe(t.Context(), w.definition(), "b", nil, pipeline.NewHosts(1), nil)
+			_, _, err := w.node.Describer().Describe(t.Context(), pipeline.Probe{Definition: w.definition(), Connection: "b", Hosts: pipeline.NewHosts(1)})
 			if err == nil || !strings.Contains(err.Error(), c.want) || pipeline.IsPermanent(err) != strings.HasPrefix(name, "max") {
 				t.Errorf("describing says %v", err)
 			}

@@ -35,7 +35,7 @@ const (
 // desk hears what people ask of this process, and answers: triggers as they pass by on their way into the stream, see
 // inquiries, and cancellations. Every process hears everything; the one that has the run speaks first.
 type desk struct {
-	n     *Node
+	n     *Coordinator
 	work  sync.WaitGroup
 	stops []func()
 	ctx   context.Context // of looking things up
@@ -59,7 +59,7 @@ type ticket struct {
 // othersFirst is how long a process that does not know a run leaves it to the others to say that they do.
 const othersFirst = 300 * time.Millisecond
 
-func newDesk(n *Node) *desk {
+func newDesk(n *Coordinator) *desk {
 	d := &desk{n: n, tickets: map[*ticket]bool{}, inquiries: newInquiries()}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	return d
@@ -240,7 +240,7 @@ func (d *desk) known(id string) (Answer, bool) {
 		}
 	}
 	d.mu.Unlock()
-	_, a, err := d.n.become(d.ctx, id)
+	_, a, err := d.n.view().Became(d.ctx, id)
 	return a, err == nil && a != (Answer{})
 }
 

@@ -27,11 +27,7 @@ func (r *run) dispatcher() *dispatcher {
 		if err != nil {
 			continue // its worker says so
 		}
-		kind, ok := r.c.Databases[c.Driver]
-		dsn, err := r.def.Expand(c.DSN)
-		if ok && err == nil {
-			d.host[id] = kind.Driver.Host(dsn)
-		}
+		d.host[id] = r.c.Describer.Server(r.def, c)
 	}
 	return d
 }

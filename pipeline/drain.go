@@ -20,7 +20,7 @@ const brokenPatience = 2 * time.Second
 func (s *supervisor) drain(ctx context.Context) error {
 	s.draining, s.delivered = true, map[string]bool{}
 	for _, c := range s.run.m.Connections {
-		cell, err := loadConn(ctx, s.run.c.Stores.Runs, s.run.m.Run, c.ID)
+		cell, err := LoadConn(ctx, s.run.c.Stores.Runs, s.run.m.Run, c.ID)
 		if errors.Is(err, ErrForeign) {
 			continue
 		}
@@ -59,8 +59,10 @@ func (s *supervisor) drained() bool {
 
 // measures is what this process has seen of itself in this run.
 func (s *supervisor) measures(reports []*Report) *Measures {
-	m := &Measures{Parallel: s.run.c.Parallel, Asked: len(s.run.wanted), Budget: s.run.c.Budget.Size(), LogMax: s.run.m.LogMaxBytes, LogPeak: s.logPeak,
-		Batches: s.worker.batches.Load(), BatchBytes: s.worker.batchBytes.Load(), LogWaitMillis: time.Duration(s.worker.logWait.Load()).Milliseconds()}
+	m := &Measures{Parallel: s.run.c.Parallel, Asked: len(s.run.wanted), Budget: s.run.c.Budget.Size(), LogMax: s.run.m.LogMaxBytes, LogPeak: s.logPeak}
+	var logWait time.Duration
+	m.Batches, m.BatchBytes, logWait = s.asker.Measured()
+	m.LogWaitMillis = logWait.Milliseconds()
 	if s.run.c.Memory != nil {
 		s.run.c.Memory.look() // a short run may have seen no other reading
 	}

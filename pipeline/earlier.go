@@ -23,11 +23,11 @@ const (
 
 // earlier is what a run needs to know of those before it, the newest of which is given; nil for none. A later run
 // knows what that one knew, but for what was removed since wherever it lay.
-func (n *Node) earlier(ctx context.Context, newest *Cell[RunRecord]) ([]EarlierRun, error) {
+func (n *Coordinator) earlier(ctx context.Context, newest *Cell[RunRecord]) ([]EarlierRun, error) {
 	if newest == nil {
 		return nil, nil
 	}
-	m, err := LoadManifest(ctx, n.Stores.Runs, runOf(newest))
+	m, err := LoadManifest(ctx, n.Stores.Runs, RunOf(newest))
 	switch {
 	case errors.Is(err, ErrForeign), errors.Is(err, ErrNoKey): // what was before it nobody knows
 		m = &Manifest{}
@@ -36,7 +36,7 @@ func (n *Node) earlier(ctx context.Context, newest *Cell[RunRecord]) ([]EarlierR
 	}
 	all := slices.Clone(m.Earlier)
 	if s := newest.Value().State; s == RunComplete || s == RunAbandoned {
-		all = append(all, EarlierRun{runOf(newest), s})
+		all = append(all, EarlierRun{RunOf(newest), s})
 	}
 	for i := 0; i < len(all)-nameEarlier; {
 		cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(all[i].Run))
@@ -54,7 +54,7 @@ func (n *Node) earlier(ctx context.Context, newest *Cell[RunRecord]) ([]EarlierR
 
 // noteEarlier adds to the manifest of a run, which no process has, what became of a run that went ahead of it. Without
 // a manifest that run cannot go on anyway.
-func (n *Node) noteEarlier(ctx context.Context, run string, ahead *Cell[RunRecord]) error {
+func (n *Coordinator) noteEarlier(ctx context.Context, run string, ahead *Cell[RunRecord]) error {
 	all, err := n.earlier(ctx, ahead)
 	if err != nil || len(all) == 0 {
 		return err
@@ -72,5 +72,5 @@ func (n *Node) noteEarlier(ctx context.Context, run string, ahead *Cell[RunRecor
 		}
 	}
 	m.Earlier = m.Earlier[max(0, len(m.Earlier)-maxEarlier):]
-	return n.storeManifest(ctx, m)
+	return StoreManifest(ctx, n.Stores.Runs, m, n.optionsOf)
 }

@@ -203,7 +203,7 @@ func (r *run) cleanPartial(ctx context.Context, records map[string]CommitRecord)
 }
 
 // Abandon gives up a job's unfinished run, and returns its id. A run that is going on is refused.
-func (n *Node) Abandon(ctx context.Context, job string) (string, error) {
+func (n *Coordinator) Abandon(ctx context.Context, job string) (string, error) {
 	last, _, err := n.lastRun(ctx, job)
 	switch {
 	case err != nil:
@@ -218,14 +218,14 @@ func (n *Node) Abandon(ctx context.Context, job string) (string, error) {
 		return "", err
 	}
 	defer n.letGo(ctx, last)
-	return runOf(last), n.abandon(ctx, job, last, "")
+	return RunOf(last), n.abandon(ctx, job, last, "")
 }
 
 // abandon gives up an unfinished run, which this process owns, in favour of a fresh one: its records first, so that
 // nothing of it writes any more, then its log and parts. The artifact as published stays until the fresh run's first
 // commit. hint is what else could have been done.
-func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], hint string) error {
-	id := runOf(cell)
+func (n *Coordinator) abandon(ctx context.Context, job string, cell *Cell[RunRecord], hint string) error {
+	id := RunOf(cell)
 	m, err := LoadManifest(ctx, n.Stores.Runs, id)
 	if errors.Is(err, ErrForeign) || errors.Is(err, ErrNoKey) {
 		return n.abandonBare(ctx, job, cell, err)
@@ -266,9 +266,9 @@ func (n *Node) abandon(ctx context.Context, job string, cell *Cell[RunRecord], h
 
 // abandonBare gives up a run whose manifest is gone: where its files are nobody knows. What is private of them is
 // found by whoever writes them next.
-func (n *Node) abandonBare(ctx context.Context, job string, cell *Cell[RunRecord], why error) error {
-	n.Log.Warn(fmt.Sprintf("job %s has an unfinished run, %s, that cannot go on and is given up: %v", job, runOf(cell), why))
-	if err := errors.Join(n.dropCommands(ctx, runOf(cell), cell.Value().Resumes), n.RowLogs.Delete(ctx, runOf(cell), math.MaxInt)); err != nil {
+func (n *Coordinator) abandonBare(ctx context.Context, job string, cell *Cell[RunRecord], why error) error {
+	n.Log.Warn(fmt.Sprintf("job %s has an unfinished run, %s, that cannot go on and is given up: %v", job, RunOf(cell), why))
+	if err := errors.Join(n.dropCommands(ctx, RunOf(cell), cell.Value().Resumes), n.RowLogs.Delete(ctx, RunOf(cell), math.MaxInt)); err != nil {
 		return err
 	}
 	return cell.Change(ctx, owned(cell), func(r *RunRecord) {

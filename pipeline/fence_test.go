@@ -58,7 +58,7 @@ func (w *fenceWorld) mustQuery() {
 
 func (w *fenceWorld) record() *Cell[ConnRecord] {
 	w.t.Helper()
-	cell, err := loadConn(w.t.Context(), w.kv, "r", "c")
+	cell, err := LoadConn(w.t.Context(), w.kv, "r", "c")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func TestGivenUpInTheLog(t *testing.T) {
 			if zombie.first {
 				_ = wake()
 			}
-			s := &supervisor{run: &run{c: &Node{Stores: Stores{Runs: w.kv}, Owner: Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
+			s := &supervisor{run: &run{c: &Coordinator{Stores: Stores{Runs: w.kv}, Owner: Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
 			if err := s.publishFailure(t.Context(), "c", w.record(), "no"); err != nil {
 				t.Fatal(err)
 			}
@@ -339,7 +339,7 @@ func TestZombieCoordinatorGivesNothingUp(t *testing.T) {
 	w.fails = Permanent(fmt.Errorf("no"))
 	w.mustQuery()
 	w.fails = nil
-	s := &supervisor{run: &run{c: &Node{Stores: Stores{Runs: w.kv}, Owner: Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
+	s := &supervisor{run: &run{c: &Coordinator{Stores: Stores{Runs: w.kv}, Owner: Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
 	w.log.before = func(f *Frame) {
 		if f.Kind == FrameFailed {
 			w.log.before = nil

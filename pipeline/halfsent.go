@@ -19,11 +19,11 @@ var errHalfSent = errors.New("a new run would deliver the same rows once more")
 // overUnfinished decides what a trigger for a new run does with the job's unfinished one, of which nothing was touched
 // yet: go on with it (resume), give it up (neither), or nothing at all (an error). Only where rows were sent is that a
 // question: a file is replaced whole, and so are the rows of a document that are not appended.
-func (n *Node) overUnfinished(ctx context.Context, job *Job, t Trigger, last *Cell[RunRecord]) (resume bool, _ error) {
+func (n *Coordinator) overUnfinished(ctx context.Context, job *Job, t Trigger, last *Cell[RunRecord]) (resume bool, _ error) {
 	if t.StartOver || job.OnUnfinished == UnfinishedStartOver {
 		return false, nil
 	}
-	m, err := LoadManifest(ctx, n.Stores.Runs, runOf(last))
+	m, err := LoadManifest(ctx, n.Stores.Runs, RunOf(last))
 	if errors.Is(err, ErrForeign) || errors.Is(err, ErrNoKey) {
 		return false, nil // nobody can go on with it
 	}
@@ -43,7 +43,7 @@ func (n *Node) overUnfinished(ctx context.Context, job *Job, t Trigger, last *Ce
 }
 
 // halfSent tells of the destinations of a run that have got some of what they are to get, and not all.
-func (n *Node) halfSent(ctx context.Context, m *Manifest) (all []string, _ error) {
+func (n *Coordinator) halfSent(ctx context.Context, m *Manifest) (all []string, _ error) {
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
 		if kind := n.Sinks[d.Type]; kind == nil || kind.Traits.Target == TargetFile {

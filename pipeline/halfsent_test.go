@@ -43,7 +43,7 @@ func TestFreshOverHalfSent(t *testing.T) {
 	if asked := w.db.askedSince(); len(asked) > 0 || r.sends != sends {
 		t.Errorf("it has asked %v and sent %d requests", asked, r.sends-sends)
 	}
-	if last, err := w.node.LastRun(t.Context(), "job"); err != nil || last != run {
+	if last, err := w.node.View().LastRun(t.Context(), "job"); err != nil || last != run {
 		t.Errorf("the job's run is %s, %v", last, err)
 	}
 	out := w.mustRun(pipeline.Trigger{StartOver: true}, pipeline.RunComplete)

@@ -22,8 +22,8 @@ func NewHosts(limit int) *Hosts {
 	return &Hosts{limit: int64(limit), of: map[string]*semaphore.Weighted{}}
 }
 
-// enter waits for a place on a server; "" is none, and has room for all.
-func (h *Hosts) enter(ctx context.Context, host string) (leave func(), _ error) {
+// Enter waits for a place on a server; "" is none, and has room for all.
+func (h *Hosts) Enter(ctx context.Context, host string) (leave func(), _ error) {
 	if host == "" {
 		return func() {}, nil
 	}

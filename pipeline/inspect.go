@@ -5,10 +5,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 )
+
+// View reads what the store has of runs, and changes nothing.
+type View struct {
+	Runs    KV
+	Records Records
+	RowLogs RowLogs
+	Bus     Bus
+	Log     *slog.Logger // of records that nobody can read; may be nil
+}
+
+func (v *View) pass(err error) {
+	if v.Log != nil {
+		v.Log.Warn(err.Error())
+	}
+}
 
 // RunInfo is a run as the store has it, for those who look.
 type RunInfo struct {
@@ -22,19 +38,19 @@ type RunInfo struct {
 }
 
 // Inspect reads a run.
-func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
-	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(run))
+func (v *View) Inspect(ctx context.Context, run string) (*RunInfo, error) {
+	cell, err := LoadCell[RunRecord](ctx, v.Runs, RunKey(run))
 	if err != nil {
 		return nil, err
 	}
-	m, err := LoadManifest(ctx, n.Stores.Runs, run)
+	m, err := LoadManifest(ctx, v.Runs, run)
 	if err != nil {
 		return nil, err
 	}
 	info := &RunInfo{Run: run, Record: cell.Value(), Manifest: m, Connections: map[string]ConnRecord{}}
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
-		rec, err := n.Records.Load(ctx, run, d.ID)
+		rec, err := v.Records.Load(ctx, run, d.ID)
 		if err == nil {
 			if why := rec.of(m); why != nil {
 				err = foreign(RecordKey(run, d.ID), why)
@@ -46,14 +62,14 @@ func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 		if err != nil && !errors.Is(err, ErrNoKey) {
 			return nil, err
 		}
-		reasons, err := n.Records.Errors(ctx, run, d.ID)
+		reasons, err := v.Records.Errors(ctx, run, d.ID)
 		if err != nil {
 			return nil, err
 		}
 		info.Reports = append(info.Reports, NewReport(m, d, rec, reasons))
 		info.Positions = append(info.Positions, rec.Seq)
 	}
-	keys, err := n.Stores.Runs.Keys(ctx, Token(run)+".conn.*")
+	keys, err := v.Runs.Keys(ctx, Token(run)+".conn.*")
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +78,11 @@ func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 		byKey[ConnKey(run, c.ID)] = c.ID
 	}
 	for _, key := range keys {
-		if cell, err := LoadCell[ConnRecord](ctx, n.Stores.Runs, key); err == nil {
+		if cell, err := LoadCell[ConnRecord](ctx, v.Runs, key); err == nil {
 			info.Connections[byKey[key]] = cell.Value()
 		}
 	}
-	if log, err := n.RowLogs.Open(ctx, run, info.Record.Generation); err == nil {
+	if log, err := v.RowLogs.Open(ctx, run, info.Record.Generation); err == nil {
 		if state, err := log.State(ctx); err == nil {
 			info.Log = &state
 		}
@@ -76,17 +92,17 @@ func (n *Node) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 
 // LastRun is the id of a job's newest run; ErrNoKey if it never ran. Where another program has changed the pointer to
 // it, or removed what that names, it is the newest that can be read.
-func (n *Node) LastRun(ctx context.Context, job string) (string, error) {
-	pointer, err := LoadCell[JobRun](ctx, n.Stores.Runs, JobRunKey(job))
+func (v *View) LastRun(ctx context.Context, job string) (string, error) {
+	pointer, err := LoadCell[JobRun](ctx, v.Runs, JobRunKey(job))
 	if err != nil && !errors.Is(err, ErrForeign) {
 		return "", err
 	}
 	if run := pointer.Value().Run; err == nil {
-		if _, err := n.Stores.Runs.Get(ctx, RunKey(run)); !errors.Is(err, ErrNoKey) {
+		if _, err := v.Runs.Get(ctx, RunKey(run)); !errors.Is(err, ErrNoKey) {
 			return run, err
 		}
 	}
-	runs, err := n.Runs(ctx, job)
+	runs, err := v.List(ctx, job)
 	if err != nil {
 		return "", err
 	}
@@ -102,16 +118,16 @@ type RunEntry struct {
 	Record RunRecord
 }
 
-// Runs lists runs, the newest first, of all jobs if job is "".
-func (n *Node) Runs(ctx context.Context, job string) ([]RunEntry, error) {
-	cells, err := n.runCells(ctx)
+// List lists runs, the newest first, of all jobs if job is "".
+func (v *View) List(ctx context.Context, job string) ([]RunEntry, error) {
+	cells, err := RunRecords(ctx, v.Runs, v.pass)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	var out []RunEntry
 	for _, cell := range cells {
 		if rec := cell.Value(); job == "" || rec.Job == job {
-			out = append(out, RunEntry{runOf(cell), rec})
+			out = append(out, RunEntry{RunOf(cell), rec})
 		}
 	}
 	slices.SortFunc(out, func(a, b RunEntry) int {
@@ -133,14 +149,14 @@ const maxWaiting = 10_000
 
 // Waiting lists the triggers whose runs have not begun, the oldest first, of all jobs if job is "": they wait for
 // their turn, or for somebody who serves.
-func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
+func (v *View) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	topics := []string{TopicTriggers, TopicInlines}
 	if job != "" {
 		topics = []string{TopicTrigger(job), TopicInline(job)}
 	}
 	var kept []*Message
 	for _, topic := range topics {
-		some, err := n.Bus.Kept(ctx, topic, maxWaiting)
+		some, err := v.Bus.Kept(ctx, topic, maxWaiting)
 		if err != nil {
 			return nil, err
 		}
@@ -149,13 +165,13 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	if len(kept) == 0 {
 		return nil, nil
 	}
-	cells, err := n.runCells(ctx) // in this order: one that begins in between has a record then
+	cells, err := RunRecords(ctx, v.Runs, v.pass) // in this order: one that begins in between has a record then
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	begun := map[string]bool{}
 	for _, cell := range cells {
-		begun[runOf(cell)] = true
+		begun[RunOf(cell)] = true
 		for _, id := range cell.Value().Triggers {
 			begun[id] = true
 		}
@@ -174,12 +190,4 @@ func (n *Node) Waiting(ctx context.Context, job string) ([]Waiting, error) {
 	}
 	slices.SortStableFunc(out, func(a, b Waiting) int { return a.Since.Compare(b.Since) })
 	return out, nil
-}
-
-// Describe opens a connection of a job, learns what its queries return, shows the session to look, whose error is
-// then its own, and closes it. took is how long the database needed to answer, also where it fails; that a place on
-// its server was waited for is not part of it.
-func (n *Node) Describe(ctx context.Context, def *Definition, connection string, params []Arg, hosts *Hosts, look func(context.Context, Session) error) (o *Opening, took time.Duration, err error) {
-	r := &run{c: n, def: def, job: def.Job, m: &Manifest{Params: params}}
-	return r.probe(ctx, hosts, connection, false, func() {}, look)
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
 	"fanmill/pipeline/dead"
+	"fanmill/pipeline/spool"
 )
 
 // States of a dead request.
@@ -22,21 +24,41 @@ const (
 	LetterSettled    = "nothing is owed" // its run is over, and does not need it
 )
 
+// Letters are the dead requests that this process keeps, and what people decide of them.
+type Letters struct {
+	Dead        *dead.Folder
+	Records     Records
+	Runs        KV
+	View        *View
+	Holder      Holder
+	Sinks       map[string]*SinkKind
+	StoreID     string
+	Spool       *spool.Root // nil if there is none
+	LogMaxBytes int64       // of a run's row log
+	Log         *slog.Logger
+}
+
+// Holder gives this process a run that no other one has.
+type Holder interface {
+	// Hold calls f while the run is this process's. The error says who has it, if another one does.
+	Hold(ctx context.Context, run string, f func(context.Context) error) error
+}
+
 // LetterInfo is a dead request and what can be done with it.
 type LetterInfo struct {
 	dead.Letter
 	State string `json:"state"`
 }
 
-// Letters lists the dead requests that are kept here, the oldest first, of all jobs if job is "".
-func (n *Node) Letters(ctx context.Context, job string) ([]LetterInfo, error) {
-	all, err := n.Dead.List(job)
+// List lists the dead requests that are kept here, the oldest first, of all jobs if job is "".
+func (s *Letters) List(ctx context.Context, job string) ([]LetterInfo, error) {
+	all, err := s.Dead.List(job)
 	if err != nil {
 		return nil, err
 	}
 	var out []LetterInfo
 	for _, l := range all {
-		info, err := n.letterInfo(ctx, l)
+		info, err := s.letterInfo(ctx, l)
 		if err != nil {
 			return nil, err
 		}
@@ -45,22 +67,22 @@ func (n *Node) Letters(ctx context.Context, job string) ([]LetterInfo, error) {
 	return out, nil
 }
 
-// Letter finds a dead request by the beginning of its key.
-func (n *Node) Letter(ctx context.Context, prefix string) (LetterInfo, error) {
-	l, err := n.Dead.Find(prefix)
+// Find finds a dead request by the beginning of its key.
+func (s *Letters) Find(ctx context.Context, prefix string) (LetterInfo, error) {
+	l, err := s.Dead.Find(prefix)
 	if err != nil {
 		return LetterInfo{}, err
 	}
-	return n.letterInfo(ctx, l)
+	return s.letterInfo(ctx, l)
 }
 
-func (n *Node) letterInfo(ctx context.Context, l dead.Letter) (LetterInfo, error) {
+func (s *Letters) letterInfo(ctx context.Context, l dead.Letter) (LetterInfo, error) {
 	info := LetterInfo{Letter: l}
-	rec, live, err := n.recordOf(ctx, &l)
+	rec, live, err := s.recordOf(ctx, &l)
 	if err != nil {
 		return info, err
 	}
-	place, err := n.elsewhereOf(&l)
+	place, err := s.elsewhereOf(&l)
 	if err != nil {
 		return info, err
 	}
@@ -87,8 +109,8 @@ func (n *Node) letterInfo(ctx context.Context, l dead.Letter) (LetterInfo, error
 
 // recordOf is the commit record that a letter's request is of. live is false if that is gone, or nobody goes on with
 // it.
-func (n *Node) recordOf(ctx context.Context, l *dead.Letter) (rec CommitRecord, live bool, _ error) {
-	rec, err := n.Records.Load(ctx, l.Run, l.Destination)
+func (s *Letters) recordOf(ctx context.Context, l *dead.Letter) (rec CommitRecord, live bool, _ error) {
+	rec, err := s.Records.Load(ctx, l.Run, l.Destination)
 	switch {
 	case errors.Is(err, ErrNoKey), errors.Is(err, ErrForeign):
 		return rec, false, nil
@@ -97,7 +119,7 @@ func (n *Node) recordOf(ctx context.Context, l *dead.Letter) (rec CommitRecord, 
 	case rec.State == RecordAbandoned:
 		return rec, false, nil
 	}
-	m, err := LoadManifest(ctx, n.Stores.Runs, l.Run)
+	m, err := LoadManifest(ctx, s.Runs, l.Run)
 	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrForeign) {
 		return rec, false, nil
 	}
@@ -107,16 +129,19 @@ func (n *Node) recordOf(ctx context.Context, l *dead.Letter) (rec CommitRecord, 
 	if m.Birth != l.Birth {
 		return rec, false, nil
 	}
-	last, _, err := n.lastRun(ctx, l.Job)
-	return rec, last != nil && runOf(last) == l.Run, err
+	last, err := s.View.LastRun(ctx, l.Job)
+	if errors.Is(err, ErrNoKey) {
+		return rec, false, nil
+	}
+	return rec, last == l.Run, err
 }
 
 // elsewhereOf names the host whose disk a letter's run waits on; "" if that is this one's, or nobody knows.
-func (n *Node) elsewhereOf(l *dead.Letter) (string, error) {
-	if l.Place == nil || n.Spool == nil {
+func (s *Letters) elsewhereOf(l *dead.Letter) (string, error) {
+	if l.Place == nil || s.Spool == nil {
 		return "", nil
 	}
-	place, err := n.Spool.Place()
+	place, err := s.Spool.Place()
 	if err != nil || place.ID == l.Place.ID {
 		return "", err
 	}
@@ -126,11 +151,11 @@ func (n *Node) elsewhereOf(l *dead.Letter) (string, error) {
 // Replay marks a dead request to be sent again, with the same bytes under the same key, by the next resume of its run.
 // One of which nobody knows whether the receiver took it is refused, unless resend; so is one whose run has given way
 // to another one: see Resend.
-func (n *Node) Replay(ctx context.Context, l dead.Letter, resend bool) error {
+func (s *Letters) Replay(ctx context.Context, l dead.Letter, resend bool) error {
 	if err := replayable(&l, resend); err != nil {
 		return err
 	}
-	return n.decide(ctx, l, func(c *CommitRecord) {
+	return s.decide(ctx, l, func(c *CommitRecord) {
 		c.Drops = without(c.Drops, l.Number)
 		c.Replays = append(without(c.Replays, l.Number), l.Number)
 	})
@@ -152,12 +177,12 @@ var ErrSuperseded = errors.New("its run was given up for another one, which may 
 
 // decide writes what is to become of a letter into the record of its request, under a claim of its run. The next claim
 // of the record does it: see obey.
-func (n *Node) decide(ctx context.Context, l dead.Letter, change func(*CommitRecord)) error {
-	rec, live, err := n.recordOf(ctx, &l)
+func (s *Letters) decide(ctx context.Context, l dead.Letter, change func(*CommitRecord)) error {
+	rec, live, err := s.recordOf(ctx, &l)
 	if err != nil {
 		return err
 	}
-	place, err := n.elsewhereOf(&l)
+	place, err := s.elsewhereOf(&l)
 	switch {
 	case err != nil:
 		return err
@@ -168,29 +193,18 @@ func (n *Node) decide(ctx context.Context, l dead.Letter, change func(*CommitRec
 	case place != "":
 		return Permanent(fmt.Errorf("request %s is waiting for %s: the outbox of its run is on that disk; do it there", l.Key, place))
 	}
-	run, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(l.Run))
-	if err != nil {
-		return err
-	}
-	if rec := run.Value(); rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayLive(rec.Owner) {
-		return n.alreadyRunning(run)
-	}
-	if err := n.takeOver(ctx, run); err != nil {
-		return err
-	}
-	defer n.letGo(ctx, run)
-	return n.Records.Reset(ctx, l.Run, l.Destination, change)
+	return s.Holder.Hold(ctx, l.Run, func(ctx context.Context) error { return s.Records.Reset(ctx, l.Run, l.Destination, change) })
 }
 
 // Drop gives a dead request up. Its connection is turned away for good by the next resume of its run, which then can
 // finish; its bytes go at once. pending reports whether there is such a run.
-func (n *Node) Drop(ctx context.Context, l dead.Letter) (pending bool, _ error) {
-	rec, live, err := n.recordOf(ctx, &l)
+func (s *Letters) Drop(ctx context.Context, l dead.Letter) (pending bool, _ error) {
+	rec, live, err := s.recordOf(ctx, &l)
 	if err != nil {
 		return false, err
 	}
 	if live && rec.State != RecordFinished {
-		err := n.decide(ctx, l, func(c *CommitRecord) {
+		err := s.decide(ctx, l, func(c *CommitRecord) {
 			c.Replays = without(c.Replays, l.Number)
 			c.Drops = append(without(c.Drops, l.Number), l.Number)
 		})
@@ -199,7 +213,7 @@ func (n *Node) Drop(ctx context.Context, l dead.Letter) (pending bool, _ error) 
 		}
 		pending = true
 	}
-	return pending, n.Dead.Remove(l.Key)
+	return pending, s.Dead.Remove(l.Key)
 }
 
 // without is a copy of a list that lacks n.
@@ -209,23 +223,23 @@ func without(list []int, n int) []int {
 
 // Resend sends a dead request whose run has given way to another one at once, by the destination that the job has under
 // its id now. One that was sent is no letter any more.
-func (n *Node) Resend(ctx context.Context, def *Definition, l dead.Letter, resend bool) (*Receipt, error) {
+func (s *Letters) Resend(ctx context.Context, def *Definition, l dead.Letter, resend bool) (*Receipt, error) {
 	if err := replayable(&l, resend); err != nil {
 		return nil, err
 	}
-	if _, live, err := n.recordOf(ctx, &l); err != nil || live {
+	if _, live, err := s.recordOf(ctx, &l); err != nil || live {
 		return nil, errors.Join(err, Permanent(fmt.Errorf("request %s: run %s can go on, and sends it: leave --superseded out", l.Key, l.Run)))
 	}
-	sink, kind, err := n.senderOf(def, &l)
+	sink, kind, err := s.senderOf(def, &l)
 	if err != nil {
 		return nil, err
 	}
-	out, err := n.sendAlone(ctx, sink, kind, l)
+	out, err := s.sendAlone(ctx, sink, kind, l)
 	return out, errors.Join(err, sink.Close())
 }
 
 // senderOf makes the sink of a letter's destination, as the job has it now.
-func (n *Node) senderOf(def *Definition, l *dead.Letter) (Sink, *SinkKind, error) {
+func (s *Letters) senderOf(def *Definition, l *dead.Letter) (Sink, *SinkKind, error) {
 	if def.Job.ID != l.Job {
 		return nil, nil, Permanent(fmt.Errorf("request %s is of job %s, not of %s", l.Key, l.Job, def.Job.ID))
 	}
@@ -233,7 +247,7 @@ func (n *Node) senderOf(def *Definition, l *dead.Letter) (Sink, *SinkKind, error
 	if err != nil {
 		return nil, nil, Permanent(err)
 	}
-	m, err := NewManifest(def.Job, l.Run, time.Now().UTC(), n.LogMaxBytes, nil, paths)
+	m, err := NewManifest(def.Job, l.Run, time.Now().UTC(), s.LogMaxBytes, nil, paths)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -242,39 +256,39 @@ func (n *Node) senderOf(def *Definition, l *dead.Letter) (Sink, *SinkKind, error
 	if d == nil || d.Type != l.Type {
 		return nil, nil, Permanent(fmt.Errorf("job %s has no destination %s of type %s any more, which request %s is for", l.Job, l.Destination, l.Type, l.Key))
 	}
-	kind := n.Sinks[d.Type]
+	kind := s.Sinks[d.Type]
 	if kind == nil || !kind.Traits.Requests {
 		return nil, nil, Permanent(fmt.Errorf("destination %s takes no requests", d.ID))
 	}
-	sink, err := newMasked(kind, SinkSpec{Manifest: m, Destination: d, StoreID: n.StoreID, Log: n.Log, Expand: def.Expand})
+	sink, err := newMasked(kind, SinkSpec{Manifest: m, Destination: d, StoreID: s.StoreID, Log: s.Log, Expand: def.Expand})
 	return sink, kind, err
 }
 
 // sendAlone sends one request from its letter's folder. It is noted as unknown before, so that one whose answer nobody
 // has seen is not sent a third time unasked.
-func (n *Node) sendAlone(ctx context.Context, sink Sink, kind *SinkKind, l dead.Letter) (*Receipt, error) {
-	fence := Fence{Token: NewToken(), Epoch: l.Epoch, Birth: l.Birth, Folder: n.Dead.Path(l.Key), Grow: func(int64) {}}
+func (s *Letters) sendAlone(ctx context.Context, sink Sink, kind *SinkKind, l dead.Letter) (*Receipt, error) {
+	fence := Fence{Token: NewToken(), Epoch: l.Epoch, Birth: l.Birth, Folder: s.Dead.Path(l.Key), Grow: func(int64) {}}
 	if _, err := sink.Recover(ctx, fence, nil, nil); err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", l.Where, err)
 	}
 	before := l
 	l.Unknown, l.Time, l.Error = true, time.Now().UTC(), "it was sent again, and no answer is known"
-	if err := n.Dead.Update(l); err != nil {
+	if err := s.Dead.Update(l); err != nil {
 		return nil, err
 	}
 	r := WireRequest{Number: l.Number, Round: l.Round, Key: l.Key, File: dead.BodyName, Length: l.Length, SHA256: l.SHA256, Rows: l.Rows, Connection: OfAll, Type: l.ContentType, Encoding: l.Encoding}
 	out, err := sink.Release(ctx, []WireRequest{r}, nil, true)
 	if len(out.Receipts) > 0 {
-		return &out.Receipts[0], n.Dead.Remove(l.Key)
+		return &out.Receipts[0], s.Dead.Remove(l.Key)
 	}
 	if len(out.Letters) > 0 {
 		a := out.Letters[0]
 		l.Unknown, l.Status, l.Error, l.Answer, l.Time = a.Unknown, a.Status, a.Error, shortened(a.Answer), a.At
-		return nil, errors.Join(n.Dead.Update(l), Permanent(fmt.Errorf("%s has refused request %s: %s", l.Where, l.Key, a.Error)))
+		return nil, errors.Join(s.Dead.Update(l), Permanent(fmt.Errorf("%s has refused request %s: %s", l.Where, l.Key, a.Error)))
 	}
 	var trouble *Trouble
 	if slices.Contains(out.Unsent, l.Number) || errors.As(err, &trouble) && trouble.Scope == OfTarget { // it has not arrived
-		return nil, errors.Join(fmt.Errorf("send request %s: %w", l.Key, err), n.Dead.Update(before))
+		return nil, errors.Join(fmt.Errorf("send request %s: %w", l.Key, err), s.Dead.Update(before))
 	}
 	if err == nil {
 		err = fmt.Errorf("%s has not answered", kind.Name)

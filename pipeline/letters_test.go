@@ -18,7 +18,7 @@ import (
 // onlyLetter is the one dead request there is.
 func onlyLetter(t *testing.T, w *world) pipeline.LetterInfo {
 	t.Helper()
-	all, err := w.node.Letters(t.Context(), "job")
+	all, err := w.node.Letters().List(t.Context(), "job")
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%d letters, %v", len(all), err)
 	}
@@ -27,7 +27,7 @@ func onlyLetter(t *testing.T, w *world) pipeline.LetterInfo {
 
 func noLetters(t *testing.T, w *world) {
 	t.Helper()
-	if all, err := w.node.Letters(t.Context(), ""); err != nil || len(all) != 0 {
+	if all, err := w.node.Letters().List(t.Context(), ""); err != nil || len(all) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
@@ -81,7 +81,7 @@ func TestReplay(t *testing.T) {
 	w, r, run := halfSent(t)
 	l := onlyLetter(t, w)
 	for range 2 { // twice is once
-		if err := w.node.Replay(t.Context(), l.Letter, false); err != nil {
+		if err := w.node.Letters().Replay(t.Context(), l.Letter, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestReplay(t *testing.T) {
 func TestReplayRefusedAgain(t *testing.T) {
 	w, r, _ := halfSent(t)
 	l := onlyLetter(t, w)
-	if err := w.node.Replay(t.Context(), l.Letter, false); err != nil {
+	if err := w.node.Letters().Replay(t.Context(), l.Letter, false); err != nil {
 		t.Fatal(err)
 	}
 	r.set(func() {
@@ -128,7 +128,7 @@ func TestReplayRefusedAgain(t *testing.T) {
 func TestDrop(t *testing.T) {
 	w, r, _ := halfSent(t)
 	l := onlyLetter(t, w)
-	if pending, err := w.node.Drop(t.Context(), l.Letter); err != nil || !pending {
+	if pending, err := w.node.Letters().Drop(t.Context(), l.Letter); err != nil || !pending {
 		t.Fatalf("%v, %v", pending, err)
 	}
 	noLetters(t, w)
@@ -165,10 +165,10 @@ func TestReplayOfUnknown(t *testing.T) {
 	if got := onlyLetter(t, w).State; got != pipeline.LetterUnknown {
 		t.Errorf("it is %s", got)
 	}
-	if err := w.node.Replay(t.Context(), l, false); err == nil || !strings.Contains(err.Error(), "--resend") {
+	if err := w.node.Letters().Replay(t.Context(), l, false); err == nil || !strings.Contains(err.Error(), "--resend") {
 		t.Errorf("%v", err)
 	}
-	if err := w.node.Replay(t.Context(), l, true); err != nil {
+	if err := w.node.Letters().Replay(t.Context(), l, true); err != nil {
 		t.Error(err)
 	}
 }
@@ -177,14 +177,14 @@ func TestReplayOfUnknown(t *testing.T) {
 func TestLetterOfASupersededRun(t *testing.T) {
 	w, r, _ := halfSent(t)
 	l := onlyLetter(t, w)
-	if _, err := w.node.Resend(t.Context(), w.definition(), l.Letter, false); err == nil {
+	if _, err := w.node.Letters().Resend(t.Context(), w.definition(), l.Letter, false); err == nil {
 		t.Error("its run can go on")
 	}
 	w.mustRun(pipeline.Trigger{StartOver: true}, pipeline.RunComplete)
 	if l = onlyLetter(t, w); l.State != pipeline.LetterSuperseded {
 		t.Errorf("it is %s", l.State)
 	}
-	if err := w.node.Replay(t.Context(), l.Letter, false); !errors.Is(err, pipeline.ErrSuperseded) {
+	if err := w.node.Letters().Replay(t.Context(), l.Letter, false); !errors.Is(err, pipeline.ErrSuperseded) {
 		t.Errorf("%v", err)
 	}
 	r.set(func() { // the answer is lost
@@ -195,15 +195,15 @@ func TestLetterOfASupersededRun(t *testing.T) {
 			return nil
 		}
 	})
-	if _, err := w.node.Resend(t.Context(), w.definition(), l.Letter, false); err == nil {
+	if _, err := w.node.Letters().Resend(t.Context(), w.definition(), l.Letter, false); err == nil {
 		t.Error("it was answered")
 	}
 	r.set(func() { r.answer = nil })
 	l = onlyLetter(t, w)
-	if _, err := w.node.Resend(t.Context(), w.definition(), l.Letter, false); err == nil || !strings.Contains(err.Error(), "--resend") {
+	if _, err := w.node.Letters().Resend(t.Context(), w.definition(), l.Letter, false); err == nil || !strings.Contains(err.Error(), "--resend") {
 		t.Errorf("it may have arrived: %v", err)
 	}
-	receipt, err := w.node.Resend(t.Context(), w.definition(), l.Letter, true)
+	receipt, err := w.node.Letters().Resend(t.Context(), w.definition(), l.Letter, true)
 	if err != nil || receipt.Status != 200 || !strings.Contains(r.bodies[l.Key], `"Connection":"b"`) {
 		t.Errorf("%+v, %v", receipt, err)
 	}
@@ -217,7 +217,7 @@ func TestLetterOfASupersededRun(t *testing.T) {
 func TestDropOfASupersededRun(t *testing.T) {
 	w, _, _ := halfSent(t)
 	w.mustRun(pipeline.Trigger{StartOver: true}, pipeline.RunComplete)
-	if pending, err := w.node.Drop(t.Context(), onlyLetter(t, w).Letter); err != nil || pending {
+	if pending, err := w.node.Letters().Drop(t.Context(), onlyLetter(t, w).Letter); err != nil || pending {
 		t.Errorf("%v, %v", pending, err)
 	}
 	noLetters(t, w)
@@ -235,10 +235,10 @@ func TestLetterOfAnotherDisk(t *testing.T) {
 	if l.State != pipeline.LetterWaiting+host {
 		t.Errorf("it is %s", l.State)
 	}
-	if err := w.node.Replay(t.Context(), l.Letter, false); err == nil || !strings.Contains(err.Error(), "waiting for "+host) {
+	if err := w.node.Letters().Replay(t.Context(), l.Letter, false); err == nil || !strings.Contains(err.Error(), "waiting for "+host) {
 		t.Errorf("%v", err)
 	}
-	if _, err := w.node.Drop(t.Context(), l.Letter); err == nil {
+	if _, err := w.node.Letters().Drop(t.Context(), l.Letter); err == nil {
 		t.Error("it was dropped")
 	}
 	onlyLetter(t, w)
@@ -254,7 +254,7 @@ func TestReplayDuringItsRun(t *testing.T) {
 	r.set(func() {
 		r.step = func(step string) error {
 			if step == "release" {
-				during = other.Replay(t.Context(), l.Letter, false)
+				during = other.Letters().Replay(t.Context(), l.Letter, false)
 			}
 			return nil
 		}
@@ -288,7 +288,7 @@ func TestLetterThatCannotBeKept(t *testing.T) {
 	if d := out.Reports[0].Delivery; d.Refused != 2 || d.Requests != 2 {
 		t.Errorf("%+v", d)
 	}
-	if all, err := w.node.Letters(t.Context(), "job"); err != nil || len(all) != 2 {
+	if all, err := w.node.Letters().List(t.Context(), "job"); err != nil || len(all) != 2 {
 		t.Errorf("%d letters, %v", len(all), err)
 	}
 }

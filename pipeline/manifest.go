@@ -31,7 +31,8 @@ type Manifest struct {
 	Connections  []ManifestConnection  `json:"connections"`
 	Destinations []ManifestDestination `json:"destinations"`
 
-	origin *origin[Manifest] // as it was read, if there is more in it than this program knows
+	// Source is the stored document that it was read from, if there is more in that than this program knows.
+	Source []byte `json:"-"`
 }
 
 // Schema is the set of columns that connections with different ones are brought to. Columns are matched by name, see

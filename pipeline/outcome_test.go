@@ -49,7 +49,7 @@ func TestOutcomeOutlivesALostAcknowledgement(t *testing.T) {
 			if a := w.ask(topic, "two", c.payload); !c.left(a) {
 				t.Fatalf("answered with %+v", a)
 			}
-			if a, ok, err := w.node.Left(t.Context(), "two"); err != nil || !ok || !c.left(a) {
+			if a, ok, err := w.node.View().Left(t.Context(), "two"); err != nil || !ok || !c.left(a) {
 				t.Errorf("the store knows %+v, %v, %v", a, ok, err)
 			}
 			close(gate)

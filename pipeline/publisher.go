@@ -83,7 +83,7 @@ func (p *publisher) append(ctx context.Context, f *Frame) error {
 
 // own reports ErrFenced unless the connection's record still has this attempt as its newest.
 func (p *publisher) own(ctx context.Context) error {
-	cell, err := loadConn(ctx, p.runs, p.run, p.connection)
+	cell, err := LoadConn(ctx, p.runs, p.run, p.connection)
 	if err != nil {
 		return err
 	}

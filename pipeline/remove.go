@@ -9,7 +9,7 @@ import (
 
 // Remove forgets a run at once that has nothing left to do, or of which something cannot be read: its records, its
 // row log, its commands. Files stay. One that goes on, and one that a resume could go on with, is refused.
-func (n *Node) Remove(ctx context.Context, run string) error {
+func (n *Coordinator) Remove(ctx context.Context, run string) error {
 	if run == "" || Token(run) != run || run == jobKeys {
 		return Permanent(fmt.Errorf("%q is no run's id; fanmill runs lists them", run))
 	}
@@ -33,7 +33,7 @@ func (n *Node) Remove(ctx context.Context, run string) error {
 		if err != nil {
 			return err
 		}
-		if rec.State.Resumable() && last != nil && runOf(last) == run && n.resumable(ctx, cell) {
+		if rec.State.Resumable() && last != nil && RunOf(last) == run && n.resumable(ctx, cell) {
 			return Permanent(fmt.Errorf("run %s is unfinished, and a resume can go on with it; fanmill checkpoint rm %s gives it up first", run, rec.Job))
 		}
 	}
@@ -41,20 +41,18 @@ func (n *Node) Remove(ctx context.Context, run string) error {
 }
 
 // wipe removes what the store has of a run, its record last: until then it is there to be forgotten again.
-func (n *Node) wipe(ctx context.Context, run string, resumes int) error {
+func (n *Coordinator) wipe(ctx context.Context, run string, resumes int) error {
 	if err := errors.Join(n.dropCommands(ctx, run, resumes), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, RunKey(run)+".>")); err != nil {
 		return err
 	}
-	if n.Spool != nil {
-		if err := n.Spool.Remove(Token(run), ""); err != nil {
-			return err
-		}
+	if err := n.Cleaner.Forget(run); err != nil {
+		return err
 	}
 	return n.Stores.Runs.Delete(ctx, RunKey(run))
 }
 
 // leftOf reports whether anything is left of a run whose record is gone.
-func (n *Node) leftOf(ctx context.Context, run string) (bool, error) {
+func (n *Coordinator) leftOf(ctx context.Context, run string) (bool, error) {
 	for _, kv := range []KV{n.Stores.Runs, n.Stores.Checkpoints} {
 		if keys, err := kv.Keys(ctx, RunKey(run)+".>"); err != nil || len(keys) > 0 {
 			return len(keys) > 0, err

@@ -40,9 +40,9 @@ func (s *server) handle(ctx context.Context, msg *Message) error {
 	if err := CheckRunID(id); err != nil {
 		return q.refuse(fmt.Errorf("the Nats-Msg-Id becomes the id of the run: %w", err))
 	}
-	if t, err := s.c.noted(ctx, id); err != nil {
+	if t, err := s.c.view().Noted(ctx, id); err != nil {
 		return err
-	} else if t.of(q.seq) { // this very message, whose acknowledgement was lost
+	} else if t.Of(q.seq) { // this very message, whose acknowledgement was lost
 		q.late = true
 		if t.Skipped {
 			q.reply(Answer{Job: t.Job, Skipped: true, Error: errOverlap.Error()})
@@ -97,7 +97,7 @@ func (s *server) before(ctx context.Context, id string, seq uint64) (_ Answer, o
 	if a, ok := s.desk.twin(id, seq); ok {
 		return a, true, nil
 	}
-	own, a, err := s.c.become(ctx, id)
+	own, a, err := s.c.view().Became(ctx, id)
 	if err != nil || a == (Answer{}) {
 		return a, false, err
 	}
@@ -157,11 +157,11 @@ func (q *request) inTurn(ctx context.Context) error {
 
 // waits is told that another process has the job's newest run.
 func (q *request) waits(last *Cell[RunRecord], lives bool) error {
-	own := runOf(last) == q.t.id || slices.Contains(last.Value().Triggers, q.t.id)
+	own := RunOf(last) == q.t.id || slices.Contains(last.Value().Triggers, q.t.id)
 	if lives && !own && q.def.Job.OnOverlap == OverlapSkip {
 		return errOverlap
 	}
-	q.queued(fmt.Sprintf("process %d on %s has run %s", last.Value().Owner.PID, last.Value().Owner.Host, runOf(last)))
+	q.queued(fmt.Sprintf("process %d on %s has run %s", last.Value().Owner.PID, last.Value().Owner.Host, RunOf(last)))
 	return nil
 }
 
@@ -219,7 +219,7 @@ func (q *request) predecessor(ctx context.Context) (*Outcome, error) {
 	if err != nil || last == nil {
 		return nil, err
 	}
-	rec, id := last.Value(), runOf(last)
+	rec, id := last.Value(), RunOf(last)
 	gone := rec.State == RunRunning && (rec.Owner.Token == q.server.c.Owner.Token || !q.server.c.mayLive(rec.Owner)) || rec.State == RunInterrupted && rec.Stopped == ""
 	if !gone || rec.Trigger == 0 || rec.Trigger == q.seq {
 		return nil, nil
@@ -264,7 +264,7 @@ func (q *request) ended(ctx context.Context, err error) error {
 	case errors.Is(err, ErrMemory), errors.Is(err, ErrCancelled), errors.Is(context.Cause(q.ctx), ErrCancelled):
 		if !errors.Is(err, ErrMemory) && !q.server.desk.hasBegun(q.held) {
 			q.server.c.Log.Info(fmt.Sprintf("run %s of job %s was cancelled before it began", id, q.def.Job.ID))
-			if err := q.server.c.note(ctx, id, triggerNote{Job: q.def.Job.ID, Cancelled: true}); err != nil {
+			if err := NoteTrigger(ctx, q.server.c.Stores.Runs, id, TriggerNote{Job: q.def.Job.ID, Cancelled: true}); err != nil {
 				return err // it comes again, and can be cancelled again
 			}
 		} else {
@@ -336,7 +336,7 @@ func mayBeJob(payload []byte) bool { return !utf8.Valid(payload) || jobWords.Mat
 // wrong may be right by then.
 func (q *request) refuse(err error) error {
 	if id := runID(q.msg); !errors.Is(err, ErrBadID) { // which is wrong for ever, and may be no key
-		note := triggerNote{Job: Untoken(lastToken(q.msg.Subject)), Refused: shortError(err), Seq: q.seq}
+		note := TriggerNote{Job: Untoken(lastToken(q.msg.Subject)), Refused: shortError(err), Seq: q.seq}
 		if noteErr := q.outcome(id, note); noteErr != nil {
 			return noteErr
 		}
@@ -346,12 +346,12 @@ func (q *request) refuse(err error) error {
 
 // outcome notes what became of a trigger that gets no run. What is known already of its id is not written over: it was
 // cancelled, or had a run resumed.
-func (q *request) outcome(id string, note triggerNote) error {
-	t, err := q.server.c.noted(q.serving, id)
+func (q *request) outcome(id string, note TriggerNote) error {
+	t, err := q.server.c.view().Noted(q.serving, id)
 	if err != nil || t.Cancelled || t.Run != "" {
 		return err
 	}
-	return q.server.c.note(q.serving, id, note)
+	return NoteTrigger(q.serving, q.server.c.Stores.Runs, id, note)
 }
 
 // refused tells of a trigger that is turned away.
@@ -372,7 +372,7 @@ func (q *request) refused(err error) error {
 
 // skip leaves a trigger out. That is noted first: delivered once more it would find its job free, and be carried out.
 func (q *request) skip() error {
-	if err := q.outcome(q.t.id, triggerNote{Job: q.def.Job.ID, Skipped: true, Seq: q.seq}); err != nil {
+	if err := q.outcome(q.t.id, TriggerNote{Job: q.def.Job.ID, Skipped: true, Seq: q.seq}); err != nil {
 		return err
 	}
 	q.server.c.Log.Warn(fmt.Sprintf("a trigger of job %s is skipped: %v", q.def.Job.ID, errOverlap))

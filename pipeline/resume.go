@@ -12,8 +12,8 @@ import (
 const maxTriggers = 64
 
 // resume continues an unfinished run under its own id, log and paths. This process owns it already.
-func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cell[RunRecord]) (_ *run, err error) {
-	id := runOf(cell)
+func (n *Coordinator) resume(ctx context.Context, def *Definition, t Trigger, cell *Cell[RunRecord]) (_ *run, err error) {
+	id := RunOf(cell)
 	old, err := LoadManifest(ctx, n.Stores.Runs, id)
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (n *Node) resume(ctx context.Context, def *Definition, t Trigger, cell *Cel
 	}
 	has := t.id != "" && t.id != id && !slices.Contains(cell.Value().Triggers, t.id)
 	if has && t.seq != 0 { // first: without the record's word it says nothing
-		if err := n.note(ctx, t.id, triggerNote{Job: cell.Value().Job, Run: id}); err != nil {
+		if err := NoteTrigger(ctx, n.Stores.Runs, t.id, TriggerNote{Job: cell.Value().Job, Run: id}); err != nil {
 			return nil, err
 		}
 	}

@@ -19,41 +19,7 @@ const (
 )
 
 // pass tells of a record that nobody can read.
-func (n *Node) pass(err error) {
-	if n.Log != nil {
-		n.Log.Warn(err.Error())
-	}
-}
-
-// runCells reads the records of all runs in one go, but for those that nobody can read.
-func (n *Node) runCells(ctx context.Context) (cells []*Cell[RunRecord], _ error) {
-	watching, stop := context.WithCancel(ctx)
-	entries, err := n.Stores.Runs.Watch(watching, "*")
-	if err != nil {
-		stop()
-		return nil, err
-	}
-	defer func() {
-		stop()
-		for range entries { // the store closes it
-		}
-	}()
-	for e := range entries {
-		switch {
-		case e.Key == "": // what there is has come
-			return cells, nil
-		case e.Deleted:
-			continue
-		}
-		cell := &Cell[RunRecord]{kv: n.Stores.Runs, key: e.Key}
-		if err := cell.adopt(e); err != nil { // it concerns its own run alone
-			n.pass(err)
-			continue
-		}
-		cells = append(cells, cell)
-	}
-	return nil, watchEnded(ctx, "runs")
-}
+func (n *Coordinator) pass(err error) { n.Log.Warn(err.Error()) }
 
 // How many old runs are removed at a time, which takes some milliseconds each; and after how many triggers a process
 // that serves looks for some.
@@ -63,14 +29,14 @@ const (
 )
 
 // forgetOld removes the oldest of the runs that need not be known any longer.
-func (n *Node) forgetOld(ctx context.Context, cells []*Cell[RunRecord]) {
+func (n *Coordinator) forgetOld(ctx context.Context, cells []*Cell[RunRecord]) {
 	if err := n.forgetNotes(ctx); err != nil && ctx.Err() == nil {
 		n.Log.Warn("what is known of old triggers could not be removed; the next start tries again", "error", err)
 	}
 	old := outdated(cells, time.Now())
 	for _, cell := range old[max(0, len(old)-forgetAtOnce):] {
 		if err := n.forget(ctx, cell); err != nil && ctx.Err() == nil {
-			n.Log.Warn(fmt.Sprintf("old run %s of job %s could not be removed; the next start tries again", runOf(cell), cell.Value().Job), "error", err)
+			n.Log.Warn(fmt.Sprintf("old run %s of job %s could not be removed; the next start tries again", RunOf(cell), cell.Value().Job), "error", err)
 		}
 	}
 }
@@ -87,7 +53,7 @@ func outdated(cells []*Cell[RunRecord], now time.Time) (old []*Cell[RunRecord]) 
 	for _, runs := range ofJob {
 		slices.SortFunc(runs, newestFirst)
 		for _, cell := range runs[min(keepRuns, len(runs)):] {
-			if rec := cell.Value(); !rec.Busy() && now.Sub(rec.Ended) > rec.keepFor() {
+			if rec := cell.Value(); !rec.Busy() && now.Sub(rec.Ended) > keepFor(&rec) {
 				old = append(old, cell)
 			}
 		}
@@ -97,7 +63,7 @@ func outdated(cells []*Cell[RunRecord], now time.Time) (old []*Cell[RunRecord]) 
 }
 
 // keepFor is how long a run that has ended must be known; for ever, if what it left behind is not removed.
-func (r *RunRecord) keepFor() time.Duration {
+func keepFor(r *RunRecord) time.Duration {
 	switch {
 	case r.Cleaned:
 		return keepRunsFor
@@ -110,9 +76,9 @@ func (r *RunRecord) keepFor() time.Duration {
 // forget removes everything that is known of a run, unless it is its job's newest, which may be resumed. An
 // unfinished one is first marked as given up: its trigger, should that come again now, goes on with it or finds this.
 // The record goes last: as long as that is there, the next start does the rest.
-func (n *Node) forget(ctx context.Context, cell *Cell[RunRecord]) error {
-	id, rec := runOf(cell), cell.Value()
-	if last, _, err := n.lastRun(ctx, rec.Job); err != nil || last == nil || runOf(last) == id {
+func (n *Coordinator) forget(ctx context.Context, cell *Cell[RunRecord]) error {
+	id, rec := RunOf(cell), cell.Value()
+	if last, _, err := n.lastRun(ctx, rec.Job); err != nil || last == nil || RunOf(last) == id {
 		return err
 	}
 	if rec.State.Resumable() {

@@ -95,7 +95,7 @@ func TestOldRunsAreForgotten(t *testing.T) {
 			t.Errorf("%s: %d runs are left, want %d: %q", name, len(got), len(want), got)
 		}
 	}
-	all, err := w.node.Runs(ctx, "many")
+	all, err := w.node.View().List(ctx, "many")
 	if err != nil || len(all) != 101 || all[0].Run != "many000" || all[100].Run != "unfinished" {
 		t.Errorf("%d runs of the job are listed: %v", len(all), err)
 	}
@@ -111,7 +111,7 @@ func TestServingForgetsOldRuns(t *testing.T) {
 	}
 	w.pointTo("old", "old000")
 	left := func() int {
-		runs, err := w.node.Runs(t.Context(), "old")
+		runs, err := w.node.View().List(t.Context(), "old")
 		if err != nil {
 			t.Fatal(err)
 		}

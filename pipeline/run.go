@@ -15,7 +15,7 @@ import (
 
 // run is one execution, as its owner holds it.
 type run struct {
-	c       *Node
+	c       *Coordinator
 	def     *Definition
 	job     *Job
 	m       *Manifest
@@ -36,7 +36,7 @@ type leftOut struct {
 // begin makes the run that a trigger asks for, or takes over the one it resumes. Everything the run depends on is in
 // the store when it returns. A trigger that was delivered before finds the run that it began or resumed: it goes on
 // with that, or, if it has ended, with nothing, and its outcome is returned.
-func (n *Node) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Outcome, error) {
+func (n *Coordinator) begin(ctx context.Context, def *Definition, t Trigger) (*run, *Outcome, error) {
 	last, pointer, err := n.lastRun(ctx, def.Job.ID)
 	if err != nil {
 		return nil, nil, err
@@ -94,16 +94,16 @@ func ownInline(def *Definition, run *Cell[RunRecord]) error {
 
 // runOfTrigger finds the run that a trigger began, or the one that it resumed, when it was delivered before; nil if
 // there is none. last is the job's newest run.
-func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunRecord]) (*Cell[RunRecord], error) {
+func (n *Coordinator) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunRecord]) (*Cell[RunRecord], error) {
 	own, err := n.loadRun(ctx, job, id)
 	switch {
 	case err == nil && own == nil:
 		if last != nil && slices.Contains(last.Value().Triggers, id) {
 			return last, nil
 		}
-		var t triggerNote
-		if t, err = n.noted(ctx, id); err == nil {
-			own, err = n.resumed(ctx, id, t)
+		var t TriggerNote
+		if t, err = n.view().Noted(ctx, id); err == nil {
+			own, err = n.view().ResumedBy(ctx, id, t)
 		}
 	}
 	switch {
@@ -116,7 +116,7 @@ func (n *Node) runOfTrigger(ctx context.Context, job, id string, last *Cell[RunR
 }
 
 // again answers a trigger whose run exists.
-func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last *Cell[RunRecord], pointer *Cell[JobRun]) (*run, *Outcome, error) {
+func (n *Coordinator) again(ctx context.Context, def *Definition, t Trigger, own, last *Cell[RunRecord], pointer *Cell[JobRun]) (*run, *Outcome, error) {
 	t.again = t.ID == ""
 	if !t.again { // what was stopped, or is partial, goes on, too
 		if out, err := n.over(ctx, own); err != nil || out != nil {
@@ -125,9 +125,9 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 	} else if _, err := n.heedCancel(ctx, own); err != nil {
 		return nil, nil, err
 	} else if s := own.Value().State; s != RunRunning && s != RunInterrupted || own.Value().Stopped != "" {
-		return nil, &Outcome{Run: runOf(own), State: s, Started: own.Value().Started, Measures: own.Value().Measures}, nil
+		return nil, &Outcome{Run: RunOf(own), State: s, Started: own.Value().Started, Measures: own.Value().Measures}, nil
 	}
-	if last == nil || runOf(last) != runOf(own) { // the process ended between the run's record and the job's pointer to it
+	if last == nil || RunOf(last) != RunOf(own) { // the process ended between the run's record and the job's pointer to it
 		if last != nil && last.Value().State.Resumable() { // and another run went ahead
 			if err := n.takeOver(ctx, last); err != nil {
 				return nil, nil, err
@@ -135,7 +135,7 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 			defer n.letGo(ctx, last)
 			if !t.StartOver {
 				t := t
-				t.ID = runOf(own) // that run goes on, not this one
+				t.ID = RunOf(own) // that run goes on, not this one
 				if _, err := n.overUnfinished(ctx, def.Job, t, last); err != nil {
 					return nil, nil, err
 				}
@@ -144,10 +144,10 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 				return nil, nil, err
 			}
 		}
-		if err := n.noteEarlier(ctx, runOf(own), last); err != nil {
+		if err := n.noteEarlier(ctx, RunOf(own), last); err != nil {
 			return nil, nil, err
 		}
-		if err := n.pointJob(ctx, def.Job.ID, runOf(own), pointer); err != nil {
+		if err := n.pointJob(ctx, def.Job.ID, RunOf(own), pointer); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -155,7 +155,7 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 		return nil, nil, err
 	}
 	defer n.letGo(ctx, own)
-	if runOf(own) == t.id && !n.resumable(ctx, own) {
+	if RunOf(own) == t.id && !n.resumable(ctx, own) {
 		r, err := n.anew(ctx, def, t, own, last)
 		return r, nil, err
 	}
@@ -165,7 +165,7 @@ func (n *Node) again(ctx context.Context, def *Definition, t Trigger, own, last 
 
 // anew begins a run under its id once more: without its manifest nobody can go on with it, and whoever asks for that
 // id, again and again, would never get it. newest was the job's newest run.
-func (n *Node) anew(ctx context.Context, def *Definition, t Trigger, own, newest *Cell[RunRecord]) (*run, error) {
+func (n *Coordinator) anew(ctx context.Context, def *Definition, t Trigger, own, newest *Cell[RunRecord]) (*run, error) {
 	_, why := LoadManifest(ctx, n.Stores.Runs, t.id)
 	n.Log.Warn(fmt.Sprintf("run %s of job %s cannot go on, and begins anew: %v", t.id, def.Job.ID, why))
 	if err := n.wipe(ctx, t.id, own.Value().Resumes); err != nil {
@@ -179,7 +179,7 @@ func (n *Node) anew(ctx context.Context, def *Definition, t Trigger, own, newest
 }
 
 // clearID forgets what stands in the place of a run that is about to begin, and that nobody can read or make anew.
-func (n *Node) clearID(ctx context.Context, id string) error {
+func (n *Coordinator) clearID(ctx context.Context, id string) error {
 	if _, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id)); !errors.Is(err, ErrForeign) {
 		return nil // whether it can be read at all, the creation finds out
 	}
@@ -188,7 +188,7 @@ func (n *Node) clearID(ctx context.Context, id string) error {
 
 // fresh makes a new run. What can be found out without touching anything is, before last, the job's unfinished run,
 // is given up; nil if there is none. newest is the job's newest run, unfinished or not.
-func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last, newest *Cell[RunRecord], pointer *Cell[JobRun]) (_ *run, err error) {
+func (n *Coordinator) fresh(ctx context.Context, def *Definition, t Trigger, last, newest *Cell[RunRecord], pointer *Cell[JobRun]) (_ *run, err error) {
 	now := time.Now()
 	paths, err := def.Resolve(t.id, now)
 	if err != nil {
@@ -218,7 +218,7 @@ func (n *Node) fresh(ctx context.Context, def *Definition, t Trigger, last, newe
 }
 
 // prepare settles what a new run that begins now is to be, and fixes its columns.
-func (n *Node) prepare(ctx context.Context, def *Definition, t Trigger, now time.Time, paths []ManifestDestination) (*run, error) {
+func (n *Coordinator) prepare(ctx context.Context, def *Definition, t Trigger, now time.Time, paths []ManifestDestination) (*run, error) {
 	m, err := NewManifest(def.Job, t.id, now.UTC(), n.LogMaxBytes, t.Connections, paths)
 	if err != nil {
 		return nil, err
@@ -322,7 +322,7 @@ func (r *run) withdraw(ctx context.Context, cause error) error {
 
 // StoreJob shows operators the job as it was last run, without the addresses of its databases and the secrets of its
 // destinations.
-func (n *Node) StoreJob(ctx context.Context, job *Job) error {
+func (n *Coordinator) StoreJob(ctx context.Context, job *Job) error {
 	shown := *job
 	shown.Connections = slices.Clone(job.Connections)
 	for i := range shown.Connections {
@@ -344,61 +344,19 @@ func (n *Node) StoreJob(ctx context.Context, job *Job) error {
 }
 
 // optionsOf is the table of a type of destination; nil if there is none of this name here.
-func (n *Node) optionsOf(typ string) []Option {
+func (n *Coordinator) optionsOf(typ string) []Option {
 	if kind := n.Sinks[typ]; kind != nil {
 		return kind.Options
 	}
 	return nil
 }
 
-// manifestHead is the first member of every manifest.
-var manifestHead = fmt.Sprintf(`{"version":%d,`, recordVersion)
-
-func (r *run) putManifest(ctx context.Context) error { return r.c.storeManifest(ctx, r.m) }
-
-// storeManifest writes a run's manifest, without secrets.
-func (n *Node) storeManifest(ctx context.Context, m *Manifest) error {
-	stored := *m
-	stored.Destinations = slices.Clone(m.Destinations)
-	for i := range stored.Destinations {
-		d := &stored.Destinations[i]
-		d.Options = WithoutSecrets(d.Options, n.optionsOf(d.Type))
-	}
-	members, err := m.origin.keep(stored)
-	if err != nil {
-		return err
-	}
-	data, err := encodeDocument(stored, manifestHead, members)
-	if err != nil {
-		return err
-	}
-	if err := replaceRecord(ctx, n.Stores.Runs, ManifestKey(m.Run), data); err != nil {
-		return fmt.Errorf("write manifest: %w", err)
-	}
-	return nil
-}
-
-// LoadManifest reads a run's manifest.
-func LoadManifest(ctx context.Context, runs KV, id string) (*Manifest, error) {
-	e, err := runs.Get(ctx, ManifestKey(id))
-	if err != nil {
-		return nil, fmt.Errorf("read manifest of run %s: %w", id, err)
-	}
-	var m Manifest
-	if err := decode(e.Value, &m); err != nil {
-		return nil, foreign(ManifestKey(id), err)
-	}
-	if m.Run != id {
-		return nil, foreign(ManifestKey(id), fmt.Errorf("it is that of run %s", m.Run))
-	}
-	if m.origin, err = originOf(e.Value, m, manifestHead); err != nil {
-		return nil, foreign(ManifestKey(id), err)
-	}
-	return &m, nil
+func (r *run) putManifest(ctx context.Context) error {
+	return StoreManifest(ctx, r.c.Stores.Runs, r.m, r.c.optionsOf)
 }
 
 // lastRun is the job's newest run, nil if it never ran, and the pointer to it.
-func (n *Node) lastRun(ctx context.Context, job string) (last *Cell[RunRecord], pointer *Cell[JobRun], _ error) {
+func (n *Coordinator) lastRun(ctx context.Context, job string) (last *Cell[RunRecord], pointer *Cell[JobRun], _ error) {
 	pointer, err := LoadCell[JobRun](ctx, n.Stores.Runs, JobRunKey(job))
 	switch {
 	case errors.Is(err, ErrNoKey):
@@ -421,7 +379,7 @@ func (n *Node) lastRun(ctx context.Context, job string) (last *Cell[RunRecord], 
 // loadRun reads the record of a job's run; nil if there is none. One that cannot be read is made anew from the run's
 // manifest, as that of a run that was interrupted: whoever works on it finds out at its next sign of life. Without a
 // manifest there is no such run any more.
-func (n *Node) loadRun(ctx context.Context, job, id string) (*Cell[RunRecord], error) {
+func (n *Coordinator) loadRun(ctx context.Context, job, id string) (*Cell[RunRecord], error) {
 	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(id))
 	if errors.Is(err, ErrNoKey) {
 		return nil, nil
@@ -456,7 +414,7 @@ func (n *Node) loadRun(ctx context.Context, job, id string) (*Cell[RunRecord], e
 }
 
 // pointJob makes id the job's newest run, unless the pointer has changed since it was read.
-func (n *Node) pointJob(ctx context.Context, job, id string, pointer *Cell[JobRun]) error {
+func (n *Coordinator) pointJob(ctx context.Context, job, id string, pointer *Cell[JobRun]) error {
 	err := pointer.Write(ctx, JobRun{Run: id})
 	if errors.Is(err, ErrConflict) {
 		if last, _, err := n.lastRun(ctx, job); err == nil && last != nil {
@@ -472,6 +430,3 @@ func (n *Node) pointJob(ctx context.Context, job, id string, pointer *Cell[JobRu
 
 // couldResume tells who lost an unfinished run to a fresh one how to keep the next.
 const couldResume = ". RESUME_JOBS=true or --resume would have gone on with it"
-
-// runOf is the id that a run's cell stands under. Run ids are tokens already.
-func runOf(cell *Cell[RunRecord]) string { return cell.key }

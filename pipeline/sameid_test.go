@@ -139,7 +139,7 @@ func TestCancelledIDStaysCancelled(t *testing.T) {
 	if a := w.ask(topic, "two", "{}"); a.State != pipeline.AnswerQueued || !a.Duplicate {
 		t.Errorf("once more it is answered with %+v", a)
 	}
-	if waiting, err := w.node.Waiting(t.Context(), ""); err != nil || len(waiting) != 1 || waiting[0].Run != "two" {
+	if waiting, err := w.node.View().Waiting(t.Context(), ""); err != nil || len(waiting) != 1 || waiting[0].Run != "two" {
 		t.Errorf("%+v wait (%v)", waiting, err)
 	}
 	w.ask(pipeline.TopicCancel("two"), "", "")

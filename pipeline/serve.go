@@ -36,7 +36,7 @@ const (
 // Serve takes triggers and carries their runs out until ctx ends; then it takes no more, stops the runs as Ctrl-C
 // does, and gives their triggers back: whoever serves next goes on with them. A trigger is acknowledged only when its
 // run has ended, so one that this process dies over is delivered again and finds its run.
-func (n *Node) Serve(ctx context.Context, service Service) error {
+func Serve(ctx context.Context, n *Coordinator, service Service) error {
 	if err := n.sweep(ctx); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (n *Node) Serve(ctx context.Context, service Service) error {
 }
 
 type server struct {
-	c *Node
+	c *Coordinator
 	Service
 	desk    *desk
 	lanes   *lanes
@@ -78,7 +78,7 @@ func (s *server) carriedOut(ctx context.Context) {
 	if s.carried.Add(1)%forgetEvery != 0 || ctx.Err() != nil {
 		return
 	}
-	cells, err := s.c.runCells(ctx)
+	cells, err := RunRecords(ctx, s.c.Stores.Runs, s.c.pass)
 	if err != nil {
 		s.c.Log.Warn("old runs could not be looked for; that is tried again", "error", err)
 		return

@@ -253,7 +253,7 @@ func (w *world) waiting(want ...string) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	for {
-		list, err := w.node.Waiting(ctx, "job")
+		list, err := w.node.View().Waiting(ctx, "job")
 		if err != nil {
 			w.t.Fatalf("list what waits: %v", err)
 		}

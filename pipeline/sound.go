@@ -59,8 +59,11 @@ func decode[T any](data []byte, v *T) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		return err
 	}
-	if s, ok := any(v).(interface{ sound() error }); ok {
-		return s.sound()
+	switch v := any(v).(type) {
+	case interface{ sound() error }:
+		return v.sound()
+	case *Manifest:
+		return soundManifest(v)
 	}
 	return nil
 }
@@ -174,7 +177,8 @@ func soundLease(ms int64) error {
 	return nil
 }
 
-func (m *Manifest) sound() error {
+// soundManifest refuses what cannot be a manifest.
+func soundManifest(m *Manifest) error {
 	if m.Run == "" || m.JobID == "" || m.LogMaxBytes <= 0 {
 		return errors.New("it names no run, no job, or no bound of the row log")
 	}

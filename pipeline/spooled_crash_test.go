@@ -221,7 +221,7 @@ func TestForgottenKeyOfOneClaim(t *testing.T) {
 	if r.sends != 2 { // the closing one, too
 		t.Errorf("%d requests were sent", r.sends)
 	}
-	letters, err := w.node.Letters(t.Context(), "")
+	letters, err := w.node.Letters().List(t.Context(), "")
 	if err != nil || len(letters) != 1 || letters[0].State != pipeline.LetterUnknown || !strings.Contains(letters[0].Error, "keyTTL") {
 		t.Errorf("%+v, %v", letters, err)
 	}

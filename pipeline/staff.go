@@ -22,7 +22,7 @@ func (s *supervisor) staff(ctx context.Context, commands Handler) <-chan struct{
 	return left
 }
 
-func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) func(context.Context, *Message) error {
+func (s *supervisor) sinkHandler(ctx context.Context, d Deliveries) func(context.Context, *Message) error {
 	return func(_ context.Context, msg *Message) error {
 		var c SinkCommand
 		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.run.m.Destination(c.Destination) == nil {
@@ -46,7 +46,7 @@ func (s *supervisor) sinkHandler(ctx context.Context, d *Deliverer) func(context
 	}
 }
 
-func (s *supervisor) queryHandler(ctx context.Context, w *Worker) func(context.Context, *Message) error {
+func (s *supervisor) queryHandler(ctx context.Context, w Asker) func(context.Context, *Message) error {
 	return func(_ context.Context, msg *Message) error {
 		var c QueryCommand
 		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.run.m.Index(c.Connection) < 0 {

@@ -33,7 +33,7 @@ type storeWatch struct {
 
 // watchStore ends the context that it returns once the store is another one or has not worked for patience; 0 is for
 // ever. stop must follow.
-func (n *Node) watchStore(ctx context.Context, patience time.Duration) (context.Context, *storeWatch) {
+func (n *Coordinator) watchStore(ctx context.Context, patience time.Duration) (context.Context, *storeWatch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &storeWatch{ends: patience > 0}
 	done := make(chan struct{})
@@ -50,7 +50,7 @@ func (n *Node) watchStore(ctx context.Context, patience time.Duration) (context.
 	return ctx, w
 }
 
-func (w *storeWatch) watch(ctx context.Context, n *Node, patience time.Duration, end context.CancelCauseFunc) {
+func (w *storeWatch) watch(ctx context.Context, n *Coordinator, patience time.Duration, end context.CancelCauseFunc) {
 	tick := time.NewTicker(n.storePace(storeLook))
 	defer tick.Stop()
 	var since time.Time // of the trouble
@@ -98,14 +98,14 @@ func (w *storeWatch) watch(ctx context.Context, n *Node, patience time.Duration,
 }
 
 // watched is the node with what it knows of the store.
-func (n *Node) watched(w *storeWatch) *Node {
+func (n *Coordinator) watched(w *storeWatch) *Coordinator {
 	one := *n
 	one.watch = w
 	return &one
 }
 
 // storeFails reports whether the store does not work, as far as is known.
-func (n *Node) storeFails() bool { return n.watch != nil && n.watch.troubled.Load() }
+func (n *Coordinator) storeFails() bool { return n.watch != nil && n.watch.troubled.Load() }
 
 // reason is err with what ended ctx before it, unless err says so itself, or somebody merely wanted an end.
 func reason(ctx context.Context, err error) error {
@@ -117,11 +117,11 @@ func reason(ctx context.Context, err error) error {
 }
 
 // storePace is d, or what is in proportion to it where a test has the patience of the store cut short.
-func (n *Node) storePace(d time.Duration) time.Duration {
+func (n *Coordinator) storePace(d time.Duration) time.Duration {
 	return max(time.Duration(float64(d)*float64(n.storePatience())/float64(storePatience)), time.Millisecond)
 }
 
-func (n *Node) storePatience() time.Duration {
+func (n *Coordinator) storePatience() time.Duration {
 	if n.StorePatience > 0 {
 		return n.StorePatience
 	}

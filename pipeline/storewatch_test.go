@@ -116,7 +116,7 @@ func TestStoreThatIsAnotherOne(t *testing.T) {
 	w.node.StorePatience = time.Second
 	end := w.start(pipeline.Trigger{})
 	<-began
-	runs, err := w.node.Runs(t.Context(), "")
+	runs, err := w.node.View().List(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestStoreThatIsAnotherOne(t *testing.T) {
 	if got := <-end; !errors.Is(got.err, pipeline.ErrStore) {
 		t.Fatalf("the run ended with %+v, %v", got.out, got.err)
 	}
-	info, err := w.node.Inspect(t.Context(), runs[0].Run)
+	info, err := w.node.View().Inspect(t.Context(), runs[0].Run)
 	if err != nil || info.Record.State != pipeline.RunRunning {
 		t.Errorf("the run in that store is %+v, %v", info.Record, err)
 	}

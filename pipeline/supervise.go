@@ -31,7 +31,7 @@ type supervisor struct {
 	given      map[string]bool // connections whose failure is being told
 	fatal      chan error
 
-	worker  *Worker
+	asker   Asker
 	queue   *dispatcher
 	byKey   map[string]string
 	starts  atomic.Int64 // connections begun, for the lines about memory
@@ -58,15 +58,14 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1), queue: r.dispatcher(),
 		mine: owned(r.cell), stop: cancel, claims: map[string]claimSign{}}
 	s.heed(ctx)
-	s.worker = &Worker{Runs: r.c.Stores.Runs, RowLogs: r.c.RowLogs, Databases: r.c.Databases, Expand: r.def.Expand, Owner: r.c.Owner, Notify: r.c.event, Log: r.c.Log,
-		Rows: r.c.follower.Rows, Budget: r.c.Budget, Memory: r.c.Memory, QueryTimeout: r.c.QueryTimeout}
-	deliverer := NewDeliverer(Deliverer{Runs: r.c.Stores.Runs, Records: r.c.Records, RowLogs: r.c.RowLogs, Sinks: r.c.Sinks, Owner: r.c.Owner, StoreID: r.c.StoreID, Expand: r.def.Expand,
-		Timeout: r.c.Timeout, Notify: r.c.event, Log: r.c.Log, Budget: r.c.Budget, Spool: r.c.Spool, Dead: r.c.Dead, Post: r.c.Bus.Publish, Reports: r.c.Reports, StoreFails: r.c.storeFails})
+	work := Work{Expand: r.def.Expand, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows, Post: r.c.Bus.Publish, StoreFails: r.c.storeFails}
+	s.asker = r.c.Hands.Asker(work)
+	deliverer := r.c.Hands.Deliverer(work)
 
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	sinks := s.staff(working, Handler{Topic: r.topic(TopicSink), Durable: r.durable("sink"), Parallel: len(r.m.Destinations), Handle: s.sinkHandler(working, deliverer)})
-	queries := s.staff(ctx, Handler{Topic: r.topic(TopicQuery), Durable: r.durable("query"), Parallel: r.c.Parallel, Handle: s.queryHandler(ctx, s.worker)})
+	queries := s.staff(ctx, Handler{Topic: r.topic(TopicQuery), Durable: r.durable("query"), Parallel: r.c.Parallel, Handle: s.queryHandler(ctx, s.asker)})
 	err := s.supervise(ctx, working, queries)
 	cancel(err)
 	stop(err)

@@ -10,18 +10,18 @@ import (
 
 // sweep tidies up after processes that are provably gone: their runs become interrupted and their commands are
 // dropped, so that no worker begins what nobody coordinates. What a finished run left behind is removed.
-func (n *Node) sweep(ctx context.Context) error {
-	cells, err := n.runCells(ctx)
+func (n *Coordinator) sweep(ctx context.Context) error {
+	cells, err := RunRecords(ctx, n.Stores.Runs, n.pass)
 	if err != nil {
 		return fmt.Errorf("look for old runs: %w", err)
 	}
 	for _, cell := range cells {
 		if err := n.sweepRun(ctx, cell); err != nil { // somebody else's rubbish is no reason not to work
-			n.Log.Warn(fmt.Sprintf("run %s of job %s could not be tidied up; the next start tries again", runOf(cell), cell.Value().Job), "error", err)
+			n.Log.Warn(fmt.Sprintf("run %s of job %s could not be tidied up; the next start tries again", RunOf(cell), cell.Value().Job), "error", err)
 		}
 	}
 	n.forgetOld(ctx, cells)
-	if err := n.sweepSpool(ctx); err != nil {
+	if err := n.Cleaner.Sweep(ctx); err != nil {
 		n.Log.Warn("rows of runs that are forgotten could not be removed from the spool; the next start tries again", "error", err)
 	}
 	if err := n.dropStray(ctx, cells); err != nil {
@@ -32,7 +32,7 @@ func (n *Node) sweep(ctx context.Context) error {
 
 // dropStray removes what a process asked of itself that is gone: before it had a run, or just after it. Where nobody
 // can tell that it is gone, it is what is as old as no process waits, and has no run.
-func (n *Node) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
+func (n *Coordinator) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
 	stray, err := n.Bus.Kept(ctx, topicOwnTriggers, maxWaiting)
 	if err != nil {
 		return err
@@ -61,20 +61,20 @@ func (n *Node) dropStray(ctx context.Context, cells []*Cell[RunRecord]) error {
 // keepUnfinished is how long the row log of an unfinished run waits for its resume.
 const keepUnfinished = 7 * 24 * time.Hour
 
-func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
+func (n *Coordinator) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 	rec := cell.Value()
 	switch {
 	case rec.State == RunRunning:
 		if alive, known := n.Alive(rec.Owner); alive || !known {
 			return nil
 		}
-		cancelled, err := n.isCancelled(ctx, runOf(cell), rec)
+		cancelled, err := n.isCancelled(ctx, RunOf(cell), rec)
 		if err != nil {
 			return err
 		}
 		rec.judge()
 		if cancelled {
-			rec.interrupt(errCancelled(runOf(cell)), StoppedCancelled)
+			rec.interrupt(errCancelled(RunOf(cell)), StoppedCancelled)
 		}
 		if err := cell.Write(ctx, rec); err != nil { // over what was judged, and nothing later
 			if errors.Is(err, ErrConflict) {
@@ -82,17 +82,17 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 			}
 			return err
 		}
-		return errors.Join(n.dropCommands(ctx, runOf(cell), rec.Resumes), n.Bus.Drop(ctx, TopicOwnTrigger(rec.Job, rec.Owner.Token)))
+		return errors.Join(n.dropCommands(ctx, RunOf(cell), rec.Resumes), n.Bus.Drop(ctx, TopicOwnTrigger(rec.Job, rec.Owner.Token)))
 	case rec.State.Resumable() && !rec.Cleaned:
 		if rec.Taken && n.mayLive(rec.Owner) {
 			return nil // somebody is about to go on with it
 		}
 		return n.sweepLog(ctx, cell)
 	case (rec.State == RunComplete || rec.State == RunAbandoned) && !rec.Cleaned:
-		m, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
+		m, err := LoadManifest(ctx, n.Stores.Runs, RunOf(cell))
 		if errors.Is(err, ErrForeign) || errors.Is(err, ErrNoKey) { // where its files are nobody knows
 			n.pass(err)
-			if err := errors.Join(n.dropCommands(ctx, runOf(cell), rec.Resumes), n.RowLogs.Delete(ctx, runOf(cell), math.MaxInt)); err != nil {
+			if err := errors.Join(n.dropCommands(ctx, RunOf(cell), rec.Resumes), n.RowLogs.Delete(ctx, RunOf(cell), math.MaxInt)); err != nil {
 				return err
 			}
 			return n.markCleaned(ctx, cell, nil)
@@ -117,14 +117,14 @@ func (n *Node) sweepRun(ctx context.Context, cell *Cell[RunRecord]) error {
 
 // sweepLog deletes the row log of an unfinished run if no resume would read it, or if it has waited long enough for
 // one. Meanwhile the run is taken: a resume waits, and finds no log, not one that is about to go.
-func (n *Node) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
+func (n *Coordinator) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
 	rec := cell.Value()
 	old := time.Since(rec.Ended) > keepUnfinished
 	if !old {
 		if rec.State == RunInterrupted {
 			return nil
 		}
-		m, err := LoadManifest(ctx, n.Stores.Runs, runOf(cell))
+		m, err := LoadManifest(ctx, n.Stores.Runs, RunOf(cell))
 		if err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func (n *Node) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
 			}
 		}
 	} else {
-		n.Log.Warn(fmt.Sprintf("run %s of job %s ended unfinished more than 7 days ago: its row log is deleted; a resume asks its unfinished connections again", runOf(cell), rec.Job))
+		n.Log.Warn(fmt.Sprintf("run %s of job %s ended unfinished more than 7 days ago: its row log is deleted; a resume asks its unfinished connections again", RunOf(cell), rec.Job))
 	}
 	rec.take(n.Owner)
 	if err := cell.Write(ctx, rec); errors.Is(err, ErrConflict) {
@@ -147,7 +147,7 @@ func (n *Node) sweepLog(ctx context.Context, cell *Cell[RunRecord]) error {
 		return err
 	}
 	defer n.letGo(ctx, cell)
-	if err := n.RowLogs.Delete(ctx, runOf(cell), rec.Generation); err != nil {
+	if err := n.RowLogs.Delete(ctx, RunOf(cell), rec.Generation); err != nil {
 		return err
 	}
 	return n.markCleaned(ctx, cell, nil)

@@ -10,7 +10,7 @@ import (
 
 // refuseIfRunning answers at once when the job's newest run is alive, before anything of it is touched. A resume may
 // be meant for a process that hangs: it waits for the lease instead.
-func (n *Node) refuseIfRunning(ctx context.Context, job string, resume bool) error {
+func (n *Coordinator) refuseIfRunning(ctx context.Context, job string, resume bool) error {
 	last, _, err := n.lastRun(ctx, job)
 	if err != nil || last == nil || resume {
 		return err
@@ -23,9 +23,9 @@ func (n *Node) refuseIfRunning(ctx context.Context, job string, resume bool) err
 	return nil
 }
 
-func (n *Node) alreadyRunning(cell *Cell[RunRecord]) error {
+func (n *Coordinator) alreadyRunning(cell *Cell[RunRecord]) error {
 	rec := cell.Value()
-	return Permanent(held(fmt.Errorf("job %s is already running: run %s, process %d on %s; wait for its end, or stop it: fanmill cancel %s", rec.Job, runOf(cell), rec.Owner.PID, rec.Owner.Host, runOf(cell))))
+	return Permanent(held(fmt.Errorf("job %s is already running: run %s, process %d on %s; wait for its end, or stop it: fanmill cancel %s", rec.Job, RunOf(cell), rec.Owner.PID, rec.Owner.Host, RunOf(cell))))
 }
 
 // takeOver makes this process the run's owner by a compare-and-set of its record. An owner that may be alive is
@@ -35,11 +35,11 @@ func (n *Node) alreadyRunning(cell *Cell[RunRecord]) error {
 //
 // Until the run goes on it is marked as interrupted, and as taken: who wants it, too, waits for what becomes of that.
 // Should it not go on, because the job has changed, say, letGo must follow.
-func (n *Node) takeOver(ctx context.Context, cell *Cell[RunRecord]) error {
+func (n *Coordinator) takeOver(ctx context.Context, cell *Cell[RunRecord]) error {
 	rec := cell.Value()
 	if rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayLive(rec.Owner) {
 		lease := time.Duration(rec.Owner.LeaseMS) * time.Millisecond
-		n.Log.Info(fmt.Sprintf("run %s belongs to process %d on %s; waiting up to %s for a sign of life", runOf(cell), rec.Owner.PID, rec.Owner.Host, lease))
+		n.Log.Info(fmt.Sprintf("run %s belongs to process %d on %s; waiting up to %s for a sign of life", RunOf(cell), rec.Owner.PID, rec.Owner.Host, lease))
 		if _, err := n.untilChanged(ctx, cell, func() error { return errAlive }); err != nil && !errors.Is(err, errAlive) {
 			return err
 		}
@@ -51,7 +51,7 @@ func (n *Node) takeOver(ctx context.Context, cell *Cell[RunRecord]) error {
 			return n.alreadyRunning(cell)
 		}
 		if !rec.State.Resumable() {
-			return Permanent(held(fmt.Errorf("run %s has ended meanwhile, it is %s; there is nothing to take over", runOf(cell), rec.State)))
+			return Permanent(held(fmt.Errorf("run %s has ended meanwhile, it is %s; there is nothing to take over", RunOf(cell), rec.State)))
 		}
 	}
 	rec.take(n.Owner)
@@ -63,12 +63,12 @@ func (n *Node) takeOver(ctx context.Context, cell *Cell[RunRecord]) error {
 }
 
 // lostTo says who was faster in changing a run's record.
-func (n *Node) lostTo(ctx context.Context, cell *Cell[RunRecord]) error {
+func (n *Coordinator) lostTo(ctx context.Context, cell *Cell[RunRecord]) error {
 	if err := cell.Reload(ctx); err != nil {
 		return err
 	}
 	if rec := cell.Value(); !rec.Busy() {
-		return Permanent(held(fmt.Errorf("run %s was taken by another process at the same moment, and is %s now; fanmill status %s tells how it went", runOf(cell), rec.State, rec.Job)))
+		return Permanent(held(fmt.Errorf("run %s was taken by another process at the same moment, and is %s now; fanmill status %s tells how it went", RunOf(cell), rec.State, rec.Job)))
 	}
 	return n.alreadyRunning(cell)
 }
@@ -76,22 +76,38 @@ func (n *Node) lostTo(ctx context.Context, cell *Cell[RunRecord]) error {
 // errAlive is a sign of life.
 var errAlive = errors.New("the process lives")
 
+// Hold calls f while a run is this process's, which no other one has.
+func (n *Coordinator) Hold(ctx context.Context, run string, f func(context.Context) error) error {
+	cell, err := LoadCell[RunRecord](ctx, n.Stores.Runs, RunKey(run))
+	if err != nil {
+		return err
+	}
+	if rec := cell.Value(); rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayLive(rec.Owner) {
+		return n.alreadyRunning(cell)
+	}
+	if err := n.takeOver(ctx, cell); err != nil {
+		return err
+	}
+	defer n.letGo(ctx, cell)
+	return f(ctx)
+}
+
 // letGo gives back a run that was taken over and does not go on.
-func (n *Node) letGo(ctx context.Context, cell *Cell[RunRecord]) {
+func (n *Coordinator) letGo(ctx context.Context, cell *Cell[RunRecord]) {
 	if cell == nil || !cell.Value().Taken || cell.Value().Owner.Token != n.Owner.Token {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
 	if err := cell.Change(ctx, owned(cell), (*RunRecord).letGo); err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrForeign) {
-		n.Log.Warn(fmt.Sprintf("run %s could not be given back; who resumes it waits %s for a sign of life of this process", runOf(cell), time.Duration(n.Owner.LeaseMS)*time.Millisecond), "error", err)
+		n.Log.Warn(fmt.Sprintf("run %s could not be given back; who resumes it waits %s for a sign of life of this process", RunOf(cell), time.Duration(n.Owner.LeaseMS)*time.Millisecond), "error", err)
 	}
 }
 
 // holding calls f, which may take long, and gives signs of life in the record of a run that was taken over: who wants
 // it, too, would take a silent owner for dead. When f is done the run is still this process's, or the error says
 // whose it is. Without a run it just calls f.
-func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(context.Context) error) error {
+func (n *Coordinator) holding(ctx context.Context, cell *Cell[RunRecord], f func(context.Context) error) error {
 	if cell == nil {
 		return f(ctx)
 	}
@@ -111,7 +127,7 @@ func (n *Node) holding(ctx context.Context, cell *Cell[RunRecord], f func(contex
 
 // renewing calls f, which does not touch the cell, and gives signs of life in the record of a run meanwhile. lost
 // means that another process has the run now; onLost is called as soon as that is seen.
-func (n *Node) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost func()) (lost bool) {
+func (n *Coordinator) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost func()) (lost bool) {
 	done, mine := make(chan struct{}), owned(cell)
 	var signs sync.WaitGroup
 	signs.Go(func() {
@@ -137,14 +153,14 @@ func (n *Node) renewing(ctx context.Context, cell *Cell[RunRecord], f, onLost fu
 }
 
 // mayLive reports whether an owner's process runs, for all that is known.
-func (n *Node) mayLive(o Owner) bool {
+func (n *Coordinator) mayLive(o Owner) bool {
 	alive, known := n.Alive(o)
 	return alive || !known
 }
 
 // elsewhere waits while the job's newest run is carried out by another process: until it ends, or gives no sign of
 // life for its lease. waits is called before each wait, and again with a sign of life; its error ends the wait.
-func (n *Node) elsewhere(ctx context.Context, job string, waits func(last *Cell[RunRecord], lives bool) error) error {
+func (n *Coordinator) elsewhere(ctx context.Context, job string, waits func(last *Cell[RunRecord], lives bool) error) error {
 	for {
 		last, _, err := n.lastRun(ctx, job)
 		if err != nil || last == nil {
@@ -166,12 +182,12 @@ func (n *Node) elsewhere(ctx context.Context, job string, waits func(last *Cell[
 }
 
 // untilChanged follows a running run until it is not. silent means that it gave no sign of life for a lease.
-func (n *Node) untilChanged(ctx context.Context, cell *Cell[RunRecord], sign func() error) (silent bool, _ error) {
+func (n *Coordinator) untilChanged(ctx context.Context, cell *Cell[RunRecord], sign func() error) (silent bool, _ error) {
 	watching, stop := context.WithCancel(ctx)
-	changes, err := n.Stores.Runs.Watch(watching, cell.key)
+	changes, err := n.Stores.Runs.Watch(watching, RunKey(RunOf(cell)))
 	if err != nil {
 		stop()
-		return false, fmt.Errorf("watch run %s: %w", runOf(cell), err)
+		return false, fmt.Errorf("watch run %s: %w", RunOf(cell), err)
 	}
 	defer func() {
 		stop()
@@ -186,14 +202,14 @@ func (n *Node) untilChanged(ctx context.Context, cell *Cell[RunRecord], sign fun
 		case e, ok := <-changes:
 			switch {
 			case !ok:
-				return false, watchEnded(ctx, "run "+runOf(cell))
+				return false, watchEnded(ctx, "run "+RunOf(cell))
 			case e.Key == "":
 				continue
 			case e.Deleted:
 				return false, nil
 			}
-			seen := &Cell[RunRecord]{kv: n.Stores.Runs, key: e.Key}
-			if err := seen.adopt(e); err != nil {
+			seen, err := CellOf[RunRecord](n.Stores.Runs, e)
+			if err != nil {
 				return false, nil // whoever had it ends over that
 			}
 			if rec := seen.Value(); !rec.Busy() {

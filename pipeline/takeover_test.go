@@ -263,7 +263,10 @@ func TestOneOfSeveralGoesOn(t *testing.T) {
 		}
 	}
 	fresh, resume := run(pipeline.Trigger{}), run(pipeline.Trigger{Resume: true})
-	abandon := func(w *world, n *pipeline.Node) error { _, err := n.Abandon(w.t.Context(), "job"); return err }
+	abandon := func(w *world, n *pipeline.Node) error {
+		_, err := n.Coordinator().Abandon(w.t.Context(), "job")
+		return err
+	}
 	for name, all := range map[string][]func(*world, *pipeline.Node) error{
 		"resume": {resume, resume}, "fresh": {fresh, fresh}, "resume and fresh": {resume, fresh}, "resume and give up": {resume, abandon}, "three": {resume, fresh, resume},
 	} {

@@ -112,7 +112,7 @@ func TestAbandonedLogIsRemovedLater(t *testing.T) {
 	if _, err := w.run(ctx, pipeline.Trigger{}); err == nil {
 		t.Fatal("not interrupted")
 	}
-	old, err := w.node.LastRun(t.Context(), "job")
+	old, err := w.node.View().LastRun(t.Context(), "job")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func trimmer(t *testing.T, frame, most int64) (*supervisor, *trimLog, *memKV) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &supervisor{run: &run{c: &Node{Owner: rec.Owner, Log: slog.New(slog.DiscardHandler)}, cell: cell, fixed: rec, log: log,
+	s := &supervisor{run: &run{c: &Coordinator{Owner: rec.Owner, Log: slog.New(slog.DiscardHandler)}, cell: cell, fixed: rec, log: log,
 		m: &Manifest{Run: "r", Destinations: []ManifestDestination{{ID: "a"}, {ID: "d"}}}}, records: map[string]CommitRecord{}, marked: time.Now()}
 	return s, log, kv
 }

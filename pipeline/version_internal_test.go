@@ -96,7 +96,7 @@ func TestUnknownMembersOfAManifestSurvive(t *testing.T) {
 	}
 	merged := *m
 	merged.OnDrift = "fail"
-	r := &run{c: &Node{Stores: Stores{Runs: kv}}, m: &merged}
+	r := &run{c: &Coordinator{Stores: Stores{Runs: kv}}, m: &merged}
 	if err := r.putManifest(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -112,14 +112,11 @@ func TestLaterRecordIsNamed(t *testing.T) {
 	doc := []byte(`{"version":2,"state":["a","list"],"run":{}}`)
 	for name, load := range map[string]func(KV) error{
 		"run":        func(kv KV) error { _, err := LoadCell[RunRecord](t.Context(), kv, "k"); return err },
-		"connection": func(kv KV) error { _, err := loadConn(t.Context(), kv, "k", "c"); return err },
+		"connection": func(kv KV) error { _, err := LoadConn(t.Context(), kv, "k", "c"); return err },
 		"commit":     func(kv KV) error { _, err := ReadCommitRecord(KVEntry{Key: "k", Value: doc}); return err },
 		"pointer":    func(kv KV) error { _, err := LoadCell[JobRun](t.Context(), kv, "k"); return err },
 		"manifest":   func(kv KV) error { _, err := LoadManifest(t.Context(), kv, "k"); return err },
-		"note": func(kv KV) error {
-			_, err := (&Node{Stores: Stores{Runs: kv}}).noted(t.Context(), "k")
-			return err
-		},
+		"note":       func(kv KV) error { _, err := LoadTriggerNote(t.Context(), kv, "k"); return err },
 	} {
 		kv := &memKV{entries: map[string]KVEntry{}}
 		for _, key := range []string{"k", "k.manifest", "k.trigger", "k.conn.c"} {

@@ -57,7 +57,7 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 	if s := cell.Value().State; s == ConnDone || s == ConnGivenUp || s == ConnFailed {
 		return nil
 	}
-	pauses := job.Retry.pauses()
+	pauses := pauses(job.Retry)
 	var again onceMore
 	for {
 		next := cell.Value()
@@ -110,11 +110,16 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 
 // pauses makes the pauses between the attempts at one connection, one after the other. They vary, so that branches
 // behind one router do not come back together.
-func (r Retry) pauses() (next func() time.Duration) {
+func pauses(r Retry) (next func() time.Duration) {
 	most := time.Duration(cmp.Or(r.Max, DefaultBackoffMax))
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval, b.Multiplier = min(time.Duration(cmp.Or(r.Backoff, DefaultBackoff)), most), most, 2
 	return func() time.Duration { return min(b.NextBackOff(), most) }
+}
+
+// Measured is how many batches were handed to row logs, how many bytes they have, and how long they waited there.
+func (w *Worker) Measured() (batches, bytes int64, logWait time.Duration) {
+	return w.batches.Load(), w.batchBytes.Load(), time.Duration(w.logWait.Load())
 }
 
 // count notes a batch that was handed to the row log.
@@ -131,7 +136,7 @@ func (w *Worker) fenced(ctx context.Context, run, connection string, incarnation
 	if !errors.Is(err, ErrFenced) {
 		return err
 	}
-	cell, err := loadConn(ctx, w.Runs, run, connection)
+	cell, err := LoadConn(ctx, w.Runs, run, connection)
 	if err != nil {
 		return err
 	}
@@ -165,16 +170,6 @@ func (w *Worker) notify(m *Manifest, e Event) {
 		e.Job, e.Run, e.Time = m.JobID, m.Run, time.Now().UTC()
 		w.Notify(e)
 	}
-}
-
-// loadConn reads a connection's record; one that does not exist yet is empty.
-func loadConn(ctx context.Context, runs KV, run, connection string) (*Cell[ConnRecord], error) {
-	key := ConnKey(run, connection)
-	cell, err := LoadCell[ConnRecord](ctx, runs, key)
-	if errors.Is(err, ErrNoKey) {
-		return &Cell[ConnRecord]{kv: runs, key: key}, nil
-	}
-	return cell, err
 }
 
 // jsonBody marshals the body of a frame that carries JSON. The types are this package's own and always marshal.

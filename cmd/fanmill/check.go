@@ -96,7 +96,7 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 			view.OnDrift = pipeline.DriftUnion
 		}
 	}
-	node := &pipeline.Node{Databases: databaseKinds(), QueryTimeout: s.env.QueryTimeout()}
+	describer := &pipeline.Describer{Databases: databaseKinds(), QueryTimeout: s.env.QueryTimeout()}
 	hosts := pipeline.NewHosts(job.ParallelPerHost)
 	var mu sync.Mutex
 	openings := map[string]*pipeline.Opening{}
@@ -119,14 +119,14 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 				line.Warnings = warnings(job, line.ID, session)
 				return rehearse(ctx, job, line.ID, session)
 			}
-			opening, took, err := node.Describe(ctx, definition(file), line.ID, params, hosts, look)
+			opening, took, err := describer.Describe(ctx, pipeline.Probe{Definition: definition(file), Connection: line.ID, Args: params, Hosts: hosts, Look: look})
 			line.Millis = took.Milliseconds()
 			if err != nil {
 				line.Error = err.Error()
 				if pipeline.IsPermanent(err) {
 					// Does it let us in, and the query fails? What may pass, such as a server that is down, answers
 					// this no better.
-					_, _, _ = node.Describe(ctx, withoutQueries(file), line.ID, nil, hosts, reach)
+					_, _, _ = describer.Describe(ctx, pipeline.Probe{Definition: withoutQueries(file), Connection: line.ID, Hosts: hosts, Look: reach})
 				}
 				return nil
 			}
@@ -152,12 +152,12 @@ func probeTargets(ctx context.Context, file *config.File, destinations []pipelin
 	if err != nil {
 		return nil, err
 	}
-	node := &pipeline.Node{Sinks: sinkKinds(), Log: slog.New(slog.DiscardHandler)}
+	targets := &pipeline.Targets{Sinks: sinkKinds()}
 	found := make([]string, len(m.Destinations))
 	var g errgroup.Group
 	for i := range m.Destinations {
 		g.Go(func() error {
-			if err := node.ProbeTarget(ctx, definition(file), m, &m.Destinations[i]); err != nil {
+			if err := targets.Probe(ctx, slog.New(slog.DiscardHandler), definition(file), m, &m.Destinations[i]); err != nil {
 				found[i] = err.Error()
 			}
 			return nil

@@ -156,7 +156,7 @@ were last published. A run that is going on is not touched: cancel it first.`,
 			return err
 		}
 		return s.with(c.Context(), s.log(stderr), func(sys *system) error {
-			run, err := sys.node.Abandon(c.Context(), args[0])
+			run, err := sys.node.Coordinator().Abandon(c.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -46,7 +46,7 @@ func deadList(stdout, stderr io.Writer) *cobra.Command {
 			if len(args) > 0 {
 				v.Job = args[0]
 			}
-			if v.Letters, err = node.Letters(c.Context(), v.Job); err != nil {
+			if v.Letters, err = node.Letters().List(c.Context(), v.Job); err != nil {
 				return err
 			}
 			return s.print(stdout, v)
@@ -72,7 +72,7 @@ is no text is shown as hexadecimal bytes. The folder that it names has all of it
 			return err
 		}
 		return s.lookAtDead(c.Context(), stderr, func(node *pipeline.Node) error {
-			l, err := node.Letter(c.Context(), args[0])
+			l, err := node.Letters().Find(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -114,7 +114,7 @@ func (s *settings) lookAtDead(ctx context.Context, stderr io.Writer, f func(*pip
 func eachLetter(ctx context.Context, node *pipeline.Node, prefixes []string, f func(dead.Letter) error) error {
 	var letters []dead.Letter
 	for _, prefix := range prefixes {
-		l, err := node.Letter(ctx, prefix)
+		l, err := node.Letters().Find(ctx, prefix)
 		if err != nil {
 			return err
 		}

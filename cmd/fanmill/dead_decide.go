@@ -63,7 +63,7 @@ func replay(c *cobra.Command, keys []string, f replayFlags, stdout, stderr io.Wr
 	}
 	log := s.log(stderr)
 	one := func(sys *system, l dead.Letter) (decided, error) {
-		err := sys.node.Replay(c.Context(), l, f.resend)
+		err := sys.node.Letters().Replay(c.Context(), l, f.resend)
 		if errors.Is(err, pipeline.ErrSuperseded) {
 			err = fmt.Errorf("%w; --superseded --job JOB.json sends it all the same", err)
 		}
@@ -75,7 +75,7 @@ func replay(c *cobra.Command, keys []string, f replayFlags, stdout, stderr io.Wr
 			return err
 		}
 		one = func(sys *system, l dead.Letter) (decided, error) {
-			receipt, err := sys.node.Resend(c.Context(), definition(file), l, f.resend)
+			receipt, err := sys.node.Letters().Resend(c.Context(), definition(file), l, f.resend)
 			return decided{Key: l.Key, Job: l.Job, Run: l.Run, State: "sent", Answer: receipt}, err
 		}
 	}
@@ -100,7 +100,7 @@ them again, as others of their requests may have arrived; the destination then c
 		}
 		return s.with(c.Context(), s.log(stderr), func(sys *system) error {
 			return s.decide(c.Context(), sys, args, stdout, func(sys *system, l dead.Letter) (decided, error) {
-				pending, err := sys.node.Drop(c.Context(), l)
+				pending, err := sys.node.Letters().Drop(c.Context(), l)
 				d := decided{Key: l.Key, Job: l.Job, Run: l.Run, State: "dropped"}
 				if pending {
 					d.State = pipeline.LetterDropped

@@ -191,11 +191,11 @@ const haltedPatience = 5 * time.Second
 func (s *settings) halted(ctx context.Context, node *pipeline.Node, file *config.File) *screen.RunView {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltedPatience)
 	defer cancel()
-	run, err := node.LastRun(ctx, file.Job.ID)
+	run, err := node.View().LastRun(ctx, file.Job.ID)
 	if err != nil {
 		return nil
 	}
-	info, err := node.Inspect(ctx, run)
+	info, err := node.View().Inspect(ctx, run)
 	if err != nil || info.Record.Owner.Token != node.Owner.Token {
 		return nil
 	}

@@ -38,11 +38,11 @@ func newRuns(stdout, stderr io.Writer) *cobra.Command {
 			job = args[0]
 		}
 		return s.look(c.Context(), stderr, func(node *pipeline.Node) error {
-			waiting, err := node.Waiting(c.Context(), job)
+			waiting, err := node.View().Waiting(c.Context(), job)
 			if err != nil {
 				return err
 			}
-			runs, err := node.Runs(c.Context(), job)
+			runs, err := node.View().List(c.Context(), job)
 			if err != nil {
 				return err
 			}
@@ -78,7 +78,7 @@ func (s *settings) runLine(ctx context.Context, node *pipeline.Node, r pipeline.
 		end = r.Record.Ended
 	}
 	line.Millis = end.Sub(line.Started).Milliseconds()
-	info, err := node.Inspect(ctx, r.Run)
+	info, err := node.View().Inspect(ctx, r.Run)
 	if err != nil {
 		return line, err
 	}
@@ -116,7 +116,7 @@ so is an unfinished one that a resume can go on with: fanmill checkpoint rm give
 			return err
 		}
 		return s.with(c.Context(), s.log(stderr), func(sys *system) error {
-			if err := sys.node.Remove(c.Context(), args[0]); err != nil {
+			if err := sys.node.Coordinator().Remove(c.Context(), args[0]); err != nil {
 				return err
 			}
 			return s.say(stdout, map[string]string{"run": args[0], "state": "removed"}, "run "+args[0]+" is forgotten; its files stay as they are\n")

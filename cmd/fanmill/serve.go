@@ -111,7 +111,7 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, ou
 	return s.with(ctx, log, func(sys *system) error {
 		page.show(&pageBackend{s: s, sys: sys, serves: f.jobs})
 		defer page.show(nil)
-		jobs.store = func(ctx context.Context, job *pipeline.Job) error { return sys.node.StoreJob(ctx, job) }
+		jobs.store = func(ctx context.Context, job *pipeline.Job) error { return sys.node.Coordinator().StoreJob(ctx, job) }
 		jobs.look(ctx)
 		sys.node.Follow = s.follow(out, false, sys.reading)
 		watching, stop := context.WithCancel(ctx)

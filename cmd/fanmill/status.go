@@ -44,7 +44,7 @@ and how far it is behind, how full the row log is, and, from what was measured, 
 			case waiting != nil:
 				return s.print(stdout, s.queuedView(waiting))
 			}
-			info, err := node.Inspect(c.Context(), run)
+			info, err := node.View().Inspect(c.Context(), run)
 			if err != nil {
 				return fmt.Errorf("look at run %s: %w", run, err)
 			}
@@ -58,7 +58,7 @@ and how far it is behind, how full the row log is, and, from what was measured, 
 // begun there is its trigger only.
 func (s *settings) findRun(ctx context.Context, node *pipeline.Node, name string) (run string, _ *pipeline.Waiting, _ error) {
 	if name != "" {
-		run, err := node.LastRun(ctx, name)
+		run, err := node.View().LastRun(ctx, name)
 		if !errors.Is(err, pipeline.ErrNoKey) {
 			return run, nil, err
 		}
@@ -67,7 +67,7 @@ func (s *settings) findRun(ctx context.Context, node *pipeline.Node, name string
 			return name, nil, err
 		}
 	} else {
-		runs, err := node.Runs(ctx, "")
+		runs, err := node.View().List(ctx, "")
 		if err != nil {
 			return "", nil, err
 		}
@@ -75,7 +75,7 @@ func (s *settings) findRun(ctx context.Context, node *pipeline.Node, name string
 			return runs[0].Run, nil, nil
 		}
 	}
-	waiting, err := node.Waiting(ctx, "")
+	waiting, err := node.View().Waiting(ctx, "")
 	if err != nil {
 		return "", nil, err
 	}

@@ -179,7 +179,7 @@ takes the run over later, finds it there. A run that was cancelled goes on only 
 			if errors.Is(err, pipeline.ErrNoAnswer) { // whoever has it is frozen, or gone; or nobody has it yet
 				node := readingNode(conn)
 				node.Log = s.log(stderr)
-				if a, err = node.Cancel(c.Context(), args[0]); err != nil {
+				if a, err = node.Coordinator().Cancel(c.Context(), args[0]); err != nil {
 					return fmt.Errorf("no process answers, and that run %s is to stop cannot be stored: %w", args[0], err)
 				}
 				return s.answered(stdout, a)

@@ -93,7 +93,7 @@ func (w *asked) look(ctx context.Context, conn *nats.Conn) (*pipeline.RunInfo, *
 	if r := run.Record; r.State == pipeline.RunRunning || r.State == pipeline.RunInterrupted && r.Stopped == "" && r.Trigger != 0 {
 		return nil, nil, nil
 	}
-	info, err := node.Inspect(ctx, run.Run)
+	info, err := node.View().Inspect(ctx, run.Run)
 	return info, nil, err
 }
 
@@ -106,7 +106,7 @@ func (w *asked) run(ctx context.Context, node *pipeline.Node) (*pipeline.RunEntr
 	if !errors.Is(err, pipeline.ErrNoKey) {
 		return nil, err
 	}
-	runs, err := node.Runs(ctx, w.job)
+	runs, err := node.View().List(ctx, w.job)
 	if at := slices.IndexFunc(runs, func(r pipeline.RunEntry) bool { return slices.Contains(r.Record.Triggers, w.id) }); at >= 0 {
 		return &runs[at], nil
 	}
@@ -116,7 +116,7 @@ func (w *asked) run(ctx context.Context, node *pipeline.Node) (*pipeline.RunEntr
 // gone looks what became of a trigger without a run. One that waits no longer was refused, skipped or cancelled, which
 // the store knows; where it does not, the same trigger once more is answered.
 func (w *asked) gone(ctx context.Context, node *pipeline.Node, bus pipeline.Bus) (*pipeline.RunInfo, *pipeline.Answer, error) {
-	waiting, err := node.Waiting(ctx, w.job)
+	waiting, err := node.View().Waiting(ctx, w.job)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -130,7 +130,7 @@ func (w *asked) gone(ctx context.Context, node *pipeline.Node, bus pipeline.Bus)
 	w.missing = 0
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
-	a, known, err := node.Left(ctx, w.id)
+	a, known, err := node.View().Left(ctx, w.id)
 	if err == nil && !known {
 		a, err = w.ask(ctx, bus)
 	}
