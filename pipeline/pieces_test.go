@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"fanmill/checkpoint"
 	"fanmill/pipeline"
+	"fanmill/pipeline/columnar"
 	"fanmill/pipeline/spool"
 )
 
@@ -308,4 +310,43 @@ func TestNoSpoolForPieces(t *testing.T) {
 	if rec := w.deliver(4*mb, before); rec.State != pipeline.RecordDetached || !strings.Contains(rec.Error, "no spool") {
 		t.Errorf("the destination is %s: %s", rec.State, rec.Error)
 	}
+}
+
+// Pieces of a query that another destination takes are counted, and not kept.
+func TestPiecesOfAnotherQuery(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *pieceWorld) {
+		one := 1
+		w.m.Destinations[0].Query = &one
+		a := w.connect("a", 1, 10)
+		w.m.Connections[0].Queries = append(w.m.Connections[0].Queries, pipeline.ManifestQuery{})
+		idAndBody := []columnar.Column{{Name: "id", Kind: columnar.Int}, {Name: "body", Kind: columnar.Binary}}
+		open, err := json.Marshal(pipeline.NewOpening([]pipeline.Query{{}, {}}, [][]columnar.Column{idAndBody, idAndBody}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames := []*pipeline.Frame{a.open()}
+		frames[0].Body = open
+		frames = append(frames, a.pieces(4, 4*mb)...)
+		frames = append(frames, a.row(10))
+		frames[5].Query = 1
+		end, err := json.Marshal(pipeline.Ending{Rows: []int64{1, 1}, Frames: a.frames, Checksum: uint64(a.chain), Attempts: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, a.eof())
+		frames[6].Body = end
+		l := &logScript{}
+		l.put(frames[:4]...)
+		l.put(frames[4:]...)
+		rec := w.deliver(4*mb, l.groups[0])
+		if rec.Seq != 4 || len(rec.Parts) != 1 || rec.Parts[0].Held == nil || rec.Parts[0].Held.Pieces != 3 {
+			t.Errorf("the record is %+v", rec)
+		}
+		if used := w.node.Spool.Space.Used(); used > mb {
+			t.Errorf("%d bytes are in the spool", used)
+		}
+		if rec = w.deliver(4*mb, l.groups[1]); rec.State != pipeline.RecordFinished || !slices.Equal(rec.Settled[0].Rows, []int64{1, 1}) {
+			t.Errorf("the destination is %s (%s): %+v", rec.State, rec.Error, rec.Settled)
+		}
+	})
 }

@@ -238,8 +238,9 @@ func TestResumeWhileItsLogIsSwept(t *testing.T) {
 func TestLostDestinationOfARunThatWasTaken(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.Parallel = 1
+	settled := make(chan struct{})
 	w.connect("a", of(5, 10))
-	w.connect("b", of(5, 10))
+	w.connect("b", waiting(of(5, 10), settled))
 	w.deliverTo("x")
 	w.disk.failing(func(_, step, connection string) error {
 		if step == "stage" && connection == "b" { // somebody empties the disk
@@ -253,6 +254,9 @@ func TestLostDestinationOfARunThatWasTaken(t *testing.T) {
 	var run string
 	other := w.another()
 	w.watch = func(e pipeline.Event) {
+		if e.Kind == pipeline.EventCommitted && e.Connection == "a" {
+			close(settled)
+		}
 		if e.Kind != pipeline.EventEnded || run != "" {
 			return
 		}
