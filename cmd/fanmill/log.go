@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -65,4 +69,38 @@ func (s *settings) runLogHandler(w io.Writer) slog.Handler {
 		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	}
 	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.DateTime, NoColor: true})
+}
+
+// tailOfLog is the end of a run's log file, whole lines of at most most bytes; "" if this process finds none where it
+// writes logs itself.
+func (s *settings) tailOfLog(job, run string, most int64) (string, error) {
+	root, err := os.OpenRoot(filepath.Join(s.workDir, "logs", pipeline.Token(job)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	f, err := root.Open(pipeline.Token(run) + ".log")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	from := max(info.Size()-most, 0)
+	text, err := io.ReadAll(io.NewSectionReader(f, from, most))
+	if err != nil {
+		return "", err
+	}
+	if from > 0 { // the first line is cut
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	return strings.ToValidUTF8(string(text), "\uFFFD"), nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,15 +12,25 @@ import (
 	"fanmill/pipeline"
 )
 
-// pageBackend is what the page shows and does, over one open store. It is the only part of the page that knows package
-// pipeline well.
+// pageBackend is what the page shows and does, over one open store. Its files (page_*.go) are all that the page knows
+// of package pipeline.
 type pageBackend struct {
-	s      *settings
-	sys    *system
-	serves string // the folder of jobs; "" if this process takes no triggers
+	s    *settings
+	sys  *system
+	jobs *folder // that are served; nil if this process takes no triggers
+	live *liveRuns
+
+	lines lineCache
+	files fileCache
 }
 
 var _ web.Backend = (*pageBackend)(nil)
+
+func newPageBackend(s *settings, sys *system, jobs *folder) *pageBackend {
+	b := &pageBackend{s: s, sys: sys, jobs: jobs}
+	b.live = newLiveRuns(sys.reading, b.fill)
+	return b
+}
 
 // stuckAfter is how long the process may not have looked at its memory, which it does twice a second, before it counts
 // as stuck.
@@ -47,5 +58,28 @@ func (b *pageBackend) Ready(ctx context.Context) error {
 
 // About implements web.Backend.
 func (b *pageBackend) About() web.About {
-	return web.About{Version: version(), Host: b.sys.node.Owner.Host, PID: os.Getpid(), Store: b.s.place(), Serves: b.serves}
+	a := web.About{Version: version(), Host: b.sys.node.Owner.Host, PID: os.Getpid(), Store: b.s.place()}
+	if b.jobs != nil {
+		a.Serves = b.jobs.dir
+	}
+	return a
+}
+
+// topicEvents is every pipeline.TopicEvent.
+const topicEvents = "fanmill.events.*.*.*"
+
+// Changes implements web.Reader: every process tells of its runs by events.
+func (b *pageBackend) Changes(ctx context.Context, changed func(string)) {
+	stop, err := b.sys.node.Bus.Listen(topicEvents, func(q pipeline.Inquiry) {
+		var e pipeline.Event
+		if json.Unmarshal(q.Payload, &e) == nil {
+			changed(e.Run)
+		}
+	})
+	if err != nil {
+		b.sys.node.Log.Warn("the page hears of no changes, and looks for them itself", "error", err)
+		return
+	}
+	<-ctx.Done()
+	stop()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"fanmill/internal/config"
+	"fanmill/internal/screen"
 	"fanmill/internal/web"
 )
 
@@ -55,6 +56,7 @@ func (f *pageFlags) page(env config.Env) (p pageSettings, err error) {
 		return pageSettings{}, nil
 	}
 	p.cert, p.key = cmp.Or(f.cert, env.HTTPCert), cmp.Or(f.key, env.HTTPKey)
+	p.Words = web.Words{Count: screen.Count, Size: screen.Size, Duration: screen.Duration, Of: screen.Of}
 	p.Hosts, p.UserHeader, p.Pprof, p.TLS = f.hosts, f.userHeader, f.pprof, p.cert != ""
 	if p.Token, err = f.token(env); err != nil {
 		return p, err

@@ -109,11 +109,15 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 // serveOnce serves until ctx ends, or the store is no longer the one that it was.
 func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, out *output, log *slog.Logger, page *pageServer) error {
 	return s.with(ctx, log, func(sys *system) error {
-		page.show(&pageBackend{s: s, sys: sys, serves: f.jobs})
+		backend := newPageBackend(s, sys, jobs)
+		page.show(backend)
 		defer page.show(nil)
 		jobs.store = func(ctx context.Context, job *pipeline.Job) error { return sys.node.Coordinator().StoreJob(ctx, job) }
 		jobs.look(ctx)
-		sys.node.Follow = s.follow(out, false, sys.reading)
+		follow := s.follow(out, false, sys.reading)
+		sys.node.Follow = func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) pipeline.Follower {
+			return backend.live.follow(run, follow(job, run, destinations))
+		}
 		watching, stop := context.WithCancel(ctx)
 		defer stop()
 		sys.work.Go(func() { jobs.watch(watching) })

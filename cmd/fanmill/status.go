@@ -135,9 +135,9 @@ func (s *settings) statusView(info *pipeline.RunInfo) screen.StatusView {
 		v.Millis = rec.Ended.Sub(rec.Started).Milliseconds()
 	}
 	if rec.State == pipeline.RunRunning {
-		v.Owner = fmt.Sprintf("process %d on %s", rec.Owner.PID, rec.Owner.Host)
+		v.Owner = ownerText(&rec.Owner)
 		if s.gone(rec.Owner) {
-			v.State, v.Error = pipeline.RunInterrupted, v.Owner+" is gone; the run goes on with a resume, or when fanmill serve starts"
+			v.State, v.Error = pipeline.RunInterrupted, goneText(&rec.Owner)
 			v.Owner = ""
 		}
 	}

@@ -1,6 +1,11 @@
 package web
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
 
 // Backend is what the page shows and does. Its methods are called from many requests at once.
 type Backend interface {
@@ -10,6 +15,49 @@ type Backend interface {
 	Ready(ctx context.Context) error
 	// About describes the process.
 	About() About
+	Reader
+}
+
+// ErrNone is a run, job, checkpoint, request or file that is not there.
+var ErrNone = errors.New("there is none")
+
+// None is an ErrNone that says to people what is not there.
+func None(format string, args ...any) error { return &absent{fmt.Sprintf(format, args...)} }
+
+type absent struct{ text string }
+
+func (e *absent) Error() string { return e.text }
+func (e *absent) Unwrap() error { return ErrNone }
+
+// Reader reads what there is. Ids come from addresses: what is not known is ErrNone.
+type Reader interface {
+	// Runs lists the runs that the store knows, and those that triggers have asked for: the newest first.
+	Runs(ctx context.Context) ([]RunLine, error)
+	// Run is one of them in full. Its rows and charts are live where this process carries it out.
+	Run(ctx context.Context, run string) (*Run, error)
+	// Manifest is the run as it was resolved when it began, as JSON.
+	Manifest(ctx context.Context, run string) ([]byte, error)
+	// Log is the end of a run's log, at most about max bytes, in whole lines; "" if it is not on this host.
+	Log(ctx context.Context, run string, max int64) (string, error)
+	// Open opens an artifact, after it was compared with the report beside it: size and SHA-256.
+	Open(ctx context.Context, run, destination string, number int) (*Content, error)
+	// Jobs lists the jobs that were served or run, by name; their Last are the newest runs.
+	Jobs(ctx context.Context) ([]Job, error)
+	// Checkpoints lists those of unfinished runs.
+	Checkpoints(ctx context.Context) ([]Checkpoint, error)
+	// Letters lists the dead requests that are kept on this host, the oldest first.
+	Letters(ctx context.Context) ([]Letter, error)
+	// Letter is one with the beginning of its body.
+	Letter(ctx context.Context, key string) (*Letter, error)
+	// Changes hears which runs have changed; a run may be named that has not. It returns when ctx ends, or the store
+	// tells nothing any more.
+	Changes(ctx context.Context, changed func(run string))
+}
+
+// Content is a file that is about to be sent.
+type Content struct {
+	io.ReadSeekCloser
+	File File
 }
 
 // About is the process that shows the page.

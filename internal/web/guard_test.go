@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -83,8 +82,8 @@ const goodToken = "correct horse battery staple"
 // A name that nobody configured is refused wherever it is asked for: a page of another site that has its name resolve
 // to this address (DNS rebinding) is of the same origin as ours.
 func TestHostIsChecked(t *testing.T) {
-	s := New(Options{Hosts: []string{"fanmill.example.org"}})
-	s.Attach(&fake{})
+	s := New(Options{Words: words, Hosts: []string{"fanmill.example.org"}})
+	s.Attach(newFake())
 	for host, good := range map[string]bool{
 		"127.0.0.1:8420": true, "127.0.0.1": true, "[::1]:8420": true, "localhost:8420": true, "LocalHost.": true, "10.1.2.3:80": true,
 		"fanmill.example.org": true, "FANMILL.example.org:443": true,
@@ -105,8 +104,8 @@ func TestHostIsChecked(t *testing.T) {
 }
 
 func TestHeadersAreOnEveryAnswer(t *testing.T) {
-	s := New(Options{})
-	s.Attach(&fake{})
+	s := New(Options{Words: words})
+	s.Attach(newFake())
 	for _, target := range []string{"/", "/nowhere", "/healthz", "/static/page.js", "/login"} {
 		h := browse(t, s).get(target).Header
 		csp := h.Get("Content-Security-Policy")
@@ -121,15 +120,15 @@ func TestHeadersAreOnEveryAnswer(t *testing.T) {
 
 // With a token nothing is shown before the login, and programs are told how to log in.
 func TestTokenIsAskedFor(t *testing.T) {
-	s := New(Options{Token: goodToken})
-	s.Attach(&fake{})
+	s := New(Options{Words: words, Token: goodToken})
+	s.Attach(newFake())
 	b := browse(t, s)
 	b.remote = "10.9.8.7:1234"
 	r := b.get("/")
 	if page := text(t, r); r.StatusCode != http.StatusUnauthorized || !strings.Contains(page, `type="password"`) || strings.Contains(page, "of-the-store") {
 		t.Fatalf("status %d:\n%s", r.StatusCode, page)
 	}
-	for _, target := range []string{"/api/v1/runs", "/metrics", "/events"} {
+	for _, target := range []string{"/api/v1/runs", "/metrics", "/events", "/api/v1/openapi.json", "/api/v1/nothing"} {
 		if r := b.get(target); r.StatusCode != http.StatusUnauthorized || r.Header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: status %d, %v", target, r.StatusCode, r.Header)
 		}
@@ -152,14 +151,14 @@ func TestTokenIsAskedFor(t *testing.T) {
 	if r := b.get("/"); r.StatusCode != http.StatusOK {
 		t.Errorf("after the login: status %d", r.StatusCode)
 	}
-	again := New(Options{Token: goodToken}) // a login outlives the process
-	again.Attach(&fake{})
+	again := New(Options{Words: words, Token: goodToken}) // a login outlives the process
+	again.Attach(newFake())
 	b.s = again
 	if r := b.get("/"); r.StatusCode != http.StatusOK {
 		t.Errorf("after a restart: status %d", r.StatusCode)
 	}
-	other := New(Options{Token: goodToken + "2"}) // and ends with the token
-	other.Attach(&fake{})
+	other := New(Options{Words: words, Token: goodToken + "2"}) // and ends with the token
+	other.Attach(newFake())
 	b.s = other
 	if r := b.get("/"); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after another token: status %d", r.StatusCode)
@@ -181,7 +180,7 @@ func TestLoginLeadsNowhereElse(t *testing.T) {
 }
 
 func TestGuessingIsSlow(t *testing.T) {
-	s := New(Options{Token: goodToken})
+	s := New(Options{Words: words, Token: goodToken})
 	b := browse(t, s)
 	csrf := b.csrf("/login")
 	for range failureBurst {
@@ -194,8 +193,8 @@ func TestGuessingIsSlow(t *testing.T) {
 
 // The code that fanmill ui opens a browser with is good once.
 func TestCodeIsGoodOnce(t *testing.T) {
-	s := New(Options{Token: goodToken})
-	s.Attach(&fake{})
+	s := New(Options{Words: words, Token: goodToken})
+	s.Attach(newFake())
 	code := s.Code()
 	b, thief := browse(t, s), browse(t, s)
 	if r := b.post("/login", url.Values{"csrf": {b.csrf("/login")}, "code": {code}}); r.StatusCode != http.StatusSeeOther {
@@ -211,8 +210,8 @@ func TestCodeIsGoodOnce(t *testing.T) {
 
 // A change needs our own token, and no other site may ask for it, whatever it sends.
 func TestChangesAreOurs(t *testing.T) {
-	s := New(Options{Token: goodToken})
-	s.Attach(&fake{})
+	s := New(Options{Words: words, Token: goodToken})
+	s.Attach(newFake())
 	b := browse(t, s)
 	good := url.Values{"csrf": {b.csrf("/login")}, "token": {goodToken}}
 	for what, header := range map[string][]string{
@@ -237,7 +236,7 @@ func TestChangesAreOurs(t *testing.T) {
 
 // A link from a mail brings no cookie: the answer loads itself anew from this site, and does not ask to log in.
 func TestLinkFromElsewhere(t *testing.T) {
-	s := New(Options{Token: goodToken})
+	s := New(Options{Words: words, Token: goodToken})
 	b := browse(t, s)
 	r := b.get("/runs/x", "Sec-Fetch-Site", "cross-site")
 	if page := text(t, r); r.StatusCode != http.StatusOK || !strings.Contains(page, `http-equiv="refresh"`) || strings.Contains(page, "password") {
@@ -250,8 +249,8 @@ func TestLinkFromElsewhere(t *testing.T) {
 
 // The header of a proxy counts from that proxy alone.
 func TestProxySaysWho(t *testing.T) {
-	s := New(Options{UserHeader: "X-User", Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
-	s.Attach(&fake{})
+	s := New(Options{Words: words, UserHeader: "X-User", Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	s.Attach(newFake())
 	for remote, good := range map[string]bool{"10.1.1.1:80": true, "[::ffff:10.1.1.1]:80": true, "11.1.1.1:80": false, "127.0.0.1:80": false} {
 		b := browse(t, s)
 		b.remote = remote
@@ -272,14 +271,14 @@ func TestProxySaysWho(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	s := New(Options{Token: goodToken})
+	s := New(Options{Words: words, Token: goodToken})
 	b := browse(t, s)
 	b.remote = "10.1.1.1:80" // a probe needs no token
 	status := func(target string) int { return b.get(target).StatusCode }
 	if status("/healthz") != 200 || status("/readyz") != 503 {
 		t.Error("before the store is open it is to be healthy and not ready")
 	}
-	f := &fake{}
+	f := newFake()
 	s.Attach(f)
 	if status("/healthz") != 200 || status("/readyz") != 200 {
 		t.Error("with a store it is to be healthy and ready")
@@ -300,8 +299,8 @@ func TestHealth(t *testing.T) {
 }
 
 func TestProfilesAreForThisHost(t *testing.T) {
-	s := New(Options{Pprof: true})
-	s.Attach(&fake{})
+	s := New(Options{Words: words, Pprof: true})
+	s.Attach(newFake())
 	b := browse(t, s)
 	if r := b.get("/debug/pprof/cmdline"); r.StatusCode != http.StatusOK {
 		t.Errorf("from here: status %d", r.StatusCode)
@@ -310,7 +309,7 @@ func TestProfilesAreForThisHost(t *testing.T) {
 	if r := b.get("/debug/pprof/cmdline"); r.StatusCode != http.StatusForbidden {
 		t.Errorf("from elsewhere: status %d", r.StatusCode)
 	}
-	if r := browse(t, New(Options{})).get("/debug/pprof/cmdline"); r.StatusCode == http.StatusOK {
+	if r := browse(t, New(Options{Words: words})).get("/debug/pprof/cmdline"); r.StatusCode == http.StatusOK {
 		t.Error("profiles are served though nobody asked for them")
 	}
 }
@@ -330,15 +329,4 @@ func TestLoopback(t *testing.T) {
 			t.Errorf("Loopback(%q) = %v", address, got)
 		}
 	}
-}
-
-// fake is a Backend in memory.
-type fake struct {
-	notReady, stuck error
-}
-
-func (f *fake) Alive() error                { return f.stuck }
-func (f *fake) Ready(context.Context) error { return f.notReady }
-func (f *fake) About() About {
-	return About{Version: "v1", Host: "vm", PID: 7, Store: "of-the-store"}
 }

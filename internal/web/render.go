@@ -17,11 +17,9 @@ var templateFiles embed.FS
 //go:embed static
 var staticFiles embed.FS
 
-// templates are the pages, by name, each with what all share.
-var templates = parse()
-
-func parse() map[string]*template.Template {
-	shared := template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/base.html"))
+// parse makes the pages, by name, each with what all share: base.html, and parts.html, whose pieces streams send, too.
+func parse(words Words) map[string]*template.Template {
+	shared := template.Must(template.New("").Funcs(functions(words)).ParseFS(templateFiles, "templates/base.html", "templates/parts.html"))
 	names, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		panic(err)
@@ -38,6 +36,8 @@ func parse() map[string]*template.Template {
 type page struct {
 	Title string
 	Tab   string // which of the tabs it is below
+	Topic string // what its stream is of; "" has none
+	Mark  string // from where the stream goes on
 	Data  any
 
 	Root  string // the page's root, seen from this page: links are relative, so that a proxy may have it below a path
@@ -65,7 +65,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 		p.About = (*b).About()
 	}
 	var text bytes.Buffer
-	if err := templates[name].ExecuteTemplate(&text, "page", p); err != nil {
+	if err := s.templates[name].ExecuteTemplate(&text, "page", p); err != nil {
 		s.o.Log.Error("a page cannot be made: this is a mistake in fanmill", "page", name, "error", err)
 		http.Error(w, "the page cannot be made; the log says why", http.StatusInternalServerError)
 		return
@@ -84,6 +84,9 @@ type errorView struct {
 // fail answers with an error: as a page, or as JSON to programs.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusInternalServerError
+	if errors.Is(err, ErrNone) {
+		status = http.StatusNotFound
+	}
 	var no *refused
 	var large *http.MaxBytesError
 	switch {

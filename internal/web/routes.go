@@ -28,7 +28,18 @@ func (s *Server) routes() http.Handler {
 	open("POST /logout", s.logout)
 
 	in := func(pattern string, h http.Handler) { mux.Handle(pattern, bounded(s.known(s.inside(h)))) }
-	in("GET /{$}", s.with(s.start))
+	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request, Backend) error{
+		"GET /{$}": s.runs, "GET /runs/{run}": s.run, "GET /runs/{run}/log": s.log, "GET /runs/{run}/manifest": s.manifest,
+		"GET /runs/{run}/files/{destination}/{number}": s.file, "GET /jobs": s.jobs, "GET /jobs/{job}": s.job,
+		"GET /checkpoints": s.checkpoints, "GET /checkpoints/{job}/export": s.export, "GET /dead": s.letters, "GET /dead/{key}": s.letter,
+		"GET /events": s.events,
+	} {
+		in(pattern, s.with(h))
+	}
+	for _, e := range s.endpoints() {
+		in(e.method+" "+apiRoot+e.path, s.with(e.handle))
+	}
+	in("GET "+apiRoot+"/openapi.json", http.HandlerFunc(s.describe))
 	if s.o.Pprof {
 		in("/debug/pprof/", s.profile())
 	}
@@ -51,9 +62,4 @@ func (s *Server) with(f func(w http.ResponseWriter, r *http.Request, b Backend) 
 			s.fail(w, r, err)
 		}
 	})
-}
-
-func (s *Server) start(w http.ResponseWriter, r *http.Request, b Backend) error {
-	s.render(w, r, http.StatusOK, "start", page{Title: "fanmill", Data: b.About()})
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,7 +28,16 @@ type Options struct {
 	TLS        bool           // cookies are for TLS only
 	Pprof      bool           // serve /debug/pprof/, to clients of this host only
 	Name       string         // of the cookie: pages on other ports of this host have their own
+	Words      Words          // how numbers are written
 	Log        *slog.Logger
+}
+
+// Words write numbers as the rest of the program does.
+type Words struct {
+	Count    func(int64) string              // 12,345
+	Size     func(int64) string              // 12.3 MB, of bytes
+	Duration func(time.Duration) string      // 1m30s
+	Of       func(n int64, of string) string // 3 connections
 }
 
 // Server serves the page. Its Backend may be exchanged while it serves, and be missing for a while.
@@ -38,6 +48,10 @@ type Server struct {
 	backend  atomic.Pointer[Backend]
 	draining atomic.Bool
 	guard    *http.CrossOriginProtection
+	hub      *hub
+
+	templates map[string]*template.Template
+
 	codes    codes
 	failures throttle // of logins
 	reports  throttle // of violations
@@ -46,6 +60,8 @@ type Server struct {
 
 	streams context.Context // ends when the server stops: streams end with it
 	end     context.CancelFunc
+	work    sync.WaitGroup // what goes on besides requests
+	unhear  func()         // of the present Backend
 }
 
 // New makes a server that has no Backend yet.
@@ -56,19 +72,32 @@ func New(o Options) *Server {
 	if o.Name == "" {
 		o.Name = "fanmill"
 	}
-	s := &Server{o: o, key: sessionKey(o.Token), guard: http.NewCrossOriginProtection()}
+	s := &Server{o: o, key: sessionKey(o.Token), guard: http.NewCrossOriginProtection(), hub: newHub(), templates: parse(o.Words), unhear: func() {}}
 	s.streams, s.end = context.WithCancel(context.Background())
 	s.handler = s.named(s.headers(s.routes()))
 	return s
 }
 
-// Attach has the server show a Backend; nil takes the last one away, while its store is exchanged.
+// Attach has the server show a Backend; nil takes the last one away, while its store is exchanged. It is called by one
+// goroutine.
 func (s *Server) Attach(b Backend) {
+	s.unhear()
+	s.unhear = func() {}
 	if b == nil {
 		s.backend.Store(nil)
 		return
 	}
 	s.backend.Store(&b)
+	ctx, stop := context.WithCancel(s.streams)
+	heard := make(chan struct{})
+	s.work.Go(func() {
+		defer close(heard)
+		b.Changes(ctx, s.hub.changed)
+	})
+	s.unhear = func() {
+		stop()
+		<-heard
+	}
 }
 
 // Drain says that the process is about to end: it is not ready any more, and still shows how its runs come to an end.
@@ -110,6 +139,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	err := srv.Serve(l)
 	close(served)
 	work.Wait()
+	s.end()
+	s.work.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

@@ -19,11 +19,13 @@ import (
 func (a *Artifact) previousName() string { return a.beside(".previous") }
 
 // beside is the name of a companion of the artifact.
-func (a *Artifact) beside(suffix string) string {
-	if a.spec.Dataset {
-		return hidden(a.path) + suffix
+func (a *Artifact) beside(suffix string) string { return besideOf(a.path, suffix, a.spec.Dataset) }
+
+func besideOf(path, suffix string, dataset bool) string {
+	if dataset {
+		return hidden(path) + suffix
 	}
-	return a.path + suffix
+	return path + suffix
 }
 
 // hidden is a path whose last part begins with a point.

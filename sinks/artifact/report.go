@@ -20,7 +20,10 @@ type reporter struct {
 }
 
 // reportName is where the report stands, beside the artifact.
-func (a *Artifact) reportName() string { return a.beside(reportSuffix) }
+func (a *Artifact) reportName() string { return ReportName(a.path, a.spec.Dataset) }
+
+// ReportName is where the report on an artifact stands; see Spec.Dataset.
+func ReportName(path string, dataset bool) string { return besideOf(path, reportSuffix, dataset) }
 
 const reportSuffix = ".manifest.json"
 

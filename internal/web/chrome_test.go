@@ -1,0 +1,154 @@
+package web
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/chromedp"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if closeChrome != nil {
+		closeChrome()
+	}
+	os.Exit(code)
+}
+
+var closeChrome func()
+
+// chrome is one browser for all tests; each has a tab of its own. "" and a reason where there is none.
+var chrome = sync.OnceValues(func() (context.Context, string) {
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		return nil, "chromium is not installed (Debian: apt install chromium)"
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
+	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, end := chromedp.NewContext(ctx)
+	if err := chromedp.Do(ctx); err != nil {
+		end()
+		stop()
+		return nil, "chromium does not start: " + err.Error()
+	}
+	closeChrome = func() { end(); stop() }
+	return ctx, ""
+})
+
+// tab is a page in a real browser.
+type tab struct {
+	t   *testing.T
+	s   *Server
+	url string
+	ctx context.Context
+}
+
+// tabPatience bounds a test's wait for the browser.
+const tabPatience = time.Minute
+
+// openTab opens a tab on a server that shows f.
+func openTab(t *testing.T, f *fake) *tab {
+	t.Helper()
+	root, why := chrome()
+	if why != "" {
+		if os.Getenv("FANMILL_REQUIRE_SERVICES") != "" {
+			t.Fatal(why)
+		}
+		t.Skip(why)
+	}
+	s := New(Options{Words: words})
+	s.Attach(f)
+	server := httptest.NewServer(s)
+	ctx, end := chromedp.NewContext(root)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(ctx, tabPatience)
+	t.Cleanup(func() {
+		stop()
+		end()
+		s.end()
+		server.CloseClientConnections()
+		server.Close()
+		s.Attach(nil)
+		s.work.Wait()
+		if n := s.Violations(); n > 0 {
+			t.Errorf("the browser reports %d violations of the content policy", n)
+		}
+	})
+	return &tab{t, s, server.URL + "/", ctx}
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.t.Fatalf("%v; the page:\n%s", err, b.text("body"))
+	}
+}
+
+func (b *tab) open(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(b.url + path))
+}
+
+// says waits until an element has a text.
+func (b *tab) says(selector, want string) {
+	b.t.Helper()
+	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`(document.querySelector(`+quoted(selector)+`)?.innerText ?? "").includes(`+quoted(want)+`)`, chromedp.WithPollingInterval(20*time.Millisecond)))
+	if err != nil {
+		b.t.Fatalf("%s does not say %q: %v; it says:\n%s", selector, want, err, b.text(selector))
+	}
+}
+
+// text is what is read in an element; "" if that cannot be told.
+func (b *tab) text(selector string) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), 5*time.Second)
+	defer cancel()
+	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector(`+quoted(selector)+`)?.innerText ?? ""`))
+	return text
+}
+
+// number is what an expression is.
+func (b *tab) number(expression string) float64 {
+	b.t.Helper()
+	n, err := chromedp.Run(b.ctx, chromedp.Evaluate[float64](expression))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
+func quoted(s string) string {
+	return "`" + strings.NewReplacer("`", "\\`", "\\", "\\\\", "$", "\\$").Replace(s) + "`"
+}
+
+// read is what a screen reader is told of the page, as role and name.
+func (b *tab) read() (out []string) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		tree, err := cdp.Call(ctx, t, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		if err != nil {
+			return err
+		}
+		for _, n := range tree.Nodes {
+			if n.Ignored || n.Role == nil {
+				continue
+			}
+			name := ""
+			if n.Name != nil {
+				name = strings.Trim(string(n.Name.Value), `"`)
+			}
+			out = append(out, strings.Trim(string(n.Role.Value), `"`)+" "+name)
+		}
+		return nil
+	}))
+	return out
+}

@@ -1,0 +1,244 @@
+package web
+
+import "time"
+
+// What the page shows and the API answers. Names and states are those of fanmill status --json and runs --json; fields
+// that end in Ms are milliseconds. Ids are as the job has them.
+
+// RunLine is a run in a list.
+type RunLine struct {
+	Run       string    `json:"run"`
+	JobID     string    `json:"jobId"`
+	JobName   string    `json:"jobName,omitempty"`
+	State     string    `json:"state"` // queued, running, complete, partial, failed, interrupted or abandoned
+	Error     string    `json:"error,omitempty"`
+	Asked     time.Time `json:"asked,omitzero"` // when its trigger came, if it is queued
+	Started   time.Time `json:"started,omitzero"`
+	Ended     time.Time `json:"ended,omitzero"`
+	Millis    int64     `json:"durationMs"` // so far, if it has not ended
+	Done      int       `json:"done"`       // connections that every destination has
+	Failed    int       `json:"failed"`     // connections that some destination does not get in this run
+	Total     int       `json:"total"`
+	Rows      int64     `json:"rows"` // of those done
+	Owing     []string  `json:"owing,omitempty"`
+	Resumes   int       `json:"resumes"`
+	Resumable bool      `json:"resumable"` // it is its job's newest, and something is left to do
+	Revision  string    `json:"revision"`  // what a change of it has to name
+}
+
+// Going reports whether the run moves.
+func (l *RunLine) Going() bool { return l.State == "running" || l.State == "queued" }
+
+// Run is a run in full.
+type Run struct {
+	RunLine
+	Owner        string        `json:"owner,omitempty"`  // who carries it out: process 12887 on vm
+	Resume       string        `json:"resume,omitempty"` // the command that brings what is missing
+	Cancel       string        `json:"cancel,omitempty"` // the command that stops it
+	TimeZone     string        `json:"timeZone,omitempty"`
+	Params       []Param       `json:"params"`
+	Selected     bool          `json:"selected"` // somebody chose its connections: the job has others
+	Connections  []Connection  `json:"connections"`
+	Destinations []Destination `json:"destinations"`
+	Drift        []string      `json:"drift"`         // how the columns of connections differ from the others'
+	Log          *Fill         `json:"log,omitempty"` // the row log; absent where that is gone
+	Memory       *Fill         `json:"memory,omitempty"`
+	Charts       []Chart       `json:"charts"`
+	Suggestions  []string      `json:"suggestions"`
+}
+
+// Fill is how much of something bounded is taken, in bytes.
+type Fill struct {
+	Bytes int64 `json:"bytes"`
+	Max   int64 `json:"maxBytes"`
+}
+
+// Chart is a value over time.
+type Chart struct {
+	Name   string  `json:"name"`
+	Max    int64   `json:"maxBytes"` // the bound: the memory threshold, the row log's size
+	Points []Point `json:"points"`
+}
+
+// Point is one value of a chart.
+type Point struct {
+	At    time.Time `json:"at"`
+	Bytes int64     `json:"bytes"`
+}
+
+// Param is a parameter with its value in a run, or by default.
+type Param struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Value string `json:"value"`
+}
+
+// Connection is a connection in a run.
+type Connection struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	State    string    `json:"state"` // done, partial, failed, rejected, pending, running, delivered or sealed
+	Rows     int64     `json:"rows"`  // of one that runs here: read so far
+	Rate     int64     `json:"rowsPerSecond,omitempty"`
+	Millis   int64     `json:"durationMs"`
+	Since    time.Time `json:"since,omitzero"` // when the attempt that runs has begun
+	Attempts int       `json:"attempts"`
+	Missing  []Missing `json:"missing"` // destinations that lack it, and why
+	Losses   []Loss    `json:"losses"`
+	Notes    []Note    `json:"notes"`
+}
+
+// Missing says why a destination lacks a connection. Destination is "" if all do, for one reason.
+type Missing struct {
+	Destination string `json:"destination,omitempty"`
+	State       string `json:"state"`
+	Error       string `json:"error,omitempty"`
+}
+
+// Loss counts values that a destination could not hold in full.
+type Loss struct {
+	Destination string `json:"destination"`
+	Column      string `json:"column"`
+	What        string `json:"what"`
+	Cells       int64  `json:"cells"`
+}
+
+// Note is what readers of a destination should know of a connection.
+type Note struct {
+	Destination string `json:"destination"`
+	Text        string `json:"text"`
+}
+
+// Destination is a destination of a run.
+type Destination struct {
+	ID          string    `json:"id"`
+	Type        string    `json:"type"`
+	Label       string    `json:"label"` // what people call its type
+	Where       string    `json:"where"` // path or target
+	State       string    `json:"state"` // open, finishing, finished, detached, owing or abandoned
+	Error       string    `json:"error,omitempty"`
+	Bytes       int64     `json:"bytes"`
+	Connections int       `json:"connections"` // that it has
+	Total       int       `json:"total"`
+	Rows        int64     `json:"rows"`
+	Sealed      int       `json:"sealed,omitempty"`
+	Lag         *int64    `json:"lag,omitempty"` // frames of the row log that it has not committed
+	Unclaimed   time.Time `json:"unclaimedUntil,omitzero"`
+	Requests    *Requests `json:"requests,omitempty"` // of what is sent in requests
+	Files       []File    `json:"files"`
+	MoreFiles   int       `json:"moreFiles,omitempty"` // that are not in Files
+}
+
+// Requests are what a destination has sent.
+type Requests struct {
+	Total   int      `json:"total"`
+	Sent    int      `json:"sent"`
+	Refused int      `json:"refused"`
+	Dropped int      `json:"dropped"`
+	Last    *Receipt `json:"last,omitempty"`
+	IDs     []string `json:"ids"` // what the receiver calls them; the first
+}
+
+// Receipt is a receiver's last answer.
+type Receipt struct {
+	Status   int       `json:"status"`
+	ID       string    `json:"id,omitempty"`
+	At       time.Time `json:"at"`
+	Attempts int       `json:"attempts"`
+	Notes    []string  `json:"notes,omitempty"`
+}
+
+// File is an artifact as the report beside it says. Number is its place in the destination, for its address.
+type File struct {
+	Number int       `json:"number"`
+	Path   string    `json:"path"`
+	Name   string    `json:"name"`
+	Bytes  int64     `json:"bytes"`
+	SHA256 string    `json:"sha256,omitempty"`
+	At     time.Time `json:"updated,omitzero"`
+	Why    string    `json:"why,omitempty"` // why it cannot be downloaded; "" if it can
+}
+
+// Job is a job as it was last served or run.
+type Job struct {
+	ID           string           `json:"id"`
+	Name         string           `json:"name"`
+	Path         string           `json:"path,omitempty"` // of its file, where this process serves it
+	Served       bool             `json:"served"`         // by this process
+	Problem      string           `json:"problem,omitempty"`
+	TimeZone     string           `json:"timeZone,omitempty"`
+	Facts        []Fact           `json:"facts"` // what it asks for beside: retry, overlap and the like
+	Params       []Param          `json:"params"`
+	Connections  []JobConnection  `json:"connections"`
+	Queries      []JobQuery       `json:"queries"`
+	Destinations []JobDestination `json:"destinations"`
+	Last         []RunLine        `json:"lastRuns"` // the newest first
+	Revision     string           `json:"revision"`
+}
+
+// Fact is a name and what stands there.
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// JobConnection is a connection of a job, without its address.
+type JobConnection struct {
+	ID     string            `json:"id"`
+	Name   string            `json:"name"`
+	Driver string            `json:"driver"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// JobQuery is a query, and how many connections are asked it.
+type JobQuery struct {
+	Name        string `json:"name,omitempty"`
+	SQL         string `json:"sql"`
+	Connections int    `json:"connections"`
+}
+
+// JobDestination is where a job's rows end, with the tokens of its path.
+type JobDestination struct {
+	ID    string `json:"id"`
+	Type  string `json:"type"`
+	Label string `json:"label"`
+	Where string `json:"where"`
+	Mode  string `json:"mode,omitempty"`
+}
+
+// Checkpoint says which connections of a job's unfinished run every destination has.
+type Checkpoint struct {
+	JobID     string    `json:"jobId"`
+	JobName   string    `json:"jobName"`
+	Run       string    `json:"run"`
+	State     string    `json:"state"`
+	Completed []string  `json:"completedConnectionIds"`
+	Failed    []string  `json:"failedConnectionIds"`
+	Missing   []string  `json:"missingConnectionIds"`
+	Total     int       `json:"totalConnections"`
+	Updated   time.Time `json:"lastUpdated"`
+	Revision  string    `json:"revision"` // of its run
+}
+
+// Letter is a dead request.
+type Letter struct {
+	Key         string    `json:"key"`
+	JobID       string    `json:"job"`
+	Run         string    `json:"run"`
+	Destination string    `json:"destination"`
+	Where       string    `json:"where"`
+	Connection  string    `json:"connection,omitempty"`
+	State       string    `json:"state"`
+	Error       string    `json:"error"`
+	Status      int       `json:"status,omitempty"`
+	Answer      string    `json:"answer,omitempty"`
+	At          time.Time `json:"time"`
+	Rows        int64     `json:"rows"`
+	Bytes       int64     `json:"bytes"`
+	SHA256      string    `json:"sha256"`
+	Body        string    `json:"body,omitempty"` // its beginning, in printable form; of one letter only
+	More        bool      `json:"more,omitempty"` // the body has more
+	Unknown     bool      `json:"unknown"`        // the receiver may have it
+	Bodiless    bool      `json:"bodiless"`       // it can only be dropped
+	Revision    string    `json:"revision"`
+}
