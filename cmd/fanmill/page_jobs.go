@@ -149,7 +149,7 @@ func (b *pageBackend) Checkpoints(ctx context.Context) ([]web.Checkpoint, error)
 func (b *pageBackend) checkpoint(ctx context.Context, p *pipeline.PublicCheckpoint) (web.Checkpoint, error) {
 	c := web.Checkpoint{JobID: p.JobID, JobName: p.JobName, Completed: append([]string{}, p.CompletedConnectionIDs...), Failed: append([]string{}, p.FailedConnectionIDs...),
 		Missing: []string{}, Total: p.TotalConnections, Updated: p.LastUpdated}
-	run, err := b.sys.node.LastRun(ctx, p.JobID)
+	run, err := b.sys.node.View().LastRun(ctx, p.JobID)
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return c, nil
 	}

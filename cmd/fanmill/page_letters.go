@@ -11,7 +11,7 @@ import (
 
 // Letters implements web.Reader.
 func (b *pageBackend) Letters(ctx context.Context) ([]web.Letter, error) {
-	all, err := b.sys.node.Letters(ctx, "")
+	all, err := b.sys.node.Letters().List(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (b *pageBackend) Letter(ctx context.Context, key string) (*web.Letter, erro
 
 // letter finds a dead request by its whole key.
 func (b *pageBackend) letter(ctx context.Context, key string) (*pipeline.LetterInfo, error) {
-	info, err := b.sys.node.Letter(ctx, key)
+	info, err := b.sys.node.Letters().Find(ctx, key)
 	if err != nil || info.Key != key {
 		return nil, web.None("there is no dead request %q any more", key)
 	}

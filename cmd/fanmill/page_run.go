@@ -16,7 +16,7 @@ import (
 
 // Run implements web.Reader.
 func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
-	info, err := b.sys.node.Inspect(ctx, run)
+	info, err := b.sys.node.View().Inspect(ctx, run)
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return b.queued(ctx, run)
 	}
@@ -38,7 +38,7 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 	}
 	if status.State == pipeline.RunRunning {
 		r.Cancel = "fanmill cancel " + shellQuote(run) + b.s.store
-	} else if newest, err := b.sys.node.LastRun(ctx, m.JobID); err == nil && newest == run {
+	} else if newest, err := b.sys.node.View().LastRun(ctx, m.JobID); err == nil && newest == run {
 		r.Resumable = rec.State.Resumable()
 	}
 	if !r.Resumable {
@@ -69,7 +69,7 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 
 // queued is a run that has not begun: all that is known is its trigger.
 func (b *pageBackend) queued(ctx context.Context, run string) (*web.Run, error) {
-	waiting, err := b.sys.node.Waiting(ctx, "")
+	waiting, err := b.sys.node.View().Waiting(ctx, "")
 	if err != nil {
 		return nil, err
 	}

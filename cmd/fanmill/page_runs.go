@@ -27,11 +27,11 @@ type cachedLine struct {
 
 // Runs implements web.Reader.
 func (b *pageBackend) Runs(ctx context.Context) ([]web.RunLine, error) {
-	waiting, err := b.sys.node.Waiting(ctx, "")
+	waiting, err := b.sys.node.View().Waiting(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	runs, err := b.sys.node.Runs(ctx, "")
+	runs, err := b.sys.node.View().List(ctx, "")
 	if err != nil {
 		return nil, err
 	}

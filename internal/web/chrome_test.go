@@ -65,6 +65,7 @@ func openTab(t *testing.T, f *fake) *tab {
 		t.Skip(why)
 	}
 	s := New(Options{Words: words})
+	s.hub.soonest = time.Millisecond
 	s.Attach(f)
 	server := httptest.NewServer(s)
 	ctx, end := chromedp.NewContext(root)

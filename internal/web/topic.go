@@ -17,8 +17,9 @@ import (
 // parts stand where. It is looked at anew while anybody watches, and those who watch get the parts that changed since
 // what they have: a slow one gets them in one piece, and never an older one after a newer one.
 type topic struct {
-	name string
-	look func(ctx context.Context) (*snapshot, error)
+	name    string
+	soonest time.Duration // between two looks
+	look    func(ctx context.Context) (*snapshot, error)
 
 	looking sync.Mutex // one look at a time
 
@@ -222,7 +223,7 @@ func (t *topic) run(ctx context.Context, next func() uint64, make func(piece) (s
 	for {
 		began := time.Now()
 		_ = t.refresh(ctx, next, make) // those who watch are told
-		pause := max(lookSoonest, lookShare*time.Since(began))
+		pause := max(t.soonest, lookShare*time.Since(began))
 		if !sleep(ctx, pause) {
 			return
 		}
@@ -272,14 +273,17 @@ func (t *topic) poke() {
 
 // hub has the topics that somebody looks at, or did a moment ago.
 type hub struct {
-	boot string // tells this process's numbers from those of an earlier one
+	soonest time.Duration // between two looks at a topic
+	boot    string        // tells this process's numbers from those of an earlier one
 
 	mu     sync.Mutex
 	seq    uint64
 	topics map[string]*topic
 }
 
-func newHub() *hub { return &hub{boot: random()[:8], topics: map[string]*topic{}} }
+func newHub() *hub {
+	return &hub{soonest: lookSoonest, boot: random()[:8], topics: map[string]*topic{}}
+}
 
 // keepTopic is how long a topic stays that nobody looks at: a tab that was hidden goes on from what it has.
 const keepTopic = 2 * time.Minute
@@ -298,7 +302,7 @@ func (h *hub) of(name string, look func(context.Context) (*snapshot, error)) *to
 	}
 	t := h.topics[name]
 	if t == nil {
-		t = &topic{name: name, look: look, changed: make(chan struct{}), wake: make(chan struct{}, 1), used: time.Now()}
+		t = &topic{name: name, soonest: h.soonest, look: look, changed: make(chan struct{}), wake: make(chan struct{}, 1), used: time.Now()}
 		h.topics[name] = t
 	}
 	return t

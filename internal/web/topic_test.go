@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // stream is an open stream of server-sent events.
@@ -77,6 +78,7 @@ func live(t *testing.T, n int) (f *fake, url string, mark func() string) {
 	f = newFake()
 	f.runs = []Run{someRun("r1", n)}
 	s := New(Options{Words: words})
+	s.hub.soonest = time.Millisecond
 	s.Attach(f)
 	<-f.ask
 	server := httptest.NewServer(s)
