@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // What a resume makes of records that are gone or cannot be read.
@@ -27,12 +28,51 @@ func (r *run) askAgain(ctx context.Context, records []CommitRecord, i int, last 
 	if damaged {
 		next, write = ConnRecord{}, cell.Overwrite
 	}
+	was := next.Attempt
 	for k := range records {
 		next.Attempt = max(next.Attempt, records[k].attempt(i))
 	}
 	run := r.cell.Value()
-	next.reopen(run.opens(), r.c.Owner.Token)
-	return cell, write(ctx, next)
+	died := run.Died && next.State == ConnRunning && next.Owner != r.c.Owner.Token
+	if next.State == ConnGivenUp && told(records, i, last) { // the coordinator ended just before it could record that
+		next.fail()
+	}
+	next.reopen(run.opens(), r.c.Owner.Token, died, reached(records, i, was, last))
+	if err := write(ctx, next); err != nil {
+		return nil, err
+	}
+	if died {
+		r.c.Log.Warn(death(id, next))
+	}
+	return cell, nil
+}
+
+// told reports whether the destinations were told that a connection has failed.
+func told(records []CommitRecord, i int, last *Frame) bool {
+	return last != nil && last.Kind == FrameFailed || slices.ContainsFunc(records, func(c CommitRecord) bool {
+		f, failed := c.Failed[i]
+		return failed && !f.Rejected
+	})
+}
+
+// found records what the row log says: a connection's eof is there. Its worker may have ended just before it could.
+func (r *run) found(ctx context.Context, id string, last *Frame) error {
+	cell, err := LoadCell[ConnRecord](ctx, r.c.Stores.Runs, ConnKey(r.m.Run, id))
+	if errors.Is(err, ErrForeign) || errors.Is(err, ErrNoKey) {
+		return nil // nobody needs it
+	}
+	if err != nil {
+		return err
+	}
+	rec := cell.Value()
+	if rec.State == ConnDone || rec.State == ConnFailed || !delivered(last, rec.Floor) {
+		return nil
+	}
+	rec.found()
+	if err := cell.Write(ctx, rec); !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil // by that worker
 }
 
 // attempt is the highest attempt at a connection that has begun as far as a record knows. A floor is the number of

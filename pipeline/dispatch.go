@@ -1,15 +1,19 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
+	"maps"
 	"slices"
 )
 
 // dispatcher publishes the query commands of a run in the job's order, and of the connections on one server only as
-// many at a time as the job allows: a worker takes whatever is published.
+// many at a time as the job allows: a worker takes whatever is published. A connection that may be what ends processes
+// comes last, and in the end alone.
 type dispatcher struct {
 	limit   int
-	waiting []string // connection ids
+	suspect map[string]suspicion // by connection
+	waiting []string             // connection ids
 	host    map[string]string
 	busy    map[string]int // by host
 	out     map[string]bool
@@ -18,7 +22,9 @@ type dispatcher struct {
 
 // dispatch makes the dispatcher of a run for the connections wanted.
 func (r *run) dispatcher() *dispatcher {
-	d := &dispatcher{limit: r.job.ParallelPerHost, waiting: r.wanted, host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}
+	d := &dispatcher{limit: r.job.ParallelPerHost, suspect: map[string]suspicion{}, waiting: slices.Clone(r.wanted), host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}
+	maps.Copy(d.suspect, r.suspect)
+	d.order()
 	if d.limit == 0 {
 		d.limit = DefaultParallelPerHost
 	}
@@ -32,17 +38,28 @@ func (r *run) dispatcher() *dispatcher {
 	return d
 }
 
+// order has those wait behind the others that are more suspected.
+func (d *dispatcher) order() {
+	slices.SortStableFunc(d.waiting, func(a, b string) int { return cmp.Compare(d.suspect[a], d.suspect[b]) })
+}
+
 // next takes out the connections whose commands are to be published now.
 func (d *dispatcher) next() (ids []string) {
 	var later []string
+	least, alone := askedAlone, false
+	for id := range d.out {
+		least, alone = min(least, d.suspect[id]), alone || d.suspect[id] == askedAlone
+	}
 	for _, id := range d.waiting {
-		host := d.host[id]
-		if host != "" && d.busy[host] >= d.limit {
+		host, suspect := d.host[id], d.suspect[id]
+		waits := alone || len(d.out) > 0 && (suspect == askedAlone || suspect > least)
+		if waits || host != "" && d.busy[host] >= d.limit {
 			later = append(later, id)
 			continue
 		}
 		d.busy[host]++
 		d.out[id] = true
+		least, alone = min(least, suspect), suspect == askedAlone
 		ids = append(ids, id)
 	}
 	d.waiting = later
@@ -58,6 +75,14 @@ func (d *dispatcher) ended(id string) {
 	case d.doubt[id]: // another command would find nothing to do, and nobody would hear of its end
 		d.waiting = slices.DeleteFunc(d.waiting, func(w string) bool { return w == id })
 	}
+}
+
+// again has a connection asked again whose worker is gone.
+func (d *dispatcher) again(id string, suspect suspicion) {
+	d.ended(id)
+	d.suspect[id] = suspect
+	d.waiting = append([]string{id}, d.waiting...)
+	d.order()
 }
 
 // back takes in again what next has taken out and could not be published, the first of which may have been stored
@@ -129,12 +154,4 @@ func (s *supervisor) connection(key string) string {
 		}
 	}
 	return s.byKey[key]
-}
-
-// readConn reads a connection's record out of an entry.
-func readConn(e KVEntry) (rec ConnRecord, err error) {
-	if err = decode(e.Value, &rec); err != nil {
-		err = foreign(e.Key, err)
-	}
-	return rec, err
 }

@@ -20,6 +20,7 @@ type fenceWorld struct {
 	log *memLog
 	m   *Manifest
 	job *Job
+	by  Owner // of the next worker
 
 	mu    sync.Mutex
 	asked int    // times that the database was opened
@@ -28,7 +29,7 @@ type fenceWorld struct {
 }
 
 func newFenceWorld(t *testing.T) *fenceWorld {
-	w := &fenceWorld{t: t, kv: &memKV{}, log: &memLog{}}
+	w := &fenceWorld{t: t, kv: &memKV{}, log: &memLog{}, by: Owner{Token: "run"}}
 	c := Connection{ID: "c", Name: "C", Driver: "fake", Queries: []Query{{SQL: "select"}}}
 	w.job = &Job{ID: "job", Connections: []Connection{c}, Retry: Retry{Attempts: 3}}
 	w.m = &Manifest{Run: "r", JobID: "job", LogMaxBytes: 64 << 20, Connections: []ManifestConnection{{ID: "c", Queries: make([]ManifestQuery, 1)}}}
@@ -43,7 +44,7 @@ func newFenceWorld(t *testing.T) *fenceWorld {
 
 // worker is a further worker of the run.
 func (w *fenceWorld) worker() *Worker {
-	return &Worker{Runs: w.kv, RowLogs: w.log, Databases: map[string]*DatabaseKind{"fake": {Name: "fake", Driver: w}}, Owner: Owner{Token: "run"},
+	return &Worker{Runs: w.kv, RowLogs: w.log, Databases: map[string]*DatabaseKind{"fake": {Name: "fake", Driver: w}}, Owner: w.by,
 		Expand: func(s string) (string, error) { return s, nil }, Log: slog.New(slog.DiscardHandler), Budget: NewBudget(64 << 20)}
 }
 
@@ -77,7 +78,7 @@ func (w *fenceWorld) change(f func(*ConnRecord)) {
 }
 
 // again has the connection asked once more in the same run: its worker was taken for dead.
-func (w *fenceWorld) again() { w.change(func(r *ConnRecord) { r.State = ConnPending }) }
+func (w *fenceWorld) again() { w.change(func(r *ConnRecord) { r.judge(true, 0) }) }
 
 func (w *fenceWorld) timesAsked() int {
 	w.mu.Lock()
@@ -246,7 +247,7 @@ func TestZombieFramesWhileTheSuccessorConnects(t *testing.T) {
 func TestEOFBelowTheFloor(t *testing.T) {
 	w := newFenceWorld(t)
 	w.mustQuery()
-	w.change(func(r *ConnRecord) { r.reopen(r.Opened, "run") })
+	w.change(func(r *ConnRecord) { r.reopen(r.Opened, "run", false, 0) })
 	w.mustQuery()
 	w.ends(ConnDone, 2, append(frames(1), frames(2)...)...)
 }
@@ -343,7 +344,7 @@ func TestZombieCoordinatorGivesNothingUp(t *testing.T) {
 	w.log.before = func(f *Frame) {
 		if f.Kind == FrameFailed {
 			w.log.before = nil
-			w.change(func(r *ConnRecord) { r.reopen(r.Opened, "run") })
+			w.change(func(r *ConnRecord) { r.reopen(r.Opened, "run", false, 0) })
 			w.mustQuery()
 		}
 	}

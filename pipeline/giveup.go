@@ -17,15 +17,19 @@ func (s *supervisor) connChanged(ctx context.Context, e KVEntry) error {
 	if e.Deleted {
 		return s.concerns(id, deleted(e.Key))
 	}
-	rec, err := readConn(e)
-	if err != nil {
+	cell := &Cell[ConnRecord]{kv: s.run.c.Stores.Runs, key: e.Key}
+	if err := cell.adopt(e); err != nil {
 		return s.concerns(id, err)
 	}
-	if rec.State == ConnGivenUp {
-		cell := &Cell[ConnRecord]{kv: s.run.c.Stores.Runs, key: e.Key}
-		if err := cell.adopt(e); err != nil {
-			return err
-		}
+	rec := cell.Value()
+	if rec.Opened.after(s.run.fixed.opened()) {
+		return s.lost()
+	}
+	delete(s.running, id)
+	switch rec.State {
+	case ConnRunning:
+		s.running[id] = cell
+	case ConnGivenUp:
 		s.giveUp(ctx, id, cell, rec.Error)
 	}
 	if rec.State != ConnDone && rec.State != ConnGivenUp && rec.State != ConnFailed {
@@ -72,7 +76,7 @@ func (s *supervisor) publishFailure(ctx context.Context, connection string, cell
 	if err := cell.Write(ctx, next); err != nil {
 		return err
 	}
-	why := Failure{Error: reason, Attempts: next.Attempts, Millis: next.Millis}
+	why := Failure{Error: reason, Attempts: max(next.Attempts, len(next.Deaths)), Millis: next.Millis}
 	out := newPublisher(s.run.log, s.run.c.Stores.Runs, s.run.m.Run, connection, next)
 	err := out.look(ctx)
 	if err == nil {

@@ -33,7 +33,7 @@ type RunInfo struct {
 	Manifest    *Manifest
 	Reports     []*Report             // by destination
 	Positions   []uint64              // by destination: the sequence that it has committed
-	Connections map[string]ConnRecord // by id; those that were asked
+	Connections map[string]ConnRecord // by id; those that are to be asked, or were
 	Log         *LogState             // nil if there is none any more
 }
 

@@ -18,6 +18,7 @@ type memLog struct {
 	// before is called before a frame is stored, when its publisher knows what it is to stand behind: the moment at
 	// which a process may sleep.
 	before func(f *Frame)
+	looked func() // called when somebody has looked for the newest frame, before it hears of it
 }
 
 func (l *memLog) Create(context.Context, *Manifest, int) (RowLog, error) { return l, nil }
@@ -43,8 +44,12 @@ func (l *memLog) newest(connection string) *Frame {
 
 func (l *memLog) LastFrame(_ context.Context, connection string) (*Frame, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.newest(connection), nil
+	newest := l.newest(connection)
+	l.mu.Unlock()
+	if l.looked != nil {
+		l.looked()
+	}
+	return newest, nil
 }
 
 func (l *memLog) Append(_ context.Context, f *Frame, after uint64) (uint64, error) {

@@ -28,6 +28,9 @@ func (o Opened) Admits(incarnation int) error {
 // By reports whether a coordinator has opened the record, or nobody did that is known.
 func (o Opened) By(c Opened) bool { return o == c || o == Opened{} }
 
+// after reports whether a later coordinator has opened the record: who sees that has lost the run.
+func (o Opened) after(c Opened) bool { return o.Epoch > c.Epoch }
+
 // opened is what the records of the run are opened for as it is.
 func (r *RunRecord) opened() Opened { return Opened{r.Epoch, r.Resumes, r.Generation} }
 

@@ -87,11 +87,12 @@ func TestCancellingTheNextLeavesTheInterruptedRunAlone(t *testing.T) {
 func TestCancellingTheInterruptedRun(t *testing.T) {
 	w := serving(t)
 	old := w.lastRun()
-	w.rescript("b", stuck())
+	asked, slow := make(chan struct{}), stuck()
+	slow.open = func(int) error { close(asked); return nil }
+	w.rescript("b", slow)
 	w.serve()
-	before := w.count(pipeline.EventConnected)
 	w.ask(pipeline.TopicTrigger("job"), "next", "{}")
-	w.untilCount(pipeline.EventConnected, before+1)
+	<-asked
 	w.rescript("b", of(5, 10))
 	if a := w.ask(pipeline.TopicCancel(old), "", ""); a.Run != old || a.State != pipeline.AnswerCancelling {
 		t.Errorf("answered with %+v", a)

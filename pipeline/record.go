@@ -152,7 +152,9 @@ type RunRecord struct {
 	State RunState `json:"state"`
 	Owner Owner    `json:"owner"`
 	// Epoch is counted up by every takeover, and by who finds that the owner is gone.
-	Epoch      uint64 `json:"epoch,omitempty"`
+	Epoch uint64 `json:"epoch,omitempty"`
+	// Died: an owner is gone that did not record its end, and with it workers that had connections.
+	Died       bool   `json:"died,omitempty"`
 	Generation int    `json:"generation"`        // of the row log
 	Trimmed    uint64 `json:"trimmed,omitempty"` // its frames up to here may be gone: no record is opened on it below
 	// Trigger is the sequence, in the stream of triggers, of who last asked for it; 0 for fanmill run.
@@ -236,19 +238,24 @@ type ConnState string
 // The states of a connection record.
 const (
 	ConnPending ConnState = "pending" // to be asked, unless the row log has an eof of an attempt at or above the floor
-	ConnRunning ConnState = "running"
+	ConnRunning ConnState = "running" // a worker has it, and nobody else takes it
 	ConnDone    ConnState = "done"    // its eof is in the row log
 	ConnGivenUp ConnState = "givenup" // tried as often as may be; the coordinator has yet to say so in the row log
 	ConnFailed  ConnState = "failed"  // the row log says so
 )
 
 // ConnRecord allocates a connection's attempts: an attempt number belongs to whoever wrote it here by compare-and-set.
+// Workers take connections that are pending. Back from running to pending brings only the run's coordinator, which has
+// found the worker gone.
 type ConnRecord struct {
 	Opened   Opened    `json:"opened,omitzero"`
 	Attempt  int       `json:"attempt"`
-	Attempts int       `json:"attempts"`        // tries since the run began or was last resumed
-	Floor    int       `json:"floor,omitempty"` // attempts below count no longer: a resume has it asked again
-	Owner    string    `json:"owner"`           // token
+	Attempts int       `json:"attempts"`         // tries since the run began or was last resumed, without those that a worker died in
+	Deaths   []Death   `json:"deaths,omitempty"` // of workers that had it, in a row, none of which got further than the first
+	Floor    int       `json:"floor,omitempty"`  // attempts below count no longer: a resume has it asked again
+	Owner    string    `json:"owner"`            // token of the worker's process
+	Host     string    `json:"host,omitempty"`   // the worker's
+	PID      int       `json:"pid,omitempty"`
 	LeaseMS  int64     `json:"leaseMs"`
 	State    ConnState `json:"state"`
 	Error    string    `json:"error,omitempty"`

@@ -64,14 +64,17 @@ func (n *Coordinator) resume(ctx context.Context, def *Definition, t Trigger, ce
 	if err := r.putManifest(ctx); err != nil {
 		return nil, err
 	}
+	r.suspect = map[string]suspicion{}
 	for i, c := range r.m.Connections {
 		cell, ok := ask[i]
 		switch {
-		case !ok:
+		case !ok || cell.Value().State == ConnGivenUp: // the supervisor finds the latter, and says so in the row log
 		case len(t.Connections) > 0 && !slices.Contains(t.Connections, c.ID):
 			r.leftOut = append(r.leftOut, leftOut{c.ID, cell})
 		default:
 			r.wanted = append(r.wanted, c.ID)
+			rec := cell.Value()
+			r.suspect[c.ID] = rec.suspicion()
 		}
 	}
 	has := t.id != "" && t.id != id && !slices.Contains(cell.Value().Triggers, t.id)
@@ -196,7 +199,10 @@ func (r *run) lacking(ctx context.Context, records []CommitRecord, changed map[i
 		if err != nil {
 			return nil, fmt.Errorf("look for the rows of %s: %w", c.ID, err)
 		}
-		if last != nil && last.Kind == FrameEOF && last.Attempt >= floor && !refused && !changed[i] {
+		if delivered(last, floor) && !refused && !changed[i] {
+			if err := r.found(ctx, c.ID, last); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if ask[i], err = r.askAgain(ctx, records, i, last); err != nil {

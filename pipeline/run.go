@@ -21,9 +21,10 @@ type run struct {
 	m       *Manifest
 	cell    *Cell[RunRecord]
 	log     RowLog
-	fixed   RunRecord // as the run was begun or resumed; cell belongs to the supervisor's goroutine
-	asker   string    // the id of the trigger that asked for it
-	wanted  []string  // ids of the connections to ask, in job order
+	fixed   RunRecord            // as the run was begun or resumed; cell belongs to the supervisor's goroutine
+	asker   string               // the id of the trigger that asked for it
+	wanted  []string             // ids of the connections to ask, in job order
+	suspect map[string]suspicion // those of them that may be what ends processes
 	leftOut []leftOut
 }
 

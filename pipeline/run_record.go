@@ -18,7 +18,7 @@ func (r *RunRecord) sign() {}
 func (r *RunRecord) take(o Owner) {
 	r.Owner, r.Taken, r.Epoch = o, true, r.Epoch+1
 	if r.State == RunRunning {
-		r.State, r.Ended = RunInterrupted, time.Now().UTC()
+		r.State, r.Ended, r.Died = RunInterrupted, time.Now().UTC(), true
 	}
 }
 
@@ -27,12 +27,12 @@ func (r *RunRecord) letGo() { r.Taken = false }
 
 // judge says that the owner is gone. Should it only have slept, it finds another epoch when it wakes.
 func (r *RunRecord) judge() {
-	r.State, r.Ended, r.Epoch = RunInterrupted, time.Now().UTC(), r.Epoch+1
+	r.State, r.Ended, r.Died, r.Epoch = RunInterrupted, time.Now().UTC(), true, r.Epoch+1
 }
 
 // resume is the run going on, for a trigger.
 func (r *RunRecord) resume(t Trigger) {
-	r.State, r.Taken, r.Resumes, r.Cleaned, r.Error, r.Stopped, r.Ended = RunRunning, false, r.Resumes+1, false, "", "", time.Time{}
+	r.State, r.Taken, r.Died, r.Resumes, r.Cleaned, r.Error, r.Stopped, r.Ended = RunRunning, false, false, r.Resumes+1, false, "", "", time.Time{}
 	r.Trigger = t.seq // who comes again if this process ends: not the one that began it, if that has been answered for
 	if !t.again {
 		r.Asked = r.Resumes

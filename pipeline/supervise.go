@@ -34,7 +34,8 @@ type supervisor struct {
 	asker   Asker
 	queue   *dispatcher
 	byKey   map[string]string
-	starts  atomic.Int64 // connections begun, for the lines about memory
+	running map[string]*Cell[ConnRecord] // connections that a worker has, as last seen
+	starts  atomic.Int64                 // connections begun, for the lines about memory
 	logPeak int64
 	mine    func(*RunRecord) bool // whether the run's record is still this process's
 	stop    context.CancelCauseFunc
@@ -55,7 +56,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	r.c.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), counted(len(r.m.Connections), "connection"), counted(len(r.m.Destinations), "destination")))
 	r.c.event(r.stamp(Event{Kind: EventStarted}))
 	r.fixed = r.cell.Value()
-	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, fatal: make(chan error, 1), queue: r.dispatcher(),
+	s := &supervisor{run: r, records: map[string]CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, running: map[string]*Cell[ConnRecord]{}, fatal: make(chan error, 1), queue: r.dispatcher(),
 		mine: owned(r.cell), stop: cancel, claims: map[string]claimSign{}}
 	s.heed(ctx)
 	work := Work{Expand: r.def.Expand, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows, Post: r.c.Bus.Publish, StoreFails: r.c.storeFails}
@@ -189,7 +190,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		s.missed()
 		return nil // the next tick, then
 	}
-	if err := errors.Join(s.trim(short), s.look(short), s.detachUnclaimed(short), s.commandAgain(), s.recall(short, third)); err != nil {
+	if err := errors.Join(s.trim(short), s.look(short), s.detachUnclaimed(short), s.judgeGone(short), s.commandAgain(), s.recall(short, third)); err != nil {
 		return err
 	}
 	s.publishCheckpoint(short, false)
@@ -210,6 +211,11 @@ func watchEnded(ctx context.Context, what string) error {
 	return Transient(fmt.Errorf("the watch of %s ended", what))
 }
 
+// lost ends this process's share of a run that another one has taken over: it tidies up after nothing of it.
+func (s *supervisor) lost() error {
+	return Permanent(fmt.Errorf("run %s: %w; this process stops", s.run.m.Run, ErrFenced))
+}
+
 // renew gives a sign of life. Only another owner, or a record that is none any more, ends the run here.
 func (s *supervisor) renew(ctx context.Context) error {
 	err := s.run.cell.Change(ctx, s.mine, s.keepAlive)
@@ -217,7 +223,7 @@ func (s *supervisor) renew(ctx context.Context) error {
 	case errors.Is(err, ErrForeign), errors.Is(err, ErrLater):
 		return err
 	case errors.Is(err, ErrFenced):
-		return fmt.Errorf("run %s: %w; this process stops", s.run.m.Run, err)
+		return s.lost()
 	case err != nil && !s.run.c.storeFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
 		s.run.c.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
 	}

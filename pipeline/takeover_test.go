@@ -105,7 +105,7 @@ func TestZombieCoordinatorGivesNothingUp(t *testing.T) {
 
 	frozen, wake, woken := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	zombie := *w.node
-	zombie.Stores.Runs = &freezingKV{KV: w.node.Stores.Runs, suffix: ".conn.x", at: 2, frozen: frozen, wake: wake}
+	zombie.Stores.Runs = &freezingKV{KV: w.node.Stores.Runs, suffix: ".conn.x", at: 3, frozen: frozen, wake: wake}
 	zombie.RowLogs = &logs{RowLogs: w.node.RowLogs}
 	zombie.Bus = frozenBus{w.node.Bus, frozen}
 	ctx, kill := context.WithCancel(t.Context())

@@ -26,6 +26,9 @@ func (s *supervisor) recordChanged(ctx context.Context, u RecordUpdate) error {
 	if u.Err != nil {
 		return u.Err
 	}
+	if u.Record.Opened.after(s.run.fixed.opened()) {
+		return s.lost()
+	}
 	id := s.run.m.Destinations[i].ID
 	if state := u.Record.State; s.records[id].State != state {
 		switch state {

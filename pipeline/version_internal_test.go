@@ -11,7 +11,7 @@ import (
 // strange is a record of each kind with members that this program does not know, everywhere.
 var strange = map[string]string{
 	"run":        `{"stamp":"s","version":1,"job":"j","state":"running","owner":{"token":"a","boot":"b1"},"generation":1,"resumes":0,"started":"2026-11-30T00:00:00Z","window":{"of":3}}`,
-	"connection": `{"stamp":"s","version":1,"attempt":1,"attempts":1,"owner":"a","leaseMs":1,"state":"running","started":"2026-11-30T00:00:00Z","deaths":2}`,
+	"connection": `{"stamp":"s","version":1,"attempt":1,"attempts":1,"owner":"a","leaseMs":1,"state":"running","started":"2026-11-30T00:00:00Z","lapses":2}`,
 	"commit": `{"stamp":"s","version":1,"state":"open","log":{"stream":"S","generation":1,"created":"2026-11-30T00:00:00Z","place":"p"},"seq":4,"commits":1,` +
 		`"settled":{"0":{"r":[1],"a":1,"t":1,"ms":1,"receipt":"x"},"1":{"r":[2],"a":1,"t":1,"ms":1,"receipt":"y"}},"artifact":{"n":1},"partition":7}`,
 	"pointer": `{"stamp":"s","version":1,"run":"r","places":["p"]}`,
@@ -67,7 +67,7 @@ func TestUnknownMembersSurvive(t *testing.T) {
 		t.Errorf("with another owner it is %v", run)
 	}
 	conn := change(t, strange["connection"], func(r *ConnRecord) { r.Attempt++ })
-	if conn["deaths"] != 2.0 || conn["attempt"] != 3.0 {
+	if conn["lapses"] != 2.0 || conn["attempt"] != 3.0 {
 		t.Errorf("the connection's record is %v", conn)
 	}
 	commit := change(t, strange["commit"], func(r *CommitRecord) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"fanmill/pipeline/failpoint"
 )
 
 // Worker runs query commands: the query loop. Several commands may run at once.
@@ -33,7 +35,8 @@ type Worker struct {
 
 // Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up,
 // or ctx ends. It returns nil also when there is nothing to do, or another worker has the connection; an error
-// means that the command should be delivered again, unless it is ErrFenced: then the run is somebody else's.
+// means that the command should be delivered again, unless it is ErrFenced: then the run is somebody else's. A
+// connection that it had taken stays its own then, until the coordinator finds that nobody asks it.
 // incarnation is that of the command: the record may be opened for a later one, and its row log is that which the
 // record names. Who opens the record for a later one changes it, so that a worker which froze anywhere in between finds
 // a conflict.
@@ -54,17 +57,17 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 	if err != nil {
 		return w.unlogged(ctx, m.Run, opened, err)
 	}
-	if s := cell.Value().State; s == ConnDone || s == ConnGivenUp || s == ConnFailed {
-		return nil
+	next := cell.Value()
+	if !next.claim(w.Owner, time.Now().UTC()) {
+		return nil // it is done, or another worker has it
+	}
+	if err := cell.Write(ctx, next); err != nil {
+		return err
 	}
 	pauses := pauses(job.Retry)
 	var again onceMore
 	for {
-		next := cell.Value()
-		next.claim(w.Owner, time.Now().UTC())
-		if err := cell.Write(ctx, next); err != nil {
-			return err
-		}
+		failpoint.Hit("asking-" + connection)
 		out := newPublisher(log, w.Runs, m.Run, connection, next)
 		err := out.look(ctx)
 		if errors.Is(err, errDelivered) { // a worker before this one may have ended between its eof and saying so
@@ -104,6 +107,10 @@ func (w *Worker) Query(ctx context.Context, m *Manifest, job *Job, connection st
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		next.retry(time.Now().UTC())
+		if err := cell.Write(ctx, next); err != nil {
+			return err
 		}
 	}
 }
@@ -154,14 +161,14 @@ func (w *Worker) unlogged(ctx context.Context, run string, o Opened, err error) 
 // finish records that the connection's eof is in the row log.
 func (w *Worker) finish(ctx context.Context, cell *Cell[ConnRecord]) error {
 	next := cell.Value()
-	next.finish(w.Owner.Token, time.Now())
+	next.finish(time.Now())
 	return cell.Write(ctx, next)
 }
 
 // giveUp records why the connection is tried no more.
 func (w *Worker) giveUp(ctx context.Context, cell *Cell[ConnRecord], why error) error {
 	next := cell.Value()
-	next.exhaust(w.Owner.Token, time.Now(), why)
+	next.exhaust(time.Now(), why)
 	return cell.Write(ctx, next)
 }
 

@@ -10,7 +10,7 @@ import (
 // delivered anything.
 func TestLateQueryCommandClaimsNothing(t *testing.T) {
 	w := newFenceWorld(t)
-	w.change(func(r *ConnRecord) { r.reopen(Opened{2, 1, 1}, "successor") })
+	w.change(func(r *ConnRecord) { r.reopen(Opened{2, 1, 1}, "successor", false, 0) })
 	before := w.record()
 	if err := w.query(); !errors.Is(err, ErrFenced) {
 		t.Errorf("it answers %v, want ErrFenced", err)
@@ -30,7 +30,7 @@ func TestLateQueryCommandClaimsNothing(t *testing.T) {
 func TestLateQueryCommandOfAStaleRead(t *testing.T) {
 	w := newFenceWorld(t)
 	stale := w.kv.entries[ConnKey("r", "c")]
-	w.change(func(r *ConnRecord) { r.reopen(Opened{2, 1, 1}, "successor") })
+	w.change(func(r *ConnRecord) { r.reopen(Opened{2, 1, 1}, "successor", false, 0) })
 	w.kv.lag = []KVEntry{stale}
 	if err := w.query(); !errors.Is(err, ErrConflict) {
 		t.Errorf("it answers %v, want ErrConflict", err)
