@@ -122,8 +122,11 @@ func (w *fenceWorld) Columns(int) []columnar.Column {
 
 func (w *fenceWorld) Stream(_ context.Context, _ int, b *columnar.Builder, _ func(*columnar.Builder) bool, emit func(*columnar.Builder) error) error {
 	for i := range int64(3) {
-		if i == 2 && w.fails != nil {
-			return w.fails
+		w.mu.Lock()
+		fails := w.fails
+		w.mu.Unlock()
+		if i == 2 && fails != nil {
+			return fails
 		}
 		b.Column(0).Long(i)
 		b.EndRow()

@@ -65,7 +65,9 @@ func TestDeathsAreNoTries(t *testing.T) {
 			t.Errorf("after death %d: %+v", i, rec)
 		}
 	}
+	w.mu.Lock()
 	w.fails = Transient(errors.New("the line broke"))
+	w.mu.Unlock()
 	w.mustQuery()
 	if rec := w.record().Value(); rec.State != ConnGivenUp || rec.Attempts != 2 || rec.Attempt != 5 || !strings.Contains(rec.Error, "the line broke") {
 		t.Errorf("after two tries: %+v", rec)

@@ -79,3 +79,14 @@ func TestQueryOfAnOldRecord(t *testing.T) {
 	w.mustQuery()
 	w.ends(ConnDone, 1, frames(1)...)
 }
+
+// Rows cost no write of the connection's record: there is one when a worker takes it, and one when it is done.
+func TestWritesOfAConnectionsRecord(t *testing.T) {
+	w := newFenceWorld(t)
+	before := w.kv.rev
+	w.mustQuery()
+	w.ends(ConnDone, 1, frames(1)...)
+	if n := w.kv.rev - before; n != 2 {
+		t.Errorf("%d writes for %d frames, want 2", n, len(frames(1)))
+	}
+}
