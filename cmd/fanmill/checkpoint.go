@@ -139,6 +139,11 @@ func (f *flags) checkpoint(c *cobra.Command, job string, stderr io.Writer, show 
 	})
 }
 
+// givenUpText says that a run was given up.
+func givenUpText(run string) string {
+	return "run " + run + " is given up; its files stay as they are"
+}
+
 func checkpointRemove(stdout, stderr io.Writer) *cobra.Command {
 	var f flags
 	c := &cobra.Command{
@@ -160,7 +165,7 @@ were last published. A run that is going on is not touched: cancel it first.`,
 			if err != nil {
 				return err
 			}
-			return s.say(stdout, map[string]string{"run": run, "state": string(pipeline.RunAbandoned)}, "run "+run+" is given up; its files stay as they are\n")
+			return s.say(stdout, map[string]string{"run": run, "state": string(pipeline.RunAbandoned)}, givenUpText(run)+"\n")
 		})
 	}
 	return c

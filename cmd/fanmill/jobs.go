@@ -212,6 +212,15 @@ func (f *folder) count() (n int) {
 
 // find is the job of an id, as its token. What is on disk now counts: a job that was written a moment ago is found.
 func (f *folder) find(id string) (*pipeline.Definition, error) {
+	file, err := f.loaded(id)
+	if err != nil {
+		return nil, err
+	}
+	return definition(file), nil
+}
+
+// loaded is the file of a job, as find finds it.
+func (f *folder) loaded(id string) (*config.File, error) {
 	f.look(context.Background())
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -236,7 +245,7 @@ func (f *folder) find(id string) (*pipeline.Definition, error) {
 		found = j.file
 	}
 	if found != nil {
-		return definition(found), nil
+		return found, nil
 	}
 	err := fmt.Errorf("there is no job %q in %s; there are %s", id, f.dir, cmp.Or(strings.Join(known, ", "), "none"))
 	if len(broken) > 0 {

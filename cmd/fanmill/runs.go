@@ -99,6 +99,11 @@ func (s *settings) runLine(ctx context.Context, node *pipeline.Node, r pipeline.
 	return line, nil
 }
 
+// forgottenText says that a run was forgotten.
+func forgottenText(run string) string {
+	return "run " + run + " is forgotten; its files stay as they are"
+}
+
 func newRunsRemove(stdout, stderr io.Writer) *cobra.Command {
 	var f flags
 	c := &cobra.Command{
@@ -119,7 +124,7 @@ so is an unfinished one that a resume can go on with: fanmill checkpoint rm give
 			if err := sys.node.Coordinator().Remove(c.Context(), args[0]); err != nil {
 				return err
 			}
-			return s.say(stdout, map[string]string{"run": args[0], "state": "removed"}, "run "+args[0]+" is forgotten; its files stay as they are\n")
+			return s.say(stdout, map[string]string{"run": args[0], "state": "removed"}, forgottenText(args[0])+"\n")
 		})
 	}
 	return c

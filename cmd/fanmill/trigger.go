@@ -104,7 +104,7 @@ func trigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Wri
 	switch {
 	case errors.Is(err, pipeline.ErrNoAnswer):
 		a = pipeline.Answer{Run: pipeline.Token(id), Job: job, State: pipeline.AnswerQueued}
-		text = fmt.Sprintf("run %s of job %s is asked for; nobody answered in %s: it begins when fanmill serve runs\n", a.Run, job, answerPatience)
+		text = w.unanswered() + "\n"
 	case err != nil:
 		return err
 	}
@@ -117,6 +117,14 @@ func trigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Wri
 	}
 	return s.answered(stdout, a)
 }
+
+// unanswered says that a trigger is kept.
+func (w *asked) unanswered() string {
+	return fmt.Sprintf("run %s of job %s is asked for; nobody answered in %s: it begins when fanmill serve runs", pipeline.Token(w.id), w.job, answerPatience)
+}
+
+// trimmed is a text without the end of its line.
+func trimmed(text string) string { return strings.TrimSuffix(text, "\n") }
 
 // answered prints what whoever serves has said.
 func (s *settings) answered(w io.Writer, a pipeline.Answer) error {
@@ -172,23 +180,11 @@ takes the run over later, finds it there. A run that was cancelled goes on only 
 			return err
 		}
 		return s.bus(c.Context(), s.log(stderr), func(conn *nats.Conn) error {
-			ctx, cancel := context.WithTimeout(c.Context(), answerPatience)
-			defer cancel()
-			var a pipeline.Answer
-			data, err := conn.Bus().Ask(ctx, pipeline.TopicCancel(args[0]), "", nil)
-			if errors.Is(err, pipeline.ErrNoAnswer) { // whoever has it is frozen, or gone; or nobody has it yet
-				node := readingNode(conn)
-				node.Log = s.log(stderr)
-				if a, err = node.Coordinator().Cancel(c.Context(), args[0]); err != nil {
-					return fmt.Errorf("no process answers, and that run %s is to stop cannot be stored: %w", args[0], err)
-				}
-				return s.answered(stdout, a)
-			}
+			node := readingNode(conn)
+			node.Log = s.log(stderr)
+			a, err := cancelRun(c.Context(), node, args[0])
 			if err != nil {
 				return err
-			}
-			if err := json.Unmarshal(data, &a); err != nil {
-				return fmt.Errorf("the answer cannot be understood: %s", data)
 			}
 			return s.answered(stdout, a)
 		})

@@ -26,7 +26,8 @@ type parameter struct{ name, about string }
 
 // endpoints are the addresses of the HTTP API. Ids in addresses are spelled by pipeline.Token, as in subjects.
 func (s *Server) endpoints() []endpoint {
-	return []endpoint{
+	return append(s.acts(), []endpoint{
+		{method: "GET", path: "/session", summary: "The token for changes of a client without the bearer token", result: session{}, handle: s.apiSession},
 		{method: "GET", path: "/about", summary: "The process that answers", result: About{}, handle: s.apiAbout},
 		{method: "GET", path: "/runs", summary: "Runs, the newest first, those that wait among them", result: []RunLine{}, handle: s.apiRuns,
 			query: []parameter{{"job", "id of the job"}, {"state", "state of the run"}, {"day", "day on which it began, 2026-04-01"}, {"limit", "how many, 20 otherwise; 0 is all"}}},
@@ -40,7 +41,7 @@ func (s *Server) endpoints() []endpoint {
 		{method: "GET", path: "/checkpoints/{job}", summary: "A job's checkpoint", result: Checkpoint{}, handle: s.apiCheckpoint},
 		{method: "GET", path: "/dead", summary: "Dead requests, the oldest first", result: []Letter{}, handle: s.apiLetters},
 		{method: "GET", path: "/dead/{key}", summary: "A dead request with the beginning of its body", result: Letter{}, handle: s.apiLetter},
-	}
+	}...)
 }
 
 func (s *Server) apiAbout(w http.ResponseWriter, _ *http.Request, b Backend) error {

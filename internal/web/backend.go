@@ -16,6 +16,41 @@ type Backend interface {
 	// About describes the process.
 	About() About
 	Reader
+	Actor
+}
+
+// ErrRefused is what cannot be done as things are. The error that wraps it says why, and what helps.
+var ErrRefused = errors.New("refused")
+
+// Refuse is an ErrRefused for people.
+func Refuse(err error) error { return &refusal{err} }
+
+type refusal struct{ err error }
+
+func (e *refusal) Error() string   { return e.err.Error() }
+func (e *refusal) Unwrap() []error { return []error{e.err, ErrRefused} }
+
+// Actor does what people ask for. Each change names who asks, for the event stream, and the revision that they have
+// seen: what is another one by now is left alone, and ErrRefused says what it is.
+type Actor interface {
+	// Start asks for a new run of a job.
+	Start(ctx context.Context, by, job string, s Start) (*Done, error)
+	// Resume asks that the job's unfinished run goes on.
+	Resume(ctx context.Context, by, run, revision string) (*Done, error)
+	// Cancel stops a run, or takes one that waits out of line.
+	Cancel(ctx context.Context, by, run, revision string) (*Done, error)
+	// GiveUp gives a job's unfinished run up: nothing is left to resume. Files stay.
+	GiveUp(ctx context.Context, by, job, revision string) (*Done, error)
+	// Forget removes what the store has of a run that has ended. Files stay.
+	Forget(ctx context.Context, by, run, revision string) (*Done, error)
+	// Replay has a dead request sent again; resend also where its receiver may have it.
+	Replay(ctx context.Context, by, key, revision string, resend bool) (*Done, error)
+	// Drop gives a dead request up.
+	Drop(ctx context.Context, by, key, revision string) (*Done, error)
+	// Check reaches a job's connections and destinations, and changes nothing.
+	Check(ctx context.Context, job string, connections []string, params map[string]any) (*Check, error)
+	// Preview reads the first rows of a connection.
+	Preview(ctx context.Context, job string, p Preview) (*Rows, error)
 }
 
 // ErrNone is a run, job, checkpoint, request or file that is not there.

@@ -212,3 +212,54 @@ func TestKeyboard(t *testing.T) {
 	b.do(chromedp.Focus("#find"), chromedp.KeyEvent("002"))
 	b.says("#found", "1 of 3")
 }
+
+// A run is resumed by a click, and its page shows it going on.
+func TestResumeByClick(t *testing.T) {
+	f, _ := asking(t)
+	b := openTab(t, f)
+	b.open("runs/r1")
+	b.do(chromedp.Click("#acts button.main"))
+	b.says(".said", "resume is done")
+	b.says("#head", "running")
+	if n := b.number(`document.querySelectorAll("#acts button.main").length`); n != 0 {
+		t.Error("a run that goes on can be resumed")
+	}
+}
+
+// A checkpoint is dropped after the question was answered, and not when it has changed meanwhile.
+func TestDropRefusedAndDone(t *testing.T) {
+	f, _ := asking(t)
+	b := openTab(t, f)
+	b.open("checkpoints")
+	b.do(chromedp.Click(`a[href$="/drop"]`))
+	b.says("h1", "Drop the checkpoint of Sales?")
+	f.points[0].Revision = "running.1.2" // it was resumed while the question stood there
+	b.do(chromedp.Click("button.danger"))
+	b.says(".problem", "it has changed")
+	f.points[0].Revision = "interrupted.0.1"
+	b.open("checkpoints")
+	b.do(chromedp.Click(`a[href$="/drop"]`))
+	b.says("h1", "Drop the checkpoint")
+	b.do(chromedp.Click(`.ask a.button`))
+	b.says("h1", "Checkpoints")
+	if len(f.asked) > 0 {
+		t.Errorf("it was done: %q", f.asked)
+	}
+	b.do(chromedp.Click(`a[href$="/drop"]`))
+	b.says("h1", "Drop the checkpoint")
+	b.do(chromedp.Click("button.danger"))
+	b.says(".said", "drop is done")
+	b.says("main", "No checkpoints")
+}
+
+// fanmill ui opens the page with a code that no address keeps.
+func TestCodeInABrowser(t *testing.T) {
+	b := openTab(t, newFake(), goodToken)
+	b.open("")
+	b.says("main", "Token")
+	b.open("login#" + b.s.Code())
+	b.says("h1", "Runs")
+	if at, err := chromedp.Run(b.ctx, chromedp.Location()); err != nil || at != b.url {
+		t.Errorf("the page is at %s, %v", at, err)
+	}
+}

@@ -52,10 +52,10 @@ type tab struct {
 }
 
 // tabPatience bounds a test's wait for the browser.
-const tabPatience = time.Minute
+const tabPatience = 30 * time.Second
 
-// openTab opens a tab on a server that shows f.
-func openTab(t *testing.T, f *fake) *tab {
+// openTab opens a tab on a server that shows f, and asks for a token if there is one.
+func openTab(t *testing.T, f *fake, token ...string) *tab {
 	t.Helper()
 	root, why := chrome()
 	if why != "" {
@@ -64,7 +64,7 @@ func openTab(t *testing.T, f *fake) *tab {
 		}
 		t.Skip(why)
 	}
-	s := New(Options{Words: words})
+	s := New(Options{Words: words, Token: strings.Join(token, "")})
 	s.hub.soonest = time.Millisecond
 	s.Attach(f)
 	server := httptest.NewServer(s)
@@ -100,20 +100,29 @@ func (b *tab) open(path string) {
 	b.do(chromedp.Navigate(b.url + path))
 }
 
-// says waits until an element has a text.
+// says waits until an element has a text, over however many pages.
 func (b *tab) says(selector, want string) {
 	b.t.Helper()
-	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`(document.querySelector(`+quoted(selector)+`)?.innerText ?? "").includes(`+quoted(want)+`)`, chromedp.WithPollingInterval(20*time.Millisecond)))
-	if err != nil {
-		b.t.Fatalf("%s does not say %q: %v; it says:\n%s", selector, want, err, b.text(selector))
+	for b.ctx.Err() == nil {
+		// While another page is being loaded there is none to ask.
+		if text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](inner(selector))); err == nil && strings.Contains(text, want) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
+	b.t.Fatalf("%s does not say %q; it says:\n%s\nthe page:\n%s", selector, want, b.text(selector), b.text("body"))
+}
+
+// inner is what is read in an element.
+func inner(selector string) string {
+	return `document.querySelector(` + quoted(selector) + `)?.innerText ?? ""`
 }
 
 // text is what is read in an element; "" if that cannot be told.
 func (b *tab) text(selector string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), 5*time.Second)
 	defer cancel()
-	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector(`+quoted(selector)+`)?.innerText ?? ""`))
+	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](inner(selector)))
 	return text
 }
 

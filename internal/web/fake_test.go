@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -21,9 +22,12 @@ type fake struct {
 	points  []Checkpoint
 	letters []Letter
 	log     string
+	asking  sync.Once
 	looks   int // at a run
 	changed func(string)
 	ask     chan struct{} // closed when Changes is called
+	asked   []string      // who has asked for what
+	started Start
 }
 
 func newFake() *fake { return &fake{ask: make(chan struct{})} }
@@ -107,9 +111,7 @@ func (f *fake) Changes(ctx context.Context, changed func(string)) {
 	f.mu.Lock()
 	f.changed = changed
 	f.mu.Unlock()
-	if f.ask != nil {
-		close(f.ask)
-	}
+	f.asking.Do(func() { close(f.ask) })
 	<-ctx.Done()
 }
 
@@ -148,3 +150,68 @@ func someRun(id string, n int) Run {
 // words write numbers simply.
 var words = Words{Count: func(n int64) string { return fmt.Sprint(n) }, Size: func(n int64) string { return fmt.Sprint(n, " B") }, Duration: time.Duration.String,
 	Of: func(n int64, thing string) string { return fmt.Sprint(n, " ", thing, "s") }}
+
+// did notes what was asked for, and who has.
+func (f *fake) did(by, what, id, revision string) (*Done, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.runs {
+		if r := &f.runs[i]; r.RunLine.Run == id && r.Revision != revision {
+			return nil, Refuse(errors.New("run " + id + " has changed: it is " + r.State + " now"))
+		}
+	}
+	f.asked = append(f.asked, by+" "+what+" "+id)
+	return &Done{Said: what + " is done", Run: id}, nil
+}
+
+func (f *fake) Start(_ context.Context, by, job string, s Start) (*Done, error) {
+	d, err := f.did(by, "start", job, "")
+	if err == nil {
+		f.mu.Lock()
+		f.started = s
+		f.mu.Unlock()
+		d.Run = "r1"
+	}
+	return d, err
+}
+
+func (f *fake) Resume(_ context.Context, by, run, revision string) (*Done, error) {
+	d, err := f.did(by, "resume", run, revision)
+	if err == nil {
+		f.change(run, func(r *Run) { r.State, r.Resumable, r.Revision = "running", false, "running.1.2" })
+	}
+	return d, err
+}
+
+func (f *fake) Cancel(_ context.Context, by, run, revision string) (*Done, error) {
+	return f.did(by, "cancel", run, revision)
+}
+
+func (f *fake) GiveUp(_ context.Context, by, job, revision string) (*Done, error) {
+	if len(f.points) == 0 || f.points[0].Revision != revision {
+		return nil, Refuse(errors.New("it has changed"))
+	}
+	f.points = nil
+	return f.did(by, "drop", job, revision)
+}
+
+func (f *fake) Forget(_ context.Context, by, run, revision string) (*Done, error) {
+	return f.did(by, "forget", run, revision)
+}
+
+func (f *fake) Replay(_ context.Context, by, key, revision string, resend bool) (*Done, error) {
+	return f.did(by, fmt.Sprint("replay ", resend), key, revision)
+}
+
+func (f *fake) Drop(_ context.Context, by, key, revision string) (*Done, error) {
+	return f.did(by, "drop", key, revision)
+}
+
+func (f *fake) Check(_ context.Context, job string, connections []string, _ map[string]any) (*Check, error) {
+	return &Check{Connections: []CheckLine{{ID: "a", Name: job, Error: hostile, Differs: []string{hostile}, Warnings: []string{hostile}}}, Destinations: []string{hostile}, Warnings: []string{fmt.Sprint(connections)}}, nil
+}
+
+func (f *fake) Preview(_ context.Context, _ string, p Preview) (*Rows, error) {
+	text := hostile
+	return &Rows{Connection: p.Connection, Columns: []Column{{hostile, "text"}, {"b", "int64"}}, Rows: [][]*string{{&text, nil}}, More: true}, nil
+}

@@ -62,7 +62,7 @@ func stateOf(state any) stateView {
 	word := fmt.Sprint(state)
 	v := stateView{word, "○", "still"}
 	switch word {
-	case "complete", "done", "finished", "settled":
+	case "complete", "done", "finished", "settled", "reachable":
 		v.Sign, v.Kind = "✓", "good"
 	case "failed", "rejected", "detached", "refused", "without a body":
 		v.Sign, v.Kind = "✕", "bad"
@@ -70,7 +70,7 @@ func stateOf(state any) stateView {
 		v.Sign, v.Kind = "◐", "warn"
 	case "interrupted":
 		v.Sign, v.Kind = "‖", "warn"
-	case "owing", "sealed", "unknown", "superseded":
+	case "owing", "sealed", "unknown", "superseded", "differs":
 		v.Sign, v.Kind = "!", "warn"
 	case "running", "open", "finishing", "to be sent":
 		v.Sign, v.Kind = "▶", "going"

@@ -173,7 +173,7 @@ func TestOpenAPI(t *testing.T) {
 			}
 			seen[op.OperationID] = true
 			if method != "get" {
-				continue
+				continue // see TestChangesByAPI
 			}
 			target := apiRoot + strings.NewReplacer("{run}", "r1", "{job}", hostileJob, "{key}", "k1", "{destination}", "csv", "{number}", "0").Replace(path)
 			r := browse(t, s).get(target)

@@ -45,6 +45,7 @@ type page struct {
 	In    bool // the header with the tabs is there
 	Leave bool // there is something to log out of
 	About About
+	Said  string // what was done a moment ago
 }
 
 // root is the way from a request's page to the root: "../" for each folder, and never "".
@@ -56,6 +57,7 @@ func root(r *http.Request) string {
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name string, p page) {
 	c := callerOf(r)
 	p.Root, p.CSRF, p.In = root(r), s.csrf(c), c.In
+	p.Said = s.said.take(r.URL.Query().Get("said"))
 	p.Leave = c.In && s.o.Token != "" && !c.Bearer
 	if v, ok := p.Data.(loginView); ok {
 		v.Token = s.o.Token != ""
@@ -86,6 +88,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusInternalServerError
 	if errors.Is(err, ErrNone) {
 		status = http.StatusNotFound
+	}
+	if errors.Is(err, ErrRefused) {
+		status = http.StatusConflict
 	}
 	var no *refused
 	var large *http.MaxBytesError

@@ -36,6 +36,14 @@ func (s *Server) routes() http.Handler {
 	} {
 		in(pattern, s.with(h))
 	}
+	for _, c := range s.changes() {
+		if c.ask != nil {
+			in("GET "+c.address, s.with(s.asked(c)))
+		}
+		in("POST "+c.address, s.with(s.done(c)))
+	}
+	in("POST /jobs/{job}/check", s.with(s.check))
+	in("POST /jobs/{job}/preview", s.with(s.preview))
 	for _, e := range s.endpoints() {
 		in(e.method+" "+apiRoot+e.path, s.with(e.handle))
 	}

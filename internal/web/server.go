@@ -49,6 +49,7 @@ type Server struct {
 	draining atomic.Bool
 	guard    *http.CrossOriginProtection
 	hub      *hub
+	said     said
 
 	templates map[string]*template.Template
 

@@ -137,7 +137,7 @@ func lookAtRun(ctx context.Context, b Backend, id string) (*snapshot, error) {
 	v := &runView{Run: *r, Tail: log}
 	s := &snapshot{view: v, going: r.Going(), lists: map[string][]string{"connections": {}, "destinations": {}}}
 	head := v.head()
-	s.parts = append(s.parts, piece{"head", "run-head", head}, piece{"counts", "run-counts", countsOf(r)}, piece{"charts", "run-charts", chartsOf(r)},
+	s.parts = append(s.parts, piece{"head", "run-head", head}, piece{"acts", "run-acts", head}, piece{"counts", "run-counts", countsOf(r)}, piece{"charts", "run-charts", chartsOf(r)},
 		piece{"advice", "run-advice", adviceOf(r)}, piece{"log", "run-log", logView{r.Run, log}})
 	for i := range r.Destinations {
 		d := destinationRow{Destination: r.Destinations[i], Part: "d-" + pipeline.Token(r.Destinations[i].ID), Run: r.Run}

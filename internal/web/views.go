@@ -242,3 +242,90 @@ type Letter struct {
 	Bodiless    bool      `json:"bodiless"`       // it can only be dropped
 	Revision    string    `json:"revision"`
 }
+
+// Start is what a new run is to be of.
+type Start struct {
+	Params      map[string]any `json:"params,omitempty"`
+	Connections []string       `json:"connections,omitempty"` // ids; all if empty
+	ID          string         `json:"id,omitempty"`          // of the run; the same id is the same run
+	GiveUp      string         `json:"giveUp,omitempty"`      // id of the unfinished run that a new one gives up
+	StartOver   bool           `json:"startOver,omitempty"`   // also where some of its rows were sent
+}
+
+// Change is what a change of a run, a checkpoint or a dead request has to name.
+type Change struct {
+	Revision string `json:"revision"` // that was seen
+	Resend   bool   `json:"resend,omitempty"`
+}
+
+// Done is what became of what somebody asked for. Said is what the command says.
+type Done struct {
+	Said  string `json:"said"`
+	Run   string `json:"run,omitempty"`
+	JobID string `json:"jobId,omitempty"`
+	State string `json:"state,omitempty"`
+}
+
+// Check is what was found of a job's connections and destinations.
+type Check struct {
+	Good         bool        `json:"good"`
+	Millis       int64       `json:"durationMs"`
+	Connections  []CheckLine `json:"connections"`
+	Destinations []string    `json:"destinations"` // that cannot be reached or written, and what would help
+	Warnings     []string    `json:"warnings"`
+}
+
+// CheckLine is a connection that was checked.
+type CheckLine struct {
+	ID        string   `json:"id"`
+	Name      string   `json:"name"`
+	Reachable bool     `json:"reachable"`
+	Millis    int64    `json:"durationMs"`
+	Server    string   `json:"server,omitempty"`
+	Differs   []string `json:"differs"` // how its columns are not those of the others
+	Warnings  []string `json:"warnings"`
+	Error     string   `json:"error,omitempty"`
+}
+
+// State is a connection's check in a word.
+func (c CheckLine) State() string {
+	switch {
+	case !c.Reachable:
+		return "failed"
+	case c.Error != "":
+		return "failed"
+	case len(c.Differs)+len(c.Warnings) > 0:
+		return "differs"
+	}
+	return "reachable"
+}
+
+// CheckAsk is what a check is to be of.
+type CheckAsk struct {
+	Connections []string       `json:"connections,omitempty"` // ids; all if empty
+	Params      map[string]any `json:"params,omitempty"`
+}
+
+// Preview is which rows are to be shown.
+type Preview struct {
+	Connection string         `json:"connection,omitempty"` // id; the first if empty
+	Query      string         `json:"query,omitempty"`
+	Params     map[string]any `json:"params,omitempty"`
+}
+
+// Rows are the first rows of a query.
+type Rows struct {
+	Connection string      `json:"connection"`
+	Query      string      `json:"query,omitempty"`
+	Server     string      `json:"server,omitempty"`
+	Millis     int64       `json:"durationMs"`
+	Columns    []Column    `json:"columns"`
+	Rows       [][]*string `json:"rows"` // as texts; null is NULL
+	More       bool        `json:"more"`
+}
+
+// Column is a column of Rows.
+type Column struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
