@@ -11,24 +11,24 @@ import (
 	"fanmill/pipeline"
 )
 
-// claim implements pipeline.Claim.
+// claim implements Claim.
 type claim struct {
 	mu    sync.Mutex
 	kv    pipeline.KV
 	key   string
-	cell  *pipeline.Cell[pipeline.CommitRecord]
+	doc   *Document[CommitRecord]
 	wrote time.Time
 }
 
 func (c *claim) Token() string { return c.Record().Token }
 
-func (c *claim) Record() pipeline.CommitRecord {
+func (c *claim) Record() CommitRecord {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.cell.Value()
+	return c.doc.Value()
 }
 
-func (c *claim) Commit(ctx context.Context, change func(*pipeline.CommitRecord)) error {
+func (c *claim) Commit(ctx context.Context, change func(*CommitRecord)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.write(ctx, change)
@@ -40,27 +40,27 @@ func (c *claim) Renew(ctx context.Context, age time.Duration) error {
 	if time.Since(c.wrote) < age {
 		return nil
 	}
-	return c.write(ctx, func(*pipeline.CommitRecord) {})
+	return c.write(ctx, func(*CommitRecord) {})
 }
 
 func (c *claim) Release(ctx context.Context) error {
-	return c.Commit(ctx, (*pipeline.CommitRecord).LetGo)
+	return c.Commit(ctx, (*CommitRecord).LetGo)
 }
 
 // write is the fence. A claimer takes the record by changing its token and its epoch, so an owner that slept
 // through that finds a conflict and a foreign token, and nothing that it prepared meanwhile is ever recorded. A
 // conflict alone says nothing: as long as the record has the claim's token and epoch, change is applied to what
 // stands there and written again.
-func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) error {
-	was := c.cell.Value()
-	mine := func(r *pipeline.CommitRecord) bool { return r.Token == was.Token && r.Epoch == was.Epoch }
+func (c *claim) write(ctx context.Context, change func(*CommitRecord)) error {
+	was := c.doc.Value()
+	mine := func(r *CommitRecord) bool { return r.Token == was.Token && r.Epoch == was.Epoch }
 	for before := was; ; {
 		next := clone(before)
 		change(&next)
 		if err := tell(ctx, c.kv, c.key, &before, &next); err != nil {
 			return fmt.Errorf("commit: %w", err)
 		}
-		again, err := c.cell.Again(c.cell.Write(ctx, next), mine)
+		again, err := c.doc.Again(c.doc.Write(ctx, next), mine)
 		if err != nil {
 			return fmt.Errorf("commit: %w", err)
 		}
@@ -68,14 +68,14 @@ func (c *claim) write(ctx context.Context, change func(*pipeline.CommitRecord)) 
 			c.wrote = time.Now()
 			return nil
 		}
-		before = c.cell.Value()
+		before = c.doc.Value()
 		if err := recall(ctx, c.kv, c.key, &before); err != nil {
 			return fmt.Errorf("commit: %w", err)
 		}
 	}
 }
 
-func clone(r pipeline.CommitRecord) pipeline.CommitRecord {
+func clone(r CommitRecord) CommitRecord {
 	r.Settled = cloneMap(r.Settled)
 	r.Sealed = cloneMap(r.Sealed)
 	r.Failed = cloneMap(r.Failed)

@@ -10,25 +10,25 @@ import (
 )
 
 // opened makes a record that was opened for o.
-func opened(t *testing.T, kv pipeline.KV, o pipeline.Opened) *checkpoint.Records {
+func opened(t *testing.T, kv pipeline.KV, o checkpoint.Opened) checkpoint.Records {
 	t.Helper()
 	records := checkpoint.NewRecords(kv)
-	if err := records.Create(t.Context(), "run", "dest", pipeline.CommitRecord{Opened: o, State: pipeline.RecordOpen}); err != nil {
+	if err := records.Create(t.Context(), "run", "dest", checkpoint.CommitRecord{Opened: o, State: pipeline.RecordOpen}); err != nil {
 		t.Fatal(err)
 	}
 	return records
 }
 
 // reopen does what a resume does to a record: it takes it from its claim, and opens it for a later incarnation.
-func reopen(t *testing.T, records *checkpoint.Records, o pipeline.Opened) {
+func reopen(t *testing.T, records checkpoint.Records, o checkpoint.Opened) {
 	t.Helper()
-	if err := records.Reset(t.Context(), "run", "dest", func(r *pipeline.CommitRecord) { r.Opened = o }); err != nil {
+	if err := records.Reset(t.Context(), "run", "dest", func(r *checkpoint.CommitRecord) { r.Opened = o }); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // untouched asserts that nobody has claimed or detached a record since.
-func untouched(t *testing.T, records *checkpoint.Records, epoch uint64) {
+func untouched(t *testing.T, records checkpoint.Records, epoch uint64) {
 	t.Helper()
 	rec, err := records.Load(t.Context(), "run", "dest")
 	if err != nil || rec.Token != "" || rec.Epoch != epoch || rec.State != pipeline.RecordOpen || len(rec.Homes) > 0 {
@@ -54,9 +54,9 @@ func (b *staleBucket) Get(ctx context.Context, key string) (pipeline.KVEntry, er
 // whose token is empty, or the stale one of before. One of the resume claims it.
 func TestLateCommandClaimsNothing(t *testing.T) {
 	kv := &staleBucket{bucket: newBucket()}
-	records := opened(t, kv, pipeline.Opened{Epoch: 1, Generation: 1})
-	before := kv.values[pipeline.RecordKey("run", "dest")]
-	reopen(t, records, pipeline.Opened{Epoch: 2, Incarnation: 1, Generation: 2})
+	records := opened(t, kv, checkpoint.Opened{Epoch: 1, Generation: 1})
+	before := kv.values[checkpoint.RecordKey("run", "dest")]
+	reopen(t, records, checkpoint.Opened{Epoch: 2, Incarnation: 1, Generation: 2})
 	if _, err := records.Claim(t.Context(), "run", "dest", 0, owner, ""); !errors.Is(err, pipeline.ErrFenced) {
 		t.Errorf("a late command answers %v", err)
 	}
@@ -75,7 +75,7 @@ func TestLateCommandClaimsNothing(t *testing.T) {
 // A record of an earlier version, which does not say what it was opened for, is claimed by any command.
 func TestClaimOfAnOldRecord(t *testing.T) {
 	for _, incarnation := range []int{0, 3} {
-		records := opened(t, newBucket(), pipeline.Opened{})
+		records := opened(t, newBucket(), checkpoint.Opened{})
 		if _, err := records.Claim(t.Context(), "run", "dest", incarnation, owner, ""); err != nil {
 			t.Errorf("a command of incarnation %d: %v", incarnation, err)
 		}
@@ -84,10 +84,10 @@ func TestClaimOfAnOldRecord(t *testing.T) {
 
 // A coordinator that slept through a resume detaches nothing of it.
 func TestDetachOfASuccessorsRecord(t *testing.T) {
-	first, second := pipeline.Opened{Epoch: 1, Generation: 1}, pipeline.Opened{Epoch: 2, Incarnation: 1, Generation: 1}
+	first, second := checkpoint.Opened{Epoch: 1, Generation: 1}, checkpoint.Opened{Epoch: 2, Incarnation: 1, Generation: 1}
 	kv := &staleBucket{bucket: newBucket()}
 	records := opened(t, kv, first)
-	before := kv.values[pipeline.RecordKey("run", "dest")]
+	before := kv.values[checkpoint.RecordKey("run", "dest")]
 	reopen(t, records, second)
 	for _, stale := range []*pipeline.KVEntry{nil, &before} {
 		kv.stale = stale
@@ -106,7 +106,7 @@ func TestDetachOfASuccessorsRecord(t *testing.T) {
 
 // A claim that was let go is nobody's: the next one waits for no lease, and the former one writes nothing.
 func TestReleasedClaim(t *testing.T) {
-	records := opened(t, newBucket(), pipeline.Opened{Epoch: 1, Generation: 1})
+	records := opened(t, newBucket(), checkpoint.Opened{Epoch: 1, Generation: 1})
 	first, err := records.Claim(t.Context(), "run", "dest", 0, pipeline.Owner{Token: "a", LeaseMS: 3600_000}, "")
 	if err == nil {
 		err = first.Release(t.Context())
@@ -117,7 +117,7 @@ func TestReleasedClaim(t *testing.T) {
 	if _, err := records.Claim(t.Context(), "run", "dest", 0, owner, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.Commit(t.Context(), func(r *pipeline.CommitRecord) { r.Seq = 9 }); !errors.Is(err, pipeline.ErrFenced) {
+	if err := first.Commit(t.Context(), func(r *checkpoint.CommitRecord) { r.Seq = 9 }); !errors.Is(err, pipeline.ErrFenced) {
 		t.Errorf("the former claim writes: %v", err)
 	}
 }

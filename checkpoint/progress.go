@@ -11,18 +11,18 @@ import (
 	"fanmill/pipeline"
 )
 
-// Progress implements pipeline.Progress: the checkpoint of a job stands in the bucket under the job's id and, for those
+// progress implements Progress: the checkpoint of a job stands in the bucket under the job's id and, for those
 // who look at files, in <dir>/<job>.json.
-type Progress struct {
+type progress struct {
 	kv  pipeline.KV
 	dir string
 }
 
 // NewProgress publishes to kv and mirrors to dir, which is made when needed.
-func NewProgress(kv pipeline.KV, dir string) *Progress { return &Progress{kv, dir} }
+func NewProgress(kv pipeline.KV, dir string) Progress { return &progress{kv, dir} }
 
-// Publish implements pipeline.Progress.
-func (p *Progress) Publish(ctx context.Context, c pipeline.PublicCheckpoint) error {
+// Publish implements Progress.
+func (p *progress) Publish(ctx context.Context, c pipeline.PublicCheckpoint) error {
 	data, err := json.Marshal(c)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (p *Progress) Publish(ctx context.Context, c pipeline.PublicCheckpoint) err
 }
 
 // mirror replaces the file whole, so that a reader never sees half of it. It is derived and not fsynced.
-func (p *Progress) mirror(c pipeline.PublicCheckpoint) error {
+func (p *progress) mirror(c pipeline.PublicCheckpoint) error {
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err
@@ -65,12 +65,12 @@ func (p *Progress) mirror(c pipeline.PublicCheckpoint) error {
 	return err
 }
 
-func (p *Progress) file(jobID string) string {
+func (p *progress) file(jobID string) string {
 	return filepath.Join(p.dir, pipeline.Token(jobID)+".json")
 }
 
-// Remove implements pipeline.Progress.
-func (p *Progress) Remove(ctx context.Context, jobID string) error {
+// Remove implements Progress.
+func (p *progress) Remove(ctx context.Context, jobID string) error {
 	err := p.kv.Delete(ctx, pipeline.Token(jobID))
 	if rmErr := os.Remove(p.file(jobID)); rmErr != nil && !errors.Is(rmErr, os.ErrNotExist) {
 		err = errors.Join(err, rmErr)

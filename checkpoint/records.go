@@ -1,4 +1,3 @@
-// Package checkpoint keeps commit records and the public checkpoint in a key-value store.
 package checkpoint
 
 import (
@@ -12,43 +11,43 @@ import (
 	"fanmill/pipeline"
 )
 
-// Records implements pipeline.Records over a bucket.
-type Records struct{ kv pipeline.KV }
+// records implement the interface over a bucket.
+type records struct{ kv pipeline.KV }
 
 // NewRecords keeps commit records in kv.
-func NewRecords(kv pipeline.KV) *Records { return &Records{kv} }
+func NewRecords(kv pipeline.KV) Records { return &records{kv} }
 
-// Create implements pipeline.Records.
-func (s *Records) Create(ctx context.Context, run, destination string, rec pipeline.CommitRecord) error {
-	_, err := pipeline.CreateCell(ctx, s.kv, pipeline.RecordKey(run, destination), rec)
+// Create implements Records.
+func (s *records) Create(ctx context.Context, run, destination string, rec CommitRecord) error {
+	_, err := CreateDocument(ctx, s.kv, RecordKey(run, destination), rec)
 	if errors.Is(err, pipeline.ErrConflict) {
 		return nil
 	}
 	return err
 }
 
-// Load implements pipeline.Records.
-func (s *Records) Load(ctx context.Context, run, destination string) (pipeline.CommitRecord, error) {
-	c, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, pipeline.RecordKey(run, destination))
+// Load implements Records.
+func (s *records) Load(ctx context.Context, run, destination string) (CommitRecord, error) {
+	c, err := LoadDocument[CommitRecord](ctx, s.kv, RecordKey(run, destination))
 	if err != nil {
-		return pipeline.CommitRecord{}, err
+		return CommitRecord{}, err
 	}
 	rec := c.Value()
 	return rec, s.Tell(ctx, run, destination, &rec)
 }
 
-// Tell implements pipeline.Records.
-func (s *Records) Tell(ctx context.Context, run, destination string, rec *pipeline.CommitRecord) error {
-	return recall(ctx, s.kv, pipeline.RecordKey(run, destination), rec)
+// Tell implements Records.
+func (s *records) Tell(ctx context.Context, run, destination string, rec *CommitRecord) error {
+	return recall(ctx, s.kv, RecordKey(run, destination), rec)
 }
 
-// Reset implements pipeline.Records. It races with the owner's own writes and wins.
-func (s *Records) Reset(ctx context.Context, run, destination string, change func(*pipeline.CommitRecord)) error {
-	c, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, pipeline.RecordKey(run, destination))
+// Reset implements Records. It races with the owner's own writes and wins.
+func (s *records) Reset(ctx context.Context, run, destination string, change func(*CommitRecord)) error {
+	c, err := LoadDocument[CommitRecord](ctx, s.kv, RecordKey(run, destination))
 	if err != nil {
 		return err
 	}
-	return c.Change(ctx, func(*pipeline.CommitRecord) bool { return true }, func(r *pipeline.CommitRecord) {
+	return c.Change(ctx, func(*CommitRecord) bool { return true }, func(r *CommitRecord) {
 		epoch := r.Epoch
 		*r = clone(*r)
 		change(r)
@@ -56,41 +55,41 @@ func (s *Records) Reset(ctx context.Context, run, destination string, change fun
 	})
 }
 
-// Detach implements pipeline.Records.
-func (s *Records) Detach(ctx context.Context, run, destination string, o pipeline.Opened, why string) error {
-	c, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, pipeline.RecordKey(run, destination))
+// Detach implements Records.
+func (s *records) Detach(ctx context.Context, run, destination string, o Opened, why string) error {
+	c, err := LoadDocument[CommitRecord](ctx, s.kv, RecordKey(run, destination))
 	if err != nil {
 		return err
 	}
-	by := func(r *pipeline.CommitRecord) bool { return r.Opened.By(o) }
+	by := func(r *CommitRecord) bool { return r.Opened.By(o) }
 	if rec := c.Value(); !by(&rec) {
 		return pipeline.Permanent(fmt.Errorf("detach %s of run %s: %w", destination, run, pipeline.ErrFenced))
 	}
-	return c.Change(ctx, by, func(r *pipeline.CommitRecord) {
+	return c.Change(ctx, by, func(r *CommitRecord) {
 		r.Detach(why)
 		r.Free(r.Epoch)
 	})
 }
 
-// Replace implements pipeline.Records.
-func (s *Records) Replace(ctx context.Context, run, destination string, rec pipeline.CommitRecord) error {
-	c, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, pipeline.RecordKey(run, destination))
+// Replace implements Records.
+func (s *records) Replace(ctx context.Context, run, destination string, rec CommitRecord) error {
+	c, err := LoadDocument[CommitRecord](ctx, s.kv, RecordKey(run, destination))
 	switch {
 	case err == nil:
-		return fmt.Errorf("replace %s: %w", pipeline.RecordKey(run, destination), pipeline.ErrConflict)
+		return fmt.Errorf("replace %s: %w", RecordKey(run, destination), pipeline.ErrConflict)
 	case errors.Is(err, pipeline.ErrForeign), errors.Is(err, pipeline.ErrNoKey):
 		return c.Overwrite(ctx, rec)
 	}
 	return err
 }
 
-// SetError implements pipeline.Records.
-func (s *Records) SetError(ctx context.Context, run, destination, connection, text string) error {
-	data, err := pipeline.EncodeRecord(connectionError{Connection: connection, Error: text})
+// SetError implements Records.
+func (s *records) SetError(ctx context.Context, run, destination, connection, text string) error {
+	data, err := EncodeRecord(connectionError{Connection: connection, Error: text})
 	if err != nil {
 		return err
 	}
-	_, err = s.kv.Put(ctx, pipeline.ErrorKey(run, destination, connection), data)
+	_, err = s.kv.Put(ctx, ErrorKey(run, destination, connection), data)
 	return err
 }
 
@@ -99,9 +98,9 @@ type connectionError struct {
 	Error      string `json:"error"`
 }
 
-// Errors implements pipeline.Records.
-func (s *Records) Errors(ctx context.Context, run, destination string) (map[string]string, error) {
-	prefix := pipeline.RecordKey(run, destination) + ".error."
+// Errors implements Records.
+func (s *records) Errors(ctx context.Context, run, destination string) (map[string]string, error) {
+	prefix := RecordKey(run, destination) + ".error."
 	keys, err := s.kv.Keys(ctx, prefix+"*")
 	if err != nil {
 		return nil, err
@@ -125,28 +124,28 @@ func (s *Records) Errors(ctx context.Context, run, destination string) (map[stri
 	return out, nil
 }
 
-// Remove implements pipeline.Records.
-func (s *Records) Remove(ctx context.Context, run string) error {
-	return s.kv.RemoveAll(ctx, pipeline.RunKey(run)+".>")
+// Remove implements Records.
+func (s *records) Remove(ctx context.Context, run string) error {
+	return s.kv.RemoveAll(ctx, RunKey(run)+".>")
 }
 
-// Watch implements pipeline.Records.
-func (s *Records) Watch(ctx context.Context, run string) (<-chan pipeline.RecordUpdate, error) {
-	prefix := pipeline.RecordKey(run, "")
+// Watch implements Records.
+func (s *records) Watch(ctx context.Context, run string) (<-chan RecordUpdate, error) {
+	prefix := RecordKey(run, "")
 	prefix = prefix[:strings.LastIndexByte(prefix, '.')+1]
 	entries, err := s.kv.Watch(ctx, prefix+"*")
 	if err != nil {
 		return nil, err
 	}
-	out := make(chan pipeline.RecordUpdate)
+	out := make(chan RecordUpdate)
 	go func() {
 		defer close(out)
 		for e := range entries {
 			if e.Key == "" {
 				continue
 			}
-			u := pipeline.RecordUpdate{Destination: strings.TrimPrefix(e.Key, prefix)}
-			u.Record, u.Err = pipeline.ReadCommitRecord(e)
+			u := RecordUpdate{Destination: strings.TrimPrefix(e.Key, prefix)}
+			u.Record, u.Err = ReadCommitRecord(e)
 			select {
 			case out <- u:
 			case <-ctx.Done():
@@ -162,50 +161,50 @@ func (s *Records) Watch(ctx context.Context, run string) (<-chan pipeline.Record
 // standbyStep is how often a waiting claimer looks for a sign of life.
 const standbyStep = 500 * time.Millisecond
 
-// Claim implements pipeline.Records.
-func (s *Records) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (pipeline.Claim, error) {
-	key := pipeline.RecordKey(run, destination)
-	cell, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, s.kv, key)
+// Claim implements Records.
+func (s *records) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (Claim, error) {
+	key := RecordKey(run, destination)
+	doc, err := LoadDocument[CommitRecord](ctx, s.kv, key)
 	if err == nil {
-		err = cell.Value().Opened.Admits(incarnation)
+		err = doc.Value().Opened.Admits(incarnation)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("claim %s of run %s: %w", destination, run, err)
 	}
-	if rec := cell.Value(); rec.Token != "" && rec.Token != previous {
-		if err := standby(ctx, cell); err != nil {
+	if rec := doc.Value(); rec.Token != "" && rec.Token != previous {
+		if err := standby(ctx, doc); err != nil {
 			return nil, fmt.Errorf("claim %s of run %s: %w (pid %d on %s)", destination, run, err, rec.PID, rec.Host)
 		}
 	}
-	next := clone(cell.Value())
+	next := clone(doc.Value())
 	if err := recall(ctx, s.kv, key, &next); err != nil {
 		return nil, err
 	}
 	next.Take(owner)
-	if err := cell.Write(ctx, next); err != nil {
+	if err := doc.Write(ctx, next); err != nil {
 		if errors.Is(err, pipeline.ErrConflict) && !errors.Is(err, pipeline.ErrForeign) {
 			return nil, fmt.Errorf("claim %s of run %s: %w", destination, run, pipeline.ErrHeld)
 		}
 		return nil, err
 	}
-	return &claim{kv: s.kv, key: key, cell: cell, wrote: time.Now()}, nil
+	return &claim{kv: s.kv, key: key, doc: doc, wrote: time.Now()}, nil
 }
 
 // standby waits out the owner's lease by this process's monotonic clock. The clocks of two machines are never compared:
 // only whether the revision stands still counts.
-func standby(ctx context.Context, cell *pipeline.Cell[pipeline.CommitRecord]) error {
-	lease := time.Duration(cell.Value().LeaseMS) * time.Millisecond
-	started, revision := time.Now(), cell.Revision()
+func standby(ctx context.Context, doc *Document[CommitRecord]) error {
+	lease := time.Duration(doc.Value().LeaseMS) * time.Millisecond
+	started, revision := time.Now(), doc.Revision()
 	for time.Since(started) < lease {
 		select {
 		case <-time.After(min(standbyStep, lease-time.Since(started))):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := cell.Reload(ctx); err != nil {
+		if err := doc.Reload(ctx); err != nil {
 			return err
 		}
-		if cell.Revision() != revision {
+		if doc.Revision() != revision {
 			return pipeline.ErrHeld
 		}
 	}

@@ -36,7 +36,7 @@ func (t told) equal(o told) bool {
 
 // bounded is t as JSON of at most maxToldBytes. What does not fit is counted in a last note.
 func (t told) bounded() (told, []byte, error) {
-	data, err := pipeline.EncodeRecord(t)
+	data, err := EncodeRecord(t)
 	for n := len(t.Losses) + len(t.Notes); err == nil && len(data) > maxToldBytes && n > 0; {
 		n /= 2
 		short := told{t.Losses[:min(n, len(t.Losses))], slices.Clone(t.Notes[:min(n, len(t.Notes))])}
@@ -46,7 +46,7 @@ func (t told) bounded() (told, []byte, error) {
 		}
 		short.Notes = append(short.Notes, fmt.Sprintf("and %d more losses, of %d cells, and %d more notes: there is no room for more",
 			len(t.Losses)-len(short.Losses), cells, len(t.Notes)-len(short.Notes)))
-		if data, err = pipeline.EncodeRecord(short); err == nil && len(data) <= maxToldBytes {
+		if data, err = EncodeRecord(short); err == nil && len(data) <= maxToldBytes {
 			return short, data, nil
 		}
 	}
@@ -56,7 +56,7 @@ func (t told) bounded() (told, []byte, error) {
 // tell writes what is new in next, beside what before says, under keys of its own. It comes before the record that
 // points to it; a crash in between leaves keys that nothing points to, and that go with the run's. A key is that of an
 // attempt: a claim that was lost, and tells late, writes over nothing that a later attempt has said.
-func tell(ctx context.Context, kv pipeline.KV, key string, before, next *pipeline.CommitRecord) error {
+func tell(ctx context.Context, kv pipeline.KV, key string, before, next *CommitRecord) error {
 	known := func(i int) told {
 		if s, ok := before.Settled[i]; ok {
 			return toldOf(&s)
@@ -76,7 +76,7 @@ func tell(ctx context.Context, kv pipeline.KV, key string, before, next *pipelin
 			return pipeline.Permanent(err)
 		}
 		s.Losses, s.Notes = t.Losses, t.Notes
-		under := pipeline.ToldKey(key, i, s.Attempt)
+		under := ToldKey(key, i, s.Attempt)
 		g.Go(func() error {
 			if _, err := kv.Put(ctx, under, data); err != nil {
 				return fmt.Errorf("write %s: %w", under, err)
@@ -98,7 +98,7 @@ func tell(ctx context.Context, kv pipeline.KV, key string, before, next *pipelin
 }
 
 // recall reads what a record points to, into maps of its own.
-func recall(ctx context.Context, kv pipeline.KV, key string, rec *pipeline.CommitRecord) error {
+func recall(ctx context.Context, kv pipeline.KV, key string, rec *CommitRecord) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(toldAtOnce)
 	var mu sync.Mutex
@@ -107,7 +107,7 @@ func recall(ctx context.Context, kv pipeline.KV, key string, rec *pipeline.Commi
 			return
 		}
 		g.Go(func() error {
-			t, err := readTold(ctx, kv, pipeline.ToldKey(key, i, s.Attempt))
+			t, err := readTold(ctx, kv, ToldKey(key, i, s.Attempt))
 			s.Losses, s.Notes = t.Losses, t.Notes
 			mu.Lock()
 			defer mu.Unlock()

@@ -74,16 +74,16 @@ func newBucket() *bucket { return &bucket{values: map[string]pipeline.KVEntry{}}
 var owner = pipeline.Owner{Token: "t", Host: "h", PID: 1, LeaseMS: 1000}
 
 // claimed makes a record and claims it.
-func claimed(t *testing.T, kv *bucket) (*checkpoint.Records, pipeline.Claim) {
+func claimed(t *testing.T, kv *bucket) (checkpoint.Records, checkpoint.Claim) {
 	t.Helper()
 	records := checkpoint.NewRecords(kv)
-	if err := records.Create(t.Context(), "run", "dest", pipeline.CommitRecord{State: pipeline.RecordOpen, Place: &spool.Place{ID: "p", Host: "h"}, Artifact: json.RawMessage(`{}`)}); err != nil {
+	if err := records.Create(t.Context(), "run", "dest", checkpoint.CommitRecord{State: pipeline.RecordOpen, Place: &spool.Place{ID: "p", Host: "h"}, Artifact: json.RawMessage(`{}`)}); err != nil {
 		t.Fatal(err)
 	}
 	return records, claim(t, records)
 }
 
-func claim(t *testing.T, records *checkpoint.Records) pipeline.Claim {
+func claim(t *testing.T, records checkpoint.Records) checkpoint.Claim {
 	t.Helper()
 	c, err := records.Claim(t.Context(), "run", "dest", 0, owner, owner.Token)
 	if err != nil {
@@ -117,7 +117,7 @@ func TestThousandConnectionsWithLosses(t *testing.T) {
 		settled[i] = lossy(i, columns)
 		sealed[i] = pipeline.Seal{Settlement: settled[i], At: spool.Mark{Length: 1 << 40, Sum: 1<<64 - 1}, Refused: true}
 	}
-	check := func(what string, puts int, want func(r *pipeline.CommitRecord)) {
+	check := func(what string, puts int, want func(r *checkpoint.CommitRecord)) {
 		t.Helper()
 		if kv.largest > maxRecord {
 			t.Errorf("%s: a value has %d bytes", what, kv.largest)
@@ -129,8 +129,8 @@ func TestThousandConnectionsWithLosses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, r := range map[string]pipeline.CommitRecord{"this claim": c.Record(), "the next one": claim(t, records).Record(), "a reader": loaded} {
-			var expected pipeline.CommitRecord
+		for name, r := range map[string]checkpoint.CommitRecord{"this claim": c.Record(), "the next one": claim(t, records).Record(), "a reader": loaded} {
+			var expected checkpoint.CommitRecord
 			want(&expected)
 			for i := range connections {
 				have, should := r.Settled[i], expected.Settled[i]
@@ -144,23 +144,23 @@ func TestThousandConnectionsWithLosses(t *testing.T) {
 		}
 		c = claim(t, records)
 	}
-	commit := func(change func(*pipeline.CommitRecord)) {
+	commit := func(change func(*checkpoint.CommitRecord)) {
 		t.Helper()
 		if err := c.Commit(t.Context(), change); err != nil {
 			t.Fatal(err)
 		}
 	}
-	commit(func(r *pipeline.CommitRecord) { r.Sealed, r.Artifact = sealed, artifact })
-	check("sealed", connections, func(r *pipeline.CommitRecord) { r.Sealed = sealed })
+	commit(func(r *checkpoint.CommitRecord) { r.Sealed, r.Artifact = sealed, artifact })
+	check("sealed", connections, func(r *checkpoint.CommitRecord) { r.Sealed = sealed })
 	// What moves on in the record is not written once more: the claim after the one that wrote it knows it, too.
-	commit(func(r *pipeline.CommitRecord) { r.Settled, r.Sealed = settled, nil })
-	check("settled", connections, func(r *pipeline.CommitRecord) { r.Settled = settled })
+	commit(func(r *checkpoint.CommitRecord) { r.Settled, r.Sealed = settled, nil })
+	check("settled", connections, func(r *checkpoint.CommitRecord) { r.Settled = settled })
 	// A writer who knows nothing of it leaves it where it is.
-	if err := records.Reset(t.Context(), "run", "dest", func(r *pipeline.CommitRecord) { r.State = pipeline.RecordOwing }); err != nil {
+	if err := records.Reset(t.Context(), "run", "dest", func(r *checkpoint.CommitRecord) { r.State = pipeline.RecordOwing }); err != nil {
 		t.Fatal(err)
 	}
 	c = claim(t, records)
-	check("reset", connections, func(r *pipeline.CommitRecord) { r.Settled = settled })
+	check("reset", connections, func(r *checkpoint.CommitRecord) { r.Settled = settled })
 }
 
 // More than one key holds is counted; all who read it, the writer among them, have the same.
@@ -168,7 +168,7 @@ func TestMoreLossesThanFit(t *testing.T) {
 	kv := newBucket()
 	records, c := claimed(t, kv)
 	s := lossy(0, 2000)
-	err := c.Commit(t.Context(), func(r *pipeline.CommitRecord) { r.Settled[0] = s })
+	err := c.Commit(t.Context(), func(r *checkpoint.CommitRecord) { r.Settled[0] = s })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,14 +191,14 @@ func TestToldBeforeTheRecord(t *testing.T) {
 	kv := newBucket()
 	_, c := claimed(t, kv)
 	kv.down = errors.New("the store is away")
-	before := kv.values[pipeline.RecordKey("run", "dest")].Revision
-	err := c.Commit(t.Context(), func(r *pipeline.CommitRecord) { r.Settled[0] = lossy(0, 1) })
-	if !errors.Is(err, kv.down) || kv.values[pipeline.RecordKey("run", "dest")].Revision != before || len(c.Record().Settled) != 0 {
+	before := kv.values[checkpoint.RecordKey("run", "dest")].Revision
+	err := c.Commit(t.Context(), func(r *checkpoint.CommitRecord) { r.Settled[0] = lossy(0, 1) })
+	if !errors.Is(err, kv.down) || kv.values[checkpoint.RecordKey("run", "dest")].Revision != before || len(c.Record().Settled) != 0 {
 		t.Fatalf("%v, %+v", err, c.Record().Settled)
 	}
 	kv.down = nil
-	err = c.Commit(t.Context(), func(r *pipeline.CommitRecord) { r.Settled[0] = lossy(0, 1) })
-	if err != nil || kv.values[pipeline.ToldKey(pipeline.RecordKey("run", "dest"), 0, 12)].Value == nil {
+	err = c.Commit(t.Context(), func(r *checkpoint.CommitRecord) { r.Settled[0] = lossy(0, 1) })
+	if err != nil || kv.values[checkpoint.ToldKey(checkpoint.RecordKey("run", "dest"), 0, 12)].Value == nil {
 		t.Fatalf("%v, %v", err, kv.values)
 	}
 }
@@ -207,19 +207,19 @@ func TestToldBeforeTheRecord(t *testing.T) {
 func TestToldIsGone(t *testing.T) {
 	kv := newBucket()
 	records, c := claimed(t, kv)
-	err := c.Commit(t.Context(), func(r *pipeline.CommitRecord) { r.Settled[0], r.Settled[1] = lossy(0, 1), lossy(1, 1) })
+	err := c.Commit(t.Context(), func(r *checkpoint.CommitRecord) { r.Settled[0], r.Settled[1] = lossy(0, 1), lossy(1, 1) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := pipeline.RecordKey("run", "dest")
-	delete(kv.values, pipeline.ToldKey(key, 0, 12))
-	kv.values[pipeline.ToldKey(key, 1, 12)] = pipeline.KVEntry{Value: []byte("hello")}
+	key := checkpoint.RecordKey("run", "dest")
+	delete(kv.values, checkpoint.ToldKey(key, 0, 12))
+	kv.values[checkpoint.ToldKey(key, 1, 12)] = pipeline.KVEntry{Value: []byte("hello")}
 	r, err := records.Load(t.Context(), "run", "dest")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		if s := r.Settled[i]; len(s.Losses) != 0 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], pipeline.ToldKey(key, i, 12)) {
+		if s := r.Settled[i]; len(s.Losses) != 0 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], checkpoint.ToldKey(key, i, 12)) {
 			t.Errorf("connection %d: %+v", i, s)
 		}
 	}

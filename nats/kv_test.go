@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"fanmill/checkpoint"
+
 	"fanmill/pipeline"
 )
 
@@ -14,7 +16,7 @@ import (
 func TestCompareAndSet(t *testing.T) {
 	c := open(t, t.TempDir())
 	kv := c.Stores().Checkpoints
-	key := pipeline.RecordKey("2026 é", "excel/1.a")
+	key := checkpoint.RecordKey("2026 é", "excel/1.a")
 	ctx := within(t)
 	if _, err := kv.Get(ctx, key); !errors.Is(err, pipeline.ErrNoKey) {
 		t.Fatalf("get of no key: %v", err)

@@ -60,6 +60,7 @@ func OnceMore(err error) error { return mark(ErrOnceMore, err) }
 // Permanent marks err as final; nil stays nil.
 func Permanent(err error) error { return mark(ErrPermanent, err) }
 
+// mark marks err as of a kind, unless it says whether another try helps; nil stays nil.
 func mark(kind, err error) error {
 	if err == nil || errors.Is(err, ErrTransient) || errors.Is(err, ErrPermanent) {
 		return err
@@ -67,18 +68,21 @@ func mark(kind, err error) error {
 	return &kindError{kind, err}
 }
 
-// held marks err as ErrHeld: who has a trigger looks again, and finds what came of it.
-func held(err error) error { return &kindError{ErrHeld, err} }
+// OfKind is err with its own text, and with another error that errors.Is finds in it.
+func OfKind(kind, err error) error { return &kindError{kind, err} }
+
+// HeldError marks err as ErrHeld: who has a trigger looks again, and finds what came of it.
+func HeldError(err error) error { return OfKind(ErrHeld, err) }
 
 // IsPermanent reports whether trying again is pointless. An error without a kind is taken as transient: a second try
 // costs time, a branch given up by mistake costs a night.
 func IsPermanent(err error) bool { return errors.Is(err, ErrPermanent) }
 
-// onceMore counts tries in a row that ended with ErrOnceMore.
-type onceMore int
+// SecondTries counts tries in a row that ended with ErrOnceMore.
+type SecondTries int
 
-// spent counts one more try that ended with err, and reports whether that was the last one.
-func (o *onceMore) spent(err error) bool {
+// Spent counts one more try that ended with err, and reports whether that was the last one.
+func (o *SecondTries) Spent(err error) bool {
 	if !errors.Is(err, ErrOnceMore) {
 		*o = 0
 		return false
@@ -87,8 +91,8 @@ func (o *onceMore) spent(err error) bool {
 	return *o > 1
 }
 
-// shortError is err's text, at most MaxErrorBytes long, cut between runes.
-func shortError(err error) string {
+// ShortError is err's text, at most MaxErrorBytes long, cut between runes.
+func ShortError(err error) string {
 	s := strings.ToValidUTF8(err.Error(), "?")
 	if len(s) <= MaxErrorBytes {
 		return s
@@ -99,3 +103,15 @@ func shortError(err error) string {
 	}
 	return s[:cut] + "…"
 }
+
+// ErrCancelled ends a run that somebody cancelled.
+var ErrCancelled = errors.New("cancelled")
+
+// ErrOverlap ends a trigger that finds its job running, where the job's onOverlap says skip.
+var ErrOverlap = errors.New("the job is running, and its onOverlap is skip")
+
+// Owing ends a destination for this run: everything that it has is safe, and something of it is not sent. A resume goes
+// on with that.
+type Owing struct{ Reason string }
+
+func (o *Owing) Error() string { return o.Reason }

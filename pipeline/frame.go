@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -122,4 +124,21 @@ func (c Chain) Add(body []byte) Chain {
 	binary.LittleEndian.PutUint64(b[:8], uint64(c))
 	binary.LittleEndian.PutUint64(b[8:], xxhash.Sum64(body))
 	return Chain(xxhash.Sum64(b[:]))
+}
+
+// SumRows adds the rows of all queries.
+func SumRows(rows []int64) (n int64) {
+	for _, r := range rows {
+		n += r
+	}
+	return n
+}
+
+// JSONBody marshals the body of a frame that carries JSON. The types are this package's own and always marshal.
+func JSONBody(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("marshal %T: %v", v, err))
+	}
+	return b
 }

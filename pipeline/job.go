@@ -1,5 +1,5 @@
-// Package pipeline is the domain of fanmill: the nouns (Job, Run, Frame, CommitRecord), the interfaces of what it talks to
-// (row log, key-value store, databases, destinations) and the loops between them. It imports no other package of the
+// Package pipeline is the domain of fanmill: the nouns (Job, Run, Frame, CommitRecord), the interfaces of what it talks
+// to (row log, key-value store, databases, destinations) and the loops between them. It imports no other package of the
 // module but its own subpackages; docs/architecture.md walks a row through it.
 package pipeline
 
@@ -37,6 +37,12 @@ const (
 	DriftUnion = "union" // it has the columns of all; what a connection lacks is NULL there, and named
 	DriftFail  = "fail"  // the run ends before anything is written
 	DriftSkip  = "skip"  // connections that differ from what most return are left out, and named
+)
+
+// What a trigger that asks for a new run does where the job's unfinished one has sent some of its rows.
+const (
+	UnfinishedResume    = "resume"    // goes on with that run
+	UnfinishedStartOver = "startOver" // gives it up: receivers get the rows that they have once more, under other keys
 )
 
 // DefaultParallelPerHost spares servers that several branches share.
@@ -88,8 +94,9 @@ type Destination struct {
 	Options  json.RawMessage `json:"options,omitempty"` // the destination's own keys, for the sink of its type
 }
 
-// Retry says how a transient failure of one connection is tried again within one run. The pause before the second attempt is about
-// Backoff, then twice that, and so on up to Max; each varies by half, so that branches behind one router do not come back together.
+// Retry says how a transient failure of one connection is tried again within one run. The pause before the second
+// attempt is about Backoff, then twice that, and so on up to Max; each varies by half, so that branches behind one
+// router do not come back together.
 type Retry struct {
 	Attempts int      `json:"attempts"`          // in all, at least 1
 	Backoff  Duration `json:"backoff,omitempty"` // 0 is DefaultBackoff

@@ -157,38 +157,24 @@ func (k *SinkKind) OneQuery(d *ManifestDestination) bool {
 
 func (k *SinkKind) shared(d *ManifestDestination) bool { return k.Shared == nil || k.Shared(d) }
 
-// gathering is what small connections wait for.
-func (k *SinkKind) gathering(d *ManifestDestination) Gathering {
+// GatheringOf is what small connections wait for.
+func (k *SinkKind) GatheringOf(d *ManifestDestination) Gathering {
 	if k.Gather == nil {
 		return Gathering{Bytes: 64 << 20, Time: 10 * time.Second}
 	}
 	return k.Gather(d)
 }
 
-// options is the table of a kind; nil for none. With moved, the target of one that sends requests may change during a
-// run: the requests and their keys are the same wherever they go.
-func (k *SinkKind) options(moved bool) []Option {
-	if k == nil {
-		return nil
-	}
-	table := k.Options
-	if i := slices.IndexFunc(table, func(o Option) bool { return o.Name == k.TargetKey }); moved && k.Traits.Target == TargetURL && i >= 0 {
-		table = slices.Clone(table)
-		table[i].Use = Free
-	}
-	return table
-}
-
-// parallel is how many requests are sent at a time.
-func (k *SinkKind) parallel(d *ManifestDestination) int {
+// ParallelOf is how many requests are sent at a time.
+func (k *SinkKind) ParallelOf(d *ManifestDestination) int {
 	if k.Parallel == nil {
 		return 1
 	}
 	return max(1, k.Parallel(d))
 }
 
-// keyTTL is how long a receiver remembers a request's key; 0 is for ever.
-func (k *SinkKind) keyTTL(d *ManifestDestination) time.Duration {
+// TTLOf is how long a receiver remembers a request's key; 0 is for ever.
+func (k *SinkKind) TTLOf(d *ManifestDestination) time.Duration {
 	if k.KeyTTL == nil {
 		return 0
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -42,4 +43,19 @@ type Stores struct {
 	// job.<job>: JobRun
 	Runs        KV
 	Checkpoints KV // <job>: PublicCheckpoint; <run>.<destination>: CommitRecord
+}
+
+// WatchEnded is the error of whoever follows a watch of what, and sees its end before its own.
+func WatchEnded(ctx context.Context, what string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return Transient(fmt.Errorf("the watch of %s ended", what))
+}
+
+// Store is all that fanmill keeps its state in, as a whole.
+type Store interface {
+	// Probe looks whether the store is the one that this process opened, and works. The error is ErrStore if it is
+	// another one, or was emptied; any other says, in words for people, what keeps it from working and what helps.
+	Probe(ctx context.Context) error
 }

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -72,39 +70,6 @@ type ManifestDestination struct {
 // Where says where rows go: the path of a file, else the target in words. It has no secret in it.
 func (d *ManifestDestination) Where() string { return cmp.Or(d.Target, d.Path) }
 
-// same reports whether two destinations are one and the same to a resume. Of their options, the fixed ones of their
-// kind's table count.
-func (d *ManifestDestination) same(o *ManifestDestination, table []Option) bool {
-	a, b := *d, *o
-	a.Options, b.Options = nil, nil
-	a.Files, b.Files = nil, nil // follow from the path and the connections, which are compared
-	a.Target, b.Target = "", "" // follows from the options
-	return reflect.DeepEqual(a, b) && len(changedOptions(d.Options, o.Options, table)) == 0
-}
-
-// change says how o differs from d, which is not the same. Values of options are not shown.
-func (d *ManifestDestination) change(o *ManifestDestination, table []Option) string {
-	var all []string
-	if was, is := d.outline(), o.outline(); was != is {
-		all = append(all, fmt.Sprintf("was %s, is %s", was, is))
-	}
-	if names := changedOptions(d.Options, o.Options, table); len(names) > 0 {
-		all = append(all, "has other values of "+strings.Join(names, ", "))
-	}
-	if len(all) == 0 {
-		return "takes another query"
-	}
-	return strings.Join(all, ", and ")
-}
-
-func (d *ManifestDestination) outline() string {
-	text := strings.TrimSpace(d.Type + " " + d.Where())
-	if d.Mode != "" {
-		text += " (" + d.Mode + ")"
-	}
-	return text
-}
-
 // Location is the time zone instants are shown in.
 func (m *Manifest) Location() (*time.Location, error) { return time.LoadLocation(m.TimeZone) }
 
@@ -158,4 +123,11 @@ func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, sel
 		}
 	}
 	return m, nil
+}
+
+// EarlierRun is what became of a run of the job before. What it left beside an artifact may lie on the disk of a host
+// that has not heard of it: whoever claims the artifact there for a later run goes by this.
+type EarlierRun struct {
+	Run   string   `json:"run"`
+	State RunState `json:"state"` // RunComplete or RunAbandoned
 }

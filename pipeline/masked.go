@@ -22,8 +22,8 @@ func (s *SinkSpec) Decode(table []Option, into any) error {
 	return DecodeOptions(raw, table, into)
 }
 
-// masking fills in what keeps the secrets of a destination out of everything that its sink says.
-func (s SinkSpec) masking() (SinkSpec, *Secrets) {
+// Masking fills in what keeps the secrets of a destination out of everything that its sink says.
+func (s SinkSpec) Masking() (SinkSpec, *Secrets) {
 	secrets := &Secrets{}
 	if expand := s.Expand; expand != nil {
 		s.Expand = func(text string) (string, error) { return secrets.Expand(text, expand) }
@@ -35,9 +35,9 @@ func (s SinkSpec) masking() (SinkSpec, *Secrets) {
 	return s, secrets
 }
 
-// newMasked makes a sink whose errors and notes have no secret in them: they go into logs, records, events and reports.
-func newMasked(kind *SinkKind, spec SinkSpec) (Sink, error) {
-	spec, secrets := spec.masking()
+// NewMasked makes a sink whose errors and notes have no secret in them: they go into logs, records, events and reports.
+func NewMasked(kind *SinkKind, spec SinkSpec) (Sink, error) {
+	spec, secrets := spec.Masking()
 	sink, err := kind.New(spec)
 	if err != nil {
 		return nil, secrets.Error(err)

@@ -1,6 +1,8 @@
 package pipeline
 
-import "strings"
+import (
+	"strings"
+)
 
 // MatchNames finds for each name its place among others; -1 if it has none. Names that are equal are matched, by their
 // order where a name stands more than once: as often on both sides, or not at all, since nobody knows which one is

@@ -146,10 +146,10 @@ func (o *Option) filled(v any) any {
 	return v
 }
 
-// changedOptions names what differs between two texts of options to a resume: free and secret ones do not count, and an
+// ChangedOptions names what differs between two texts of options to a resume: free and secret ones do not count, and an
 // option that is absent is as its default. The spelling of values does not count either: storing them may have changed
 // it.
-func changedOptions(a, b json.RawMessage, table []Option) (names []string) {
+func ChangedOptions(a, b json.RawMessage, table []Option) (names []string) {
 	was, errA := objectOf(a)
 	is, errB := objectOf(b)
 	if errA != nil || errB != nil {

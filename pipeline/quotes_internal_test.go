@@ -30,7 +30,7 @@ func TestTriggersFromShells(t *testing.T) {
 		`{"resume":true,}`:                       `invalid character '}' looking for beginning of object key string; send {}`,
 		`[]`:                                     "there is a JSON array in place of the object; send {}",
 	} {
-		tr, err := readTrigger([]byte(payload))
+		tr, err := ReadTrigger([]byte(payload))
 		switch {
 		case want == "" && (err != nil || tr.Resume != strings.Contains(payload, "true")):
 			t.Errorf("%q is read as %+v, %v", payload, tr, err)

@@ -1,7 +1,7 @@
 package pipeline
 
 import (
-	"maps"
+	"path/filepath"
 	"time"
 )
 
@@ -47,43 +47,7 @@ const (
 	ReportSealed   = "sealed" // its rows are safe, and not delivered yet
 )
 
-// report describes the artifact as the record has it.
-func (v *delivery) report() *Report {
-	v.mu.Lock()
-	reasons := maps.Clone(v.errors)
-	v.mu.Unlock()
-	return NewReport(v.m, v.dest, v.claim.Record(), reasons)
-}
-
-// finalReport describes it as finished, a moment before the record says so.
-func (v *delivery) finalReport() *Report {
-	r := v.report()
-	r.State = RecordFinished
-	return r
-}
-
-// NewReport describes an artifact; errors are by connection id.
-func NewReport(m *Manifest, d *ManifestDestination, rec CommitRecord, errors map[string]string) *Report {
-	r := &Report{Run: m.Run, JobID: m.JobID, JobName: m.JobName, Destination: d.ID, Artifact: d.Where(), State: rec.State, Error: rec.Error, Delivery: rec.Delivery, Query: d.Query, Files: d.Files,
-		Updated: time.Now().UTC(), Connections: make([]ReportConnection, len(m.Connections))}
-	for i, c := range m.Connections {
-		line := ReportConnection{ID: c.ID, Name: c.Name, State: ReportPending}
-		if s, ok := rec.Settled[i]; ok {
-			line.State, line.Rows, line.Attempts, line.Millis = ReportSettled, s.Rows, s.Attempts, s.Millis
-			line.Losses, line.Notes = s.Losses, s.Notes
-		} else if s, ok := rec.Sealed[i]; ok {
-			line.State, line.Rows, line.Attempts, line.Millis = ReportSealed, s.Rows, s.Attempts, s.Millis
-			line.Losses, line.Notes = s.Losses, s.Notes
-			if line.Refused = s.Refused; s.Refused {
-				line.Error = errors[c.ID]
-			}
-		} else if f, ok := rec.Failed[i]; ok {
-			line.State, line.Attempts, line.Millis, line.Error = ReportFailed, f.Attempts, f.Millis, errors[c.ID]
-			if f.Rejected {
-				line.State = ReportRejected
-			}
-		}
-		r.Connections[i] = line
-	}
-	return r
+// ReportPath is where the report of a destination is that is no file.
+func ReportPath(folder, job, destination string) string {
+	return filepath.Join(folder, Token(job), Token(destination)+".json")
 }

@@ -13,17 +13,17 @@ func NewRunID(now time.Time) string {
 	return now.UTC().Format("20060102-150405-") + NewToken()[:6]
 }
 
-// runID names the run that a trigger asks for: the publisher's Msg-Id where it gave one, else the message's place in
+// RunID names the run that a trigger asks for: the publisher's Msg-Id where it gave one, else the message's place in
 // the stream. A redelivered trigger so finds the run that it began.
-func runID(msg *Message) string {
+func RunID(msg *Message) string {
 	if msg.MsgID != "" {
 		return msg.MsgID
 	}
 	return fmt.Sprintf("%s-%d", msg.Stored.UTC().Format("20060102-150405"), msg.Sequence)
 }
 
-// maxRunID bounds the ids of runs, in bytes: they name streams and files.
-const maxRunID = 100
+// MaxRunID bounds the ids of runs, in bytes: they name streams and files.
+const MaxRunID = 100
 
 // devices are the names that Windows takes for a device, whatever follows behind a dot; and COM and LPT with a digit.
 var devices = []string{"CON", "PRN", "AUX", "NUL"}
@@ -37,17 +37,18 @@ func CheckRunID(id string) error {
 	digits := len(id) - len(stem)
 	switch {
 	case id == "":
-		return badID("the id of a run cannot be empty")
-	case id == jobKeys, slices.Contains(devices, stem) && digits == 0, (stem == "COM" || stem == "LPT") && digits == 1:
-		return badID("the id of a run cannot be %q; choose another", id)
+		return BadRunID("the id of a run cannot be empty")
+	case id == JobKeys, slices.Contains(devices, stem) && digits == 0, (stem == "COM" || stem == "LPT") && digits == 1:
+		return BadRunID("the id of a run cannot be %q; choose another", id)
 	case Token(id) != id:
-		return badID("the id of a run has letters, digits, _ and - only; choose another than %q", id)
-	case len(id) > maxRunID:
-		return badID("the id of a run is too long: %d characters, at most %d", len(id), maxRunID)
+		return BadRunID("the id of a run has letters, digits, _ and - only; choose another than %q", id)
+	case len(id) > MaxRunID:
+		return BadRunID("the id of a run is too long: %d characters, at most %d", len(id), MaxRunID)
 	}
 	return nil
 }
 
-func badID(format string, args ...any) error {
-	return Permanent(&kindError{ErrBadID, fmt.Errorf(format, args...)})
+// BadRunID is a permanent ErrBadID.
+func BadRunID(format string, args ...any) error {
+	return Permanent(OfKind(ErrBadID, fmt.Errorf(format, args...)))
 }

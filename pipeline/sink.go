@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 
+	"fanmill/pipeline/spool"
+
 	"fanmill/pipeline/columnar"
 )
 
@@ -144,15 +146,16 @@ type Part interface {
 type SpooledPart struct{}
 
 // Encode implements Part.
-func (SpooledPart) Encode(int, int64, *columnar.Batch) (Chunk, error) { return nil, errSpooled }
+func (SpooledPart) Encode(int, int64, *columnar.Batch) (Chunk, error) { return nil, ErrSpooled }
 
 // Append implements Part.
-func (SpooledPart) Append(context.Context, int, Chunk) error { return errSpooled }
+func (SpooledPart) Append(context.Context, int, Chunk) error { return ErrSpooled }
 
 // Save implements Part.
-func (SpooledPart) Save(context.Context) (State, error) { return nil, errSpooled }
+func (SpooledPart) Save(context.Context) (State, error) { return nil, ErrSpooled }
 
-var errSpooled = Permanent(errors.New("the part of a spooled destination takes its rows from the spool"))
+// ErrSpooled ends a call of a part that takes its rows from the spool.
+var ErrSpooled = Permanent(errors.New("the part of a spooled destination takes its rows from the spool"))
 
 // Summary is what a finished part has to say of its rows.
 type Summary struct {
@@ -178,3 +181,17 @@ type PartState struct {
 type RejectError struct{ Reason string }
 
 func (e *RejectError) Error() string { return e.Reason }
+
+// A row larger than a message comes in pieces, and frames of other connections come between them. A destination keeps
+// the pieces in the spool until the last is there. So memory does not hold them; and as a cut makes them durable, and
+// the record says how far they are, the row log need not hold them either.
+//
+// A spooled destination writes them into the rows file of their attempt, like all its rows. Any other writes them into
+// a file for this row, which goes when the record names it no longer.
+
+// Held is the row of which a part has the first pieces only, as a commit record describes it.
+type Held struct {
+	Pieces int        `json:"n"`            // their frames follow PartState.Frame
+	Chain  Chain      `json:"chain,string"` // as of the last of them
+	At     spool.Mark `json:"at,omitzero"`  // of their own file, if they have one
+}

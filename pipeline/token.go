@@ -66,3 +66,6 @@ func NewToken() string {
 	_, _ = rand.Read(b[:]) // never fails
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }
+
+// LastToken is what stands behind the last point of a subject.
+func LastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

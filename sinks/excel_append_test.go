@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"fanmill/checkpoint"
+
 	"github.com/xuri/excelize/v2"
 
 	"fanmill/pipeline"
@@ -18,7 +20,7 @@ import (
 func (w *excelWorld) nextRun(run, options string) {
 	w.manifest.Run, w.dest.Options = run, json.RawMessage(options)
 	w.state, w.parts = nil, nil
-	w.record = pipeline.CommitRecord{Settled: map[int]pipeline.Settlement{}, Failed: map[int]pipeline.Refusal{}}
+	w.record = checkpoint.CommitRecord{Settled: map[int]pipeline.Settlement{}, Failed: map[int]pipeline.Refusal{}}
 }
 
 // complete ends a run of which every connection is there.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"fanmill/checkpoint"
+
 	"github.com/xuri/excelize/v2"
 
 	"fanmill/pipeline"
@@ -29,14 +31,14 @@ type excelWorld struct {
 	parts    []pipeline.PartState
 	cols     []columnar.Column
 	written  map[pipeline.Part]*pipeline.PartState // where, and how many rows
-	record   pipeline.CommitRecord                 // Settled and Failed
+	record   checkpoint.CommitRecord               // Settled and Failed
 	errors   map[string]string                     // by connection id
 	bare     bool                                  // without a Summary
 }
 
 func newExcelWorld(t testing.TB, options string, names ...string) *excelWorld {
 	w := &excelWorld{t: t, dir: t.TempDir(), cols: []columnar.Column{{Name: "id", Kind: columnar.Int}, {Name: "party", Kind: columnar.Text}},
-		written: map[pipeline.Part]*pipeline.PartState{}, record: pipeline.CommitRecord{Settled: map[int]pipeline.Settlement{}, Failed: map[int]pipeline.Refusal{}}, errors: map[string]string{}}
+		written: map[pipeline.Part]*pipeline.PartState{}, record: checkpoint.CommitRecord{Settled: map[int]pipeline.Settlement{}, Failed: map[int]pipeline.Refusal{}}, errors: map[string]string{}}
 	w.manifest = pipeline.Manifest{Run: "run1", JobID: "job", JobName: "Sales", TimeZone: "Asia/Kolkata", Created: time.Date(2026, 11, 23, 18, 45, 0, 0, time.UTC)}
 	w.dest = pipeline.ManifestDestination{ID: "excel", Type: "excel", Path: w.public(), Options: json.RawMessage(options)}
 	w.add(names...)
@@ -201,7 +203,7 @@ func (w *excelWorld) stage(parts ...pipeline.Part) json.RawMessage {
 // report is what the loop would say.
 func (w *excelWorld) report(state pipeline.RecordState) *pipeline.Report {
 	w.record.State = state
-	return pipeline.NewReport(&w.manifest, &w.dest, w.record, w.errors)
+	return checkpoint.NewReport(&w.manifest, &w.dest, w.record, w.errors)
 }
 
 // commit appends parts, records and publishes.

@@ -9,6 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"fanmill/pipeline/deliver"
+	"fanmill/pipeline/query"
+	"fanmill/pipeline/spec"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -96,7 +100,7 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 			view.OnDrift = pipeline.DriftUnion
 		}
 	}
-	describer := &pipeline.Describer{Databases: databaseKinds(), QueryTimeout: s.env.QueryTimeout()}
+	describer := &query.Describer{Databases: databaseKinds(), QueryTimeout: s.env.QueryTimeout()}
 	hosts := pipeline.NewHosts(job.ParallelPerHost)
 	var mu sync.Mutex
 	openings := map[string]*pipeline.Opening{}
@@ -119,14 +123,14 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 				line.Warnings = warnings(job, line.ID, session)
 				return rehearse(ctx, job, line.ID, session)
 			}
-			opening, took, err := describer.Describe(ctx, pipeline.Probe{Definition: definition(file), Connection: line.ID, Args: params, Hosts: hosts, Look: look})
+			opening, took, err := describer.Describe(ctx, spec.Probe{Definition: definition(file), Connection: line.ID, Args: params, Hosts: hosts, Look: look})
 			line.Millis = took.Milliseconds()
 			if err != nil {
 				line.Error = err.Error()
 				if pipeline.IsPermanent(err) {
 					// Does it let us in, and the query fails? What may pass, such as a server that is down, answers
 					// this no better.
-					_, _, _ = describer.Describe(ctx, pipeline.Probe{Definition: withoutQueries(file), Connection: line.ID, Hosts: hosts, Look: reach})
+					_, _, _ = describer.Describe(ctx, spec.Probe{Definition: withoutQueries(file), Connection: line.ID, Hosts: hosts, Look: reach})
 				}
 				return nil
 			}
@@ -152,7 +156,7 @@ func probeTargets(ctx context.Context, file *config.File, destinations []pipelin
 	if err != nil {
 		return nil, err
 	}
-	targets := &pipeline.Targets{Sinks: sinkKinds()}
+	targets := &deliver.Targets{Sinks: sinkKinds()}
 	found := make([]string, len(m.Destinations))
 	var g errgroup.Group
 	for i := range m.Destinations {
@@ -199,7 +203,7 @@ func warnings(job *pipeline.Job, id string, session pipeline.Session) (all []str
 }
 
 // withoutQueries is a job that only connects.
-func withoutQueries(file *config.File) *pipeline.Definition {
+func withoutQueries(file *config.File) *spec.Definition {
 	def := definition(file)
 	job := *def.Job
 	job.Connections = slices.Clone(job.Connections)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"fanmill/pipeline/process"
+
 	"github.com/spf13/cobra"
 
 	"fanmill/pipeline"
@@ -63,7 +65,7 @@ func checkpointList(stdout, stderr io.Writer) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.look(c.Context(), stderr, func(node *pipeline.Node) error {
+		return s.look(c.Context(), stderr, func(node *process.Node) error {
 			all, err := checkpoints(c.Context(), node.Stores, "")
 			if err != nil {
 				return err
@@ -127,7 +129,7 @@ func (f *flags) checkpoint(c *cobra.Command, job string, stderr io.Writer, show 
 	if err != nil {
 		return err
 	}
-	return s.look(c.Context(), stderr, func(node *pipeline.Node) error {
+	return s.look(c.Context(), stderr, func(node *process.Node) error {
 		all, err := checkpoints(c.Context(), node.Stores, job)
 		if err != nil {
 			return err

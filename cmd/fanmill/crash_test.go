@@ -125,7 +125,7 @@ func (w *world) safe() (dsns []string) {
 		}
 	}()
 	stores := conn.Stores()
-	last, err := pipeline.LoadCell[pipeline.JobRun](ctx, stores.Runs, pipeline.JobRunKey("gst"))
+	last, err := checkpoint.LoadDocument[checkpoint.JobRun](ctx, stores.Runs, checkpoint.JobRunKey("gst"))
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return nil
 	}
@@ -133,14 +133,14 @@ func (w *world) safe() (dsns []string) {
 		w.t.Fatal(err)
 	}
 	run := last.Value().Run
-	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, stores.Runs, pipeline.RunKey(run))
+	cell, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, stores.Runs, checkpoint.RunKey(run))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if !cell.Value().State.Resumable() {
 		return nil // killed after its end: the next one is a fresh run
 	}
-	var records []pipeline.CommitRecord
+	var records []checkpoint.CommitRecord
 	for _, id := range []string{"excel", "csv", "jsonl", "parquet"} {
 		rec, err := checkpoint.NewRecords(stores.Checkpoints).Load(ctx, run, id)
 		if err != nil {

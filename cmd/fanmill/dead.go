@@ -7,11 +7,12 @@ import (
 	"io"
 	"path/filepath"
 
+	"fanmill/pipeline/process"
+
 	"github.com/spf13/cobra"
 
 	"fanmill/internal/screen"
 	"fanmill/nats"
-	"fanmill/pipeline"
 	"fanmill/pipeline/dead"
 )
 
@@ -41,7 +42,7 @@ func deadList(stdout, stderr io.Writer) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.lookAtDead(c.Context(), stderr, func(node *pipeline.Node) error {
+		return s.lookAtDead(c.Context(), stderr, func(node *process.Node) error {
 			v := screen.LettersView{}
 			if len(args) > 0 {
 				v.Job = args[0]
@@ -71,12 +72,12 @@ is no text is shown as hexadecimal bytes. The folder that it names has all of it
 		if err != nil {
 			return err
 		}
-		return s.lookAtDead(c.Context(), stderr, func(node *pipeline.Node) error {
+		return s.lookAtDead(c.Context(), stderr, func(node *process.Node) error {
 			l, err := node.Letters().Find(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			v := screen.LetterView{LetterInfo: l, Folder: node.Dead.Path(l.Key)}
+			v := screen.LetterView{Standing: l, Folder: node.Dead.Path(l.Key)}
 			if !l.Bodiless {
 				body, err := node.Dead.Body(l.Key)
 				if err != nil {
@@ -97,7 +98,7 @@ is no text is shown as hexadecimal bytes. The folder that it names has all of it
 func (s *settings) dead() *dead.Folder { return &dead.Folder{Dir: filepath.Join(s.env.Data, "dead")} }
 
 // lookAtDead opens the store to look at dead requests, which are in the data folder whatever the store is.
-func (s *settings) lookAtDead(ctx context.Context, stderr io.Writer, f func(*pipeline.Node) error) error {
+func (s *settings) lookAtDead(ctx context.Context, stderr io.Writer, f func(*process.Node) error) error {
 	if err := s.needData(); err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func (s *settings) lookAtDead(ctx context.Context, stderr io.Writer, f func(*pip
 
 // eachLetter calls f for each of the dead requests that are named, all of which there must be; one that fails keeps
 // none of the others back.
-func eachLetter(ctx context.Context, node *pipeline.Node, prefixes []string, f func(dead.Letter) error) error {
+func eachLetter(ctx context.Context, node *process.Node, prefixes []string, f func(dead.Letter) error) error {
 	var letters []dead.Letter
 	for _, prefix := range prefixes {
 		l, err := node.Letters().Find(ctx, prefix)

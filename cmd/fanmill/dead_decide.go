@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"io"
 
+	"fanmill/checkpoint"
+	"fanmill/pipeline/deliver"
+	"fanmill/pipeline/process"
+
 	"github.com/spf13/cobra"
 
 	"fanmill/pipeline"
@@ -64,10 +68,10 @@ func replay(c *cobra.Command, keys []string, f replayFlags, stdout, stderr io.Wr
 	log := s.log(stderr)
 	one := func(sys *system, l dead.Letter) (decided, error) {
 		err := sys.node.Letters().Replay(c.Context(), l, f.resend)
-		if errors.Is(err, pipeline.ErrSuperseded) {
+		if errors.Is(err, deliver.ErrSuperseded) {
 			err = fmt.Errorf("%w; --superseded --job JOB.json sends it all the same", err)
 		}
-		return decided{Key: l.Key, Job: l.Job, Run: l.Run, State: pipeline.LetterAgain}, err
+		return decided{Key: l.Key, Job: l.Job, Run: l.Run, State: dead.Again}, err
 	}
 	if f.superseded {
 		file, err := s.loadJob(f.job, nil, log)
@@ -103,7 +107,7 @@ them again, as others of their requests may have arrived; the destination then c
 				pending, err := sys.node.Letters().Drop(c.Context(), l)
 				d := decided{Key: l.Key, Job: l.Job, Run: l.Run, State: "dropped"}
 				if pending {
-					d.State = pipeline.LetterDropped
+					d.State = dead.Dropped
 				}
 				return d, err
 			})
@@ -122,7 +126,7 @@ func (s *settings) decide(ctx context.Context, sys *system, keys []string, stdou
 			return err
 		}
 		line := fmt.Sprintf("request %s is %s", d.Key, d.State)
-		if d.State == pipeline.LetterAgain || d.State == pipeline.LetterDropped {
+		if d.State == dead.Again || d.State == dead.Dropped {
 			d.Resume = s.resumeOf(ctx, sys.node, l)
 			line += ": " + d.Resume + " does it"
 		}
@@ -136,8 +140,8 @@ func (s *settings) decide(ctx context.Context, sys *system, keys []string, stdou
 }
 
 // resumeOf is the command that goes on with a letter's run.
-func (s *settings) resumeOf(ctx context.Context, node *pipeline.Node, l dead.Letter) string {
-	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, node.Stores.Runs, pipeline.RunKey(l.Run))
+func (s *settings) resumeOf(ctx context.Context, node *process.Node, l dead.Letter) string {
+	cell, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, node.Stores.Runs, checkpoint.RunKey(l.Run))
 	if err == nil && cell.Value().Trigger != 0 {
 		return "fanmill trigger " + shellQuote(l.Job) + s.store + " --resume"
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"fanmill/pipeline"
+	"fanmill/pipeline/dead"
 )
 
 // refusing is a job of two branches for an API that refuses the rows of the second until refuse is false.
@@ -59,8 +60,8 @@ func TestDeadRequest(t *testing.T) {
 		t.Error(err)
 	}
 	code, out, problems = call("dead", "ls", "--data", data, "--json")
-	var letters []pipeline.LetterInfo
-	if err := json.Unmarshal([]byte(out), &letters); code != 0 || err != nil || len(letters) != 1 || letters[0].Connection != "second" || letters[0].Status != 422 || letters[0].State != pipeline.LetterRefused {
+	var letters []dead.Standing
+	if err := json.Unmarshal([]byte(out), &letters); code != 0 || err != nil || len(letters) != 1 || letters[0].Connection != "second" || letters[0].Status != 422 || letters[0].State != dead.Refused {
 		t.Fatalf("%d: %v: %s%s", code, err, out, problems)
 	}
 	key := letters[0].Key
@@ -95,7 +96,7 @@ func TestDropADeadRequest(t *testing.T) {
 		t.Fatalf("%d: %s%s", code, out, problems)
 	}
 	_, out, _ := call("dead", "ls", "--data", data, "--json")
-	var letters []pipeline.LetterInfo
+	var letters []dead.Standing
 	if err := json.Unmarshal([]byte(out), &letters); err != nil || len(letters) != 1 {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -122,8 +123,8 @@ func TestReplaySuperseded(t *testing.T) {
 		t.Fatalf("%d: %s%s", code, out, problems)
 	}
 	_, out, _ := call("dead", "ls", "--data", data, "--json")
-	var letters []pipeline.LetterInfo
-	if err := json.Unmarshal([]byte(out), &letters); err != nil || len(letters) != 1 || letters[0].State != pipeline.LetterSuperseded {
+	var letters []dead.Standing
+	if err := json.Unmarshal([]byte(out), &letters); err != nil || len(letters) != 1 || letters[0].State != dead.Superseded {
 		t.Fatalf("%v: %s", err, out)
 	}
 	key := letters[0].Key

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"fanmill/pipeline/coordinate"
+
 	"fanmill/internal/screen"
 	"fanmill/pipeline"
 )
@@ -25,12 +27,12 @@ func (o *output) Write(p []byte) (int, error) {
 
 // follow makes who follows the runs of a process: each has its log file and its narrator; with bars, what runs is
 // shown on the terminal, and of its narration there only what went wrong.
-func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeline.Job, string, []pipeline.ManifestDestination) pipeline.Follower {
+func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeline.Job, string, []pipeline.ManifestDestination) coordinate.Follower {
 	running := new(atomic.Int64)
-	return func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) pipeline.Follower {
+	return func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) coordinate.Follower {
 		running.Add(1)
 		on := s.level()
-		f := pipeline.Follower{}
+		f := coordinate.Follower{}
 		scope := screen.ScopeOf(job, nil, s.parallel).Into(destinations).Labelled(destinationLabels())
 		var progress *screen.Progress
 		if bars {
@@ -77,7 +79,7 @@ func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeli
 		if progress != nil {
 			f.Rows = progress.Rows
 		}
-		f.Done = func(o *pipeline.Outcome, err error) {
+		f.Done = func(o *coordinate.Outcome, err error) {
 			if progress != nil {
 				memory.show(nil)
 				progress.Close()
@@ -98,7 +100,7 @@ func (s *settings) follow(out *output, bars bool, memory *readings) func(*pipeli
 }
 
 // givenUp names the destinations that a run has given up, and those that are owing.
-func givenUp(o *pipeline.Outcome) (text string) {
+func givenUp(o *coordinate.Outcome) (text string) {
 	_, all := screen.FromReports(o.Reports)
 	for i := range all {
 		switch d := &all[i]; d.State {

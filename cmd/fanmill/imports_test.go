@@ -7,35 +7,6 @@ import (
 	"testing"
 )
 
-// Imports run one way: pipeline <- {stages, sinks, checkpoint, nats, internal/*} <- cmd. A package may use its own subpackages; tests
-// may use what they like.
-func TestImportsRunOneWay(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "fanmill/...").Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if len(lines) < 10 {
-		t.Fatalf("go list names only %d packages", len(lines))
-	}
-	for _, line := range lines {
-		names := strings.Fields(line)
-		from := area(names[0])
-		for _, name := range names[1:] {
-			to, ours := area(name), strings.HasPrefix(name, "fanmill/")
-			switch {
-			case from != "nats" && strings.HasPrefix(name, "github.com/nats-io/nats.go") && from != "internal":
-				t.Errorf("%s imports %s: only package nats knows NATS", names[0], name)
-			case !ours, from == "cmd", to == from:
-			case to == "pipeline":
-			case from == "internal" && slices.Contains(harness, names[0]):
-			default:
-				t.Errorf("%s imports %s", names[0], name)
-			}
-		}
-	}
-}
-
 // A property test whose values nobody chose fails in somebody else's change.
 func TestPropertyTestsDrawTheSame(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .TestImports}} {{.}}{{end}}{{range .XTestImports}} {{.}}{{end}}`, "fanmill/...").Output()
@@ -56,13 +27,4 @@ func TestPropertyTestsDrawTheSame(t *testing.T) {
 	if !found {
 		t.Error("no package uses rapid")
 	}
-}
-
-// harness are programs that measure the product from outside, as cmd uses it.
-var harness = []string{"fanmill/internal/bench"}
-
-// area is the part of the module that a package belongs to.
-func area(name string) string {
-	first, _, _ := strings.Cut(strings.TrimPrefix(name, "fanmill/"), "/")
-	return first
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"fanmill/pipeline/spec"
+
 	"github.com/spf13/pflag"
 
 	"fanmill/internal/config"
@@ -42,7 +44,7 @@ func (f *inlineFlags) bounds(apart ...string) (*config.Bounds, error) {
 }
 
 // inlineJob reads a job out of a trigger. id is the one that the trigger's subject names.
-func (s *settings) inlineJob(jobs *folder, id string, text json.RawMessage) (*pipeline.Definition, error) {
+func (s *settings) inlineJob(jobs *folder, id string, text json.RawMessage) (*spec.Definition, error) {
 	if jobs.bounds == nil {
 		return nil, errors.New("jobs that triggers bring along are not taken here: put the job into the folder that is served, or start fanmill serve with --inline-jobs, --artifact-root and --allow-host")
 	}

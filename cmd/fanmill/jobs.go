@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"fanmill/pipeline/spec"
+
 	"fanmill/internal/config"
 	"fanmill/internal/screen"
 	"fanmill/pipeline"
@@ -211,7 +213,7 @@ func (f *folder) count() (n int) {
 }
 
 // find is the job of an id, as its token. What is on disk now counts: a job that was written a moment ago is found.
-func (f *folder) find(id string) (*pipeline.Definition, error) {
+func (f *folder) find(id string) (*spec.Definition, error) {
 	file, err := f.loaded(id)
 	if err != nil {
 		return nil, err

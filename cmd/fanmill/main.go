@@ -1,5 +1,5 @@
-// Command fanmill runs the same queries on many branch databases and delivers the rows, progressively and exactly once, to
-// workbooks and files. This is the only package in which all the others meet.
+// Command fanmill runs the same queries on many branch databases and delivers the rows, progressively and exactly once,
+// to workbooks and files. This is the only package in which all the others meet.
 //
 //go:debug x509negativeserial=1
 package main
@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"fanmill/pipeline/memory"
 
 	"github.com/spf13/cobra"
 
@@ -118,7 +120,7 @@ func exitCode(ctx context.Context, err error) int {
 		return coded.code
 	case errors.As(err, &problems), errors.Is(err, pipeline.ErrBadID):
 		return exitBadJob
-	case errors.Is(err, pipeline.ErrMemory):
+	case errors.Is(err, memory.ErrMemory):
 		return exitMemory
 	case ctx.Err() != nil, errors.Is(err, pipeline.ErrCancelled), errors.Is(err, pipeline.ErrFenced):
 		return exitInterrupted

@@ -6,21 +6,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/shirou/gopsutil/v4/process"
+	"fanmill/pipeline/memory"
 
-	"fanmill/pipeline"
+	"github.com/shirou/gopsutil/v4/process"
 )
 
-// The soft limit of memory, in bytes: what is live is about 50 MB, and 2 to 3 MB for each connection asked at a time, nearly all of
-// it bytes without pointers, so that a collection is cheap.
+// The soft limit of memory, in bytes: what is live is about 50 MB, and 2 to 3 MB for each connection asked at a time,
+// nearly all of it bytes without pointers, so that a collection is cheap.
 const (
 	memoryBase          = 112 << 20
 	memoryPerConnection = 4 << 20
 )
 
-// limitMemory makes the garbage collector run before the process holds much more than it needs. Without a limit it waits until there is
-// as much garbage as live memory, and the embedded server's buffers of what it has just stored stay in pools for two collections
-// after they were dropped. It stays under the threshold, above which queries pause. GOMEMLIMIT in the environment wins.
+// limitMemory makes the garbage collector run before the process holds much more than it needs. Without a limit it
+// waits until there is as much garbage as live memory, and the embedded server's buffers of what it has just stored
+// stay in pools for two collections after they were dropped. It stays under the threshold, above which queries pause.
+// GOMEMLIMIT in the environment wins.
 func (s *settings) limitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(min(memoryBase+int64(s.parallel)*memoryPerConnection, s.threshold()*7/8))
@@ -29,14 +30,15 @@ func (s *settings) limitMemory() {
 
 func (s *settings) threshold() int64 { return int64(s.env.MemoryThresholdMB) << 20 }
 
-// budget is what rows may take: half of what the threshold leaves beside what the process takes anyway, within bounds that a connection
-// needs and that more would not make faster.
-func (s *settings) budget() *pipeline.Budget {
+// budget is what rows may take: half of what the threshold leaves beside what the process takes anyway, within bounds
+// that a connection needs and that more would not make faster.
+func (s *settings) budget() *memory.Budget {
 	const process, least, most = 96 << 20, 16 << 20, 512 << 20
-	return pipeline.NewBudget(min(max((s.threshold()-process)/2, least), most))
+	return memory.NewBudget(min(max((s.threshold()-process)/2, least), most))
 }
 
-// How the resident memory is read: twice a second, and ten seconds over the threshold are too long. Tests read something else.
+// How the resident memory is read: twice a second, and ten seconds over the threshold are too long. Tests read
+// something else.
 var (
 	resident       = residentMemory
 	memoryEvery    = 500 * time.Millisecond

@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"fanmill/checkpoint"
+	"fanmill/pipeline/dead"
+	"fanmill/pipeline/process"
+
 	"fanmill/internal/config"
 	"fanmill/internal/web"
 	"fanmill/pipeline"
@@ -14,7 +18,7 @@ import (
 
 // asPage is a node of its own for what people ask the page for, as the command of another process would have: what this
 // process carries out belongs to another owner, and is refused where a command would be.
-func (b *pageBackend) asPage() (*pipeline.Node, func(), error) {
+func (b *pageBackend) asPage() (*process.Node, func(), error) {
 	locks, err := b.s.locks()
 	if err != nil {
 		return nil, nil, err
@@ -57,7 +61,7 @@ func (b *pageBackend) tell(by, action, job, run string, err error) {
 }
 
 // act does one thing for somebody, and stores that. What was refused is so for the page, too.
-func (b *pageBackend) act(by, action, job, run string, do func(*pipeline.Node) (*web.Done, error)) (*web.Done, error) {
+func (b *pageBackend) act(by, action, job, run string, do func(*process.Node) (*web.Done, error)) (*web.Done, error) {
 	node, done, err := b.asPage()
 	if err != nil {
 		return nil, err
@@ -83,7 +87,7 @@ func (b *pageBackend) Start(ctx context.Context, by, job string, s web.Start) (*
 	} else {
 		s.ID = pipeline.NewRunID(time.Now())
 	}
-	return b.act(by, "start", job, s.ID, func(*pipeline.Node) (*web.Done, error) {
+	return b.act(by, "start", job, s.ID, func(*process.Node) (*web.Done, error) {
 		return b.trigger(ctx, job, s.ID, pipeline.Trigger{StartOver: s.StartOver, Connections: s.Connections, Params: s.Params})
 	})
 }
@@ -116,8 +120,8 @@ func answerDone(a pipeline.Answer) (*web.Done, error) {
 }
 
 // seen is a run's record, if it is still as somebody has seen it.
-func (b *pageBackend) seen(ctx context.Context, run, seen string) (*pipeline.RunRecord, error) {
-	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, b.sys.node.Stores.Runs, pipeline.RunKey(run))
+func (b *pageBackend) seen(ctx context.Context, run, seen string) (*checkpoint.RunRecord, error) {
+	cell, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, b.sys.node.Stores.Runs, checkpoint.RunKey(run))
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return nil, web.None("there is no run %q; it may have been removed, being old", run)
 	}
@@ -137,7 +141,7 @@ func (b *pageBackend) Resume(ctx context.Context, by, run, seen string) (*web.Do
 	if err != nil {
 		return nil, err
 	}
-	return b.act(by, "resume", rec.Job, run, func(node *pipeline.Node) (*web.Done, error) {
+	return b.act(by, "resume", rec.Job, run, func(node *process.Node) (*web.Done, error) {
 		last, err := node.View().LastRun(ctx, rec.Job)
 		switch {
 		case err != nil:
@@ -165,7 +169,7 @@ func (b *pageBackend) Cancel(ctx context.Context, by, run, seen string) (*web.Do
 	if job = now.JobID; now.Revision != seen {
 		return nil, web.Refuse(fmt.Errorf("run %s has changed since the page was made: it is %s now. Look at it and ask again", run, now.State))
 	}
-	return b.act(by, "cancel", job, run, func(node *pipeline.Node) (*web.Done, error) {
+	return b.act(by, "cancel", job, run, func(node *process.Node) (*web.Done, error) {
 		a, err := cancelRun(ctx, node, run)
 		if err != nil {
 			return nil, err
@@ -175,7 +179,7 @@ func (b *pageBackend) Cancel(ctx context.Context, by, run, seen string) (*web.Do
 }
 
 // cancelRun asks whoever has a run to stop it; where nobody answers the wish is stored.
-func cancelRun(ctx context.Context, node *pipeline.Node, run string) (a pipeline.Answer, err error) {
+func cancelRun(ctx context.Context, node *process.Node, run string) (a pipeline.Answer, err error) {
 	asking, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
 	data, err := node.Bus.Ask(asking, pipeline.TopicCancel(run), "", nil)
@@ -206,7 +210,7 @@ func (b *pageBackend) GiveUp(ctx context.Context, by, job, seen string) (*web.Do
 	if _, err := b.seen(ctx, last, seen); err != nil {
 		return nil, err
 	}
-	return b.act(by, "drop the checkpoint", job, last, func(node *pipeline.Node) (*web.Done, error) {
+	return b.act(by, "drop the checkpoint", job, last, func(node *process.Node) (*web.Done, error) {
 		run, err := node.Coordinator().Abandon(ctx, job)
 		if err != nil {
 			return nil, err
@@ -221,7 +225,7 @@ func (b *pageBackend) Forget(ctx context.Context, by, run, seen string) (*web.Do
 	if err != nil {
 		return nil, err
 	}
-	return b.act(by, "forget", rec.Job, run, func(node *pipeline.Node) (*web.Done, error) {
+	return b.act(by, "forget", rec.Job, run, func(node *process.Node) (*web.Done, error) {
 		if err := node.Coordinator().Remove(ctx, run); err != nil {
 			return nil, err
 		}
@@ -230,7 +234,7 @@ func (b *pageBackend) Forget(ctx context.Context, by, run, seen string) (*web.Do
 }
 
 // seenLetter is a dead request, if it is still as somebody has seen it.
-func (b *pageBackend) seenLetter(ctx context.Context, key, seen string) (*pipeline.LetterInfo, error) {
+func (b *pageBackend) seenLetter(ctx context.Context, key, seen string) (*dead.Standing, error) {
 	l, err := b.letter(ctx, key)
 	if err != nil {
 		return nil, err
@@ -247,11 +251,11 @@ func (b *pageBackend) Replay(ctx context.Context, by, key, seen string, resend b
 	if err != nil {
 		return nil, err
 	}
-	return b.act(by, "send request "+key+" again", l.Job, l.Run, func(node *pipeline.Node) (*web.Done, error) {
+	return b.act(by, "send request "+key+" again", l.Job, l.Run, func(node *process.Node) (*web.Done, error) {
 		if err := node.Letters().Replay(ctx, l.Letter, resend); err != nil {
 			return nil, err
 		}
-		return b.decided(ctx, node, l, pipeline.LetterAgain), nil
+		return b.decided(ctx, node, l, dead.Again), nil
 	})
 }
 
@@ -261,22 +265,22 @@ func (b *pageBackend) Drop(ctx context.Context, by, key, seen string) (*web.Done
 	if err != nil {
 		return nil, err
 	}
-	return b.act(by, "drop request "+key, l.Job, l.Run, func(node *pipeline.Node) (*web.Done, error) {
+	return b.act(by, "drop request "+key, l.Job, l.Run, func(node *process.Node) (*web.Done, error) {
 		pending, err := node.Letters().Drop(ctx, l.Letter)
 		if err != nil {
 			return nil, err
 		}
 		if pending {
-			return b.decided(ctx, node, l, pipeline.LetterDropped), nil
+			return b.decided(ctx, node, l, dead.Dropped), nil
 		}
 		return b.decided(ctx, node, l, "dropped"), nil
 	})
 }
 
 // decided says what is to become of a dead request.
-func (b *pageBackend) decided(ctx context.Context, node *pipeline.Node, l *pipeline.LetterInfo, state string) *web.Done {
+func (b *pageBackend) decided(ctx context.Context, node *process.Node, l *dead.Standing, state string) *web.Done {
 	text := fmt.Sprintf("request %s is %s", l.Key, state)
-	if state == pipeline.LetterAgain || state == pipeline.LetterDropped {
+	if state == dead.Again || state == dead.Dropped {
 		text += ": " + b.s.resumeOf(ctx, node, l.Letter) + " does it"
 	}
 	return &web.Done{Said: text, Run: l.Run, JobID: l.Job, State: state}

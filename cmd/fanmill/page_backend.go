@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"fanmill/checkpoint"
+
 	"fanmill/internal/web"
 	"fanmill/pipeline"
 )
@@ -49,7 +51,7 @@ func (b *pageBackend) Alive() error {
 
 // Ready implements web.Backend.
 func (b *pageBackend) Ready(ctx context.Context) error {
-	_, err := b.sys.node.Stores.Runs.Get(ctx, pipeline.JobRunKey("ready"))
+	_, err := b.sys.node.Stores.Runs.Get(ctx, checkpoint.JobRunKey("ready"))
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return nil
 	}

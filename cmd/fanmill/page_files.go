@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"fanmill/checkpoint"
+
 	"fanmill/internal/screen"
 	"fanmill/internal/web"
 	"fanmill/pipeline"
@@ -143,7 +145,7 @@ const openTries = 4
 
 // Open implements web.Reader. The path is the manifest's, and nothing of the address.
 func (b *pageBackend) Open(ctx context.Context, run, destination string, number int) (*web.Content, error) {
-	m, err := pipeline.LoadManifest(ctx, b.sys.node.Stores.Runs, run)
+	m, err := checkpoint.LoadManifest(ctx, b.sys.node.Stores.Runs, run)
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return nil, web.None("there is no run %q", run)
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"fanmill/checkpoint"
+
 	"fanmill/internal/web"
 	"fanmill/pipeline"
 )
@@ -157,7 +159,7 @@ func (b *pageBackend) checkpoint(ctx context.Context, p *pipeline.PublicCheckpoi
 		return c, err
 	}
 	c.Run = run
-	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, b.sys.node.Stores.Runs, pipeline.RunKey(run))
+	cell, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, b.sys.node.Stores.Runs, checkpoint.RunKey(run))
 	if err != nil {
 		return c, ignoreGone(err)
 	}
@@ -166,7 +168,7 @@ func (b *pageBackend) checkpoint(ctx context.Context, p *pipeline.PublicCheckpoi
 	if rec.State == pipeline.RunRunning && b.s.gone(rec.Owner) {
 		c.State = string(pipeline.RunInterrupted)
 	}
-	m, err := pipeline.LoadManifest(ctx, b.sys.node.Stores.Runs, run)
+	m, err := checkpoint.LoadManifest(ctx, b.sys.node.Stores.Runs, run)
 	if err != nil {
 		return c, ignoreGone(err)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"fanmill/internal/screen"
 	"fanmill/internal/web"
-	"fanmill/pipeline"
+	"fanmill/pipeline/dead"
 )
 
 // Letters implements web.Reader.
@@ -43,7 +43,7 @@ func (b *pageBackend) Letter(ctx context.Context, key string) (*web.Letter, erro
 }
 
 // letter finds a dead request by its whole key.
-func (b *pageBackend) letter(ctx context.Context, key string) (*pipeline.LetterInfo, error) {
+func (b *pageBackend) letter(ctx context.Context, key string) (*dead.Standing, error) {
 	info, err := b.sys.node.Letters().Find(ctx, key)
 	if err != nil || info.Key != key {
 		return nil, web.None("there is no dead request %q any more", key)
@@ -51,7 +51,7 @@ func (b *pageBackend) letter(ctx context.Context, key string) (*pipeline.LetterI
 	return &info, nil
 }
 
-func letterView(l *pipeline.LetterInfo) web.Letter {
+func letterView(l *dead.Standing) web.Letter {
 	return web.Letter{Key: l.Key, JobID: l.Job, Run: l.Run, Destination: l.Destination, Where: l.Where, Connection: l.Connection, State: l.State, Error: l.Error,
 		Status: l.Status, Answer: l.Answer, At: l.Time, Rows: l.Rows, Bytes: l.Length, SHA256: l.SHA256, Unknown: l.Unknown, Bodiless: l.Bodiless, Revision: l.State}
 }

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"fanmill/pipeline/coordinate"
+
 	"fanmill/internal/web"
 	"fanmill/pipeline"
 )
@@ -55,14 +57,14 @@ func (l *liveRuns) of(run string) *liveRun {
 
 // follow lets a follower of a run tell how far its attempts are, and looks at memory and row log until the run is over
 // here.
-func (l *liveRuns) follow(run string, f pipeline.Follower) pipeline.Follower {
+func (l *liveRuns) follow(run string, f coordinate.Follower) coordinate.Follower {
 	l.mu.Lock()
 	l.of(run).here = true
 	l.mu.Unlock()
 	over := make(chan struct{})
 	go l.sample(run, over)
 	rows, event, done := f.Rows, f.Event, f.Done
-	f.Done = func(o *pipeline.Outcome, err error) {
+	f.Done = func(o *coordinate.Outcome, err error) {
 		close(over)
 		if done != nil {
 			done(o, err)

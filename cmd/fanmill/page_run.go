@@ -9,6 +9,9 @@ import (
 	"slices"
 	"time"
 
+	"fanmill/checkpoint"
+	"fanmill/pipeline/view"
+
 	"fanmill/internal/screen"
 	"fanmill/internal/web"
 	"fanmill/pipeline"
@@ -84,7 +87,7 @@ func (b *pageBackend) queued(ctx context.Context, run string) (*web.Run, error) 
 
 // Manifest implements web.Reader.
 func (b *pageBackend) Manifest(ctx context.Context, run string) ([]byte, error) {
-	m, err := pipeline.LoadManifest(ctx, b.sys.node.Stores.Runs, run)
+	m, err := checkpoint.LoadManifest(ctx, b.sys.node.Stores.Runs, run)
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return nil, web.None("there is no run %q, or it has not begun", run)
 	}
@@ -117,7 +120,7 @@ func connectionView(c *screen.ConnectionView) web.Connection {
 	return out
 }
 
-func (b *pageBackend) destinationViews(ctx context.Context, info *pipeline.RunInfo, views []screen.DestinationView) []web.Destination {
+func (b *pageBackend) destinationViews(ctx context.Context, info *view.RunInfo, views []screen.DestinationView) []web.Destination {
 	labels := destinationLabels()
 	out := make([]web.Destination, len(views))
 	for i := range views {
@@ -143,7 +146,7 @@ func requestsView(d *pipeline.Delivery) *web.Requests {
 
 // Log implements web.Reader.
 func (b *pageBackend) Log(ctx context.Context, run string, most int64) (string, error) {
-	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, b.sys.node.Stores.Runs, pipeline.RunKey(run))
+	cell, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, b.sys.node.Stores.Runs, checkpoint.RunKey(run))
 	if errors.Is(err, pipeline.ErrNoKey) {
 		return "", nil // it has not begun
 	}
@@ -160,7 +163,7 @@ const fillPatience = 5 * time.Second
 func (b *pageBackend) fill(run string) *web.Fill {
 	ctx, cancel := context.WithTimeout(context.Background(), fillPatience)
 	defer cancel()
-	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, b.sys.node.Stores.Runs, pipeline.RunKey(run))
+	cell, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, b.sys.node.Stores.Runs, checkpoint.RunKey(run))
 	if err != nil {
 		return nil
 	}

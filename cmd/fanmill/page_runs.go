@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"fanmill/checkpoint"
+	"fanmill/pipeline/view"
+
 	"fanmill/internal/screen"
 	"fanmill/internal/web"
 	"fanmill/pipeline"
@@ -62,12 +65,12 @@ func (b *pageBackend) Runs(ctx context.Context) ([]web.RunLine, error) {
 }
 
 // queuedLine is a run that has not begun.
-func queuedLine(w *pipeline.Waiting) web.RunLine {
+func queuedLine(w *view.Waiting) web.RunLine {
 	return web.RunLine{Run: w.Run, JobID: w.Job, State: string(screen.StateQueued), Asked: w.Since, Millis: time.Since(w.Since).Milliseconds(), Revision: string(screen.StateQueued)}
 }
 
 // line is a run in a list, and the stamp of its record if it does not move.
-func (b *pageBackend) line(ctx context.Context, r pipeline.RunEntry, newest bool) (web.RunLine, string, error) {
+func (b *pageBackend) line(ctx context.Context, r view.RunEntry, newest bool) (web.RunLine, string, error) {
 	rec := r.Record
 	line := web.RunLine{Run: r.Run, JobID: rec.Job, State: string(rec.State), Error: rec.Error, Started: rec.Started, Resumes: rec.Resumes, Revision: revision(&rec)}
 	stamp := ""
@@ -90,7 +93,7 @@ func (b *pageBackend) line(ctx context.Context, r pipeline.RunEntry, newest bool
 	}
 	line.Millis = end.Sub(rec.Started).Milliseconds()
 	line.Resumable = newest && rec.State.Resumable() && line.State != string(pipeline.RunRunning)
-	m, err := pipeline.LoadManifest(ctx, b.sys.node.Stores.Runs, r.Run)
+	m, err := checkpoint.LoadManifest(ctx, b.sys.node.Stores.Runs, r.Run)
 	if err != nil {
 		return line, "", err
 	}
@@ -98,15 +101,15 @@ func (b *pageBackend) line(ctx context.Context, r pipeline.RunEntry, newest bool
 	var reports []*pipeline.Report
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
-		cell, err := pipeline.LoadCell[pipeline.CommitRecord](ctx, b.sys.node.Stores.Checkpoints, pipeline.RecordKey(r.Run, d.ID))
+		cell, err := checkpoint.LoadDocument[checkpoint.CommitRecord](ctx, b.sys.node.Stores.Checkpoints, checkpoint.RecordKey(r.Run, d.ID))
 		if err != nil && !errors.Is(err, pipeline.ErrNoKey) {
 			return line, "", err
 		}
-		commit := pipeline.CommitRecord{}
+		commit := checkpoint.CommitRecord{}
 		if err == nil {
 			commit = cell.Value()
 		}
-		reports = append(reports, pipeline.NewReport(m, d, commit, nil))
+		reports = append(reports, checkpoint.NewReport(m, d, commit, nil))
 		if commit.State == pipeline.RecordOwing {
 			line.Owing = append(line.Owing, d.ID)
 		}
@@ -137,7 +140,7 @@ func count(line *web.RunLine, connections []screen.ConnectionView) {
 }
 
 // revision is what somebody who wants a run changed has seen of it.
-func revision(rec *pipeline.RunRecord) string {
+func revision(rec *checkpoint.RunRecord) string {
 	return fmt.Sprintf("%s.%d.%d", rec.State, rec.Resumes, rec.Epoch)
 }
 

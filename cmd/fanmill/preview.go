@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"fanmill/pipeline/query"
+
 	"github.com/spf13/cobra"
 
 	"fanmill/internal/config"
@@ -61,12 +63,12 @@ func newPreview(stdout, stderr io.Writer) *cobra.Command {
 var errEnough = errors.New("enough rows")
 
 // preview reads the first rows of a query. It reads one more than it shows, to know whether there are more.
-func (s *settings) preview(ctx context.Context, file *config.File, connection, query string, limit int, params []pipeline.Arg) (view screen.PreviewView, err error) {
+func (s *settings) preview(ctx context.Context, file *config.File, connection, name string, limit int, params []pipeline.Arg) (view screen.PreviewView, err error) {
 	c, err := file.Job.Connection(connection)
 	if err != nil {
 		return view, err
 	}
-	q, err := queryNamed(c, query)
+	q, err := queryNamed(c, name)
 	if err != nil {
 		return view, &exitError{exitBadJob, err}
 	}
@@ -75,7 +77,7 @@ func (s *settings) preview(ctx context.Context, file *config.File, connection, q
 	if err != nil {
 		return view, err
 	}
-	ctx, cancel := pipeline.Within(ctx, s.env.QueryTimeout(), file.Job.MaxDuration)
+	ctx, cancel := query.Within(ctx, s.env.QueryTimeout(), file.Job.MaxDuration)
 	defer cancel()
 	started := time.Now()
 	session, err := databaseKinds()[c.Driver].Driver.Open(ctx, pipeline.Request{DSN: dsn, Queries: []pipeline.Query{q}})

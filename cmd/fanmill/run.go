@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"fanmill/pipeline/coordinate"
+	"fanmill/pipeline/process"
+
 	"github.com/spf13/cobra"
 
 	"fanmill/internal/config"
@@ -151,7 +154,7 @@ func givenParams(texts []string) (map[string]any, error) {
 // runJob opens the store, runs the job, closes the store, and shows how it went.
 func (s *settings) runJob(ctx context.Context, file *config.File, t pipeline.Trigger, stdout io.Writer, out *output, log *slog.Logger) error {
 	s.limitMemory()
-	var result *pipeline.Outcome
+	var result *coordinate.Outcome
 	var halted *screen.RunView
 	told := func(pipeline.Owner) {}
 	started := time.Now()
@@ -188,7 +191,7 @@ const haltedPatience = 5 * time.Second
 
 // halted is how far a run of this process has come that was stopped; nil if it had not begun, or the store does not
 // say.
-func (s *settings) halted(ctx context.Context, node *pipeline.Node, file *config.File) *screen.RunView {
+func (s *settings) halted(ctx context.Context, node *process.Node, file *config.File) *screen.RunView {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltedPatience)
 	defer cancel()
 	run, err := node.View().LastRun(ctx, file.Job.ID)
@@ -207,7 +210,7 @@ func (s *settings) halted(ctx context.Context, node *pipeline.Node, file *config
 }
 
 // runView is a run's end for people.
-func (s *settings) runView(file *config.File, o *pipeline.Outcome, started time.Time) screen.RunView {
+func (s *settings) runView(file *config.File, o *coordinate.Outcome, started time.Time) screen.RunView {
 	v := screen.RunView{Run: o.Run, JobID: file.Job.ID, JobName: file.Job.Name, State: o.State, Started: o.Started, Millis: time.Since(started).Milliseconds(), Measures: o.Measures, Resumed: o.Started.Before(started), Already: o.Already}
 	if o.Already {
 		v.Millis = 0 // that was another process's work
@@ -273,7 +276,7 @@ func shellQuote(s string) string {
 }
 
 // outcomeError turns the end of a run into an exit code. The reader has seen the reasons.
-func outcomeError(out *pipeline.Outcome) error {
+func outcomeError(out *coordinate.Outcome) error {
 	switch out.State {
 	case pipeline.RunComplete:
 		return nil

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"fanmill/pipeline/process"
+	"fanmill/pipeline/view"
+
 	"github.com/spf13/cobra"
 
 	"fanmill/internal/screen"
@@ -37,7 +40,7 @@ func newRuns(stdout, stderr io.Writer) *cobra.Command {
 		if len(args) > 0 {
 			job = args[0]
 		}
-		return s.look(c.Context(), stderr, func(node *pipeline.Node) error {
+		return s.look(c.Context(), stderr, func(node *process.Node) error {
 			waiting, err := node.View().Waiting(c.Context(), job)
 			if err != nil {
 				return err
@@ -71,7 +74,7 @@ func newRuns(stdout, stderr io.Writer) *cobra.Command {
 	return c
 }
 
-func (s *settings) runLine(ctx context.Context, node *pipeline.Node, r pipeline.RunEntry) (screen.RunLine, error) {
+func (s *settings) runLine(ctx context.Context, node *process.Node, r view.RunEntry) (screen.RunLine, error) {
 	line := screen.RunLine{Run: r.Run, JobID: r.Record.Job, State: r.Record.State, Started: r.Record.Started}
 	end := time.Now()
 	if !r.Record.Ended.IsZero() && r.Record.State != pipeline.RunRunning {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"fanmill/checkpoint"
+
 	"fanmill/internal/verify"
 	"fanmill/nats"
 	"fanmill/pipeline"
@@ -216,13 +218,13 @@ func (w *world) recordSizes() map[string]int {
 			w.t.Error(err)
 		}
 	}()
-	last, err := pipeline.LoadCell[pipeline.JobRun](ctx, conn.Stores().Runs, pipeline.JobRunKey("gst"))
+	last, err := checkpoint.LoadDocument[checkpoint.JobRun](ctx, conn.Stores().Runs, checkpoint.JobRunKey("gst"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	sizes := map[string]int{}
 	for _, id := range []string{"excel", "csv"} {
-		e, err := conn.Stores().Checkpoints.Get(ctx, pipeline.RecordKey(last.Value().Run, id))
+		e, err := conn.Stores().Checkpoints.Get(ctx, checkpoint.RecordKey(last.Value().Run, id))
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -9,6 +9,10 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"fanmill/pipeline/coordinate"
+	"fanmill/pipeline/spec"
+	"fanmill/pipeline/trigger"
+
 	"github.com/spf13/cobra"
 
 	"fanmill/internal/screen"
@@ -115,18 +119,18 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, ou
 		jobs.store = func(ctx context.Context, job *pipeline.Job) error { return sys.node.Coordinator().StoreJob(ctx, job) }
 		jobs.look(ctx)
 		follow := s.follow(out, false, sys.reading)
-		sys.node.Follow = func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) pipeline.Follower {
+		sys.node.Follow = func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) coordinate.Follower {
 			return backend.live.follow(run, follow(job, run, destinations))
 		}
 		watching, stop := context.WithCancel(ctx)
 		defer stop()
 		sys.work.Go(func() { jobs.watch(watching) })
-		err := sys.node.Serve(ctx, pipeline.Service{MaxRuns: f.maxRuns, Ready: func() {
+		err := sys.node.Serve(ctx, trigger.Service{MaxRuns: f.maxRuns, Ready: func() {
 			log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s", screen.Of(int64(jobs.count()), "job"), f.jobs, sys.conn.CLI("req 'fanmill.jobs.run.<jobId>' '{}'")))
 			if page != nil {
 				log.Info("the page: " + page.url)
 			}
-		}, Find: func(id string, inline json.RawMessage) (*pipeline.Definition, error) {
+		}, Find: func(id string, inline json.RawMessage) (*spec.Definition, error) {
 			if len(inline) > 0 {
 				return s.inlineJob(jobs, id, inline)
 			}

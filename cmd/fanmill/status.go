@@ -7,6 +7,10 @@ import (
 	"io"
 	"time"
 
+	"fanmill/checkpoint"
+	"fanmill/pipeline/process"
+	"fanmill/pipeline/view"
+
 	"github.com/spf13/cobra"
 
 	"fanmill/internal/screen"
@@ -32,7 +36,7 @@ and how far it is behind, how full the row log is, and, from what was measured, 
 		if err != nil {
 			return err
 		}
-		return s.look(c.Context(), stderr, func(node *pipeline.Node) error {
+		return s.look(c.Context(), stderr, func(node *process.Node) error {
 			name := ""
 			if len(args) > 0 {
 				name = args[0]
@@ -56,13 +60,13 @@ and how far it is behind, how full the row log is, and, from what was measured, 
 
 // findRun finds the run that a user means: by its id, the newest of a job, or the newest of all. Of one that has not
 // begun there is its trigger only.
-func (s *settings) findRun(ctx context.Context, node *pipeline.Node, name string) (run string, _ *pipeline.Waiting, _ error) {
+func (s *settings) findRun(ctx context.Context, node *process.Node, name string) (run string, _ *view.Waiting, _ error) {
 	if name != "" {
 		run, err := node.View().LastRun(ctx, name)
 		if !errors.Is(err, pipeline.ErrNoKey) {
 			return run, nil, err
 		}
-		_, err = pipeline.LoadCell[pipeline.RunRecord](ctx, node.Stores.Runs, pipeline.RunKey(name))
+		_, err = checkpoint.LoadDocument[checkpoint.RunRecord](ctx, node.Stores.Runs, checkpoint.RunKey(name))
 		if !errors.Is(err, pipeline.ErrNoKey) {
 			return name, nil, err
 		}
@@ -91,13 +95,13 @@ func (s *settings) findRun(ctx context.Context, node *pipeline.Node, name string
 }
 
 // queuedView shows a run that has not begun.
-func (s *settings) queuedView(w *pipeline.Waiting) screen.StatusView {
+func (s *settings) queuedView(w *view.Waiting) screen.StatusView {
 	return screen.StatusView{RunView: screen.RunView{Run: w.Run, JobID: w.Job, State: screen.StateQueued, Millis: time.Since(w.Since).Milliseconds()}, Asked: w.Since,
 		Cancel: "fanmill cancel " + shellQuote(w.Run) + s.store}
 }
 
 // statusView shows a run as the store has it.
-func (s *settings) statusView(info *pipeline.RunInfo) screen.StatusView {
+func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 	rec, m := info.Record, info.Manifest
 	v := screen.StatusView{RunView: screen.RunView{Run: info.Run, JobID: m.JobID, JobName: m.JobName, State: rec.State, Error: rec.Error,
 		Started: rec.Started, Measures: rec.Measures}, Resumes: rec.Resumes, Ended: rec.Ended}
@@ -108,11 +112,11 @@ func (s *settings) statusView(info *pipeline.RunInfo) screen.StatusView {
 		if known, ok := info.Connections[c.ID]; ok && c.State == screen.StatePending {
 			c.Attempts = known.Attempts
 			switch known.State {
-			case pipeline.ConnRunning:
+			case checkpoint.ConnRunning:
 				if rec.State == pipeline.RunRunning {
 					c.State, c.Millis = screen.StateRunning, time.Since(known.Started).Milliseconds()
 				}
-			case pipeline.ConnDone:
+			case checkpoint.ConnDone:
 				c.State, c.Millis = screen.StateDelivered, known.Millis
 			}
 		}
@@ -151,7 +155,7 @@ func (s *settings) statusView(info *pipeline.RunInfo) screen.StatusView {
 }
 
 // look opens the store to read it.
-func (s *settings) look(ctx context.Context, stderr io.Writer, f func(*pipeline.Node) error) error {
+func (s *settings) look(ctx context.Context, stderr io.Writer, f func(*process.Node) error) error {
 	log := s.log(stderr)
 	return s.bus(ctx, log, func(conn *nats.Conn) error {
 		node := readingNode(conn)

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"log/slog"
 
+	"fanmill/pipeline/process"
+
 	"fanmill/checkpoint"
 	"fanmill/nats"
-	"fanmill/pipeline"
 )
 
 // bus opens the store for the length of f, in a process that carries out no runs.
@@ -52,7 +53,7 @@ func (s *settings) place() string {
 }
 
 // readingNode is a node that only looks.
-func readingNode(conn *nats.Conn) *pipeline.Node {
+func readingNode(conn *nats.Conn) *process.Node {
 	stores := conn.Stores()
-	return &pipeline.Node{Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus()}
+	return &process.Node{Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus()}
 }

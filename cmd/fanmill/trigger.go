@@ -56,11 +56,11 @@ fanmill run, and 1 for a run that did not begin.`,
 	fl.BoolVar(&f.wait, "wait", false, "return when the run has ended, with its exit code")
 	fl.StringVar(&f.id, "id", "", "`id` of the run, and Nats-Msg-Id of the message (default a new one)")
 	fl.StringVar(&f.file, "file", "", "job `file` (JSON) to bring along, where fanmill serve takes --inline-jobs")
-	c.RunE = func(c *cobra.Command, args []string) error { return trigger(c, args[0], f, stdout, stderr) }
+	c.RunE = func(c *cobra.Command, args []string) error { return publishTrigger(c, args[0], f, stdout, stderr) }
 	return c
 }
 
-func trigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Writer) error {
+func publishTrigger(c *cobra.Command, job string, f triggerFlags, stdout, stderr io.Writer) error {
 	s, err := f.settings(c, "")
 	if err != nil {
 		return err

@@ -10,6 +10,10 @@ import (
 	"slices"
 	"time"
 
+	"fanmill/checkpoint"
+	"fanmill/pipeline/process"
+	"fanmill/pipeline/view"
+
 	"fanmill/nats"
 	"fanmill/pipeline"
 )
@@ -37,7 +41,7 @@ type asked struct {
 // again.
 func (w *asked) wait(ctx context.Context, stdout io.Writer) error {
 	for troubled := false; ; {
-		var ended *pipeline.RunInfo
+		var ended *view.RunInfo
 		var refused *pipeline.Answer
 		err := w.bus(ctx, w.log, func(conn *nats.Conn) (err error) {
 			for err == nil && ended == nil && refused == nil {
@@ -79,7 +83,7 @@ func pause(ctx context.Context) error {
 }
 
 // look finds out how far it is: nothing is returned as long as the run waits or goes on.
-func (w *asked) look(ctx context.Context, conn *nats.Conn) (*pipeline.RunInfo, *pipeline.Answer, error) {
+func (w *asked) look(ctx context.Context, conn *nats.Conn) (*view.RunInfo, *pipeline.Answer, error) {
 	node := readingNode(conn)
 	run, err := w.run(ctx, node)
 	if err != nil {
@@ -98,16 +102,16 @@ func (w *asked) look(ctx context.Context, conn *nats.Conn) (*pipeline.RunInfo, *
 }
 
 // run is the one of the trigger's id, or that which it resumed; nil if there is none.
-func (w *asked) run(ctx context.Context, node *pipeline.Node) (*pipeline.RunEntry, error) {
-	cell, err := pipeline.LoadCell[pipeline.RunRecord](ctx, node.Stores.Runs, pipeline.RunKey(w.id))
+func (w *asked) run(ctx context.Context, node *process.Node) (*view.RunEntry, error) {
+	cell, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, node.Stores.Runs, checkpoint.RunKey(w.id))
 	if err == nil {
-		return &pipeline.RunEntry{Run: w.id, Record: cell.Value()}, nil
+		return &view.RunEntry{Run: w.id, Record: cell.Value()}, nil
 	}
 	if !errors.Is(err, pipeline.ErrNoKey) {
 		return nil, err
 	}
 	runs, err := node.View().List(ctx, w.job)
-	if at := slices.IndexFunc(runs, func(r pipeline.RunEntry) bool { return slices.Contains(r.Record.Triggers, w.id) }); at >= 0 {
+	if at := slices.IndexFunc(runs, func(r view.RunEntry) bool { return slices.Contains(r.Record.Triggers, w.id) }); at >= 0 {
 		return &runs[at], nil
 	}
 	return nil, err
@@ -115,12 +119,12 @@ func (w *asked) run(ctx context.Context, node *pipeline.Node) (*pipeline.RunEntr
 
 // gone looks what became of a trigger without a run. One that waits no longer was refused, skipped or cancelled, which
 // the store knows; where it does not, the same trigger once more is answered.
-func (w *asked) gone(ctx context.Context, node *pipeline.Node, bus pipeline.Bus) (*pipeline.RunInfo, *pipeline.Answer, error) {
+func (w *asked) gone(ctx context.Context, node *process.Node, bus pipeline.Bus) (*view.RunInfo, *pipeline.Answer, error) {
 	waiting, err := node.View().Waiting(ctx, w.job)
 	if err != nil {
 		return nil, nil, err
 	}
-	if slices.ContainsFunc(waiting, func(t pipeline.Waiting) bool { return t.Run == w.id }) {
+	if slices.ContainsFunc(waiting, func(t view.Waiting) bool { return t.Run == w.id }) {
 		w.missing = 0
 		return nil, nil, nil
 	}
@@ -161,7 +165,7 @@ func (w *asked) ask(ctx context.Context, bus pipeline.Bus) (a pipeline.Answer, e
 }
 
 // ended shows the end of the run as fanmill run does, and has its exit code.
-func (w *asked) ended(stdout io.Writer, info *pipeline.RunInfo) error {
+func (w *asked) ended(stdout io.Writer, info *view.RunInfo) error {
 	v := w.statusView(info).RunView
 	if v.Resume = ""; v.State != pipeline.RunComplete {
 		v.Resume = "fanmill trigger " + shellQuote(w.job) + w.store + " --resume --wait"

@@ -9,10 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"fanmill/pipeline/memory"
+	"fanmill/pipeline/process"
+	"fanmill/pipeline/spec"
+
 	"fanmill/checkpoint"
 	"fanmill/internal/config"
 	"fanmill/nats"
-	"fanmill/pipeline"
 	"fanmill/sinks"
 	"fanmill/stages"
 )
@@ -56,13 +59,13 @@ func (s *settings) noLiterals(file *config.File) error {
 }
 
 // definition is a job file as the pipeline has it.
-func definition(file *config.File) *pipeline.Definition {
-	return &pipeline.Definition{Job: &file.Job, Resolve: file.Destinations, Params: file.Params, Expand: file.Expand}
+func definition(file *config.File) *spec.Definition {
+	return &spec.Definition{Job: &file.Job, Resolve: file.Destinations, Params: file.Params, Expand: file.Expand}
 }
 
 // system is a wired node.
 type system struct {
-	node    *pipeline.Node
+	node    *process.Node
 	conn    *nats.Conn
 	owner   *owner
 	reading *readings
@@ -94,10 +97,10 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 	}
 	sys := &system{conn: conn, owner: own, reading: &readings{}}
 	budget := s.budget()
-	memory := pipeline.NewMemory(pipeline.MemoryOptions{Threshold: s.threshold(), Resident: resident, Every: memoryEvery, Patience: memoryPatience,
+	memory := memory.NewWatch(memory.WatchOptions{Threshold: s.threshold(), Resident: resident, Every: memoryEvery, Patience: memoryPatience,
 		Budget: budget, Parallel: s.parallel, Log: log, Show: sys.reading.read})
 	stores := conn.Stores()
-	sys.node = &pipeline.Node{
+	sys.node = &process.Node{
 		Store: conn, Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress:  checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
 		Databases: databaseKinds(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,

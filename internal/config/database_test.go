@@ -25,7 +25,7 @@ func ledger() *pipeline.DatabaseKind {
 		Split: func(a *pipeline.Address) error {
 			a.Server = strings.TrimPrefix(a.Server, "ledger:")
 			if strings.HasPrefix(a.Password, "0") {
-				return atPassword{errors.New("begins with a zero")}
+				return atPassword{error: errors.New("begins with a zero")}
 			}
 			return nil
 		},
@@ -136,14 +136,14 @@ func TestForeignDatabaseInSchema(t *testing.T) {
 	}
 	got := schema.Defs["connection"].Properties
 	for key, want := range map[string]entry{
-		"driver":   {[]string{"ledger", "sheaf", "tally"}, "The kind of database.", nil},
-		"dsn":      {nil, got["dsn"].Description, []any{"${BRANCH_001_DSN}", "ledger.example!books!app!${PASSWORD|url}!year=2026", "D:/a.sheaf"}},
-		"server":   {nil, got["server"].Description, []any{"ledger.example"}},
-		"port":     {nil, got["port"].Description, []any{7000.0}},
-		"instance": {nil, "The named instance of a server (Ledger).", []any{"books"}},
-		"database": {nil, "The database; for Sheaf, the path of its file. May refer to ${VARIABLES}.", []any{"D:/a.sheaf"}},
-		"user":     {nil, "The login. Without it, Ledger takes a guest.", []any{"reporting"}},
-		"options":  {nil, got["options"].Description, []any{map[string]any{"year": "2026"}}},
+		"driver":   {Enum: []string{"ledger", "sheaf", "tally"}, Description: "The kind of database.", Examples: nil},
+		"dsn":      {Enum: nil, Description: got["dsn"].Description, Examples: []any{"${BRANCH_001_DSN}", "ledger.example!books!app!${PASSWORD|url}!year=2026", "D:/a.sheaf"}},
+		"server":   {Enum: nil, Description: got["server"].Description, Examples: []any{"ledger.example"}},
+		"port":     {Enum: nil, Description: got["port"].Description, Examples: []any{7000.0}},
+		"instance": {Enum: nil, Description: "The named instance of a server (Ledger).", Examples: []any{"books"}},
+		"database": {Enum: nil, Description: "The database; for Sheaf, the path of its file. May refer to ${VARIABLES}.", Examples: []any{"D:/a.sheaf"}},
+		"user":     {Enum: nil, Description: "The login. Without it, Ledger takes a guest.", Examples: []any{"reporting"}},
+		"options":  {Enum: nil, Description: got["options"].Description, Examples: []any{map[string]any{"year": "2026"}}},
 	} {
 		if !reflect.DeepEqual(got[key], want) {
 			t.Errorf("%s: %+v, want %+v", key, got[key], want)

@@ -69,19 +69,19 @@ func TestDestinationsOfARun(t *testing.T) {
 		queries, destination string
 		want                 []shown
 	}{
-		{oneQuery, `{"type": "csv", "filePath": "DIR/{jobName} {date}.csv"}`, []shown{{"csv", "GST_ Sale 2024-04-01.csv", -1, nil}}},
-		{twoQueries, `{"type": "excel", "filePath": "DIR/{jobId}.xlsx"}`, []shown{{"excel", "j.xlsx", -1, nil}}},
-		{twoQueries, `{"type": "csv", "filePath": "DIR/v1.2/{jobId}.csv"}`, []shown{{"csv.sales", "v1.2/j-sales.csv", 0, nil}, {"csv.by/place", "v1.2/j-by_place.csv", 1, nil}}},
-		{twoQueries, `{"type": "csv", "filePath": "DIR/v1.2/plain"}`, []shown{{"csv.sales", "v1.2/plain-sales", 0, nil}, {"csv.by/place", "v1.2/plain-by_place", 1, nil}}},
-		{twoQueries, `{"type": "excel", "id": "x", "filePath": "DIR/{query}/{runId}.xlsx"}`, []shown{{"x.sales", "sales/r-7.xlsx", 0, nil}, {"x.by/place", "by_place/r-7.xlsx", 1, nil}}},
-		{`"queries": [{"name": "sales", "sql": "select 1"}]`, `{"type": "csv", "filePath": "DIR/{query}.csv"}`, []shown{{"csv.sales", "sales.csv", 0, nil}}},
-		{twoQueries, `{"type": "csv", "filePath": "DIR/{jobId}.csv.gz"}`, []shown{{"csv.sales", "j-sales.csv.gz", 0, nil}, {"csv.by/place", "j-by_place.csv.gz", 1, nil}}},
-		{`"queries": [{"name": "sales", "sql": "select 1"}]`, `{"type": "csv", "filePath": "DIR/a.csv"}`, []shown{{"csv", "a.csv", -1, nil}}},
+		{oneQuery, `{"type": "csv", "filePath": "DIR/{jobName} {date}.csv"}`, []shown{{id: "csv", path: "GST_ Sale 2024-04-01.csv", query: -1, files: nil}}},
+		{twoQueries, `{"type": "excel", "filePath": "DIR/{jobId}.xlsx"}`, []shown{{id: "excel", path: "j.xlsx", query: -1, files: nil}}},
+		{twoQueries, `{"type": "csv", "filePath": "DIR/v1.2/{jobId}.csv"}`, []shown{{id: "csv.sales", path: "v1.2/j-sales.csv", query: 0, files: nil}, {id: "csv.by/place", path: "v1.2/j-by_place.csv", query: 1, files: nil}}},
+		{twoQueries, `{"type": "csv", "filePath": "DIR/v1.2/plain"}`, []shown{{id: "csv.sales", path: "v1.2/plain-sales", query: 0, files: nil}, {id: "csv.by/place", path: "v1.2/plain-by_place", query: 1, files: nil}}},
+		{twoQueries, `{"type": "excel", "id": "x", "filePath": "DIR/{query}/{runId}.xlsx"}`, []shown{{id: "x.sales", path: "sales/r-7.xlsx", query: 0, files: nil}, {id: "x.by/place", path: "by_place/r-7.xlsx", query: 1, files: nil}}},
+		{`"queries": [{"name": "sales", "sql": "select 1"}]`, `{"type": "csv", "filePath": "DIR/{query}.csv"}`, []shown{{id: "csv.sales", path: "sales.csv", query: 0, files: nil}}},
+		{twoQueries, `{"type": "csv", "filePath": "DIR/{jobId}.csv.gz"}`, []shown{{id: "csv.sales", path: "j-sales.csv.gz", query: 0, files: nil}, {id: "csv.by/place", path: "j-by_place.csv.gz", query: 1, files: nil}}},
+		{`"queries": [{"name": "sales", "sql": "select 1"}]`, `{"type": "csv", "filePath": "DIR/a.csv"}`, []shown{{id: "csv", path: "a.csv", query: -1, files: nil}}},
 		{oneQuery, `{"type": "excel", "filePath": "DIR/{connection}.xlsx"}`,
-			[]shown{{"excel", "{connection}.xlsx", -1, []string{"Delhi_North.xlsx", "Pune.xlsx", "PUNE (2).xlsx"}}}},
+			[]shown{{id: "excel", path: "{connection}.xlsx", query: -1, files: []string{"Delhi_North.xlsx", "Pune.xlsx", "PUNE (2).xlsx"}}}},
 		{twoQueries, `{"type": "csv", "filePath": "DIR/{connection}/{date}.csv"}`, []shown{
-			{"csv.sales", "{connection}/2024-04-01-sales.csv", 0, []string{"Delhi_North/2024-04-01-sales.csv", "Pune/2024-04-01-sales.csv", "PUNE (2)/2024-04-01-sales.csv"}},
-			{"csv.by/place", "{connection}/2024-04-01-by_place.csv", 1, []string{"Delhi_North/2024-04-01-by_place.csv", "Pune/2024-04-01-by_place.csv", "PUNE (2)/2024-04-01-by_place.csv"}}}},
+			{id: "csv.sales", path: "{connection}/2024-04-01-sales.csv", query: 0, files: []string{"Delhi_North/2024-04-01-sales.csv", "Pune/2024-04-01-sales.csv", "PUNE (2)/2024-04-01-sales.csv"}},
+			{id: "csv.by/place", path: "{connection}/2024-04-01-by_place.csv", query: 1, files: []string{"Delhi_North/2024-04-01-by_place.csv", "Pune/2024-04-01-by_place.csv", "PUNE (2)/2024-04-01-by_place.csv"}}}},
 	}
 	for _, c := range cases {
 		f, err := outputJob(t, dir, c.queries, c.destination)
@@ -170,7 +170,7 @@ func TestFilesOfAThousandConnections(t *testing.T) {
 	}
 	list := []connection{}
 	for _, c := range job.Connections {
-		list = append(list, connection{c.ID, c.Name, c.Driver, c.DSN})
+		list = append(list, connection{ID: c.ID, Name: c.Name, Driver: c.Driver, DSN: c.DSN})
 	}
 	b, err := json.Marshal(list)
 	if err != nil {

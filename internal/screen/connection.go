@@ -3,6 +3,8 @@ package screen
 import (
 	"time"
 
+	"fanmill/checkpoint"
+
 	"fanmill/pipeline"
 )
 
@@ -190,7 +192,7 @@ func (c ConnectionView) complete() ConnectionView {
 }
 
 // Asked completes a connection of a run that goes on by the record of its attempts.
-func (c *ConnectionView) Asked(rec pipeline.ConnRecord, now time.Time) {
+func (c *ConnectionView) Asked(rec checkpoint.ConnRecord, now time.Time) {
 	for _, m := range c.Missing {
 		if m.State != StatePending && m.State != StateSealed { // it is known how it ended
 			return
@@ -200,11 +202,11 @@ func (c *ConnectionView) Asked(rec pipeline.ConnRecord, now time.Time) {
 		return
 	}
 	switch rec.State {
-	case pipeline.ConnRunning:
+	case checkpoint.ConnRunning:
 		c.State, c.Millis = StateRunning, max(now.Sub(rec.Started), 0).Milliseconds()
-	case pipeline.ConnDone:
+	case checkpoint.ConnDone:
 		c.State, c.Millis = StateDelivered, rec.Millis
-	case pipeline.ConnGivenUp, pipeline.ConnFailed:
+	case checkpoint.ConnGivenUp, checkpoint.ConnFailed:
 		c.State, c.Millis = StateFailed, rec.Millis
 		c.Missing = []MissingView{{State: StateFailed, Error: rec.Error}}
 	default:

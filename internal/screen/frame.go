@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"fanmill/pipeline"
+	"fanmill/pipeline/memory"
 )
 
 // look is how a frame is drawn.
@@ -59,7 +59,8 @@ func (l look) frame(s *state, now time.Time, columns, rows int) (lines []string)
 	return append(lines, total...)
 }
 
-// connection is a connection's line: a sign of life, its name, and what is known: rows, rows/s, the time it took so far.
+// connection is a connection's line: a sign of life, its name, and what is known: rows, rows/s, the time it took so
+// far.
 func (l look) connection(s *state, r *running, now time.Time, columns int) string {
 	sign, st := l.spinner(now.Sub(s.began)), cyan
 	if r.phase == retrying {
@@ -195,7 +196,7 @@ func (l look) bar(s *state, w int) string {
 
 // memory is the line that users know from logs, and what follows from it.
 func (l look) memory(s *state, columns int) string {
-	text, st := pipeline.MemoryLine(s.resident, s.threshold), plain
+	text, st := memory.Line(s.resident, s.threshold), plain
 	if s.resident > s.threshold {
 		text, st = text+" · over the threshold, queries pause", yellow
 	}

@@ -10,12 +10,12 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"fanmill/pipeline"
+	"fanmill/pipeline/dead"
 )
 
 // LettersView lists dead requests, the oldest first. Its JSON is the list.
 type LettersView struct {
-	Letters []pipeline.LetterInfo
+	Letters []dead.Standing
 	Job     string // whose they are; "" is all jobs'
 }
 
@@ -47,11 +47,11 @@ func (v LettersView) text(s *sheet) {
 // letterStyle is how the state of a dead request stands out.
 func letterStyle(state string) style {
 	switch state {
-	case pipeline.LetterRefused, pipeline.LetterBodiless:
+	case dead.Refused, dead.Bodiless:
 		return red
-	case pipeline.LetterAgain, pipeline.LetterDropped:
+	case dead.Again, dead.Dropped:
 		return cyan
-	case pipeline.LetterSettled:
+	case dead.Settled:
 		return dim
 	}
 	return yellow
@@ -59,7 +59,7 @@ func letterStyle(state string) style {
 
 // LetterView is one dead request with the beginning of its body.
 type LetterView struct {
-	pipeline.LetterInfo
+	dead.Standing
 	Folder string `json:"folder"`
 	Body   string `json:"body"` // its beginning, in printable form; unpacked if it is compressed with gzip
 	More   bool   `json:"more"` // the body has more

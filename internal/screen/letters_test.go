@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"fanmill/internal/screen"
-	"fanmill/pipeline"
 	"fanmill/pipeline/dead"
 )
 
@@ -44,8 +43,8 @@ func TestBeginning(t *testing.T) {
 }
 
 func TestLettersView(t *testing.T) {
-	l := pipeline.LetterInfo{Letter: dead.Letter{Key: "abcdefghijklmnopqrst", Job: "gst", Destination: "erp", Connection: "conn_3", Rows: 5000, Length: 2048, Error: "422: no\x1b such", Time: at}, State: pipeline.LetterRefused}
-	out := text(t, screen.LettersView{Letters: []pipeline.LetterInfo{l}}, screen.Page{Width: 120})
+	l := dead.Standing{Letter: dead.Letter{Key: "abcdefghijklmnopqrst", Job: "gst", Destination: "erp", Connection: "conn_3", Rows: 5000, Length: 2048, Error: "422: no\x1b such", Time: at}, State: dead.Refused}
+	out := text(t, screen.LettersView{Letters: []dead.Standing{l}}, screen.Page{Width: 120})
 	for _, want := range []string{"abcdefghijkl ", "conn_3", "5,000", "2.0 KB", "refused", `422: no\x1b such`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"fanmill/checkpoint"
+
 	"fanmill/internal/screen"
 	"fanmill/pipeline"
 )
@@ -75,9 +77,9 @@ func sampleStatus() screen.StatusView {
 	v.RunView = screen.RunView{Run: "20261123-191112-psckdj", JobID: "job_gst_data", JobName: "GST Sale Data - All Branches", State: pipeline.RunRunning, Started: at, Millis: 24020}
 	v.Connections, v.Destinations = screen.FromReports(reports)
 	now := at.Add(24 * time.Second)
-	v.Connections[7].Asked(pipeline.ConnRecord{State: pipeline.ConnRunning, Attempts: 2, Started: now.Add(-3 * time.Second)}, now)
-	v.Connections[8].Asked(pipeline.ConnRecord{State: pipeline.ConnDone, Attempts: 1, Millis: 3600}, now)
-	v.Connections[9].Asked(pipeline.ConnRecord{State: pipeline.ConnGivenUp, Attempts: 3, Millis: 31000, Error: "open: dial tcp 10.3.7.12:5432: connect: connection refused"}, now)
+	v.Connections[7].Asked(checkpoint.ConnRecord{State: checkpoint.ConnRunning, Attempts: 2, Started: now.Add(-3 * time.Second)}, now)
+	v.Connections[8].Asked(checkpoint.ConnRecord{State: checkpoint.ConnDone, Attempts: 1, Millis: 3600}, now)
+	v.Connections[9].Asked(checkpoint.ConnRecord{State: checkpoint.ConnGivenUp, Attempts: 3, Millis: 31000, Error: "open: dial tcp 10.3.7.12:5432: connect: connection refused"}, now)
 	for i := range v.Destinations {
 		v.Destinations[i].Lag = &lag
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"fanmill/checkpoint"
+
 	"fanmill/internal/screen"
 	"fanmill/pipeline"
 )
@@ -165,19 +167,19 @@ func TestAskedCompletesWhatIsPending(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		view screen.ConnectionView
-		rec  pipeline.ConnState
+		rec  checkpoint.ConnState
 		want string
 	}{
-		{"asked now", pending, pipeline.ConnRunning, screen.StateRunning},
-		{"read", pending, pipeline.ConnDone, screen.StateDelivered},
-		{"given up", pending, pipeline.ConnGivenUp, screen.StateFailed},
-		{"to be asked", pending, pipeline.ConnPending, screen.StatePending},
-		{"written to one", half, pipeline.ConnDone, screen.StateDelivered},
-		{"written", screen.ConnectionView{State: screen.StateDone}, pipeline.ConnRunning, screen.StateDone},
-		{"turned away", screen.ConnectionView{State: screen.StatePartial, Missing: []screen.MissingView{{State: screen.StateRejected}}}, pipeline.ConnDone, screen.StatePartial},
+		{"asked now", pending, checkpoint.ConnRunning, screen.StateRunning},
+		{"read", pending, checkpoint.ConnDone, screen.StateDelivered},
+		{"given up", pending, checkpoint.ConnGivenUp, screen.StateFailed},
+		{"to be asked", pending, checkpoint.ConnPending, screen.StatePending},
+		{"written to one", half, checkpoint.ConnDone, screen.StateDelivered},
+		{"written", screen.ConnectionView{State: screen.StateDone}, checkpoint.ConnRunning, screen.StateDone},
+		{"turned away", screen.ConnectionView{State: screen.StatePartial, Missing: []screen.MissingView{{State: screen.StateRejected}}}, checkpoint.ConnDone, screen.StatePartial},
 	} {
 		v := c.view
-		v.Asked(pipeline.ConnRecord{State: c.rec, Started: at, Attempts: 1, Error: "no"}, now)
+		v.Asked(checkpoint.ConnRecord{State: c.rec, Started: at, Attempts: 1, Error: "no"}, now)
 		if v.State != c.want {
 			t.Errorf("%s: %s, want %s", c.name, v.State, c.want)
 		}

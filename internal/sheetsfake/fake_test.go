@@ -42,7 +42,7 @@ func newWorld(t *testing.T, o sheetsfake.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{s, s.Create("doc", account), api}
+	return &world{Server: s, book: s.Create("doc", account), api: api}
 }
 
 func (w *world) do(requests ...*sheets.Request) error {

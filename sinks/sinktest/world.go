@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"fanmill/checkpoint"
+
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
 )
@@ -244,7 +246,7 @@ func (w *world) batches(i int, from []int64, take func(query int, first int64, b
 
 // report is what the loop says of the destination now.
 func (w *world) report(m *pipeline.Manifest, d *pipeline.ManifestDestination, state pipeline.RecordState) *pipeline.Report {
-	rec := pipeline.CommitRecord{State: state, Settled: w.record.Settled, Failed: map[int]pipeline.Refusal{}, Sealed: map[int]pipeline.Seal{}}
+	rec := checkpoint.CommitRecord{State: state, Settled: w.record.Settled, Failed: map[int]pipeline.Refusal{}, Sealed: map[int]pipeline.Seal{}}
 	for i, s := range w.record.Sealed {
 		rec.Sealed[i] = pipeline.Seal{Settlement: s}
 	}
@@ -255,7 +257,7 @@ func (w *world) report(m *pipeline.Manifest, d *pipeline.ManifestDestination, st
 			why[m.Connections[i].ID] = "no route to host"
 		}
 	}
-	return pipeline.NewReport(m, d, rec, why)
+	return checkpoint.NewReport(m, d, rec, why)
 }
 
 // script delivers what is left of all runs, from the record on.

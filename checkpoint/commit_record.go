@@ -1,0 +1,107 @@
+package checkpoint
+
+import (
+	"slices"
+
+	"fanmill/pipeline"
+)
+
+// The transitions of a commit record between its claims, and those that end one.
+
+// OpenRecord is the record of a destination that a run begins with.
+func OpenRecord(o Opened) CommitRecord { return CommitRecord{Opened: o, State: pipeline.RecordOpen} }
+
+// Take makes a process the owner.
+func (r *CommitRecord) Take(o pipeline.Owner) {
+	r.Epoch++
+	r.Token, r.Host, r.PID, r.LeaseMS = o.Token, o.Host, o.PID, o.LeaseMS
+	if o.Home != "" && !slices.Contains(r.Homes, o.Home) { // before a file is touched there
+		r.Homes = append(slices.Clone(r.Homes), o.Home)
+	}
+}
+
+// LetGo ends a claim that its owner has no use for: the next one need not wait for its lease.
+func (r *CommitRecord) LetGo() { r.Token = "" }
+
+// Free takes the record from its claim, of which epoch is: its next write finds that.
+func (r *CommitRecord) Free(epoch uint64) { r.Token, r.Epoch = "", epoch+1 }
+
+// Detach gives the destination up for this run.
+func (r *CommitRecord) Detach(why string) { r.State, r.Error = pipeline.RecordDetached, why }
+
+// Gap notes that no row log is the one that the record was written against: a resume begins a new generation.
+func (r *CommitRecord) Gap() { r.Log, r.Parts = pipeline.LogID{Stream: GapLog}, nil }
+
+// Owe ends the destination for this run: a resume sends what it has.
+func (r *CommitRecord) Owe(why string) { r.State, r.Error = pipeline.RecordOwing, why }
+
+// Abandon ends the destination for good: a fresh run took the place of this one.
+func (r *CommitRecord) Abandon() { r.State = pipeline.RecordAbandoned }
+
+// Reopen prepares the record for a resumed run, which reads log and asks some connections again: ask has the lowest
+// attempt that counts of each.
+func (r *CommitRecord) Reopen(o Opened, log pipeline.LogID, ask map[int]int) {
+	r.Opened = o
+	if !r.Log.Same(log) {
+		r.Log, r.Seq, r.Parts = log, 0, nil
+	}
+	if r.State != pipeline.RecordFinishing || len(ask) > 0 {
+		r.State = pipeline.RecordOpen
+	}
+	r.Error, r.Lost = "", false
+	for i, floor := range ask {
+		if r.Has(i) {
+			continue
+		}
+		delete(r.Failed, i)
+		r.Floor[i] = floor
+	}
+	r.Parts = slices.DeleteFunc(r.Parts, func(p pipeline.PartState) bool { _, ok := ask[p.Connection]; return ok })
+}
+
+// Settle moves connections to what is delivered.
+func (r *CommitRecord) Settle(settled map[int]pipeline.Settlement) {
+	for i, s := range settled {
+		r.Settled[i] = s
+		delete(r.Sealed, i)
+		delete(r.Failed, i)
+		delete(r.Floor, i)
+	}
+}
+
+// Lose takes out of the record what is gone. Of a destination without a spool that is all of it. Of a spooled one it is
+// the rows of these connections, or, of none, the parts that were being read: what is delivered stays so.
+func (r *CommitRecord) Lose(connections []int) {
+	if r.Place == nil {
+		*r = CommitRecord{Opened: r.Opened, State: r.State, Error: r.Error, Lost: true, Token: r.Token, Epoch: r.Epoch, Homes: r.Homes}
+		return
+	}
+	r.Gap()
+	r.Lost = true
+	for _, i := range connections {
+		delete(r.Sealed, i)
+	}
+}
+
+// Check refuses a record that cannot be of a destination of a run: ErrForeign.
+func (r *CommitRecord) Check(m *pipeline.Manifest, destination string) error {
+	if why := r.of(m); why != nil {
+		return ForeignRecord(RecordKey(m.Run, destination), why)
+	}
+	return nil
+}
+
+// Attempt is the highest attempt at a connection that has begun as far as a record knows. A floor is the number of
+// one that may be yet to come.
+func (c *CommitRecord) Attempt(i int) int {
+	n := max(c.Settled[i].Attempt, c.Sealed[i].Attempt, c.Failed[i].Attempt, c.Floor[i]-1)
+	for _, p := range c.Parts {
+		if p.Connection == i {
+			n = max(n, p.Attempt)
+		}
+	}
+	return n
+}
+
+// GapLog stands in a record for a row log that lacks what its destination must read next.
+const GapLog = "gap"

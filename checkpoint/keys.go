@@ -1,0 +1,42 @@
+package checkpoint
+
+import (
+	"fmt"
+
+	"fanmill/pipeline"
+)
+
+// Keys of the stores.
+
+// RunKey is the run's entry in Stores.Runs.
+func RunKey(run string) string { return pipeline.Token(run) }
+
+// ManifestKey is the run's manifest in Stores.Runs.
+func ManifestKey(run string) string { return pipeline.Token(run) + ".manifest" }
+
+// CancelKey is the wish that a run stops, in Stores.Runs: a Cancellation.
+func CancelKey(run string) string { return pipeline.Token(run) + ".cancel" }
+
+// ConnKey is a connection's entry in Stores.Runs.
+func ConnKey(run, connection string) string {
+	return pipeline.Token(run) + ".conn." + pipeline.Token(connection)
+}
+
+// JobRunKey is a job's pointer to its newest run in Stores.Runs: a JobRun.
+func JobRunKey(job string) string { return pipeline.JobKeys + "." + pipeline.Token(job) }
+
+// RecordKey is a destination's commit record in Stores.Checkpoints.
+func RecordKey(run, destination string) string {
+	return pipeline.Token(run) + "." + pipeline.Token(destination)
+}
+
+// ErrorKey holds why a destination lacks a connection, in Stores.Checkpoints.
+func ErrorKey(run, destination, connection string) string {
+	return RecordKey(run, destination) + ".error." + pipeline.Token(connection)
+}
+
+// ToldKey holds what a destination lost of a connection, by its index in the manifest, in an attempt, and what readers
+// should know of it; record is the destination's RecordKey.
+func ToldKey(record string, connection, attempt int) string {
+	return fmt.Sprintf("%s.told.%d.%d", record, connection, attempt)
+}

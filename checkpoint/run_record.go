@@ -1,0 +1,77 @@
+package checkpoint
+
+import (
+	"time"
+
+	"fanmill/pipeline"
+)
+
+// The transitions of a run's record. Who owns it has its token and its epoch in it: other processes may write into the
+// record meanwhile, and end no owner by that.
+
+// Owned reports whether a run's record has the owner that it has now.
+func Owned(doc *Document[RunRecord]) func(*RunRecord) bool {
+	was := doc.Value()
+	return func(r *RunRecord) bool { return r.Owner.Token == was.Owner.Token && r.Epoch == was.Epoch }
+}
+
+// Sign is a sign of life: nothing changes but the revision.
+func (r *RunRecord) Sign() {}
+
+// Take makes a process the owner, which is about to go on with the run or to give it up.
+func (r *RunRecord) Take(o pipeline.Owner) {
+	r.Owner, r.Taken, r.Epoch = o, true, r.Epoch+1
+	if r.State == pipeline.RunRunning {
+		r.State, r.Ended, r.Died = pipeline.RunInterrupted, time.Now().UTC(), true
+	}
+}
+
+// LetGo ends a take that led to nothing.
+func (r *RunRecord) LetGo() { r.Taken = false }
+
+// Judge says that the owner is gone. Should it only have slept, it finds another epoch when it wakes.
+func (r *RunRecord) Judge() {
+	r.State, r.Ended, r.Died, r.Epoch = pipeline.RunInterrupted, time.Now().UTC(), true, r.Epoch+1
+}
+
+// Resume is the run going on, for a trigger at seq in the stream of triggers; again says that nobody asks for it anew.
+func (r *RunRecord) Resume(seq uint64, again bool) {
+	r.State, r.Taken, r.Died, r.Resumes, r.Cleaned, r.Error, r.Stopped, r.Ended = pipeline.RunRunning, false, false, r.Resumes+1, false, "", "", time.Time{}
+	r.Trigger = seq // who comes again if this process ends: not the one that began it, if that has been answered for
+	if !again {
+		r.Asked = r.Resumes
+	}
+}
+
+// Interrupt ends the run before its end. stopped is StoppedCancelled or StoppedMemory, or "" where it goes on by
+// itself.
+func (r *RunRecord) Interrupt(why error, stopped string) {
+	r.Unclaimed = nil
+	r.State, r.Taken, r.Ended, r.Error, r.Stopped = pipeline.RunInterrupted, false, time.Now().UTC(), pipeline.ShortError(why), stopped
+}
+
+// End is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there.
+func (r *RunRecord) End(state pipeline.RunState, m *pipeline.Measures, cleaned bool, waits map[string][]string) {
+	r.Unclaimed = nil
+	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
+}
+
+// Over reports whether nothing of the run is needed any more, on any disk.
+func (r *RunRecord) Over() bool {
+	return (r.State == pipeline.RunComplete || r.State == pipeline.RunAbandoned) && r.Cleaned && len(r.Waits) == 0
+}
+
+// Abandon gives the run up in favour of another.
+func (r *RunRecord) Abandon() {
+	r.State, r.Taken, r.Cleaned = pipeline.RunAbandoned, false, false // of an unfinished run that was the row log alone
+	if r.Ended.IsZero() {
+		r.Ended = time.Now().UTC()
+	}
+}
+
+// Clean notes that nothing is left to be removed but what waits for other hosts.
+func (r *RunRecord) Clean(waits map[string][]string) {
+	if r.Cleaned, r.Taken, r.Waits = len(waits) == 0, false, waits; r.Cleaned {
+		r.Waits = nil
+	}
+}

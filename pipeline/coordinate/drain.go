@@ -1,0 +1,60 @@
+package coordinate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fanmill/checkpoint"
+	"fanmill/pipeline"
+)
+
+// drainPatience bounds how long a run that is stopped waits for its destinations to write what has been delivered
+// whole.
+const drainPatience = 20 * time.Second
+
+// brokenPatience bounds everything that a run that is stopped still wants of a store that does not work.
+const brokenPatience = 2 * time.Second
+
+// drain finds out, once no worker is left, which connections are in the row log whole: the destinations may still
+// take those. What only a part of arrived is left for a resume.
+func (s *supervisor) drain(ctx context.Context) error {
+	s.draining, s.delivered = true, map[string]bool{}
+	for _, c := range s.run.m.Connections {
+		doc, err := checkpoint.LoadConn(ctx, s.run.c.Stores.Runs, s.run.m.Run, c.ID)
+		if errors.Is(err, pipeline.ErrForeign) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look what was delivered: %w", err)
+		}
+		if state := doc.Value().State; state == checkpoint.ConnDone {
+			s.delivered[c.ID] = true
+		}
+	}
+	return nil
+}
+
+// drained reports whether every destination has committed what was delivered.
+func (s *supervisor) drained() bool {
+	if !s.draining {
+		return false
+	}
+	for _, d := range s.run.m.Destinations {
+		rec, ok := s.records[d.ID]
+		if !ok {
+			return false
+		}
+		if rec.Ended() || rec.Token == "" {
+			continue
+		}
+		for i, c := range s.run.m.Connections {
+			_, failed := rec.Failed[i]
+			if s.delivered[c.ID] && !rec.Has(i) && !failed {
+				return false
+			}
+		}
+	}
+	return true
+}

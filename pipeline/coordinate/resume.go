@@ -1,0 +1,235 @@
+package coordinate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"fanmill/checkpoint"
+	"fanmill/pipeline"
+	"fanmill/pipeline/spec"
+)
+
+// maxTriggers bounds the list of the triggers that had a run resumed. Only one that was not acknowledged comes again,
+// and the last few are all that can be so.
+const maxTriggers = 64
+
+// resume continues an unfinished run under its own id, log and paths. This process owns it already.
+func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.Request, doc *checkpoint.Document[checkpoint.RunRecord]) (_ *run, err error) {
+	id := checkpoint.RunOf(doc)
+	old, err := checkpoint.LoadManifest(ctx, n.Stores.Runs, id)
+	if err != nil {
+		return nil, err
+	}
+	n, leave := n.following(def.Job, id, old.Destinations)
+	defer func() { leave(err) }()
+	r := &run{c: n, def: def, job: def.Job, doc: doc, asker: t.Run}
+	if err := n.dropCommands(ctx, id, doc.Value().Resumes); err != nil {
+		return nil, err
+	}
+	was, records := doc.Value(), make([]checkpoint.CommitRecord, len(old.Destinations))
+	for i, d := range old.Destinations {
+		if records[i], err = n.loadRecord(ctx, old, d.ID, was.Opens()); err != nil {
+			return nil, err
+		}
+	}
+	var changed map[int]bool
+	r.m, changed, err = spec.Merge(def, old, t.Trigger, n.Sinks, records)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.holding(ctx, doc, func(ctx context.Context) error { return r.probeTargets(ctx, records) }); err != nil {
+		return nil, err
+	}
+	if err := n.holding(ctx, doc, func(ctx context.Context) error { return r.describeAgain(ctx, records) }); err != nil {
+		return nil, err
+	}
+	state, err := r.reopenLog(ctx, records, false)
+	if err != nil {
+		return nil, err
+	}
+	ask, err := r.lacking(ctx, records, changed)
+	if errors.Is(err, errAttempts) { // their numbers would be given away a second time
+		n.pass(err)
+		if state, err = r.reopenLog(ctx, records, true); err != nil {
+			return nil, err
+		}
+		ask, err = r.lacking(ctx, records, changed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range r.m.Destinations {
+		if err := r.reopenRecord(ctx, d.ID, &records[i], ask, state.ID); err != nil {
+			return nil, err
+		}
+	}
+	// Last: a crash before this finds the same changes again.
+	if err := r.putManifest(ctx); err != nil {
+		return nil, err
+	}
+	r.suspect = map[string]checkpoint.Suspicion{}
+	for i, c := range r.m.Connections {
+		doc, ok := ask[i]
+		switch {
+		case !ok || doc.Value().State == checkpoint.ConnGivenUp: // the supervisor finds the latter, and says so in the row log
+		case len(t.Connections) > 0 && !slices.Contains(t.Connections, c.ID):
+			r.leftOut = append(r.leftOut, leftOut{c.ID, doc})
+		default:
+			r.wanted = append(r.wanted, c.ID)
+			rec := doc.Value()
+			r.suspect[c.ID] = rec.Suspicion()
+		}
+	}
+	has := t.Run != "" && t.Run != id && !slices.Contains(doc.Value().Triggers, t.Run)
+	if has && t.Seq != 0 { // first: without the record's word it says nothing
+		if err := checkpoint.NoteTrigger(ctx, n.Stores.Runs, t.Run, checkpoint.TriggerNote{Job: doc.Value().Job, Run: id}); err != nil {
+			return nil, err
+		}
+	}
+	err = doc.Change(ctx, checkpoint.Owned(doc), func(rec *checkpoint.RunRecord) {
+		rec.Resume(t.Seq, t.Again)
+		if has {
+			rec.Triggers = append(slices.Clone(rec.Triggers[max(0, len(rec.Triggers)-maxTriggers+1):]), t.Run)
+		}
+	})
+	if errors.Is(err, pipeline.ErrFenced) || errors.Is(err, pipeline.ErrForeign) {
+		return nil, n.lostTo(ctx, doc)
+	} else if err != nil {
+		return nil, err
+	}
+	r.logResume(records)
+	return r, nil
+}
+
+// logResume tells what is skipped: the lines that users search for.
+func (r *run) logResume(records []checkpoint.CommitRecord) {
+	var names []string
+	for i, c := range r.m.Connections {
+		if settledEverywhere(records, i) {
+			names = append(names, c.Name)
+		}
+	}
+	r.c.Log.Info(fmt.Sprintf("⏩ Resuming job: Skipping %d already-completed connections", len(names)))
+	for _, name := range names {
+		r.c.Log.Info("⏭️ Skipping already-completed connection: " + name)
+	}
+}
+
+func settledEverywhere(records []checkpoint.CommitRecord, i int) bool {
+	for _, rec := range records {
+		if _, ok := rec.Settled[i]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// reopenLog opens the run's row log if it is the one that every record was written against and still holds what each
+// needs. Otherwise the store was lost, rolled back or trimmed past a detached destination, and a new generation
+// begins: positions in the old one would skip rows silently. anew says that the present one is not to be read any
+// more.
+func (r *run) reopenLog(ctx context.Context, records []checkpoint.CommitRecord, anew bool) (pipeline.LogState, error) {
+	rec := r.doc.Value()
+	// Read by all to its end: whether or not whoever ended the run has already deleted it, and be it in a moment.
+	spent := !slices.ContainsFunc(records, func(c checkpoint.CommitRecord) bool {
+		return c.State != pipeline.RecordFinished && c.State != pipeline.RecordOwing
+	})
+	log, err := r.c.RowLogs.Open(ctx, r.m.Run, rec.Generation)
+	if err != nil && !errors.Is(err, pipeline.ErrNoLog) {
+		return pipeline.LogState{}, fmt.Errorf("open row log: %w", err)
+	}
+	if err == nil {
+		state, err := log.State(ctx)
+		if err != nil {
+			return pipeline.LogState{}, fmt.Errorf("look at row log: %w", err)
+		}
+		if !anew && !spent && !slices.ContainsFunc(records, func(c checkpoint.CommitRecord) bool { return r.lacks(&c) && !fits(&c, state, rec.Trimmed) }) {
+			r.log = log
+			return state, nil
+		}
+	}
+	if !anew && !spent && slices.ContainsFunc(records, func(c checkpoint.CommitRecord) bool { return c.Log.Stream != "" }) {
+		r.c.Log.Warn(fmt.Sprintf("the row log of run %s is not the one its destinations know; its unfinished connections are asked again", r.m.Run))
+	}
+	// The number is recorded before the log is made: two logs of one number never exist.
+	if err := r.c.RowLogs.Delete(ctx, r.m.Run, rec.Generation); err != nil {
+		return pipeline.LogState{}, fmt.Errorf("delete row log: %w", err)
+	}
+	if err := r.doc.Change(ctx, checkpoint.Owned(r.doc), (*checkpoint.RunRecord).NextLog); err != nil {
+		return pipeline.LogState{}, err
+	}
+	if r.log, err = r.c.RowLogs.Create(ctx, r.m, r.doc.Value().Generation); err != nil {
+		return pipeline.LogState{}, fmt.Errorf("create row log: %w", err)
+	}
+	return r.log.State(ctx)
+}
+
+// lacks reports whether a destination has something left to do.
+func (r *run) lacks(c *checkpoint.CommitRecord) bool {
+	return c.State != pipeline.RecordFinished || len(c.Settled) < len(r.m.Connections)
+}
+
+// fits reports whether a record can go on reading this log, which may be trimmed up to a position at any moment: a
+// former owner that sleeps may have said so, and wake. A log with a hole has lost frames, to a disk that was full or to
+// somebody's hand.
+func fits(c *checkpoint.CommitRecord, s pipeline.LogState, trimmed uint64) bool {
+	if s.Holes > 0 || c.Seq < trimmed {
+		return false
+	}
+	if c.Log.Stream == "" {
+		return c.Seq == 0 && s.First <= 1
+	}
+	return c.Log.Same(s.ID) && s.Last >= c.Seq && s.First <= c.Seq+1
+}
+
+// lacking finds the connections to be asked again, and marks their records so. Frames of the attempts so far no
+// longer count for whoever lacks them. A connection whose eof is in the log is not asked while every destination that
+// lacks it will take it from there.
+func (r *run) lacking(ctx context.Context, records []checkpoint.CommitRecord, changed map[int]bool) (map[int]*checkpoint.Document[checkpoint.ConnRecord], error) {
+	ask := map[int]*checkpoint.Document[checkpoint.ConnRecord]{}
+	for i, c := range r.m.Connections {
+		needed, refused, floor := false, false, 0
+		for k := range records {
+			if !records[k].Has(i) {
+				needed = true
+				_, f := records[k].Failed[i]
+				refused = refused || f
+				floor = max(floor, records[k].Floor[i])
+			}
+		}
+		if !needed {
+			continue
+		}
+		last, err := r.log.LastFrame(ctx, c.ID)
+		if err != nil {
+			return nil, fmt.Errorf("look for the rows of %s: %w", c.ID, err)
+		}
+		if delivered(last, floor) && !refused && !changed[i] {
+			if err := r.found(ctx, c.ID, last); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if ask[i], err = r.askAgain(ctx, records, i, last); err != nil {
+			return nil, err
+		}
+	}
+	return ask, nil
+}
+
+// reopenRecord takes a destination's record from its former owner and prepares it for the resumed run.
+func (r *run) reopenRecord(ctx context.Context, id string, rec *checkpoint.CommitRecord, ask map[int]*checkpoint.Document[checkpoint.ConnRecord], log pipeline.LogID) error {
+	if !r.lacks(rec) {
+		return nil
+	}
+	run, floors := r.doc.Value(), make(map[int]int, len(ask))
+	for i, doc := range ask {
+		floors[i] = doc.Value().Attempt + 1
+	}
+	return r.c.Records.Reset(ctx, r.m.Run, id, func(c *checkpoint.CommitRecord) {
+		c.Reopen(run.Opens(), log, floors)
+		*rec = *c
+	})
+}

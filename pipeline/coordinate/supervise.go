@@ -1,0 +1,225 @@
+package coordinate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fanmill/checkpoint"
+	"fanmill/pipeline"
+)
+
+// supervisor watches a run from its commands to its end. Its state is what the store says.
+type supervisor struct {
+	run        *run
+	records    map[string]checkpoint.CommitRecord // by destination id
+	uncalled   []string                           // destinations whose commands are not published yet
+	unstored   bool                               // the store has not taken a command since the last tick
+	asked      bool                               // the first query commands are published
+	stopping   bool                               // no more are
+	trimmed    uint64                             // the row log is purged up to here; the run's record says how far it may be
+	marked     time.Time                          // when the record last said so
+	published  time.Time                          // the public checkpoint
+	stale      bool                               // records changed since
+	idle       time.Time                          // since when nobody carries out what was asked for; zero while somebody does
+	moved      map[string]progress
+	looked     time.Time // at the row log
+	full       time.Time // since when every look has found it full; zero if the last one did not
+	failing    sync.WaitGroup
+	delivering inFlight        // destinations that this process works on
+	asking     inFlight        // connections that it asks
+	given      map[string]bool // connections whose failure is being told
+	fatal      chan error
+
+	asker   Asker
+	queue   *dispatcher
+	byKey   map[string]string
+	running map[string]*checkpoint.Document[checkpoint.ConnRecord] // connections that a worker has, as last seen
+	starts  atomic.Int64                                           // connections begun, for the lines about memory
+	logPeak int64
+	mine    func(*checkpoint.RunRecord) bool // whether the run's record is still this process's
+	stop    context.CancelCauseFunc
+
+	claims     map[string]claimSign // by destination id
+	claimsSeen time.Time            // when they were last looked at
+	unclaimed  map[string]time.Time // destinations without a live claim, and when they are given up
+	draining   bool
+	delivered  map[string]bool // connections whose eof is in the log, once draining
+}
+
+// execute carries the run out: commands, supervision, end. When ctx ends, or memory runs out, the queries stop at
+// once, and the destinations go on until they have what is in the row log whole.
+func (r *run) execute(ctx context.Context) (*Outcome, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer r.c.Memory.Guard(cancel)()
+	r.c.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), pipeline.Counted(len(r.m.Connections), "connection"), pipeline.Counted(len(r.m.Destinations), "destination")))
+	r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventStarted}))
+	r.fixed = r.doc.Value()
+	s := &supervisor{run: r, records: map[string]checkpoint.CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, running: map[string]*checkpoint.Document[checkpoint.ConnRecord]{}, fatal: make(chan error, 1), queue: r.dispatcher(),
+		mine: checkpoint.Owned(r.doc), stop: cancel, claims: map[string]claimSign{}}
+	s.heed(ctx)
+	work := Work{Expand: r.def.Expand, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows, Post: r.c.Bus.Publish, StoreFails: r.c.StoreFails}
+	s.asker = r.c.Hands.Asker(work)
+	deliverer := r.c.Hands.Deliverer(work)
+
+	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	sinks := s.staff(working, pipeline.Handler{Topic: r.topic(pipeline.TopicSink), Durable: r.durable("sink"), Parallel: len(r.m.Destinations), Handle: s.sinkHandler(working, deliverer)})
+	queries := s.staff(ctx, pipeline.Handler{Topic: r.topic(pipeline.TopicQuery), Durable: r.durable("query"), Parallel: r.c.Parallel, Handle: s.queryHandler(ctx, s.asker)})
+	err := s.supervise(ctx, working, queries)
+	cancel(err)
+	stop(err)
+	<-queries
+	<-sinks
+	s.failing.Wait()
+	if err != nil {
+		return nil, s.interrupt(ctx, err)
+	}
+	return r.end(context.WithoutCancel(ctx), s)
+}
+
+// supervise returns nil once every destination is finished or detached. When asking ends, it waits until the
+// destinations have committed what the workers had delivered by then, and returns why asking ended.
+func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	records, err := s.run.c.Records.Watch(ctx, s.run.m.Run)
+	if err != nil {
+		return fmt.Errorf("watch commit records: %w", err)
+	}
+	conns, err := s.run.c.Stores.Runs.Watch(ctx, pipeline.Token(s.run.m.Run)+".conn.*")
+	if err != nil {
+		return fmt.Errorf("watch connections: %w", err)
+	}
+	if len(s.run.m.Destinations) == 0 { // there are no records to wait for
+		return nil
+	}
+	for _, d := range s.run.m.Destinations {
+		s.uncalled = append(s.uncalled, d.ID)
+	}
+	if err := s.call(); err != nil {
+		return err
+	}
+	third := time.Duration(s.run.c.Owner.LeaseMS) * time.Millisecond / 3 // who watches waits for a whole lease
+	tick := time.NewTicker(max(min(time.Second, third/2), 10*time.Millisecond))
+	defer tick.Stop()
+	renewed := time.Now()
+	ended, left := asking.Done(), (<-chan struct{})(nil)
+	var patience <-chan time.Time
+	broken := false // patience is short, as the store does not work
+	for {
+		select {
+		case u, ok := <-records:
+			if !ok {
+				return pipeline.WatchEnded(ctx, "commit records")
+			}
+			if err := s.recordChanged(ctx, u); err != nil {
+				return err
+			}
+			if s.allEnded() {
+				return nil
+			}
+			if s.drained() {
+				return context.Cause(asking)
+			}
+		case e, ok := <-conns:
+			if !ok {
+				return pipeline.WatchEnded(ctx, "connections")
+			}
+			if err := s.connChanged(ctx, e); err != nil {
+				return err
+			}
+		case err := <-s.fatal:
+			return err
+		case <-tick.C:
+			if err := s.tick(asking, ctx, &renewed, third); err != nil {
+				return err
+			}
+			if s.stopping && !broken && s.run.c.StoreFails() {
+				broken, patience = true, time.After(brokenPatience)
+			}
+		case <-ended:
+			ended, left, s.stopping = nil, queries, true
+			if s.run.c.StoreFails() { // nothing that they have could be recorded
+				s.run.c.Log.Info(fmt.Sprintf("stopping: %v", context.Cause(asking)))
+				broken, patience = true, time.After(brokenPatience)
+				continue
+			}
+			s.run.c.Log.Info(fmt.Sprintf("stopping: %v. Queries stop now; what they have delivered whole is still written", context.Cause(asking)))
+			patience = time.After(drainPatience)
+		case <-left:
+			left = nil
+			if s.run.c.StoreFails() {
+				return context.Cause(asking)
+			}
+			if err := s.drain(ctx); err != nil {
+				return errors.Join(context.Cause(asking), err)
+			}
+			if s.drained() {
+				return context.Cause(asking)
+			}
+		case <-patience:
+			if !s.run.c.StoreFails() {
+				s.run.c.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
+			}
+			return context.Cause(asking)
+		}
+	}
+}
+
+// tickPatience bounds what the supervisor asks of the store at a time: meanwhile it hears of nothing, also not that
+// it is to stop.
+const tickPatience = 5 * time.Second
+
+// tick does what is due: a sign of life, a trim, a look at the row log, commands that could not be published.
+func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third time.Duration) error {
+	short, cancel := context.WithTimeout(ctx, tickPatience)
+	defer cancel()
+	if asking.Err() == nil {
+		defer context.AfterFunc(asking, cancel)()
+	}
+	if time.Since(*renewed) >= third {
+		*renewed = time.Now()
+		if err := s.renew(short); err != nil {
+			return err
+		}
+		s.heed(short)
+	}
+	if s.run.c.StoreFails() {
+		s.missed()
+		return nil // the next tick, then
+	}
+	if err := errors.Join(s.trim(short), s.look(short), s.detachUnclaimed(short), s.judgeGone(short), s.commandAgain(), s.recall(short, third)); err != nil {
+		return err
+	}
+	s.publishCheckpoint(short, false)
+	return nil
+}
+
+// lost ends this process's share of a run that another one has taken over: it tidies up after nothing of it.
+func (s *supervisor) lost() error {
+	return pipeline.Permanent(fmt.Errorf("run %s: %w; this process stops", s.run.m.Run, pipeline.ErrFenced))
+}
+
+// renew gives a sign of life. Only another owner, or a record that is none any more, ends the run here.
+func (s *supervisor) renew(ctx context.Context) error {
+	err := s.run.doc.Change(ctx, s.mine, s.keepAlive)
+	switch {
+	case errors.Is(err, pipeline.ErrForeign), errors.Is(err, checkpoint.ErrLater):
+		return err
+	case errors.Is(err, pipeline.ErrFenced):
+		return s.lost()
+	case err != nil && !s.run.c.StoreFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
+		s.run.c.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
+	}
+	return nil
+}
+
+func (r *run) stamp(e pipeline.Event) pipeline.Event {
+	e.Job, e.Run, e.Time = r.m.JobID, r.m.Run, time.Now().UTC()
+	return e
+}

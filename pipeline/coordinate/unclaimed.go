@@ -1,0 +1,79 @@
+package coordinate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"fanmill/checkpoint"
+)
+
+// A destination that no process can write, as the one that could is gone, must not hold the run for ever: not before
+// the first query, which waits for all claims, not while the row log still has room, and not at the end.
+
+// claimSign is the last sign of life of a destination's claim that was seen here, by this process's clock.
+type claimSign struct {
+	at     time.Time
+	lapsed bool // for longer than a lease
+}
+
+// signed notes that the record of a destination was written. That of a claim is its sign of life; without one, the
+// record waits for its next claim from now on.
+func (s *supervisor) signed(id string) { s.claims[id] = claimSign{at: time.Now()} }
+
+// missed begins to count anew: while this process stood still, or the store did not answer, it saw no sign of life.
+func (s *supervisor) missed() {
+	for _, d := range s.run.m.Destinations {
+		s.signed(d.ID)
+	}
+}
+
+// detachUnclaimed gives up every destination that no live claim has had for the timeout, and a lease before that, which
+// a claim takes to lapse.
+func (s *supervisor) detachUnclaimed(ctx context.Context) error {
+	now := time.Now()
+	if s.claimsSeen.IsZero() || now.Sub(s.claimsSeen) > lookGap {
+		s.missed()
+	}
+	s.claimsSeen = now
+	lease := time.Duration(s.run.c.Owner.LeaseMS) * time.Millisecond
+	until := map[string]time.Time{}
+	for _, d := range s.run.m.Destinations {
+		rec := s.records[d.ID]
+		if rec.Ended() {
+			continue
+		}
+		sign := s.claims[d.ID]
+		silent := now.Sub(sign.at) - lease
+		if silent <= 0 {
+			continue
+		}
+		if silent <= s.run.c.Timeout {
+			until[d.ID] = now.Add(s.run.c.Timeout - silent).UTC().Truncate(time.Second)
+			if !sign.lapsed {
+				sign.lapsed = true
+				s.claims[d.ID] = sign
+				s.run.c.Log.Warn(fmt.Sprintf("no process writes %s; it is given up for this run at %s unless one does", d.Where(), until[d.ID].Local().Format(time.TimeOnly)), "destination", d.ID)
+			}
+			continue
+		}
+		why := fmt.Sprintf("no process has claimed it for %s", s.run.c.Timeout)
+		if rec.Token != "" {
+			why = fmt.Sprintf("process %d on %s, which had it, has given no sign of life for %s, and no other has claimed it", rec.PID, rec.Host, s.run.c.Timeout)
+		}
+		if err := s.detach(ctx, d.ID, why); err != nil {
+			return err
+		}
+	}
+	s.unclaimed = until
+	return nil
+}
+
+// keepAlive is the sign of life in the run's record, with what a look at the run shows.
+func (s *supervisor) keepAlive(r *checkpoint.RunRecord) {
+	r.Unclaimed = nil
+	if len(s.unclaimed) > 0 {
+		r.Unclaimed = maps.Clone(s.unclaimed)
+	}
+}

@@ -1,0 +1,74 @@
+package coordinate
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"fanmill/checkpoint"
+	"fanmill/pipeline"
+)
+
+// progress is when a destination's position last changed.
+type progress struct {
+	seq uint64
+	at  time.Time
+}
+
+// recordChanged trims, and asks the connections once every destination has claimed its record: before that nobody would
+// hold the row log for it.
+func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdate) error {
+	i := slices.IndexFunc(s.run.m.Destinations, func(d pipeline.ManifestDestination) bool { return pipeline.Token(d.ID) == u.Destination })
+	if i < 0 {
+		return nil
+	}
+	if u.Err != nil {
+		return u.Err
+	}
+	if u.Record.Opened.After(s.run.fixed.Opened()) {
+		return s.lost()
+	}
+	id := s.run.m.Destinations[i].ID
+	if state := u.Record.State; s.records[id].State != state {
+		switch state {
+		case pipeline.RecordDetached:
+			s.run.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventDetached, Destination: id, Error: u.Record.Error}))
+		case pipeline.RecordOwing:
+			s.run.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventOwing, Destination: id, Error: u.Record.Error}))
+		}
+	}
+	s.records[id] = u.Record
+	s.signed(id)
+	s.stale = true
+	if p := s.moved[id]; p.at.IsZero() || p.seq != u.Record.Seq {
+		s.moved[id] = progress{u.Record.Seq, time.Now()}
+	}
+	if !s.asked && !s.stopping && s.allClaimed() {
+		s.asked = true
+		if err := s.ask(); err != nil {
+			return err
+		}
+		for _, c := range s.run.leftOut {
+			s.giveUp(ctx, c.id, c.doc, "left out of this resume by the choice of connections")
+		}
+	}
+	return s.trim(ctx)
+}
+
+func (s *supervisor) allClaimed() bool {
+	for _, d := range s.run.m.Destinations {
+		if rec, ok := s.records[d.ID]; !ok || rec.State == pipeline.RecordOpen && (rec.Token == "" || rec.Log.Stream == "") {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *supervisor) allEnded() bool {
+	for _, d := range s.run.m.Destinations {
+		if rec, ok := s.records[d.ID]; !ok || !rec.Ended() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,2 @@
+// Package process wires the rooms of the pipeline for one process.
+package process

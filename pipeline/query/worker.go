@@ -1,0 +1,183 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"fanmill/pipeline/failpoint"
+
+	"fanmill/checkpoint"
+	"fanmill/pipeline"
+	"fanmill/pipeline/memory"
+)
+
+// Worker runs query commands: the query loop. Several commands may run at once.
+type Worker struct {
+	Runs      pipeline.KV
+	RowLogs   pipeline.RowLogs
+	Databases map[string]*pipeline.DatabaseKind
+	Expand    func(string) (string, error) // replaces ${VAR}
+	Owner     pipeline.Owner
+	Notify    func(pipeline.Event)
+	Rows      func(connection string, rows int64) // sees how far an attempt is, often; may be nil
+	Log       *slog.Logger
+
+	Budget       *memory.Budget
+	Memory       *memory.Watch // may be nil
+	QueryTimeout time.Duration // without a row; 0 is no limit
+
+	batches, batchBytes, logWait atomic.Int64 // the last in nanoseconds, of all attempts together
+}
+
+// Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up,
+// or ctx ends. It returns nil also when there is nothing to do, or another worker has the connection; an error
+// means that the command should be delivered again, unless it is ErrFenced: then the run is somebody else's. A
+// connection that it had taken stays its own then, until the coordinator finds that nobody asks it.
+// incarnation is that of the command: the record may be opened for a later one, and its row log is that which the
+// record names. Who opens the record for a later one changes it, so that a worker which froze anywhere in between finds
+// a conflict.
+func (w *Worker) Query(ctx context.Context, m *pipeline.Manifest, job *pipeline.Job, connection string, incarnation int) error {
+	c, err := job.Connection(connection)
+	if err != nil {
+		return err
+	}
+	doc, err := checkpoint.LoadDocument[checkpoint.ConnRecord](ctx, w.Runs, checkpoint.ConnKey(m.Run, connection))
+	if err != nil {
+		return err
+	}
+	opened := doc.Value().Opened
+	if err := opened.Admits(incarnation); err != nil {
+		return fmt.Errorf("connection %s: %w", connection, err)
+	}
+	log, err := checkpoint.OpenLog(ctx, w.RowLogs, m.Run, opened)
+	if err != nil {
+		return w.unlogged(ctx, m.Run, opened, err)
+	}
+	next := doc.Value()
+	if !next.Claim(w.Owner, time.Now().UTC()) {
+		return nil // it is done, or another worker has it
+	}
+	if err := doc.Write(ctx, next); err != nil {
+		return err
+	}
+	pauses := pauses(job.Retry)
+	var again pipeline.SecondTries
+	for {
+		failpoint.Hit("asking-" + connection)
+		out := checkpoint.NewPublisher(log, w.Runs, m.Run, connection, next)
+		err := out.Look(ctx)
+		if errors.Is(err, checkpoint.ErrDelivered) { // a worker before this one may have ended between its eof and saying so
+			return w.finish(ctx, doc)
+		}
+		if err != nil {
+			return w.fenced(ctx, m.Run, connection, incarnation, err)
+		}
+		w.notify(m, pipeline.Event{Kind: pipeline.EventConnected, Connection: connection, Attempt: next.Attempts})
+		a := &attempt{worker: w, m: m, conn: c, out: out, tries: next.Attempts, started: time.Now(),
+			snapshot: job.Snapshot, maxDuration: job.MaxDuration}
+		err = a.run(ctx)
+		switch {
+		case err == nil:
+			w.notify(m, pipeline.Event{Kind: pipeline.EventDelivered, Connection: connection, Attempt: next.Attempts, Rows: pipeline.SumRows(a.rows), Millis: a.millis()})
+			// Also when the run is being stopped: what is in the log whole is still delivered.
+			return w.finish(context.WithoutCancel(ctx), doc)
+		case errors.Is(err, checkpoint.ErrDelivered): // by a worker that was taken for dead, while this one connected
+			return w.finish(context.WithoutCancel(ctx), doc)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, pipeline.ErrFenced): // which is no try
+			return w.fenced(ctx, m.Run, connection, incarnation, err)
+		case errors.Is(err, pipeline.ErrNoLog): // nor is that
+			return w.unlogged(ctx, m.Run, opened, err)
+		case pipeline.IsPermanent(err) || next.Attempts >= job.Retry.Attempts || again.Spent(err):
+			return w.giveUp(ctx, doc, err)
+		}
+		most := job.Retry.Attempts
+		if again > 0 {
+			most = next.Attempts + 1
+		}
+		pause := pauses()
+		w.notify(m, pipeline.Event{Kind: pipeline.EventRetry, Connection: connection, Attempt: next.Attempts,
+			Error: pipeline.ShortError(fmt.Errorf("%w; attempt %d of %d follows in %s", err, next.Attempts+1, most, pause.Round(time.Millisecond)))})
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		next.Retry(time.Now().UTC())
+		if err := doc.Write(ctx, next); err != nil {
+			return err
+		}
+	}
+}
+
+// pauses makes the pauses between the attempts at one connection, one after the other. They vary, so that branches
+// behind one router do not come back together.
+func pauses(r pipeline.Retry) (next func() time.Duration) {
+	most := time.Duration(cmp.Or(r.Max, pipeline.DefaultBackoffMax))
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier = min(time.Duration(cmp.Or(r.Backoff, pipeline.DefaultBackoff)), most), most, 2
+	return func() time.Duration { return min(b.NextBackOff(), most) }
+}
+
+// Measured is how many batches were handed to row logs, how many bytes they have, and how long they waited there.
+func (w *Worker) Measured() (batches, bytes int64, logWait time.Duration) {
+	return w.batches.Load(), w.batchBytes.Load(), time.Duration(w.logWait.Load())
+}
+
+// count notes a batch that was handed to the row log.
+func (w *Worker) count(connection string, rows int64, bytes int) {
+	w.batches.Add(1)
+	w.batchBytes.Add(int64(bytes))
+	if w.Rows != nil {
+		w.Rows(connection, rows)
+	}
+}
+
+// fenced is err, unless that is of an attempt alone: another worker of the same incarnation has the connection then.
+func (w *Worker) fenced(ctx context.Context, run, connection string, incarnation int, err error) error {
+	if !errors.Is(err, pipeline.ErrFenced) {
+		return err
+	}
+	doc, err := checkpoint.LoadConn(ctx, w.Runs, run, connection)
+	if err != nil {
+		return err
+	}
+	return doc.Value().Opened.Admits(incarnation)
+}
+
+// unlogged is the error of a worker that did not find its row log: ErrFenced if the run has gone on with another one.
+func (w *Worker) unlogged(ctx context.Context, run string, o checkpoint.Opened, err error) error {
+	if errors.Is(err, pipeline.ErrNoLog) {
+		err = errors.Join(checkpoint.ReadAgain(ctx, w.Runs, run, o), err)
+	}
+	return err
+}
+
+// finish records that the connection's eof is in the row log.
+func (w *Worker) finish(ctx context.Context, doc *checkpoint.Document[checkpoint.ConnRecord]) error {
+	next := doc.Value()
+	next.Finish(time.Now())
+	return doc.Write(ctx, next)
+}
+
+// giveUp records why the connection is tried no more.
+func (w *Worker) giveUp(ctx context.Context, doc *checkpoint.Document[checkpoint.ConnRecord], why error) error {
+	next := doc.Value()
+	next.Exhaust(time.Now(), why)
+	return doc.Write(ctx, next)
+}
+
+func (w *Worker) notify(m *pipeline.Manifest, e pipeline.Event) {
+	if w.Notify != nil {
+		e.Job, e.Run, e.Time = m.JobID, m.Run, time.Now().UTC()
+		w.Notify(e)
+	}
+}
