@@ -28,7 +28,7 @@ type pageFlags struct {
 	address, tokenFile, cert, key string
 	userHeader                    string
 	hosts, proxies                []string
-	pprof                         bool
+	pprof, metricsConnections     bool
 }
 
 func (f *pageFlags) add(fl *pflag.FlagSet) {
@@ -39,6 +39,7 @@ func (f *pageFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.key, "http-key", "", "`file` of that certificate's key (also FANMILL_HTTP_KEY)")
 	fl.StringVar(&f.userHeader, "http-user-header", "", "`header` in which a reverse proxy names the user that it has let in; needs --http-proxy")
 	fl.StringSliceVar(&f.proxies, "http-proxy", nil, "`addresses` of reverse proxies, or networks such as 10.0.0.0/8, whose --http-user-header and X-Forwarded-Proto count")
+	fl.BoolVar(&f.metricsConnections, "metrics-connections", false, "have metrics of each connection, too: as many series as there are branches")
 	fl.BoolVar(&f.pprof, "pprof", false, "serve profiles at /debug/pprof/, on a loopback address only")
 }
 
@@ -57,7 +58,7 @@ func (f *pageFlags) page(env config.Env) (p pageSettings, err error) {
 	}
 	p.cert, p.key = cmp.Or(f.cert, env.HTTPCert), cmp.Or(f.key, env.HTTPKey)
 	p.Words = web.Words{Count: screen.Count, Size: screen.Size, Duration: screen.Duration, Of: screen.Of}
-	p.Hosts, p.UserHeader, p.Pprof, p.TLS = f.hosts, f.userHeader, f.pprof, p.cert != ""
+	p.Hosts, p.UserHeader, p.Pprof, p.TLS, p.Connections = f.hosts, f.userHeader, f.pprof, p.cert != "", f.metricsConnections
 	if p.Token, err = f.token(env); err != nil {
 		return p, err
 	}

@@ -130,6 +130,12 @@ func (f *folder) list() map[string]servedFile {
 	return out
 }
 
+// has reports whether a job is one of the folder's.
+func (f *folder) has(id string) bool {
+	_, ok := f.list()[pipeline.Token(id)]
+	return ok
+}
+
 // Checkpoints implements web.Reader.
 func (b *pageBackend) Checkpoints(ctx context.Context) ([]web.Checkpoint, error) {
 	all, err := checkpoints(ctx, b.sys.node.Stores, "")

@@ -120,7 +120,8 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, ou
 		jobs.look(ctx)
 		follow := s.follow(out, false, sys.reading)
 		sys.node.Follow = func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) coordinate.Follower {
-			return backend.live.follow(run, follow(job, run, destinations))
+			inline := !backend.jobs.has(job.ID)
+			return page.meter(job, inline, destinations, backend.live.follow(run, follow(job, run, destinations)))
 		}
 		watching, stop := context.WithCancel(ctx)
 		defer stop()

@@ -84,6 +84,8 @@ type Reader interface {
 	Letters(ctx context.Context) ([]Letter, error)
 	// Letter is one with the beginning of its body.
 	Letter(ctx context.Context, key string) (*Letter, error)
+	// Gauges are what there is now, for metrics.
+	Gauges(ctx context.Context) (*Gauges, error)
 	// Changes hears which runs have changed; a run may be named that has not. It returns when ctx ends, or the store
 	// tells nothing any more.
 	Changes(ctx context.Context, changed func(run string))

@@ -124,6 +124,12 @@ func TestWidths(t *testing.T) {
 				t.Errorf("%s is %v pixels too wide at %d", path, over, width)
 			}
 		}
+		for _, path := range []string{"?job=sales.daily", "runs/r2"} { // where states are real ones
+			b.open(path)
+			if tall := b.number(`Math.max(0, ...[...document.querySelectorAll(".state")].map((e) => e.offsetHeight))`); tall > 30 {
+				t.Errorf("/%s: a state is broken over several lines at %d", path, width)
+			}
+		}
 	}
 }
 

@@ -28,9 +28,10 @@ type fake struct {
 	ask     chan struct{} // closed when Changes is called
 	asked   []string      // who has asked for what
 	started Start
+	gauges  *Gauges
 }
 
-func newFake() *fake { return &fake{ask: make(chan struct{})} }
+func newFake() *fake { return &fake{gauges: &Gauges{}, ask: make(chan struct{})} }
 
 func (f *fake) Alive() error                { return f.stuck }
 func (f *fake) Ready(context.Context) error { return f.notReady }
@@ -105,6 +106,12 @@ func (f *fake) Letter(_ context.Context, key string) (*Letter, error) {
 		}
 	}
 	return nil, None("there is no dead request %q", key)
+}
+
+func (f *fake) Gauges(context.Context) (*Gauges, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gauges, f.notReady
 }
 
 func (f *fake) Changes(ctx context.Context, changed func(string)) {

@@ -48,6 +48,7 @@ func (s *Server) routes() http.Handler {
 		in(e.method+" "+apiRoot+e.path, s.with(e.handle))
 	}
 	in("GET "+apiRoot+"/openapi.json", http.HandlerFunc(s.describe))
+	in("GET /metrics", s.metrics.handler())
 	if s.o.Pprof {
 		in("/debug/pprof/", s.profile())
 	}

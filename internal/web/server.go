@@ -26,10 +26,12 @@ type Options struct {
 	UserHeader string         // a header in which a reverse proxy names the user that it has let in; "" is none
 	Proxies    []netip.Prefix // whose UserHeader and X-Forwarded-Proto count
 	TLS        bool           // cookies are for TLS only
-	Pprof      bool           // serve /debug/pprof/, to clients of this host only
-	Name       string         // of the cookie: pages on other ports of this host have their own
-	Words      Words          // how numbers are written
-	Log        *slog.Logger
+	// Connections has metrics of each connection: as many series as there are branches.
+	Connections bool
+	Pprof       bool   // serve /debug/pprof/, to clients of this host only
+	Name        string // of the cookie: pages on other ports of this host have their own
+	Words       Words  // how numbers are written
+	Log         *slog.Logger
 }
 
 // Words write numbers as the rest of the program does.
@@ -49,6 +51,7 @@ type Server struct {
 	draining atomic.Bool
 	guard    *http.CrossOriginProtection
 	hub      *hub
+	metrics  *metrics
 	said     said
 
 	templates map[string]*template.Template
@@ -75,6 +78,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{o: o, key: sessionKey(o.Token), guard: http.NewCrossOriginProtection(), hub: newHub(), templates: parse(o.Words), unhear: func() {}}
 	s.streams, s.end = context.WithCancel(context.Background())
+	s.metrics = newMetrics(s)
 	s.handler = s.named(s.headers(s.routes()))
 	return s
 }
