@@ -75,7 +75,7 @@ func reportOf(d *pipeline.ManifestDestination, path string) string {
 }
 
 // fileViews are the files of a destination that it has connections in.
-func (b *pageBackend) fileViews(ctx context.Context, run string, d *pipeline.ManifestDestination, v *screen.DestinationView) (files []web.File, more int) {
+func (b *pageBackend) fileViews(ctx context.Context, m *pipeline.Manifest, d *pipeline.ManifestDestination, v *screen.DestinationView) (files []web.File, more int) {
 	files = []web.File{}
 	has := map[string]bool{}
 	for _, path := range v.Files {
@@ -89,13 +89,13 @@ func (b *pageBackend) fileViews(ctx context.Context, run string, d *pipeline.Man
 			more++
 			continue
 		}
-		files = append(files, b.fileView(run, d, i, path))
+		files = append(files, b.fileView(m, d, i, path))
 	}
 	return files, more
 }
 
 // fileView is a file as the report beside it says.
-func (b *pageBackend) fileView(run string, d *pipeline.ManifestDestination, number int, path string) web.File {
+func (b *pageBackend) fileView(m *pipeline.Manifest, d *pipeline.ManifestDestination, number int, path string) web.File {
 	f := web.File{Number: number, Path: path, Name: filepath.Base(path)}
 	head, err := b.files.report(reportOf(d, path))
 	switch {
@@ -103,7 +103,9 @@ func (b *pageBackend) fileView(run string, d *pipeline.ManifestDestination, numb
 		f.Why = "it is not on this host, or was moved"
 	case err != nil:
 		f.Why = err.Error()
-	case head.Run != run || head.Destination != d.ID:
+	case (head.Run != m.Run || head.Destination != d.ID) && head.Updated.Before(m.Created):
+		f.Why = "still as run " + head.Run + " left it"
+	case head.Run != m.Run || head.Destination != d.ID:
 		f.Why = "run " + head.Run + " has written it since"
 	default:
 		f.Bytes, f.SHA256, f.At = head.Length, head.SHA256, head.Updated
@@ -161,7 +163,7 @@ func (b *pageBackend) Open(ctx context.Context, run, destination string, number 
 		return nil, web.None("%s is not here; %s", path, b.whereElse(ctx, run, d))
 	}
 	for try := 1; ; try++ {
-		view := b.fileView(run, d, number, path)
+		view := b.fileView(m, d, number, path)
 		if view.Why != "" {
 			return nil, web.None("%s cannot be had from here: %s", path, view.Why)
 		}

@@ -60,6 +60,9 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 			c.Since, c.Millis = known.Started, 0
 			c.Rows, c.Rate = b.live.progress(run, c.ID)
 		}
+		if going && underWay(&c) { // the rest of the destinations are at it
+			c.State = screen.StateDelivered
+		}
 		r.Connections[i] = c
 	}
 	r.Destinations = b.destinationViews(ctx, info, status.Destinations)
@@ -120,6 +123,13 @@ func connectionView(c *screen.ConnectionView) web.Connection {
 	return out
 }
 
+// underWay reports whether some destination has a connection, and the others have yet to get it.
+func underWay(c *web.Connection) bool {
+	return c.State == screen.StatePartial && !slices.ContainsFunc(c.Missing, func(m web.Missing) bool {
+		return m.Error != "" || m.State != screen.StatePending && m.State != screen.StateSealed
+	})
+}
+
 func (b *pageBackend) destinationViews(ctx context.Context, info *view.RunInfo, views []screen.DestinationView) []web.Destination {
 	labels := destinationLabels()
 	out := make([]web.Destination, len(views))
@@ -127,7 +137,10 @@ func (b *pageBackend) destinationViews(ctx context.Context, info *view.RunInfo, 
 		v := &views[i]
 		d := web.Destination{ID: v.ID, Type: v.Type, Label: labels[v.Type], Where: v.File, State: string(v.State), Error: v.Error, Bytes: v.Bytes, Connections: v.Connections,
 			Total: v.Total, Rows: v.Rows, Sealed: v.Sealed, Lag: v.Lag, Unclaimed: v.Unclaimed, Requests: requestsView(v.Delivery)}
-		d.Files, d.MoreFiles = b.fileViews(ctx, info.Run, &info.Manifest.Destinations[i], v)
+		d.Files, d.MoreFiles = b.fileViews(ctx, info.Manifest, &info.Manifest.Destinations[i], v)
+		if info.Manifest.Destinations[i].Path != "" && !slices.ContainsFunc(d.Files, func(f web.File) bool { return f.Why == "" }) {
+			d.Bytes = 0 // what stands there is another run's
+		}
 		out[i] = d
 	}
 	return out

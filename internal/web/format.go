@@ -55,12 +55,16 @@ func dict(pairs ...any) map[string]any {
 // stateView is how a state is shown: a sign beside the word, and a colour.
 type stateView struct {
 	Word, Sign, Kind string // Kind is good, bad, warn, going or still
+	Short            bool   // the word is not to be broken
 }
+
+// shortState is the length of the longest state that has a name of its own.
+const shortState = len("without a body")
 
 // stateOf shows the state of a run, a connection, a destination or a dead request.
 func stateOf(state any) stateView {
 	word := fmt.Sprint(state)
-	v := stateView{word, "○", "still"}
+	v := stateView{word, "○", "still", len(word) <= shortState}
 	switch word {
 	case "complete", "done", "finished", "settled", "reachable":
 		v.Sign, v.Kind = "✓", "good"

@@ -57,7 +57,8 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 // scrapePatience bounds what a scrape waits for the store.
 const scrapePatience = 5 * time.Second
 
-// Collect implements prometheus.Collector. Without a store what it knows is left out: an old value would look like news.
+// Collect implements prometheus.Collector. Without a store what it knows is left out: an old value would look like
+// news.
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	set := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
