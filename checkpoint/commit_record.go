@@ -6,7 +6,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// The transitions of a commit record between its claims, and those that end one.
+// The transitions of a commit record between its claims, and those that end one. What a claim writes is in
+// commit_progress.go.
 
 // OpenRecord is the record of a destination that a run begins with.
 func OpenRecord(o Opened) CommitRecord { return CommitRecord{Opened: o, State: pipeline.RecordOpen} }
@@ -59,16 +60,6 @@ func (r *CommitRecord) Reopen(o Opened, log pipeline.LogID, ask map[int]int) {
 	r.Parts = slices.DeleteFunc(r.Parts, func(p pipeline.PartState) bool { _, ok := ask[p.Connection]; return ok })
 }
 
-// Settle moves connections to what is delivered.
-func (r *CommitRecord) Settle(settled map[int]pipeline.Settlement) {
-	for i, s := range settled {
-		r.Settled[i] = s
-		delete(r.Sealed, i)
-		delete(r.Failed, i)
-		delete(r.Floor, i)
-	}
-}
-
 // Lose takes out of the record what is gone. Of a destination without a spool that is all of it. Of a spooled one it is
 // the rows of these connections, or, of none, the parts that were being read: what is delivered stays so.
 func (r *CommitRecord) Lose(connections []int) {
@@ -81,6 +72,21 @@ func (r *CommitRecord) Lose(connections []int) {
 	for _, i := range connections {
 		delete(r.Sealed, i)
 	}
+}
+
+// Replay has the next claim send a dead request again. Of this and DropLetter the later word counts.
+func (r *CommitRecord) Replay(number int) {
+	r.Drops, r.Replays = without(r.Drops, number), append(without(r.Replays, number), number)
+}
+
+// DropLetter has the next claim give a dead request up.
+func (r *CommitRecord) DropLetter(number int) {
+	r.Replays, r.Drops = without(r.Replays, number), append(without(r.Drops, number), number)
+}
+
+// without is a copy of a list that lacks n.
+func without(list []int, n int) []int {
+	return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return i == n })
 }
 
 // Check refuses a record that cannot be of a destination of a run: ErrForeign.

@@ -84,6 +84,9 @@ func (r *ConnRecord) bury(died bool, frame uint64) {
 	}
 }
 
+// Begun notes that an attempt of this number has begun, as a destination knows: the next one has a higher one.
+func (r *ConnRecord) Begun(attempt int) { r.Attempt = max(r.Attempt, attempt) }
+
 // condemn has the coordinator give the connection up for the workers that died with it.
 func (r *ConnRecord) condemn() {
 	r.State, r.Error = ConnGivenUp, pipeline.ShortError(errDeadly(r.Deaths))

@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"fanmill/pipeline"
@@ -34,19 +36,41 @@ func (r *RunRecord) Judge() {
 	r.State, r.Ended, r.Died, r.Epoch = pipeline.RunInterrupted, time.Now().UTC(), true, r.Epoch+1
 }
 
+// maxTriggers bounds the list of the triggers that had a run resumed. Only one that was not acknowledged comes again,
+// and the last few are all that can be so.
+const maxTriggers = 64
+
 // Resume is the run going on, for a trigger at seq in the stream of triggers; again says that nobody asks for it anew.
-func (r *RunRecord) Resume(seq uint64, again bool) {
+// id is what the trigger's own run would be called, "" if that is not another one: should it come again, it finds this.
+func (r *RunRecord) Resume(seq uint64, again bool, id string) {
 	r.State, r.Taken, r.Died, r.Resumes, r.Cleaned, r.Error, r.Stopped, r.Ended = pipeline.RunRunning, false, false, r.Resumes+1, false, "", "", time.Time{}
 	r.Trigger = seq // who comes again if this process ends: not the one that began it, if that has been answered for
 	if !again {
 		r.Asked = r.Resumes
 	}
+	if id != "" {
+		r.Triggers = append(slices.Clone(r.Triggers[max(0, len(r.Triggers)-maxTriggers+1):]), id)
+	}
+}
+
+// Stop notes that an interrupted run does not go on by itself, as it was cancelled before it did.
+func (r *RunRecord) Stop() { r.Stopped = pipeline.StoppedCancelled }
+
+// Live is a sign of life with the destinations that no process writes, and when they are given up.
+func (r *RunRecord) Live(unclaimed map[string]time.Time) {
+	r.Unclaimed = nil
+	if len(unclaimed) > 0 {
+		r.Unclaimed = maps.Clone(unclaimed)
+	}
 }
 
 // Interrupt ends the run before its end. stopped is StoppedCancelled or StoppedMemory, or "" where it goes on by
-// itself.
-func (r *RunRecord) Interrupt(why error, stopped string) {
+// itself. m is what its process saw of itself; nil leaves what there is.
+func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
 	r.Unclaimed = nil
+	if m != nil {
+		r.Measures = m
+	}
 	r.State, r.Taken, r.Ended, r.Error, r.Stopped = pipeline.RunInterrupted, false, time.Now().UTC(), pipeline.ShortError(why), stopped
 }
 

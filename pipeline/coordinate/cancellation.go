@@ -120,7 +120,7 @@ func (n *Coordinator) HeedCancel(ctx context.Context, doc *checkpoint.Document[c
 		return false, err
 	}
 	err := doc.Change(ctx, checkpoint.Owned(doc), func(r *checkpoint.RunRecord) {
-		r.Interrupt(StopCancelled(checkpoint.RunOf(doc)), pipeline.StoppedCancelled)
+		r.Interrupt(StopCancelled(checkpoint.RunOf(doc)), pipeline.StoppedCancelled, nil)
 	})
 	if errors.Is(err, pipeline.ErrFenced) {
 		return false, n.lostTo(ctx, doc)

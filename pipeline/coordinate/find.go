@@ -57,13 +57,16 @@ func (n *Coordinator) loadRun(ctx context.Context, job, id string) (*checkpoint.
 		return nil, lookErr
 	}
 	// Its epoch lies above all that were counted: whoever had the run, be it this process, finds another one.
-	rec := checkpoint.RunRecord{Job: job, State: pipeline.RunInterrupted, Owner: n.Owner, Epoch: uint64(time.Now().UnixMicro()), Generation: max(generation, 1), Started: m.Created, Ended: time.Now().UTC(), Error: pipeline.ShortError(err)}
+	generation = max(generation, 1)
+	resumes := 0
 	for _, d := range m.Destinations {
 		if c, err := n.Records.Load(ctx, id, d.ID); err == nil {
-			rec.Generation = max(rec.Generation, c.Log.Generation, c.Opened.Generation)
-			rec.Resumes = max(rec.Resumes, c.Opened.Incarnation) // commands of those that were are none of the next one's
+			generation = max(generation, c.Log.Generation, c.Opened.Generation)
+			resumes = max(resumes, c.Opened.Incarnation) // commands of those that were are none of the next one's
 		}
 	}
+	rec := checkpoint.RunRecord{Job: job, State: pipeline.RunInterrupted, Owner: n.Owner, Epoch: uint64(time.Now().UnixMicro()), Generation: generation,
+		Resumes: resumes, Started: m.Created, Ended: time.Now().UTC(), Error: pipeline.ShortError(err)}
 	if err := doc.Overwrite(ctx, rec); err != nil {
 		return nil, err
 	}

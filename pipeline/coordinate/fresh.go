@@ -157,7 +157,7 @@ func (r *run) withdraw(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
 	err := r.doc.Change(ctx, checkpoint.Owned(r.doc), func(rec *checkpoint.RunRecord) {
-		rec.Interrupt(cause, "")
+		rec.Interrupt(cause, "", nil)
 		rec.NextLog()
 	})
 	if errors.Is(err, pipeline.ErrFenced) || errors.Is(err, pipeline.ErrForeign) {

@@ -39,10 +39,7 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 	if err := s.run.putManifest(ctx); err != nil { // which somebody may have damaged: a resume needs it
 		s.run.c.Log.Debug("the manifest was not written again", "error", err)
 	}
-	err := s.run.recordEnd(ctx, s.mine, func(r *checkpoint.RunRecord) {
-		r.Interrupt(cause, stopped)
-		r.Measures = measures
-	})
+	err := s.run.recordEnd(ctx, s.mine, func(r *checkpoint.RunRecord) { r.Interrupt(cause, stopped, measures) })
 	switch {
 	case errors.Is(err, pipeline.ErrFenced), errors.Is(err, pipeline.ErrConflict):
 		return pipeline.Permanent(fmt.Errorf("run %s: %w; this process stops", s.run.m.Run, pipeline.ErrFenced))

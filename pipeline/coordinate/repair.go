@@ -33,7 +33,7 @@ func (r *run) askAgain(ctx context.Context, records []checkpoint.CommitRecord, i
 	}
 	was := next.Attempt
 	for k := range records {
-		next.Attempt = max(next.Attempt, records[k].Attempt(i))
+		next.Begun(records[k].Attempt(i))
 	}
 	run := r.doc.Value()
 	died := run.Died && next.State == checkpoint.ConnRunning && next.Owner != r.c.Owner.Token

@@ -11,10 +11,6 @@ import (
 	"fanmill/pipeline/spec"
 )
 
-// maxTriggers bounds the list of the triggers that had a run resumed. Only one that was not acknowledged comes again,
-// and the last few are all that can be so.
-const maxTriggers = 64
-
 // resume continues an unfinished run under its own id, log and paths. This process owns it already.
 func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.Request, doc *checkpoint.Document[checkpoint.RunRecord]) (_ *run, err error) {
 	id := checkpoint.RunOf(doc)
@@ -88,12 +84,11 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 			return nil, err
 		}
 	}
-	err = doc.Change(ctx, checkpoint.Owned(doc), func(rec *checkpoint.RunRecord) {
-		rec.Resume(t.Seq, t.Again)
-		if has {
-			rec.Triggers = append(slices.Clone(rec.Triggers[max(0, len(rec.Triggers)-maxTriggers+1):]), t.Run)
-		}
-	})
+	resumes := ""
+	if has {
+		resumes = t.Run
+	}
+	err = doc.Change(ctx, checkpoint.Owned(doc), func(rec *checkpoint.RunRecord) { rec.Resume(t.Seq, t.Again, resumes) })
 	if errors.Is(err, pipeline.ErrFenced) || errors.Is(err, pipeline.ErrForeign) {
 		return nil, n.lostTo(ctx, doc)
 	} else if err != nil {

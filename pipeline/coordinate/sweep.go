@@ -78,7 +78,7 @@ func (n *Coordinator) sweepRun(ctx context.Context, doc *checkpoint.Document[che
 		}
 		rec.Judge()
 		if cancelled {
-			rec.Interrupt(StopCancelled(checkpoint.RunOf(doc)), pipeline.StoppedCancelled)
+			rec.Interrupt(StopCancelled(checkpoint.RunOf(doc)), pipeline.StoppedCancelled, nil)
 		}
 		if err := doc.Write(ctx, rec); err != nil { // over what was judged, and nothing later
 			if errors.Is(err, pipeline.ErrConflict) {

@@ -3,7 +3,6 @@ package coordinate
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"fanmill/checkpoint"
@@ -72,8 +71,5 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 
 // keepAlive is the sign of life in the run's record, with what a look at the run shows.
 func (s *supervisor) keepAlive(r *checkpoint.RunRecord) {
-	r.Unclaimed = nil
-	if len(s.unclaimed) > 0 {
-		r.Unclaimed = maps.Clone(s.unclaimed)
-	}
+	r.Live(s.unclaimed)
 }

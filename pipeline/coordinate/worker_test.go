@@ -58,7 +58,7 @@ func TestWorkerWithoutItsRowLog(t *testing.T) {
 		"deleted":             {func(*checkpoint.RunRecord) {}, false},
 		"the next generation": {(*checkpoint.RunRecord).NextLog, true},
 		"taken over":          {func(r *checkpoint.RunRecord) { r.Take(pipeline.Owner{Token: "successor"}) }, true},
-		"resumed":             {func(r *checkpoint.RunRecord) { r.Resume(0, false) }, true},
+		"resumed":             {func(r *checkpoint.RunRecord) { r.Resume(0, false, "") }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newFenceWorld(t)

@@ -38,12 +38,7 @@ func (v *delivery) commit(ctx context.Context) error {
 		}
 	}
 	failpoint.Hit("before-cas")
-	err = v.record(ctx, func(r *checkpoint.CommitRecord) {
-		r.Settle(settled)
-		if staged.State != nil {
-			r.Artifact, r.Commits = staged.State, r.Commits+1
-		}
-	})
+	err = v.record(ctx, func(r *checkpoint.CommitRecord) { r.Commit(settled, staged.State) })
 	if err != nil {
 		return err
 	}
@@ -122,15 +117,15 @@ func (v *delivery) cut(ctx context.Context) error {
 // record writes the commit record: what change says, the failures noted since the last one, the open parts as of the
 // last cut, and the position that all of it covers. Afterwards nothing references the discarded parts.
 func (v *delivery) record(ctx context.Context, change func(*checkpoint.CommitRecord)) error {
-	seq := v.pos
-	var parts []pipeline.PartState
-	for _, p := range v.open {
+	at := checkpoint.Reading{Seq: v.pos, Failed: v.failed, Reopened: v.reopened, Attempts: map[int]int{}}
+	for i, p := range v.open {
 		if p.firstVolatile != 0 {
-			seq = min(seq, p.firstVolatile-1)
+			at.Seq = min(at.Seq, p.firstVolatile-1)
 		}
 		if p.saved != nil {
-			parts = append(parts, *p.saved)
+			at.Parts = append(at.Parts, *p.saved)
 		}
+		at.Attempts[i] = p.id.Attempt
 	}
 	for i := range v.failed { // before the record: a failed connection always has its reason
 		id := v.m.Connections[i].ID
@@ -140,22 +135,7 @@ func (v *delivery) record(ctx context.Context, change func(*checkpoint.CommitRec
 	}
 	err := v.claim.Commit(ctx, func(r *checkpoint.CommitRecord) {
 		change(r)
-		for i := range v.reopened {
-			delete(r.Failed, i)
-		}
-		for i, f := range v.failed {
-			r.Failed[i] = f
-		}
-		for i := range r.Settled {
-			delete(r.Failed, i)
-			delete(r.Floor, i)
-		}
-		for i, p := range v.open { // frames of lower attempts may stand behind seq: they stay dropped after a restart
-			if p.id.Attempt > 1 {
-				r.Floor[i] = max(r.Floor[i], p.id.Attempt)
-			}
-		}
-		r.Parts, r.Seq = parts, seq
+		r.Read(at)
 	})
 	if err != nil {
 		return err
@@ -168,7 +148,7 @@ func (v *delivery) record(ctx context.Context, change func(*checkpoint.CommitRec
 	}
 	clear(v.reopened)
 	clear(v.failed)
-	if seq == v.pos {
+	if at.Seq == v.pos {
 		v.volatile = 0
 	}
 	for _, p := range v.trash {
@@ -180,7 +160,7 @@ func (v *delivery) record(ctx context.Context, change func(*checkpoint.CommitRec
 	v.trash = v.trash[:0]
 	v.dropSpent()
 	if v.reader != nil {
-		v.reader.Acked(seq)
+		v.reader.Acked(at.Seq)
 	}
 	return nil
 }
@@ -188,7 +168,7 @@ func (v *delivery) record(ctx context.Context, change func(*checkpoint.CommitRec
 // finish makes the final artifact, records it, publishes it. Each step can be repeated: a claim after a crash in
 // between does so.
 func (v *delivery) finish(ctx context.Context) error {
-	if err := v.claim.Commit(ctx, func(r *checkpoint.CommitRecord) { r.State = pipeline.RecordFinishing }); err != nil {
+	if err := v.claim.Commit(ctx, (*checkpoint.CommitRecord).StartFinal); err != nil {
 		return err
 	}
 	if len(v.claim.Record().Settled) > 0 {
@@ -196,7 +176,7 @@ func (v *delivery) finish(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("finish %s: %w", v.dest.Where(), err)
 		}
-		if err := v.claim.Commit(ctx, func(r *checkpoint.CommitRecord) { r.Artifact = staged.State }); err != nil {
+		if err := v.claim.Commit(ctx, func(r *checkpoint.CommitRecord) { r.Final(staged.State) }); err != nil {
 			return err
 		}
 		failpoint.Hit("before-final-publish")
@@ -206,7 +186,7 @@ func (v *delivery) finish(ctx context.Context) error {
 	} else if _, err := v.sink.Release(ctx, nil, v.finalReport(), false); err != nil {
 		return fmt.Errorf("publish %s: %w", v.dest.Where(), err)
 	}
-	if err := v.claim.Commit(ctx, func(r *checkpoint.CommitRecord) { r.State = pipeline.RecordFinished }); err != nil {
+	if err := v.claim.Commit(ctx, (*checkpoint.CommitRecord).Finish); err != nil {
 		return err
 	}
 	failpoint.Hit("after-finished")

@@ -218,10 +218,7 @@ func (v *delivery) adopt(ctx context.Context, rec checkpoint.CommitRecord) error
 		return fmt.Errorf("look at row log: %w", err)
 	}
 	v.maxBytes = state.MaxBytes
-	if rec.Log.Stream == "" {
-		rec.Log = state.ID
-	}
-	if !rec.Log.Same(state.ID) {
+	if rec.Log.Stream != "" && !rec.Log.Same(state.ID) {
 		return fmt.Errorf("destination %s: the record was written against another row log: %w", v.dest.ID, pipeline.ErrNoLog)
 	}
 	if v.errors, err = v.d.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
@@ -248,10 +245,9 @@ func (v *delivery) adopt(ctx context.Context, rec checkpoint.CommitRecord) error
 		}
 	}
 	err = v.claim.Commit(ctx, func(r *checkpoint.CommitRecord) {
-		r.Artifact, r.Log = found.State, rec.Log
-		r.Settle(r.Known(found.Settled))
+		r.Recover(found.State, state.ID, found.Settled)
 		if v.sender != nil {
-			r.Place, r.Replays, r.Drops = &v.place, nil, nil
+			r.Spool(v.place)
 			v.account(r)
 		}
 	})

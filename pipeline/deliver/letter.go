@@ -138,24 +138,13 @@ func (v *delivery) blameDropped(ctx context.Context, rec *checkpoint.CommitRecor
 	return nil
 }
 
-// account brings a record in line with the outbox: its length, what was sent, whose rows are in letters. A connection
-// whose request was given up is turned away, and never asked again: others of its requests may have been taken.
+// account brings a record in line with the outbox.
 func (v *delivery) account(r *checkpoint.CommitRecord) {
-	r.Outbox = v.outbox.length
-	refused := v.outbox.refused()
-	for i := range v.outbox.givenUp() {
-		if seal, ok := r.Sealed[i]; ok {
-			delete(r.Sealed, i)
-			r.Failed[i] = pipeline.Refusal{Attempt: seal.Attempt, Attempts: seal.Attempts, Millis: seal.Millis, Rejected: true, Dropped: true}
-		}
-	}
-	for i, seal := range r.Sealed {
-		seal.Refused = refused[i]
-		r.Sealed[i] = seal
-	}
+	o := checkpoint.Outbox{Length: v.outbox.length, GivenUp: v.outbox.givenUp(), Refused: v.outbox.refused()}
 	if len(v.outbox.requests) > 0 {
-		r.Delivery = v.outbox.sum()
+		o.Sum = v.outbox.sum()
 	}
+	r.Account(o)
 }
 
 // connectionOf is the id of the connection whose rows alone a request has; "" if it has those of others, or none.

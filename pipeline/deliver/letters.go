@@ -142,10 +142,7 @@ func (s *Letters) Replay(ctx context.Context, l dead.Letter, resend bool) error 
 	if err := replayable(&l, resend); err != nil {
 		return err
 	}
-	return s.decide(ctx, l, func(c *checkpoint.CommitRecord) {
-		c.Drops = without(c.Drops, l.Number)
-		c.Replays = append(without(c.Replays, l.Number), l.Number)
-	})
+	return s.decide(ctx, l, func(c *checkpoint.CommitRecord) { c.Replay(l.Number) })
 }
 
 // replayable refuses what cannot, or must not, be sent as it is.
@@ -191,21 +188,13 @@ func (s *Letters) Drop(ctx context.Context, l dead.Letter) (pending bool, _ erro
 		return false, err
 	}
 	if live && rec.State != pipeline.RecordFinished {
-		err := s.decide(ctx, l, func(c *checkpoint.CommitRecord) {
-			c.Replays = without(c.Replays, l.Number)
-			c.Drops = append(without(c.Drops, l.Number), l.Number)
-		})
+		err := s.decide(ctx, l, func(c *checkpoint.CommitRecord) { c.DropLetter(l.Number) })
 		if err != nil {
 			return false, err
 		}
 		pending = true
 	}
 	return pending, s.Dead.Remove(l.Key)
-}
-
-// without is a copy of a list that lacks n.
-func without(list []int, n int) []int {
-	return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return i == n })
 }
 
 // Resend sends a dead request whose run has given way to another one at once, by the destination that the job has under

@@ -245,7 +245,7 @@ func (s *sender) dropFile(name string) {
 // final stages and releases the artifact's last form, or the round's last requests, and ends the record. Each step can
 // be repeated: a claim after a crash in between does so.
 func (s *sender) final(ctx context.Context) error {
-	if err := s.commit(ctx, func(r *checkpoint.CommitRecord) { r.State = pipeline.RecordFinishing }); err != nil {
+	if err := s.commit(ctx, (*checkpoint.CommitRecord).StartFinal); err != nil {
 		return err
 	}
 	if s.finals() {
@@ -268,7 +268,7 @@ func (s *sender) final(ctx context.Context) error {
 	if err := s.release(ctx, true); err != nil {
 		return err
 	}
-	if err := s.commit(ctx, func(r *checkpoint.CommitRecord) { r.State = pipeline.RecordFinished }); err != nil {
+	if err := s.commit(ctx, (*checkpoint.CommitRecord).Finish); err != nil {
 		return err
 	}
 	failpoint.Hit("after-finished")

@@ -155,12 +155,7 @@ func (s *sender) refuse(ctx context.Context, reasons map[int]string) error {
 			return err
 		}
 	}
-	err := s.commit(ctx, func(r *checkpoint.CommitRecord) {
-		for i, seal := range seals {
-			delete(r.Sealed, i)
-			r.Failed[i] = pipeline.Refusal{Attempt: seal.Attempt, Attempts: seal.Attempts, Millis: seal.Millis, Rejected: true}
-		}
-	})
+	err := s.commit(ctx, func(r *checkpoint.CommitRecord) { r.Refuse(slices.Collect(maps.Keys(seals))) })
 	if err != nil {
 		return err
 	}

@@ -175,12 +175,7 @@ func (s *sender) settle(ctx context.Context, released *pipeline.Released) error 
 			settled[i] = seal.Settlement
 		}
 	}
-	err := s.commit(ctx, func(r *checkpoint.CommitRecord) {
-		r.Settle(settled)
-		if released.State != nil {
-			r.Artifact = released.State
-		}
-	})
+	err := s.commit(ctx, func(r *checkpoint.CommitRecord) { r.Deliver(settled, released.State) })
 	if err != nil {
 		return err
 	}

@@ -48,23 +48,18 @@ func (s *sender) stage(ctx context.Context, final *pipeline.Report) error {
 	if s.traits.SettlesOnRelease {
 		taken = staged.Allocated
 	}
-	settled := map[int]pipeline.Settlement{}
+	sealed, settled := map[int]pipeline.Seal{}, map[int]pipeline.Settlement{}
 	for _, i := range taken {
 		c := s.parts[i]
 		if c == nil {
 			return pipeline.Permanent(fmt.Errorf("the sink of %s has staged connection %d, which it was not given", s.v.dest.ID, i))
 		}
+		sealed[i] = c.seal
 		if !s.traits.SettlesOnRelease || s.traits.Requests && !line.asks(i) {
 			settled[i] = c.seal.Settlement
 		}
 	}
-	err = s.commit(ctx, func(r *checkpoint.CommitRecord) {
-		r.Artifact, r.Commits = staged.State, r.Commits+1
-		for _, i := range taken {
-			r.Sealed[i] = s.parts[i].seal
-		}
-		r.Settle(settled)
-	})
+	err = s.commit(ctx, func(r *checkpoint.CommitRecord) { r.Stage(staged.State, sealed, settled) })
 	if err != nil {
 		return err
 	}

@@ -298,7 +298,7 @@ func (q *request) markStopped(ctx context.Context) error {
 	if rec.State != pipeline.RunInterrupted || rec.Stopped != "" || rec.Owner.Token != q.server.c.Owner.Token {
 		return nil
 	}
-	rec.Stopped = pipeline.StoppedCancelled
+	rec.Stop()
 	if err := doc.Write(ctx, rec); !errors.Is(err, pipeline.ErrConflict) { // over what was looked at, and nothing later
 		return err
 	}

@@ -246,17 +246,17 @@ func (w *world) batches(i int, from []int64, take func(query int, first int64, b
 
 // report is what the loop says of the destination now.
 func (w *world) report(m *pipeline.Manifest, d *pipeline.ManifestDestination, state pipeline.RecordState) *pipeline.Report {
-	rec := checkpoint.CommitRecord{State: state, Settled: w.record.Settled, Failed: map[int]pipeline.Refusal{}, Sealed: map[int]pipeline.Seal{}}
+	failed, sealed, why := map[int]pipeline.Refusal{}, map[int]pipeline.Seal{}, map[string]string{}
 	for i, s := range w.record.Sealed {
-		rec.Sealed[i] = pipeline.Seal{Settlement: s}
+		sealed[i] = pipeline.Seal{Settlement: s}
 	}
-	why := map[string]string{}
 	for i := range m.Connections {
 		if !slices.Contains(slices.Concat(w.plan.groups[w.record.Run]...), i) {
-			rec.Failed[i] = pipeline.Refusal{Attempt: 1, Attempts: 1}
+			failed[i] = pipeline.Refusal{Attempt: 1, Attempts: 1}
 			why[m.Connections[i].ID] = "no route to host"
 		}
 	}
+	rec := checkpoint.CommitRecord{State: state, Settled: w.record.Settled, Failed: failed, Sealed: sealed}
 	return checkpoint.NewReport(m, d, rec, why)
 }
 
