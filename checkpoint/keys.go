@@ -14,8 +14,11 @@ func RunKey(run string) string { return pipeline.Token(run) }
 // ManifestKey is the run's manifest in Stores.Runs.
 func ManifestKey(run string) string { return pipeline.Token(run) + ".manifest" }
 
+// CancelSuffix ends the keys of cancellations, after the id of a run or a trigger.
+const CancelSuffix = ".cancel"
+
 // CancelKey is the wish that a run stops, in Stores.Runs: a Cancellation.
-func CancelKey(run string) string { return pipeline.Token(run) + ".cancel" }
+func CancelKey(run string) string { return pipeline.Token(run) + CancelSuffix }
 
 // ConnKey is a connection's entry in Stores.Runs.
 func ConnKey(run, connection string) string {

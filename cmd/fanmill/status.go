@@ -140,6 +140,9 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 	}
 	if rec.State == pipeline.RunRunning {
 		v.Owner = ownerText(&rec.Owner)
+		if info.Cancelled != nil {
+			v.Cancelling = info.Cancelled.At
+		}
 		if s.gone(rec.Owner) {
 			v.State, v.Error = pipeline.RunInterrupted, goneText(&rec.Owner)
 			v.Owner = ""

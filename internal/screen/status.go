@@ -8,12 +8,14 @@ import (
 // StatusView is a run at this moment, or as it ended. Its JSON has the fields of RunView and its own.
 type StatusView struct {
 	RunView
-	Asked   time.Time `json:"asked,omitzero"`   // when its trigger came, if it is queued
-	Cancel  string    `json:"cancel,omitempty"` // the command that drops it, if it is queued
-	Owner   string    `json:"owner,omitempty"`  // who carries it out: process 12887 on vm
-	Resumes int       `json:"resumes"`
-	Ended   time.Time `json:"ended,omitzero"`
-	Log     *LogView  `json:"log,omitempty"` // absent where the row log is gone
+	Asked  time.Time `json:"asked,omitzero"`   // when its trigger came, if it is queued
+	Cancel string    `json:"cancel,omitempty"` // the command that drops it, if it is queued
+	Owner  string    `json:"owner,omitempty"`  // who carries it out: process 12887 on vm
+	// Cancelling is since when somebody wants it to stop, as long as its process has not obeyed.
+	Cancelling time.Time `json:"cancelling,omitzero"`
+	Resumes    int       `json:"resumes"`
+	Ended      time.Time `json:"ended,omitzero"`
+	Log        *LogView  `json:"log,omitempty"` // absent where the row log is gone
 }
 
 // LogView is how full a run's row log is.
@@ -24,16 +26,19 @@ type LogView struct {
 
 type statusJSON struct {
 	runJSON
-	Asked   time.Time `json:"asked,omitzero"`
-	Cancel  string    `json:"cancel,omitempty"`
-	Owner   string    `json:"owner,omitempty"`
+	Asked  time.Time `json:"asked,omitzero"`
+	Cancel string    `json:"cancel,omitempty"`
+	Owner  string    `json:"owner,omitempty"`
+
+	Cancelling time.Time `json:"cancelling,omitzero"`
+
 	Resumes int       `json:"resumes"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Log     *LogView  `json:"log,omitempty"`
 }
 
 func (v StatusView) data() any {
-	return statusJSON{v.json(), v.Asked, v.Cancel, v.Owner, v.Resumes, v.Ended, v.Log}
+	return statusJSON{v.json(), v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Resumes, v.Ended, v.Log}
 }
 
 func (v StatusView) text(s *sheet) {
@@ -47,6 +52,9 @@ func (v StatusView) text(s *sheet) {
 		state += ", resumed " + Of(int64(v.Resumes), "time")
 	}
 	s.fact("state", state, stateStyle(string(v.State)))
+	if !v.Cancelling.IsZero() {
+		s.fact("", "it was cancelled "+s.when(v.Cancelling)+", and stops when its process has seen that", yellow)
+	}
 	s.fact("", oneLine(v.Error), red)
 	s.fact("job", clean(v.JobID), plain)
 	started := s.when(v.Started)

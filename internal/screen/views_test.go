@@ -305,3 +305,15 @@ func TestCheckTellsWhatDriftWouldDo(t *testing.T) {
 		}
 	}
 }
+
+// Who cancels a run sees that somebody has heard it, before its process obeys.
+func TestCancellingIsShown(t *testing.T) {
+	v := sampleStatus()
+	if out := text(t, v, screen.Page{Width: 120}); strings.Contains(out, "cancelled") {
+		t.Errorf("a run that nobody has cancelled: %s", out)
+	}
+	v.Cancelling = at
+	if out := text(t, v, screen.Page{Width: 120}); !strings.Contains(out, "it was cancelled") {
+		t.Errorf("a run that is to stop: %s", out)
+	}
+}

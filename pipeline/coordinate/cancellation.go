@@ -5,22 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"fanmill/checkpoint"
 	"fanmill/pipeline"
 	"fanmill/pipeline/view"
 )
-
-// Cancellation is the wish that a run stops, under a key of its own: anybody may write it, whoever owns the run reads
-// it at each renewal, and so does whoever takes the run over. It stays until the run is forgotten: the run is
-// cancelled as long as nobody asks for it anew, however many processes have it in turn. A trigger whose run has not
-// begun is cancelled under the id that its run would have.
-type Cancellation struct {
-	Through int            `json:"through"` // the last incarnation that is to stop, see RunRecord.Resumes
-	At      time.Time      `json:"at"`
-	By      pipeline.Owner `json:"by"` // the process that wrote it, for people
-}
 
 // StopCancelled ends a run that is to stop.
 func StopCancelled(run string) error {
@@ -47,63 +36,32 @@ func (n *Coordinator) Cancel(ctx context.Context, id string) (pipeline.Answer, e
 			return a, nil
 		}
 		a.State = pipeline.AnswerCancelling
-		return a, n.recordCancel(ctx, a.Run, rec.Resumes)
+		return a, checkpoint.CancelRun(ctx, n.Stores.Runs, a.Run, rec.Resumes, n.Owner)
 	}
 	waiting, err := n.View().Waiting(ctx, "")
 	if err != nil {
 		return pipeline.Answer{}, err
 	}
 	if i := slices.IndexFunc(waiting, func(w view.Waiting) bool { return w.Run == id }); i >= 0 {
-		return pipeline.Answer{Run: id, Job: waiting[i].Job, State: pipeline.AnswerCancelling}, n.recordCancel(ctx, id, 0)
+		return pipeline.Answer{Run: id, Job: waiting[i].Job, State: pipeline.AnswerCancelling}, checkpoint.CancelRun(ctx, n.Stores.Runs, id, 0, n.Owner)
 	}
 	return pipeline.Answer{Run: id, Error: "there is no run of this id; fanmill runs lists them"}, nil
 }
 
-// recordCancel writes that a run is to stop, up to this incarnation; it is durable when nil is returned.
-func (n *Coordinator) recordCancel(ctx context.Context, run string, through int) error {
-	c := Cancellation{Through: through, At: time.Now().UTC(), By: n.Owner}
-	for {
-		doc, err := checkpoint.LoadDocument[Cancellation](ctx, n.Stores.Runs, checkpoint.CancelKey(run))
-		switch {
-		case errors.Is(err, pipeline.ErrNoKey):
-			_, err = checkpoint.CreateDocument(ctx, n.Stores.Runs, checkpoint.CancelKey(run), c)
-		case errors.Is(err, pipeline.ErrForeign):
-			err = doc.Overwrite(ctx, c)
-		case err == nil && doc.Value().Through >= through:
-			return nil
-		case err == nil:
-			err = doc.Change(ctx, checkpoint.Anybody, func(was *Cancellation) {
-				if was.Through < through {
-					*was = c
-				}
-			})
-		}
-		if !errors.Is(err, pipeline.ErrConflict) || ctx.Err() != nil { // another process has cancelled it at the same moment
-			return err
-		}
-	}
-}
-
 // Cancellation is the wish that a run stops; nil if there is none, or none that can be read.
-func (n *Coordinator) Cancellation(ctx context.Context, run string) (*Cancellation, error) {
-	doc, err := checkpoint.LoadDocument[Cancellation](ctx, n.Stores.Runs, checkpoint.CancelKey(run))
-	switch {
-	case errors.Is(err, pipeline.ErrNoKey):
-		return nil, nil
-	case errors.Is(err, pipeline.ErrForeign):
+func (n *Coordinator) Cancellation(ctx context.Context, run string) (*checkpoint.Cancellation, error) {
+	c, err := checkpoint.LoadCancellation(ctx, n.Stores.Runs, run)
+	if errors.Is(err, pipeline.ErrForeign) {
 		n.Log.Debug("a cancellation cannot be read", "error", err)
 		return nil, nil
-	case err != nil:
-		return nil, err
 	}
-	c := doc.Value()
-	return &c, nil
+	return c, err
 }
 
 // isCancelled reports whether a run was to stop since somebody last asked for it.
 func (n *Coordinator) isCancelled(ctx context.Context, run string, rec checkpoint.RunRecord) (bool, error) {
 	c, err := n.Cancellation(ctx, run)
-	return c != nil && c.Through >= rec.Asked, err
+	return c.Stops(&rec), err
 }
 
 // HeedCancel stops an unfinished run that was cancelled and that nobody stopped, as its process ended before it could,
@@ -137,7 +95,7 @@ func (s *supervisor) heed(ctx context.Context) {
 	cancelled, err := s.run.c.isCancelled(ctx, s.run.m.Run, rec)
 	// The trigger that had it resumed may have been cancelled before anybody knew of which run it was.
 	if err == nil && !cancelled && s.run.asker != "" && s.run.asker != s.run.m.Run {
-		var c *Cancellation
+		var c *checkpoint.Cancellation
 		c, err = s.run.c.Cancellation(ctx, s.run.asker)
 		cancelled = c != nil
 	}

@@ -24,20 +24,10 @@ const (
 // pass tells of a record that nobody can read.
 func (n *Coordinator) pass(err error) { n.Log.Warn(err.Error()) }
 
-// How many old runs are removed at a time, which takes some milliseconds each; and after how many triggers a process
-// that serves looks for some.
+// forgetAtOnce is how many old runs are removed at a time, which takes some milliseconds each.
 const (
-	forgetAtOnce = 50
+	forgetAtOnce = 200
 )
-
-// Forget removes the oldest of the runs that need not be known any longer.
-func (n *Coordinator) Forget(ctx context.Context) error {
-	docs, err := checkpoint.RunRecords(ctx, n.Stores.Runs, n.pass)
-	if err == nil {
-		n.forgetOld(ctx, docs)
-	}
-	return err
-}
 
 // forgetOld removes the oldest of the runs that need not be known any longer.
 func (n *Coordinator) forgetOld(ctx context.Context, docs []*checkpoint.Document[checkpoint.RunRecord]) {

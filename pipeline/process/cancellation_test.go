@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"fanmill/checkpoint"
-	"fanmill/pipeline/coordinate"
 
 	"fanmill/pipeline"
 )
@@ -234,7 +233,7 @@ func TestCancelTwiceAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 	e, err := w.node.Stores.Runs.Get(t.Context(), checkpoint.CancelKey(old))
-	var c coordinate.Cancellation
+	var c checkpoint.Cancellation
 	if err != nil || json.Unmarshal(e.Value, &c) != nil || c.At.IsZero() {
 		t.Errorf("it is %s, %v", e.Value, err)
 	}

@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,39 +105,76 @@ func TestOldRunsAreForgotten(t *testing.T) {
 	}
 }
 
-// A process that serves for months forgets old runs, too, a bounded number at a time.
-func TestServingForgetsOldRuns(t *testing.T) {
+// A process that serves for months forgets old runs, too, and tidies up after processes that are gone.
+func TestServingSweeps(t *testing.T) {
 	w := newWorld(t, 8*mb)
-	w.deliverTo("x") // nothing to ask: its runs are short
+	w.sweepEvery = time.Millisecond
 	w.serve()
-	for i := range 155 {
+	for i := range 255 {
 		w.past("old", fmt.Sprintf("old%03d", i), 3*day+time.Duration(i)*time.Hour, pipeline.RunComplete)
 	}
 	w.pointTo("old", "old000")
-	left := func() int {
+	dead := checkpoint.RunRecord{Job: "other", State: pipeline.RunRunning, Owner: pipeline.Owner{Token: "dead", Host: "here", LeaseMS: 1000}, Started: time.Now()}
+	if _, err := checkpoint.CreateDocument(t.Context(), w.node.Stores.Runs, checkpoint.RunKey("dead"), dead); err != nil {
+		t.Fatal(err)
+	}
+	for left := 0; left != 100 || w.state("dead") != pipeline.RunInterrupted; time.Sleep(2 * time.Millisecond) {
 		runs, err := w.node.View().List(t.Context(), "old")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(runs)
+		left = len(runs)
 	}
-	trigger := func(from, to int) {
-		for i := from; i < to; i++ {
-			w.ask(pipeline.TopicTrigger("job"), fmt.Sprint("t", i), "{}")
-			w.until(pipeline.EventEnded, fmt.Sprint("t", i))
+}
+
+// agedKV says that everything was written so long before it was.
+type agedKV struct {
+	pipeline.KV
+	age time.Duration
+}
+
+func (k agedKV) Watch(ctx context.Context, pattern string) (<-chan pipeline.KVEntry, error) {
+	in, err := k.KV.Watch(ctx, pattern)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan pipeline.KVEntry)
+	go func() {
+		defer close(out)
+		for e := range in {
+			if e.Key != "" {
+				e.Modified = e.Modified.Add(-k.age)
+			}
+			select {
+			case out <- e:
+			case <-ctx.Done():
+			}
 		}
+	}()
+	return out, nil
+}
+
+// What became of triggers, and that they were to be cancelled, is known for as long as their runs would be. The
+// cancellation of a run goes with the run.
+func TestTriggersAreForgotten(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.deliverTo("x")
+	ctx, runs := t.Context(), w.node.Stores.Runs
+	w.past("many", "night", 30*day, pipeline.RunComplete)
+	w.pointTo("many", "night")
+	if err := errors.Join(checkpoint.NoteTrigger(ctx, runs, "skipped", checkpoint.TriggerNote{Job: "job", Skipped: true}),
+		checkpoint.CancelRun(ctx, runs, "queued", 0, w.node.Owner), checkpoint.CancelRun(ctx, runs, "night", 0, w.node.Owner)); err != nil {
+		t.Fatal(err)
 	}
-	trigger(0, 49)
-	if n := left(); n != 155 {
-		t.Errorf("%d runs are left after 49 triggers", n)
-	}
-	trigger(49, 50)
-	for left() != 105 {
-		time.Sleep(2 * time.Millisecond)
-	}
-	trigger(50, 100)
-	for left() != 100 {
-		time.Sleep(2 * time.Millisecond)
+	for _, age := range []time.Duration{day, 3 * day} {
+		w.node.Stores.Runs = agedKV{runs, age}
+		w.mustRun(pipeline.Trigger{}, pipeline.RunComplete)
+		for _, key := range []string{"skipped.trigger", "queued.cancel", "night.cancel"} {
+			_, err := runs.Get(ctx, key)
+			if kept := age == day || key == "night.cancel"; kept != (err == nil) {
+				t.Errorf("when %s is %s old: %v", key, age, err)
+			}
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func (w *world) serveBy(node *process.Node) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done, ready := make(chan error, 1), make(chan struct{})
 	go func() {
-		done <- node.Serve(ctx, trigger.Service{MaxRuns: 2, Ready: func() { close(ready) }, Find: func(job string, inline json.RawMessage) (*spec.Definition, error) {
+		done <- node.Serve(ctx, trigger.Service{MaxRuns: 2, SweepEvery: w.sweepEvery, Ready: func() { close(ready) }, Find: func(job string, inline json.RawMessage) (*spec.Definition, error) {
 			if job != "job" {
 				return nil, fmt.Errorf("there is no job %q", job)
 			}

@@ -42,6 +42,8 @@ type world struct {
 	events  []pipeline.Event
 	changed chan struct{} // closed with the next event
 	watch   func(pipeline.Event)
+
+	sweepEvery time.Duration // of processes that serve; 0 is as ever
 }
 
 const mb = 1 << 20

@@ -92,7 +92,6 @@ func (s *server) handle(ctx context.Context, msg *pipeline.Message) error {
 	}
 	q.ctx, q.held = s.pending.admit(ctx, q.key, q.t.Run, q.def.Job.ID, q.seq)
 	defer s.pending.finish(q.held)
-	defer s.carriedOut(ctx)
 	return q.ended(ctx, q.inTurn(ctx))
 }
 

@@ -1,12 +1,13 @@
 package trigger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -24,7 +25,14 @@ type Service struct {
 	MaxRuns int
 	// Ready is called once triggers are heard.
 	Ready func()
+	// SweepEvery is how often it is tidied up after processes that are gone, and old runs are forgotten; 0 is
+	// sweepEvery.
+	SweepEvery time.Duration
 }
+
+// sweepEvery is short beside what waits for it: a run of a process that died, whose row log takes room on the disk, and
+// runs that are older than days. A sweep of a store in order costs one read of the records of all runs.
+const sweepEvery = 10 * time.Minute
 
 // serveDurable is the consumer of triggers, and inlineDurable that of those that bring their jobs along, that all
 // serving processes share; inLine is how many triggers one of them holds at a time, running or waiting for their
@@ -52,6 +60,9 @@ func Serve(ctx context.Context, n *coordinate.Coordinator, service Service) erro
 	if s.Ready != nil {
 		s.Ready()
 	}
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	sweeping.Go(func() { s.sweep(ctx) })
 	var handlers []pipeline.Handler
 	for topic, durable := range map[string]string{pipeline.TopicTriggers: serveDurable, pipeline.TopicInlines: inlineDurable} {
 		handlers = append(handlers, pipeline.Handler{Topic: topic, Durable: durable, Parallel: inLine, Dead: pipeline.TopicDeadTriggers, Handle: func(_ context.Context, msg *pipeline.Message) error {
@@ -71,16 +82,21 @@ type server struct {
 	pending *pending
 	queues  *queues
 	slots   *semaphore.Weighted
-	carried atomic.Int64 // triggers
 }
 
-// carriedOut counts a trigger; now and then it removes what has become old since this process began.
-func (s *server) carriedOut(ctx context.Context) {
-	if s.carried.Add(1)%forgetEvery != 0 || ctx.Err() != nil {
-		return
-	}
-	if err := s.c.Forget(ctx); err != nil {
-		s.c.Log.Warn("old runs could not be looked for; that is tried again", "error", err)
+// sweep tidies up now and then until ctx ends.
+func (s *server) sweep(ctx context.Context) {
+	tick := time.NewTicker(cmp.Or(s.SweepEvery, sweepEvery))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.c.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.c.Log.Warn("it could not be tidied up after old runs; that is tried again", "error", err)
+		}
 	}
 }
 
@@ -110,7 +126,3 @@ func (s *server) read(msg *pipeline.Message) (pipeline.Trigger, *spec.Definition
 	_, err = def.Params(t.Params, time.Now())
 	return t, def, err
 }
-
-const (
-	forgetEvery = 50
-)

@@ -38,6 +38,8 @@ type RunInfo struct {
 	Positions   []uint64                         // by destination: the sequence that it has committed
 	Connections map[string]checkpoint.ConnRecord // by id; those that are to be asked, or were
 	Log         *pipeline.LogState               // nil if there is none any more
+	// Cancelled is the wish that the run stops, which its process has yet to obey; nil if nobody wants that.
+	Cancelled *checkpoint.Cancellation
 }
 
 // Inspect reads a run.
@@ -81,6 +83,11 @@ func (v *View) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 	for _, key := range keys {
 		if doc, err := checkpoint.LoadDocument[checkpoint.ConnRecord](ctx, v.Runs, key); err == nil {
 			info.Connections[byKey[key]] = doc.Value()
+		}
+	}
+	if info.Record.State == pipeline.RunRunning { // one that cannot be read stops nothing
+		if c, err := checkpoint.LoadCancellation(ctx, v.Runs, run); err == nil && c.Stops(&info.Record) {
+			info.Cancelled = c
 		}
 	}
 	if log, err := v.RowLogs.Open(ctx, run, info.Record.Generation); err == nil {
