@@ -60,6 +60,9 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 			c.Since, c.Millis = known.Started, 0
 			c.Rows, c.Rate = b.live.progress(run, c.ID)
 		}
+		if c.State == screen.StateDelivered {
+			c.Rows, _ = b.live.progress(run, c.ID)
+		}
 		if going && underWay(&c) { // the rest of the destinations are at it
 			c.State = screen.StateDelivered
 		}

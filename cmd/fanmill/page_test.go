@@ -1,7 +1,14 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -9,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 var pageLine = regexp.MustCompile(`the page: (http\S+)`)
@@ -106,4 +114,73 @@ func TestPageFlags(t *testing.T) {
 			t.Errorf("%v %s: exit code %d, want %q:\n%s", c.args, c.env, cmd.ProcessState.ExitCode(), c.want, out)
 		}
 	}
+}
+
+// On other addresses than loopback the page is served by TLS, to who has the token; its cookies are for TLS only.
+func TestPageByTLS(t *testing.T) {
+	w := newWorld(t, 10)
+	cert, key, pool := selfSigned(t)
+	token := strings.Repeat("long ", 8) + "token"
+	path := filepath.Join(w.dir, "token")
+	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := w.serve("--http", "0.0.0.0:0", "--http-token-file", path, "--http-cert", cert, "--http-key", key)
+	page := s.page()
+	if !strings.HasPrefix(page, "https://127.0.0.1:") {
+		t.Fatalf("the page is at %s", page)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	for header, want := range map[string]int{"": http.StatusUnauthorized, "Bearer " + token: http.StatusOK, "Bearer x": http.StatusUnauthorized} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, page+"api/v1/runs", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", header)
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("with %q: status %d, want %d", header, answer.StatusCode, want)
+		}
+		for _, c := range answer.Cookies() {
+			if !c.Secure {
+				t.Errorf("the cookie %s is sent without TLS", c.Name)
+			}
+		}
+	}
+	if text, _ := s.out.text(); strings.Contains(text, token) {
+		t.Error("the token is in the log")
+	}
+}
+
+// selfSigned makes a certificate for 127.0.0.1.
+func selfSigned(t *testing.T) (cert, key string, pool *x509.CertPool) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for path, text := range map[string][]byte{cert: public, key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool = x509.NewCertPool()
+	pool.AppendCertsFromPEM(public)
+	return cert, key, pool
 }

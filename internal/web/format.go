@@ -17,11 +17,12 @@ func functions(w Words) template.FuncMap {
 		"millis": func(ms int64) string {
 			return w.Duration(time.Duration(ms) * time.Millisecond)
 		},
-		"token": pipeline.Token,
-		"state": stateOf,
-		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"when":  func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
-		"short": func(s string, n int) string { return s[:min(n, len(s))] },
+		"elapsed": func(since time.Time) string { return w.Duration(time.Since(since).Truncate(time.Second)) },
+		"token":   pipeline.Token,
+		"state":   stateOf,
+		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"when":    func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
+		"short":   func(s string, n int) string { return s[:min(n, len(s))] },
 		"behind": func(lag *int64) int64 {
 			if lag == nil {
 				return 0
