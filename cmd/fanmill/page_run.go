@@ -21,7 +21,14 @@ import (
 func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 	info, err := b.sys.node.View().Inspect(ctx, run)
 	if errors.Is(err, pipeline.ErrNoKey) {
-		return b.queued(ctx, run)
+		waiting, noTrigger := b.queued(ctx, run)
+		if !errors.Is(noTrigger, web.ErrNone) {
+			return waiting, noTrigger
+		}
+		// It may have begun between the two looks.
+		if info, err = b.sys.node.View().Inspect(ctx, run); errors.Is(err, pipeline.ErrNoKey) {
+			return nil, noTrigger
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at run %s: %w", run, err)

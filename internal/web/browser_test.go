@@ -21,13 +21,21 @@ func TestRunIsSeenFromStartToEnd(t *testing.T) {
 	b.says("main", "No runs yet")
 	b.says("#live", "live")
 	f.mu.Lock()
-	f.runs = []Run{someRun("r1", 4)}
+	f.runs = []Run{{RunLine: RunLine{Run: "r1", JobID: "sales.daily", State: "queued", Asked: time.Now()}}}
 	f.mu.Unlock()
 	f.change("r1", func(*Run) {})
 	b.says("#runs", "r1")
 	b.open("runs/r1")
-	b.says("#head", "running")
+	b.says("#head", "queued")
 	b.says("#live", "live")
+	f.mu.Lock()
+	f.log = "a line of the log\n"
+	f.mu.Unlock()
+	f.change("r1", func(r *Run) { *r = someRun("r1", 4) })
+	b.says("#head", "running")
+	b.says("#connections", "Branch_003")
+	b.says("#destinations", "CSV")
+	b.says("#log", "a line of the log")
 	f.change("r1", func(r *Run) {
 		c := &r.Connections[0]
 		c.State, c.Rows, c.Rate, c.Since, c.Attempts = "running", 12000, 3500, time.Now(), 1

@@ -90,9 +90,9 @@ const find = (() => {
       });
       const wanted = new Set(ids);
       for (const e of [...box.children]) if (e.id && !wanted.has(e.id)) e.remove();
-      const table = box.closest("[hidden]");
-      if (ids.length && table) { // it was empty, and the page said so
-        table.hidden = false;
+      const empty = box.closest("[hidden]");
+      if (ids.length && empty) { // there was nothing to show yet
+        empty.hidden = false;
         document.querySelector(".empty")?.remove();
       }
     }
