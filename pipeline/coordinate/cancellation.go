@@ -92,17 +92,17 @@ func (n *Coordinator) HeedCancel(ctx context.Context, doc *checkpoint.Document[c
 // heed ends the asking of a run that is to stop. A store that does not answer is asked again at the next renewal.
 func (s *supervisor) heed(ctx context.Context) {
 	rec := s.run.doc.Value()
-	cancelled, err := s.run.c.isCancelled(ctx, s.run.m.Run, rec)
+	cancelled, err := s.c.isCancelled(ctx, s.m.Run, rec)
 	// The trigger that had it resumed may have been cancelled before anybody knew of which run it was.
-	if err == nil && !cancelled && s.run.asker != "" && s.run.asker != s.run.m.Run {
+	if err == nil && !cancelled && s.run.asker != "" && s.run.asker != s.m.Run {
 		var c *checkpoint.Cancellation
-		c, err = s.run.c.Cancellation(ctx, s.run.asker)
+		c, err = s.c.Cancellation(ctx, s.run.asker)
 		cancelled = c != nil
 	}
 	switch {
 	case cancelled:
-		s.stop(StopCancelled(s.run.m.Run))
-	case err != nil && !s.run.c.StoreFails() && !errors.Is(err, context.Canceled):
-		s.run.c.Log.Debug("whether the run was cancelled could not be looked up", "error", err)
+		s.stop(StopCancelled(s.m.Run))
+	case err != nil && !s.c.StoreFails() && !errors.Is(err, context.Canceled):
+		s.c.Log.Debug("whether the run was cancelled could not be looked up", "error", err)
 	}
 }

@@ -102,7 +102,7 @@ func (d *dispatcher) back(ids []string) {
 // the next tick publishes.
 func (s *supervisor) call() error {
 	for len(s.uncalled) > 0 {
-		if err := s.run.command(s.run.topic(pipeline.TopicSink), pipeline.SinkCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Incarnation: s.run.fixed.Resumes, Destination: s.uncalled[0]}); err != nil {
+		if err := s.run.command(s.run.topic(pipeline.TopicSink), pipeline.SinkCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Destination: s.uncalled[0]}); err != nil {
 			return s.uncommanded(err)
 		}
 		s.uncalled = s.uncalled[1:]
@@ -118,7 +118,7 @@ func (s *supervisor) ask() error {
 	}
 	ids := s.queue.next()
 	for i, id := range ids {
-		if err := s.run.command(s.run.topic(pipeline.TopicQuery), pipeline.QueryCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Incarnation: s.run.fixed.Resumes, Connection: id}); err != nil {
+		if err := s.run.command(s.run.topic(pipeline.TopicQuery), pipeline.QueryCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Connection: id}); err != nil {
 			s.queue.back(ids[i:])
 			return s.uncommanded(err)
 		}
@@ -144,16 +144,16 @@ func (s *supervisor) uncommanded(err error) error {
 		return err
 	}
 	s.unstored = true
-	s.run.c.Log.Warn("commands of the run could not be stored; trying again", "error", err)
+	s.c.Log.Warn("commands of the run could not be stored; trying again", "error", err)
 	return nil
 }
 
 // connection is the id behind a key of Stores.Runs; "" if the run has no such connection.
 func (s *supervisor) connection(key string) string {
 	if s.byKey == nil {
-		s.byKey = make(map[string]string, len(s.run.m.Connections))
-		for _, c := range s.run.m.Connections {
-			s.byKey[checkpoint.ConnKey(s.run.m.Run, c.ID)] = c.ID
+		s.byKey = make(map[string]string, len(s.m.Connections))
+		for _, c := range s.m.Connections {
+			s.byKey[checkpoint.ConnKey(s.m.Run, c.ID)] = c.ID
 		}
 	}
 	return s.byKey[key]

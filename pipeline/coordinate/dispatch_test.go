@@ -23,8 +23,9 @@ func (b *fullBus) Publish(string, string, []byte) error {
 // connections bring no other one, and neither kind of command waits for the other in one tick.
 func TestOneTryATick(t *testing.T) {
 	bus := &fullBus{}
-	s := &supervisor{run: &run{c: &Coordinator{Bus: bus, Log: slog.New(slog.DiscardHandler)}, m: &pipeline.Manifest{JobID: "job", Run: "run"}}, uncalled: []string{"x"}, asked: true,
-		queue: &dispatcher{limit: 1, waiting: []string{"a", "b"}, host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}}
+	s := newSupervisor(&run{c: &Coordinator{Bus: bus, Log: slog.New(slog.DiscardHandler)}, m: &pipeline.Manifest{JobID: "job", Run: "run"}})
+	s.uncalled, s.asked = []string{"x"}, true
+	s.queue = &dispatcher{limit: 1, waiting: []string{"a", "b"}, host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}
 	for tick := 1; tick < 4; tick++ {
 		if err := errors.Join(s.commandAgain(), s.ask(), s.ask()); err != nil {
 			t.Fatal(err)

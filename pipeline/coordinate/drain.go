@@ -21,8 +21,8 @@ const brokenPatience = 2 * time.Second
 // take those. What only a part of arrived is left for a resume.
 func (s *supervisor) drain(ctx context.Context) error {
 	s.draining, s.delivered = true, map[string]bool{}
-	for _, c := range s.run.m.Connections {
-		doc, err := checkpoint.LoadConn(ctx, s.run.c.Stores.Runs, s.run.m.Run, c.ID)
+	for _, c := range s.m.Connections {
+		doc, err := checkpoint.LoadConn(ctx, s.c.Stores.Runs, s.m.Run, c.ID)
 		if errors.Is(err, pipeline.ErrForeign) {
 			continue
 		}
@@ -41,7 +41,7 @@ func (s *supervisor) drained() bool {
 	if !s.draining {
 		return false
 	}
-	for _, d := range s.run.m.Destinations {
+	for _, d := range s.m.Destinations {
 		rec, ok := s.records[d.ID]
 		if !ok {
 			return false
@@ -49,7 +49,7 @@ func (s *supervisor) drained() bool {
 		if rec.Ended() || rec.Token == "" {
 			continue
 		}
-		for i, c := range s.run.m.Connections {
+		for i, c := range s.m.Connections {
 			_, failed := rec.Failed[i]
 			if s.delivered[c.ID] && !rec.Has(i) && !failed {
 				return false

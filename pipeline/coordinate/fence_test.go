@@ -328,7 +328,7 @@ func TestGivenUpInTheLog(t *testing.T) {
 			if zombie.first {
 				_ = wake()
 			}
-			s := &supervisor{run: &run{c: &Coordinator{Stores: pipeline.Stores{Runs: w.kv}, Owner: pipeline.Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
+			s := newSupervisor(&run{c: &Coordinator{Stores: pipeline.Stores{Runs: w.kv}, Owner: pipeline.Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log})
 			if err := s.publishFailure(t.Context(), "c", w.record(), "no"); err != nil {
 				t.Fatal(err)
 			}
@@ -349,7 +349,7 @@ func TestZombieCoordinatorGivesNothingUp(t *testing.T) {
 	w.fails = pipeline.Permanent(fmt.Errorf("no"))
 	w.mustQuery()
 	w.fails = nil
-	s := &supervisor{run: &run{c: &Coordinator{Stores: pipeline.Stores{Runs: w.kv}, Owner: pipeline.Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log}}
+	s := newSupervisor(&run{c: &Coordinator{Stores: pipeline.Stores{Runs: w.kv}, Owner: pipeline.Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}, m: w.m, log: w.log})
 	w.log.Before = func(f *pipeline.Frame) {
 		if f.Kind == pipeline.FrameFailed {
 			w.log.Before = nil

@@ -17,7 +17,7 @@ func (s *supervisor) connChanged(ctx context.Context, e pipeline.KVEntry) error 
 	if id == "" {
 		return nil
 	}
-	doc, err := checkpoint.ReadConnRecord(s.run.c.Stores.Runs, e)
+	doc, err := checkpoint.ReadConnRecord(s.c.Stores.Runs, e)
 	if err != nil {
 		return s.concerns(id, err)
 	}
@@ -72,12 +72,12 @@ func (s *supervisor) giveUp(ctx context.Context, connection string, doc *checkpo
 // it, and is not disturbed.
 func (s *supervisor) publishFailure(ctx context.Context, connection string, doc *checkpoint.Document[checkpoint.ConnRecord], reason string) error {
 	next := doc.Value()
-	next.GiveUp(s.run.c.Owner.Token, reason)
+	next.GiveUp(s.c.Owner.Token, reason)
 	if err := doc.Write(ctx, next); err != nil {
 		return err
 	}
 	why := pipeline.Failure{Error: reason, Attempts: max(next.Attempts, len(next.Deaths)), Millis: next.Millis}
-	out := checkpoint.NewPublisher(s.run.log, s.run.c.Stores.Runs, s.run.m.Run, connection, next)
+	out := checkpoint.NewPublisher(s.run.log, s.c.Stores.Runs, s.m.Run, connection, next)
 	err := out.Look(ctx)
 	if err == nil {
 		err = out.Append(ctx, &pipeline.Frame{Kind: pipeline.FrameFailed, Body: pipeline.JSONBody(why)})
@@ -93,6 +93,6 @@ func (s *supervisor) publishFailure(ctx context.Context, connection string, doc 
 	if err := doc.Write(ctx, next); err != nil {
 		return err
 	}
-	s.run.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventFailed, Connection: connection, Attempt: next.Attempts, Error: reason, Millis: next.Millis}))
+	s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventFailed, Connection: connection, Attempt: next.Attempts, Error: reason, Millis: next.Millis}))
 	return nil
 }

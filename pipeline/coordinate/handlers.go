@@ -18,7 +18,7 @@ func (s *supervisor) staff(ctx context.Context, commands pipeline.Handler) <-cha
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		if err := s.run.c.Bus.Serve(ctx, s.run.c.Log, commands); err != nil {
+		if err := s.c.Bus.Serve(ctx, s.c.Log, commands); err != nil {
 			s.fail(ctx, err)
 		}
 	}()
@@ -28,14 +28,14 @@ func (s *supervisor) staff(ctx context.Context, commands pipeline.Handler) <-cha
 func (s *supervisor) sinkHandler(ctx context.Context, d Deliveries) func(context.Context, *pipeline.Message) error {
 	return func(_ context.Context, msg *pipeline.Message) error {
 		var c pipeline.SinkCommand
-		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.run.m.Destination(c.Destination) == nil {
-			s.run.c.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
+		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Destination(c.Destination) == nil {
+			s.c.Log.Error("dropped a sink command that names no destination of its run", "command", string(msg.Payload))
 			return nil
 		}
 		return s.delivering.carryOut(c.Destination, func() error {
-			err := d.Deliver(ctx, s.run.m, s.run.m.Destination(c.Destination), c.Incarnation)
+			err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), c.Incarnation)
 			if errors.Is(err, pipeline.ErrHeld) { // by one that wakes up, it may be, and is about to learn that the run is no longer its own
-				s.run.c.Log.Warn("a destination is held by another process; its command will be delivered again", "destination", c.Destination, "error", err)
+				s.c.Log.Warn("a destination is held by another process; its command will be delivered again", "destination", c.Destination, "error", err)
 				return err
 			}
 			if pipeline.IsPermanent(err) && !othersRecord(err) {
@@ -52,16 +52,16 @@ func (s *supervisor) sinkHandler(ctx context.Context, d Deliveries) func(context
 func (s *supervisor) queryHandler(ctx context.Context, w Asker) func(context.Context, *pipeline.Message) error {
 	return func(_ context.Context, msg *pipeline.Message) error {
 		var c pipeline.QueryCommand
-		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.run.m.Index(c.Connection) < 0 {
-			s.run.c.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
+		if err := json.Unmarshal(msg.Payload, &c); err != nil || s.m.Index(c.Connection) < 0 {
+			s.c.Log.Error("dropped a query command that names no connection of its run", "command", string(msg.Payload))
 			return nil
 		}
 		return s.asking.carryOut(c.Connection, func() error {
 			s.remember()
-			if err := s.run.c.Memory.Wait(ctx); err != nil {
+			if err := s.c.Memory.Wait(ctx); err != nil {
 				return err // the command stays for a resume to drop
 			}
-			err := w.Query(ctx, s.run.m, s.run.job, c.Connection, c.Incarnation)
+			err := w.Query(ctx, s.m, s.run.job, c.Connection, c.Incarnation)
 			if othersRecord(err) {
 				s.fail(ctx, err)
 				return err // the command is the successor's
@@ -69,7 +69,7 @@ func (s *supervisor) queryHandler(ctx context.Context, w Asker) func(context.Con
 			// A conflict, too: whoever changed the record may be gone again. The next delivery finds out what is to
 			// be done.
 			if err != nil && ctx.Err() == nil {
-				s.run.c.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
+				s.c.Log.Warn(fmt.Sprintf("the state of connection %s could not be written; its command will be delivered again", c.Connection), "error", err)
 				return err
 			}
 			return nil
@@ -94,7 +94,7 @@ func (s *supervisor) again(ctx context.Context, of func(run string) string, comm
 			s.fail(ctx, err)
 			return
 		}
-		s.run.c.Log.Warn("a command could not be stored; trying again", "error", err)
+		s.c.Log.Warn("a command could not be stored; trying again", "error", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -115,10 +115,10 @@ func (s *supervisor) fail(ctx context.Context, err error) {
 
 // remember logs the resident memory before the 1st, 11th, 21st ... connection, and acts on it.
 func (s *supervisor) remember() {
-	if s.run.c.Memory == nil || (s.starts.Add(1)-1)%10 != 0 {
+	if s.c.Memory == nil || (s.starts.Add(1)-1)%10 != 0 {
 		return
 	}
-	if resident := s.run.c.Memory.Look(); resident > 0 {
-		s.run.c.Log.Info(memory.Line(resident, s.run.c.Memory.Threshold))
+	if resident := s.c.Memory.Look(); resident > 0 {
+		s.c.Log.Info(memory.Line(resident, s.c.Memory.Threshold))
 	}
 }

@@ -24,7 +24,7 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 		return cause
 	}
 	patience := endPatience
-	if s.run.c.StoreFails() {
+	if s.c.StoreFails() {
 		patience = brokenPatience
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
@@ -37,19 +37,19 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 		stopped = pipeline.StoppedCancelled
 	}
 	if err := s.run.putManifest(ctx); err != nil { // which somebody may have damaged: a resume needs it
-		s.run.c.Log.Debug("the manifest was not written again", "error", err)
+		s.c.Log.Debug("the manifest was not written again", "error", err)
 	}
 	err := s.run.recordEnd(ctx, s.mine, func(r *checkpoint.RunRecord) { r.Interrupt(cause, stopped, measures) })
 	switch {
 	case errors.Is(err, pipeline.ErrFenced), errors.Is(err, pipeline.ErrConflict):
-		return pipeline.Permanent(fmt.Errorf("run %s: %w; this process stops", s.run.m.Run, pipeline.ErrFenced))
+		return pipeline.Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, pipeline.ErrFenced))
 	case err != nil:
-		s.run.c.Log.Debug("the end of the run was not recorded", "error", err)
+		s.c.Log.Debug("the end of the run was not recorded", "error", err)
 		return errors.Join(cause, ErrUnrecorded)
 	}
 	s.publishCheckpoint(ctx, true)
-	if err := s.run.c.dropCommands(ctx, s.run.m.Run, s.run.fixed.Resumes); err != nil {
-		s.run.c.Log.Debug("the commands of the run were not dropped", "error", err)
+	if err := s.c.dropCommands(ctx, s.m.Run, s.run.fixed.Resumes); err != nil {
+		s.c.Log.Debug("the commands of the run were not dropped", "error", err)
 	}
 	return cause
 }

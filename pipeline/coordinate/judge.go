@@ -31,7 +31,7 @@ func (s *supervisor) judgeGone(ctx context.Context) error {
 			return err
 		case errors.Is(err, pipeline.ErrConflict): // somebody has written it meanwhile, and it is seen soon
 		case err != nil:
-			s.run.c.Log.Warn(fmt.Sprintf("nobody asks connection %s, and its state could not be written; trying again", id), "error", err)
+			s.c.Log.Warn(fmt.Sprintf("nobody asks connection %s, and its state could not be written; trying again", id), "error", err)
 			continue
 		case rec.State == checkpoint.ConnPending:
 			s.queue.again(id, rec.Suspicion())
@@ -60,13 +60,13 @@ func (s *supervisor) judge(ctx context.Context, id string, doc *checkpoint.Docum
 	for _, r := range s.records {
 		records = append(records, r)
 	}
-	died := rec.Owner != s.run.c.Owner.Token
-	rec.Judge(died, reached(records, s.run.m.Index(id), rec.Attempt, last))
+	died := rec.Owner != s.c.Owner.Token
+	rec.Judge(died, reached(records, s.m.Index(id), rec.Attempt, last))
 	if err := doc.Write(ctx, rec); err != nil {
 		return rec, err
 	}
 	if died {
-		s.run.c.Log.Warn(death(id, rec))
+		s.c.Log.Warn(death(id, rec))
 	}
 	return rec, nil
 }

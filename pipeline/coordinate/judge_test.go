@@ -15,7 +15,7 @@ import (
 // coordinator is one of the run in a fenceWorld.
 func (w *fenceWorld) coordinator() *supervisor {
 	node := &Coordinator{Stores: pipeline.Stores{Runs: w.kv}, Owner: pipeline.Owner{Token: "run"}, Bus: noBus{}, Log: slog.New(slog.DiscardHandler)}
-	return &supervisor{run: &run{c: node, job: w.job, m: w.m, log: w.log}, records: map[string]checkpoint.CommitRecord{}}
+	return newSupervisor(&run{c: node, job: w.job, m: w.m, log: w.log})
 }
 
 // judge has a coordinator judge that the connection's worker is gone.

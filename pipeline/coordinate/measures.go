@@ -9,16 +9,16 @@ import (
 
 // measures is what this process has seen of itself in this run.
 func (s *supervisor) measures(reports []*pipeline.Report) *pipeline.Measures {
-	m := &pipeline.Measures{Parallel: s.run.c.Parallel, Asked: len(s.run.wanted), Budget: s.run.c.Budget.Size(), LogMax: s.run.m.LogMaxBytes, LogPeak: s.logPeak}
+	m := &pipeline.Measures{Parallel: s.c.Parallel, Asked: len(s.run.wanted), Budget: s.c.Budget.Size(), LogMax: s.m.LogMaxBytes, LogPeak: s.logPeak}
 	var logWait time.Duration
 	m.Batches, m.BatchBytes, logWait = s.asker.Measured()
 	m.LogWaitMillis = logWait.Milliseconds()
-	if s.run.c.Memory != nil {
-		s.run.c.Memory.Look() // a short run may have seen no other reading
+	if s.c.Memory != nil {
+		s.c.Memory.Look() // a short run may have seen no other reading
 	}
-	m.BudgetPeak, m.BudgetWaits = s.run.c.Budget.Usage()
+	m.BudgetPeak, m.BudgetWaits = s.c.Budget.Usage()
 	var paused time.Duration
-	m.PeakResident, m.Threshold, paused = s.run.c.Memory.Measured()
+	m.PeakResident, m.Threshold, paused = s.c.Memory.Measured()
 	m.PausedMillis = paused.Milliseconds()
 	m.Slowest, m.SlowestMillis, m.MedianMillis = slowest(reports)
 	return m

@@ -16,11 +16,11 @@ func (s *supervisor) publishCheckpoint(ctx context.Context, force bool) {
 	}
 	s.stale, s.published = false, time.Now()
 	c := s.run.checkpoint(s.records)
-	if s.run.c.follower.Checkpoint != nil {
-		s.run.c.follower.Checkpoint(c)
+	if s.c.follower.Checkpoint != nil {
+		s.c.follower.Checkpoint(c)
 	}
-	if err := s.run.c.Progress.Publish(ctx, c); err != nil && !errors.Is(err, context.Canceled) {
-		s.run.c.Log.Warn("the public checkpoint was not written; the run is not affected", "error", err)
+	if err := s.c.Progress.Publish(ctx, c); err != nil && !errors.Is(err, context.Canceled) {
+		s.c.Log.Warn("the public checkpoint was not written; the run is not affected", "error", err)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // and what they ask for is not done. A command too many finds nothing to do.
 func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 	var sinks []string
-	for _, d := range s.run.m.Destinations {
+	for _, d := range s.m.Destinations {
 		if rec := s.records[d.ID]; !rec.Ended() && !slices.Contains(s.uncalled, d.ID) && !s.delivering.busy(d.ID) {
 			sinks = append(sinks, d.ID)
 		}
@@ -39,19 +39,19 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 		make  func(id string) any
 	}{
 		{s.run.topic(pipeline.TopicSink), sinks, func(id string) any {
-			return pipeline.SinkCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Destination: id}
+			return pipeline.SinkCommand{Job: s.m.JobID, Run: s.m.Run, Destination: id}
 		}},
 		{s.run.topic(pipeline.TopicQuery), queries, func(id string) any {
-			return pipeline.QueryCommand{Job: s.run.m.JobID, Run: s.run.m.Run, Connection: id}
+			return pipeline.QueryCommand{Job: s.m.JobID, Run: s.m.Run, Connection: id}
 		}},
 	} {
 		if len(kind.ids) == 0 {
 			continue
 		}
-		if kept, err := s.run.c.Bus.Kept(ctx, kind.topic, 1); err != nil || len(kept) > 0 {
+		if kept, err := s.c.Bus.Kept(ctx, kind.topic, 1); err != nil || len(kept) > 0 {
 			continue
 		}
-		s.run.c.Log.Warn("commands of the run are gone, another program has removed them; they are published again", "topic", kind.topic)
+		s.c.Log.Warn("commands of the run are gone, another program has removed them; they are published again", "topic", kind.topic)
 		for _, id := range kind.ids {
 			if err := s.run.command(kind.topic, kind.make(id)); err != nil {
 				return s.uncommanded(err)

@@ -15,6 +15,8 @@ import (
 // supervisor watches a run from its commands to its end. Its state is what the store says.
 type supervisor struct {
 	run        *run
+	c          *Coordinator                       // the run's
+	m          *pipeline.Manifest                 // the run's
 	records    map[string]checkpoint.CommitRecord // by destination id
 	uncalled   []string                           // destinations whose commands are not published yet
 	unstored   bool                               // the store has not taken a command since the last tick
@@ -50,6 +52,11 @@ type supervisor struct {
 	delivered  map[string]bool // connections whose eof is in the log, once draining
 }
 
+func newSupervisor(r *run) *supervisor {
+	return &supervisor{run: r, c: r.c, m: r.m, records: map[string]checkpoint.CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{},
+		running: map[string]*checkpoint.Document[checkpoint.ConnRecord]{}, fatal: make(chan error, 1), claims: map[string]claimSign{}}
+}
+
 // execute carries the run out: commands, supervision, end. When ctx ends, or memory runs out, the queries stop at
 // once, and the destinations go on until they have what is in the row log whole.
 func (r *run) execute(ctx context.Context) (*Outcome, error) {
@@ -59,8 +66,8 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	r.c.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), pipeline.Counted(len(r.m.Connections), "connection"), pipeline.Counted(len(r.m.Destinations), "destination")))
 	r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventStarted}))
 	r.fixed = r.doc.Value()
-	s := &supervisor{run: r, records: map[string]checkpoint.CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, running: map[string]*checkpoint.Document[checkpoint.ConnRecord]{}, fatal: make(chan error, 1), queue: r.dispatcher(),
-		mine: checkpoint.Owned(r.doc), stop: cancel, claims: map[string]claimSign{}}
+	s := newSupervisor(r)
+	s.queue, s.mine, s.stop = r.dispatcher(), checkpoint.Owned(r.doc), cancel
 	s.heed(ctx)
 	work := Work{Expand: r.def.Expand, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows, Post: r.c.Bus.Publish, StoreFails: r.c.StoreFails}
 	s.asker = r.c.Hands.Asker(work)
@@ -87,24 +94,24 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	records, err := s.run.c.Records.Watch(ctx, s.run.m.Run)
+	records, err := s.c.Records.Watch(ctx, s.m.Run)
 	if err != nil {
 		return fmt.Errorf("watch commit records: %w", err)
 	}
-	conns, err := s.run.c.Stores.Runs.Watch(ctx, pipeline.Token(s.run.m.Run)+".conn.*")
+	conns, err := s.c.Stores.Runs.Watch(ctx, pipeline.Token(s.m.Run)+".conn.*")
 	if err != nil {
 		return fmt.Errorf("watch connections: %w", err)
 	}
-	if len(s.run.m.Destinations) == 0 { // there are no records to wait for
+	if len(s.m.Destinations) == 0 { // there are no records to wait for
 		return nil
 	}
-	for _, d := range s.run.m.Destinations {
+	for _, d := range s.m.Destinations {
 		s.uncalled = append(s.uncalled, d.ID)
 	}
 	if err := s.call(); err != nil {
 		return err
 	}
-	third := time.Duration(s.run.c.Owner.LeaseMS) * time.Millisecond / 3 // who watches waits for a whole lease
+	third := time.Duration(s.c.Owner.LeaseMS) * time.Millisecond / 3 // who watches waits for a whole lease
 	tick := time.NewTicker(max(min(time.Second, third/2), 10*time.Millisecond))
 	defer tick.Stop()
 	renewed := time.Now()
@@ -139,21 +146,21 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 			if err := s.tick(asking, ctx, &renewed, third); err != nil {
 				return err
 			}
-			if s.stopping && !broken && s.run.c.StoreFails() {
+			if s.stopping && !broken && s.c.StoreFails() {
 				broken, patience = true, time.After(brokenPatience)
 			}
 		case <-ended:
 			ended, left, s.stopping = nil, queries, true
-			if s.run.c.StoreFails() { // nothing that they have could be recorded
-				s.run.c.Log.Info(fmt.Sprintf("stopping: %v", context.Cause(asking)))
+			if s.c.StoreFails() { // nothing that they have could be recorded
+				s.c.Log.Info(fmt.Sprintf("stopping: %v", context.Cause(asking)))
 				broken, patience = true, time.After(brokenPatience)
 				continue
 			}
-			s.run.c.Log.Info(fmt.Sprintf("stopping: %v. Queries stop now; what they have delivered whole is still written", context.Cause(asking)))
+			s.c.Log.Info(fmt.Sprintf("stopping: %v. Queries stop now; what they have delivered whole is still written", context.Cause(asking)))
 			patience = time.After(drainPatience)
 		case <-left:
 			left = nil
-			if s.run.c.StoreFails() {
+			if s.c.StoreFails() {
 				return context.Cause(asking)
 			}
 			if err := s.drain(ctx); err != nil {
@@ -163,8 +170,8 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 				return context.Cause(asking)
 			}
 		case <-patience:
-			if !s.run.c.StoreFails() {
-				s.run.c.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
+			if !s.c.StoreFails() {
+				s.c.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
 			}
 			return context.Cause(asking)
 		}
@@ -189,7 +196,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		}
 		s.heed(short)
 	}
-	if s.run.c.StoreFails() {
+	if s.c.StoreFails() {
 		s.missed()
 		return nil // the next tick, then
 	}
@@ -202,7 +209,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 
 // lost ends this process's share of a run that another one has taken over: it tidies up after nothing of it.
 func (s *supervisor) lost() error {
-	return pipeline.Permanent(fmt.Errorf("run %s: %w; this process stops", s.run.m.Run, pipeline.ErrFenced))
+	return pipeline.Permanent(fmt.Errorf("run %s: %w; this process stops", s.m.Run, pipeline.ErrFenced))
 }
 
 // renew gives a sign of life. Only another owner, or a record that is none any more, ends the run here.
@@ -213,8 +220,8 @@ func (s *supervisor) renew(ctx context.Context) error {
 		return err
 	case errors.Is(err, pipeline.ErrFenced):
 		return s.lost()
-	case err != nil && !s.run.c.StoreFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
-		s.run.c.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
+	case err != nil && !s.c.StoreFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
+		s.c.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
 	}
 	return nil
 }

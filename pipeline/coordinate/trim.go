@@ -15,7 +15,7 @@ import (
 // destination without a record, or with one of another log, holds all of it.
 func (s *supervisor) covered() uint64 {
 	upTo := ^uint64(0)
-	for _, d := range s.run.m.Destinations {
+	for _, d := range s.m.Destinations {
 		rec, ok := s.records[d.ID]
 		if !ok {
 			return 0
@@ -67,7 +67,7 @@ const trimShare = 8
 // destination reads between two cuts, or an eighth of a small log; somebody waits for room, or will; or the last time
 // was a renewal of the lease ago. A write costs an fsync, and many small connections are committed one by one.
 func (s *supervisor) trimDue(ctx context.Context, upTo uint64) (bool, error) {
-	if time.Since(s.marked) >= time.Duration(s.run.c.Owner.LeaseMS)*time.Millisecond/3 {
+	if time.Since(s.marked) >= time.Duration(s.c.Owner.LeaseMS)*time.Millisecond/3 {
 		return true, nil
 	}
 	state, err := s.run.log.State(ctx)
@@ -108,8 +108,8 @@ func (s *supervisor) untrimmed(ctx context.Context, what string, err error) erro
 	case pipeline.IsPermanent(err):
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	if !s.run.c.StoreFails() && !errors.Is(err, context.Canceled) {
-		s.run.c.Log.Warn("the row log could not be trimmed; trying again", "error", err)
+	if !s.c.StoreFails() && !errors.Is(err, context.Canceled) {
+		s.c.Log.Warn("the row log could not be trimmed; trying again", "error", err)
 	}
 	return nil
 }

@@ -45,8 +45,9 @@ func trimmer(t *testing.T, frame, most int64) (*supervisor, *trimLog, *memstore.
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &supervisor{run: &run{c: &Coordinator{Owner: rec.Owner, Log: slog.New(slog.DiscardHandler)}, doc: doc, fixed: rec, log: log,
-		m: &pipeline.Manifest{Run: "r", Destinations: []pipeline.ManifestDestination{{ID: "a"}, {ID: "d"}}}}, records: map[string]checkpoint.CommitRecord{}, marked: time.Now()}
+	s := newSupervisor(&run{c: &Coordinator{Owner: rec.Owner, Log: slog.New(slog.DiscardHandler)}, doc: doc, fixed: rec, log: log,
+		m: &pipeline.Manifest{Run: "r", Destinations: []pipeline.ManifestDestination{{ID: "a"}, {ID: "d"}}}})
+	s.marked = time.Now()
 	return s, log, kv
 }
 

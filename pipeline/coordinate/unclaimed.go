@@ -23,7 +23,7 @@ func (s *supervisor) signed(id string) { s.claims[id] = claimSign{at: time.Now()
 
 // missed begins to count anew: while this process stood still, or the store did not answer, it saw no sign of life.
 func (s *supervisor) missed() {
-	for _, d := range s.run.m.Destinations {
+	for _, d := range s.m.Destinations {
 		s.signed(d.ID)
 	}
 }
@@ -36,9 +36,9 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 		s.missed()
 	}
 	s.claimsSeen = now
-	lease := time.Duration(s.run.c.Owner.LeaseMS) * time.Millisecond
+	lease := time.Duration(s.c.Owner.LeaseMS) * time.Millisecond
 	until := map[string]time.Time{}
-	for _, d := range s.run.m.Destinations {
+	for _, d := range s.m.Destinations {
 		rec := s.records[d.ID]
 		if rec.Ended() {
 			continue
@@ -48,18 +48,18 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 		if silent <= 0 {
 			continue
 		}
-		if silent <= s.run.c.Timeout {
-			until[d.ID] = now.Add(s.run.c.Timeout - silent).UTC().Truncate(time.Second)
+		if silent <= s.c.Timeout {
+			until[d.ID] = now.Add(s.c.Timeout - silent).UTC().Truncate(time.Second)
 			if !sign.lapsed {
 				sign.lapsed = true
 				s.claims[d.ID] = sign
-				s.run.c.Log.Warn(fmt.Sprintf("no process writes %s; it is given up for this run at %s unless one does", d.Where(), until[d.ID].Local().Format(time.TimeOnly)), "destination", d.ID)
+				s.c.Log.Warn(fmt.Sprintf("no process writes %s; it is given up for this run at %s unless one does", d.Where(), until[d.ID].Local().Format(time.TimeOnly)), "destination", d.ID)
 			}
 			continue
 		}
-		why := fmt.Sprintf("no process has claimed it for %s", s.run.c.Timeout)
+		why := fmt.Sprintf("no process has claimed it for %s", s.c.Timeout)
 		if rec.Token != "" {
-			why = fmt.Sprintf("process %d on %s, which had it, has given no sign of life for %s, and no other has claimed it", rec.PID, rec.Host, s.run.c.Timeout)
+			why = fmt.Sprintf("process %d on %s, which had it, has given no sign of life for %s, and no other has claimed it", rec.PID, rec.Host, s.c.Timeout)
 		}
 		if err := s.detach(ctx, d.ID, why); err != nil {
 			return err

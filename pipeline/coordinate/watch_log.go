@@ -44,10 +44,10 @@ func (s *supervisor) look(ctx context.Context) error {
 
 // logGone says why there is no row log any more.
 func (s *supervisor) logGone(ctx context.Context) error {
-	if s.run.c.Store != nil {
-		if err := s.run.c.Store.Probe(ctx); errors.Is(err, pipeline.ErrStore) {
+	if s.c.Store != nil {
+		if err := s.c.Store.Probe(ctx); errors.Is(err, pipeline.ErrStore) {
 			return err
 		}
 	}
-	return pipeline.Permanent(fmt.Errorf("the row log of run %s is gone, another program has deleted it; a resume asks its unfinished connections again", s.run.m.Run))
+	return pipeline.Permanent(fmt.Errorf("the row log of run %s is gone, another program has deleted it; a resume asks its unfinished connections again", s.m.Run))
 }

@@ -18,7 +18,7 @@ type progress struct {
 // recordChanged trims, and asks the connections once every destination has claimed its record: before that nobody would
 // hold the row log for it.
 func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdate) error {
-	i := slices.IndexFunc(s.run.m.Destinations, func(d pipeline.ManifestDestination) bool { return pipeline.Token(d.ID) == u.Destination })
+	i := slices.IndexFunc(s.m.Destinations, func(d pipeline.ManifestDestination) bool { return pipeline.Token(d.ID) == u.Destination })
 	if i < 0 {
 		return nil
 	}
@@ -28,13 +28,13 @@ func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdat
 	if u.Record.Opened.After(s.run.fixed.Opened()) {
 		return s.lost()
 	}
-	id := s.run.m.Destinations[i].ID
+	id := s.m.Destinations[i].ID
 	if state := u.Record.State; s.records[id].State != state {
 		switch state {
 		case pipeline.RecordDetached:
-			s.run.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventDetached, Destination: id, Error: u.Record.Error}))
+			s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventDetached, Destination: id, Error: u.Record.Error}))
 		case pipeline.RecordOwing:
-			s.run.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventOwing, Destination: id, Error: u.Record.Error}))
+			s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventOwing, Destination: id, Error: u.Record.Error}))
 		}
 	}
 	s.records[id] = u.Record
@@ -56,7 +56,7 @@ func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdat
 }
 
 func (s *supervisor) allClaimed() bool {
-	for _, d := range s.run.m.Destinations {
+	for _, d := range s.m.Destinations {
 		if rec, ok := s.records[d.ID]; !ok || rec.State == pipeline.RecordOpen && (rec.Token == "" || rec.Log.Stream == "") {
 			return false
 		}
@@ -65,7 +65,7 @@ func (s *supervisor) allClaimed() bool {
 }
 
 func (s *supervisor) allEnded() bool {
-	for _, d := range s.run.m.Destinations {
+	for _, d := range s.m.Destinations {
 		if rec, ok := s.records[d.ID]; !ok || !rec.Ended() {
 			return false
 		}
