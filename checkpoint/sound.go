@@ -36,7 +36,10 @@ func ForeignRecord(key string, why error) error {
 
 // remedy is what removes a record that nobody can read, with all else of its run.
 func remedy(key string) string {
-	run, _, _ := strings.Cut(key, ".")
+	run, rest, _ := strings.Cut(key, ".")
+	if "."+strings.SplitN(rest, ".", 2)[0] == definitionPart {
+		return "fanmill job rm --history " + pipeline.Untoken(run) + " removes what is left of that job in the store, and fanmill job put puts it again"
+	}
 	return "a resume goes on without it; fanmill runs rm " + run + " removes what is left of that run"
 }
 

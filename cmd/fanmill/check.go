@@ -38,7 +38,7 @@ branch differs where the job says onDrift: fail or skip.`,
 		Example: "  fanmill check gst.json\n  fanmill check gst.json --connections conn_3,conn_17 --json",
 		Args:    arguments(1, 1),
 	}
-	f.add(c, natsFlag, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag)
+	f.add(c, storeFlags, envDirFlag, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s, file, given, err := f.load(c, args[0], f.connections, stderr)
 		if err != nil {
@@ -72,7 +72,7 @@ func (f *flags) load(c *cobra.Command, path string, connections []string, stderr
 	if err != nil {
 		return s, nil, nil, err
 	}
-	file, err := s.loadJob(path, connections, s.log(stderr))
+	file, err := s.loadJob(c.Context(), path, connections, s.log(stderr))
 	if err != nil {
 		return s, nil, nil, err
 	}

@@ -74,7 +74,7 @@ func replay(c *cobra.Command, keys []string, f replayFlags, stdout, stderr io.Wr
 		return decided{Key: l.Key, Job: l.Job, Run: l.Run, State: dead.Again}, err
 	}
 	if f.superseded {
-		file, err := s.loadJob(f.job, nil, log)
+		file, err := s.loadJob(c.Context(), f.job, nil, log)
 		if err != nil {
 			return err
 		}

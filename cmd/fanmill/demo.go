@@ -70,7 +70,7 @@ func demo(c *cobra.Command, f demoFlags, stdout, stderr io.Writer) error {
 	}
 	s.env.Data, s.env.NATSURL, s.env.NATSContext, s.workDir = filepath.Join(dir, "data"), "", "", dir
 	s.store = " --data " + shellQuote(s.env.Data)
-	file, err := s.loadJob(path, nil, log)
+	file, err := s.loadJob(c.Context(), path, nil, log)
 	if err != nil {
 		return err
 	}

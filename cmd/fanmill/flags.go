@@ -22,6 +22,7 @@ type settings struct {
 	timeout  time.Duration // destinationTimeout
 	lease    time.Duration
 	workDir  string // of logs
+	envDir   string // of jobs of the store: their .env, and where relative paths of their secrets begin
 	id       string // of the run, if the command line gives one
 	nats     natsFlags
 	store    string // the flags that led to the store, for commands that are to find it again
@@ -48,6 +49,7 @@ const (
 // flags are what commands take. A command adds the groups that have an effect on it, and no others.
 type flags struct {
 	data, logFormat, logLevel    string
+	envDir                       string
 	nats                         natsFlags
 	json, verbose, quiet, strict bool
 	parallel, memoryMB           int
@@ -75,10 +77,9 @@ func storeFlags(f *flags, fl *pflag.FlagSet) {
 	f.nats.add(fl)
 }
 
-// natsFlag is of commands that read a job file and do not run it.
-func natsFlag(f *flags, fl *pflag.FlagSet) {
-	fl.StringVar(&f.nats.url, "nats", "", "`URL` of the NATS server that the job is for, and that must find no password in it (also NATS_URL)")
-	fl.StringVar(&f.nats.context, "nats-context", "", "`name` or file of the nats CLI's context that the job is for, instead (also NATS_CONTEXT)")
+// envDirFlag is of commands that run jobs, or read them as if they were to run.
+func envDirFlag(f *flags, fl *pflag.FlagSet) {
+	fl.StringVar(&f.envDir, "env-dir", "", "`folder` whose .env, and files of secrets, jobs of the store refer to (default the data folder)")
 }
 
 // jsonFlag is of commands that print a result.
@@ -126,7 +127,7 @@ func workFlags(f *flags, fl *pflag.FlagSet) {
 func (f *flags) settings(c *cobra.Command, path string) (settings, error) {
 	var dotenv map[string]string
 	var err error
-	if path != "" {
+	if _, stored := config.StoredJob(path); path != "" && !stored {
 		if dotenv, err = config.DotEnv(path); err != nil {
 			return settings{}, &exitError{exitBadJob, err}
 		}
@@ -139,6 +140,7 @@ func (f *flags) settings(c *cobra.Command, path string) (settings, error) {
 	env.LogFormat, env.LogLevel = cmp.Or(f.logFormat, env.LogFormat), cmp.Or(f.logLevel, env.LogLevel)
 	s := settings{env: env, nats: f.nats, parallel: defaultParallel, logMB: defaultLogMB, timeout: defaultTimeout, lease: defaultLease, workDir: ".",
 		json: f.json, verbose: f.verbose, quiet: f.quiet, strict: f.strict}
+	s.envDir = cmp.Or(f.envDir, env.Data, ".")
 	if f.data != "" {
 		s.store += " --data " + shellQuote(f.data)
 	}

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 
 	"fanmill/pipeline/spec"
 
@@ -44,9 +42,9 @@ func (f *inlineFlags) bounds(apart ...string) (*config.Bounds, error) {
 }
 
 // inlineJob reads a job out of a trigger. id is the one that the trigger's subject names.
-func (s *settings) inlineJob(jobs *folder, id string, text json.RawMessage) (*spec.Definition, error) {
+func (s *settings) inlineJob(jobs *served, id string, text json.RawMessage) (*spec.Definition, error) {
 	if jobs.bounds == nil {
-		return nil, errors.New("jobs that triggers bring along are not taken here: put the job into the folder that is served, or start fanmill serve with --inline-jobs, --artifact-root and --allow-host")
+		return nil, errors.New("jobs that triggers bring along are not taken here: put the job into the folder that is served, or into the store, or start fanmill serve with --inline-jobs, --artifact-root and --allow-host")
 	}
 	o := jobOptions(s.strict, nil)
 	o.Bounds = jobs.bounds
@@ -57,22 +55,10 @@ func (s *settings) inlineJob(jobs *folder, id string, text json.RawMessage) (*sp
 	if pipeline.Token(file.Job.ID) != id {
 		return nil, fmt.Errorf("the inline job has the id %q; publish it to %s", file.Job.ID, pipeline.TopicInline(file.Job.ID))
 	}
-	if path := jobs.serves(file.Job.ID); path != "" {
-		return nil, fmt.Errorf("the inline job has the id of a job that is served, %s; give it another", filepath.Base(path))
+	if from := jobs.serves(file.Job.ID); from != "" {
+		return nil, fmt.Errorf("the inline job has the id of a job that is served, %s; give it another", from)
 	}
 	def := definition(file)
 	def.Inline = true
 	return def, nil
-}
-
-// serves is the file whose job has this id, whatever its case; "" if there is none.
-func (f *folder) serves(id string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for path, j := range f.files {
-		if j.file != nil && strings.EqualFold(j.file.Job.ID, id) {
-			return path
-		}
-	}
-	return ""
 }

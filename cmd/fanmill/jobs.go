@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"fanmill/pipeline/spec"
 
 	"fanmill/internal/config"
 	"fanmill/internal/screen"
@@ -33,8 +29,6 @@ type folder struct {
 	dir   string
 	log   *slog.Logger
 	store func(context.Context, *pipeline.Job) error // shows a loaded job to operators
-
-	bounds *config.Bounds // of jobs that triggers bring along; nil if none are taken
 
 	mu    sync.Mutex
 	files map[string]*jobFile // by path
@@ -59,8 +53,8 @@ func (s *settings) openFolder(dir string, log *slog.Logger) (*folder, error) {
 	return &folder{s: s, dir: dir, log: log, files: map[string]*jobFile{}}, nil
 }
 
-// watch looks at the folder until ctx ends.
-func (f *folder) watch(ctx context.Context) {
+// watch looks at the folder until ctx ends. looked is called after each look.
+func (f *folder) watch(ctx context.Context, looked func()) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -69,6 +63,7 @@ func (f *folder) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 			f.look(ctx)
+			looked()
 		}
 	}
 }
@@ -212,23 +207,12 @@ func (f *folder) count() (n int) {
 	return n
 }
 
-// find is the job of an id, as its token. What is on disk now counts: a job that was written a moment ago is found.
-func (f *folder) find(id string) (*spec.Definition, error) {
-	file, err := f.loaded(id)
-	if err != nil {
-		return nil, err
-	}
-	return definition(file), nil
-}
-
-// loaded is the file of a job, as find finds it.
-func (f *folder) loaded(id string) (*config.File, error) {
+// having are the files whose job has an id, given as its token; what else is served, and what cannot be. What is on
+// disk now counts: a job that was written a moment ago is found.
+func (f *folder) having(id string) (found []*config.File, known []string, broken []error) {
 	f.look(context.Background())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var found *config.File
-	var broken []error
-	var known []string
 	for _, path := range slices.Sorted(maps.Keys(f.files)) {
 		j := f.files[path]
 		if j.file == nil {
@@ -238,20 +222,9 @@ func (f *folder) loaded(id string) (*config.File, error) {
 		if f.twin(path, j.file.Job.ID) == "" {
 			known = append(known, j.file.Job.ID)
 		}
-		if pipeline.Token(j.file.Job.ID) != id {
-			continue
+		if pipeline.Token(j.file.Job.ID) == id {
+			found = append(found, j.file)
 		}
-		if found != nil {
-			return nil, fmt.Errorf("%s and %s both have the id %q; change one", found.Path, path, j.file.Job.ID)
-		}
-		found = j.file
 	}
-	if found != nil {
-		return found, nil
-	}
-	err := fmt.Errorf("there is no job %q in %s; there are %s", id, f.dir, cmp.Or(strings.Join(known, ", "), "none"))
-	if len(broken) > 0 {
-		err = fmt.Errorf("%w. These files cannot be used: %w", err, errors.Join(broken...))
-	}
-	return nil, err
+	return found, known, broken
 }

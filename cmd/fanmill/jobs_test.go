@@ -62,13 +62,13 @@ func TestBrokenTwinIsNotServed(t *testing.T) {
 	if got := said.String(); !strings.Contains(got, "neither is served") || !strings.Contains(got, "qurey") || strings.Contains(got, "is served as it was") {
 		t.Errorf("it said:\n%s", got)
 	}
-	if _, err := f.find("gst"); err == nil {
+	if _, err := (&served{folder: f}).find("gst"); err == nil {
 		t.Error("one of the two is served")
 	}
 	if n := f.count(); n != 0 {
 		t.Errorf("%d jobs count as served", n)
 	}
-	if _, err := f.find("other"); err == nil || !strings.Contains(err.Error(), "there are none") {
+	if _, err := (&served{folder: f}).find("other"); err == nil || !strings.Contains(err.Error(), "there are none") {
 		t.Errorf("of an unknown job it says %v", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 type pageBackend struct {
 	s    *settings
 	sys  *system
-	jobs *folder // that are served; nil if this process takes no triggers
+	jobs *served // nil if this process takes no triggers
 	live *liveRuns
 
 	lines lineCache
@@ -28,7 +28,7 @@ type pageBackend struct {
 
 var _ web.Backend = (*pageBackend)(nil)
 
-func newPageBackend(s *settings, sys *system, jobs *folder) *pageBackend {
+func newPageBackend(s *settings, sys *system, jobs *served) *pageBackend {
 	b := &pageBackend{s: s, sys: sys, jobs: jobs}
 	b.live = newLiveRuns(sys.reading, b.fill)
 	return b
@@ -62,7 +62,7 @@ func (b *pageBackend) Ready(ctx context.Context) error {
 func (b *pageBackend) About() web.About {
 	a := web.About{Version: version(), Host: b.sys.node.Owner.Host, PID: os.Getpid(), Store: b.s.place()}
 	if b.jobs != nil {
-		a.Serves = b.jobs.dir
+		a.Serves = b.jobs.where()
 	}
 	return a
 }

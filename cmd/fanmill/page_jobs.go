@@ -109,9 +109,6 @@ type servedFile struct{ path, problem string }
 // list are the files of a folder, by the token of their job, or of their name where they never had one.
 func (f *folder) list() map[string]servedFile {
 	out := map[string]servedFile{}
-	if f == nil {
-		return out
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for path, j := range f.files {
@@ -128,12 +125,6 @@ func (f *folder) list() map[string]servedFile {
 		out[key] = s
 	}
 	return out
-}
-
-// has reports whether a job is one of the folder's.
-func (f *folder) has(id string) bool {
-	_, ok := f.list()[pipeline.Token(id)]
-	return ok
 }
 
 // Checkpoints implements web.Reader.

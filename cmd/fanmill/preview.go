@@ -30,7 +30,7 @@ func newPreview(stdout, stderr io.Writer) *cobra.Command {
   fanmill preview gst.json --connection conn_3 --query returns --rows 50`,
 		Args: arguments(1, 1),
 	}
-	f.add(c, natsFlag, logFlags, jsonFlag, jobFlag, paramFlag, queryFlag)
+	f.add(c, storeFlags, envDirFlag, logFlags, jsonFlag, jobFlag, paramFlag, queryFlag)
 	fl := c.Flags()
 	fl.StringVar(&connection, "connection", "", "`id` of the connection (default the first)")
 	fl.StringVar(&query, "query", "", "`name` of the query (default the first)")

@@ -58,7 +58,7 @@ delivered once. A date in the id makes it a run a day.
   RESUME_JOBS=true FANMILL_DATA=D:/fanmill fanmill run gst.json`,
 		Args: arguments(1, 1),
 	}
-	f.add(c, storeFlags, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, workFlags)
+	f.add(c, storeFlags, envDirFlag, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, workFlags)
 	c.Flags().BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run (also RESUME_JOBS=true)")
 	c.Flags().BoolVar(&f.startOver, "start-over", false, "begin a new run also where the unfinished one has sent some of its rows, which are then sent again")
 	c.Flags().BoolVar(&f.moved, "target-moved", false, targetMoved)
@@ -99,7 +99,7 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 	}
 	out := &output{stderr: stderr}
 	log := slog.New(s.handler(out, s.level(), screen.Colors(stderr)))
-	file, err := s.loadJob(path, f.connections, log)
+	file, err := s.loadJob(c.Context(), path, f.connections, log)
 	if err != nil {
 		return err
 	}
@@ -225,10 +225,14 @@ func (s *settings) runView(file *config.File, o *coordinate.Outcome, started tim
 
 // resume is the command that goes on with a job's run, in the store that it is in.
 func (s *settings) resume(file *config.File) string {
-	if s.id != "" {
-		return "fanmill run " + shellQuote(file.Path) + s.store + " --id " + s.id
+	line := "fanmill run " + shellQuote(file.Path) + s.store
+	if _, stored := config.StoredJob(file.Path); stored && s.envDir != s.env.Data {
+		line += " --env-dir " + shellQuote(s.envDir)
 	}
-	return "fanmill run " + shellQuote(file.Path) + s.store + " --resume"
+	if s.id != "" {
+		return line + " --id " + s.id
+	}
+	return line + " --resume"
 }
 
 // measure finds out how large the files are.

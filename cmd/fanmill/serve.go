@@ -21,7 +21,7 @@ import (
 
 type serveFlags struct {
 	flags
-	jobs    string
+	jobs    []string
 	maxRuns int
 	inline  inlineFlags
 	page    pageFlags
@@ -30,9 +30,10 @@ type serveFlags struct {
 func newServe(stdout, stderr io.Writer) *cobra.Command {
 	var f serveFlags
 	c := &cobra.Command{
-		Use:   "serve --jobs DIR",
-		Short: "Run the jobs of a folder when triggers ask for them",
-		Long: `serve loads the job files of a folder (.json, .yaml, .yml), keeps watching it, and runs what trigger messages ask for:
+		Use:   "serve --jobs DIR|store",
+		Short: "Run the jobs of a folder, or of the store, when triggers ask for them",
+		Long: `serve loads the job files of a folder (.json, .yaml, .yml), keeps watching it, and runs what trigger messages ask for. With --jobs store
+it serves the jobs that fanmill job put has put into the store, on every host that has it; with both, all of them:
 
   nats req fanmill.jobs.run.<jobId> '{"resume":true,"connections":["conn_3"],"params":{"from":"2026-04-01"}}'
 
@@ -50,15 +51,16 @@ file of this machine; it writes below --artifact-root, and reads databases on ea
 
 ` + serviceHelp,
 		Example: `  fanmill serve --jobs D:/fanmill/jobs
+  fanmill serve --jobs store --nats nats://nats.example.org:4222 --env-dir /etc/fanmill
   fanmill serve --jobs /etc/fanmill --nats nats://nats.example.org:4222 --max-runs 2
   fanmill serve --jobs /etc/fanmill/jobs --inline-jobs --artifact-root /srv/adhoc --allow-host '*.branches.example.org:5432'
   nats req fanmill.jobs.run.job_gst_data '{}'
   fanmill trigger job_gst_data --resume`,
 		Args: arguments(0, 0),
 	}
-	f.add(c, storeFlags, logFlags, jobFlag, queryFlag, workFlags)
+	f.add(c, storeFlags, envDirFlag, logFlags, jobFlag, queryFlag, workFlags)
 	fl := c.Flags()
-	fl.StringVar(&f.jobs, "jobs", "", "`folder` of job files")
+	fl.StringArrayVar(&f.jobs, "jobs", nil, "`folder` of job files, or: store; may be given twice, once for each")
 	fl.IntVar(&f.maxRuns, "max-runs", 2, "`number` of runs, of different jobs, that go on at a time; they share the memory")
 	f.inline.add(fl)
 	f.page.add(fl)
@@ -72,12 +74,20 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 		return err
 	}
 	switch {
-	case f.jobs == "":
-		return badLine(c, errors.New("--jobs is missing; it names the folder of job files"))
+	case len(f.jobs) == 0:
+		return badLine(c, errors.New("--jobs is missing; it names the folder of job files, or store for the jobs of the store"))
 	case f.maxRuns < 1:
 		return badLine(c, fmt.Errorf("--max-runs is at least 1, not %d", f.maxRuns))
 	}
-	bounds, err := f.inline.bounds(f.jobs, s.env.Data, filepath.Join(s.workDir, "logs"))
+	dir, store, err := jobsFrom(f.jobs)
+	if err != nil {
+		return badLine(c, err)
+	}
+	apart := []string{s.env.Data, s.envDir, filepath.Join(s.workDir, "logs")}
+	if dir != "" {
+		apart = append(apart, dir)
+	}
+	bounds, err := f.inline.bounds(apart...)
 	if err != nil {
 		return badLine(c, err)
 	}
@@ -87,7 +97,7 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 	}
 	out := &output{stderr: stderr}
 	log := slog.New(s.handler(out, s.level(), screen.Colors(stderr)))
-	jobs, err := s.openFolder(f.jobs, log)
+	jobs, err := s.openJobs(dir, store, log)
 	if err != nil {
 		return &exitError{exitBadJob, err}
 	}
@@ -111,12 +121,12 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 }
 
 // serveOnce serves until ctx ends, or the store is no longer the one that it was.
-func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, out *output, log *slog.Logger, page *pageServer) error {
+func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *served, out *output, log *slog.Logger, page *pageServer) error {
 	return s.with(ctx, log, func(sys *system) error {
 		backend := newPageBackend(s, sys, jobs)
 		page.show(backend)
 		defer page.show(nil)
-		jobs.store = func(ctx context.Context, job *pipeline.Job) error { return sys.node.Coordinator().StoreJob(ctx, job) }
+		jobs.in(sys)
 		jobs.look(ctx)
 		follow := s.follow(out, false, sys.reading)
 		sys.node.Follow = func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) coordinate.Follower {
@@ -125,9 +135,9 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *folder, ou
 		}
 		watching, stop := context.WithCancel(ctx)
 		defer stop()
-		sys.work.Go(func() { jobs.watch(watching) })
+		jobs.watch(watching, &sys.work)
 		err := sys.node.Serve(ctx, trigger.Service{MaxRuns: f.maxRuns, Ready: func() {
-			log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s", screen.Of(int64(jobs.count()), "job"), f.jobs, sys.conn.CLI("req 'fanmill.jobs.run.<jobId>' '{}'")))
+			log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s", screen.Of(int64(jobs.count()), "job"), jobs.where(), sys.conn.CLI("req 'fanmill.jobs.run.<jobId>' '{}'")))
 			if page != nil {
 				log.Info("the page: " + page.url)
 			}

@@ -23,7 +23,7 @@ Exit code 0 if all can be run, 2 if not.`,
 		Example: "  fanmill validate gst.json\n  fanmill validate --strict D:/jobs/*.json",
 		Args:    arguments(1, anyNumber),
 	}
-	f.add(c, natsFlag, logFlags, jobFlag)
+	f.add(c, storeFlags, envDirFlag, logFlags, jobFlag)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if _, err := f.settings(c, ""); err != nil {
 			return err
@@ -53,7 +53,7 @@ func (f *flags) read(c *cobra.Command, path string, stderr io.Writer) (*config.F
 	if err != nil {
 		return nil, err
 	}
-	return s.loadJob(path, nil, s.log(stderr))
+	return s.loadJob(c.Context(), path, nil, s.log(stderr))
 }
 
 // matching puts the files that a pattern matches in its place, as shells but those of Windows do themselves.

@@ -31,11 +31,16 @@ func jobOptions(strict bool, only []string) config.Options {
 	return config.Options{Strict: strict, Only: only, Databases: databaseKinds(), Destinations: sinkKinds()}
 }
 
-// loadJob reads a job file against the databases and destinations there are. only are the ids of the connections it
-// is for.
-func (s *settings) loadJob(path string, only []string, log *slog.Logger) (*config.File, error) {
-	file, err := config.Load(path, jobOptions(s.strict, only))
-	if err != nil {
+// loadJob reads a job file, or store:ID, against the databases and destinations there are. only are the ids of the
+// connections it is for.
+func (s *settings) loadJob(ctx context.Context, path string, only []string, log *slog.Logger) (*config.File, error) {
+	var file *config.File
+	var err error
+	if job, ok := config.StoredJob(path); ok {
+		if file, err = s.loadStoredJob(ctx, job, only, log); err != nil {
+			return nil, err
+		}
+	} else if file, err = config.Load(path, jobOptions(s.strict, only)); err != nil {
 		return nil, &exitError{exitBadJob, err}
 	}
 	for _, w := range file.Warnings {

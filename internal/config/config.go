@@ -37,6 +37,9 @@ type Options struct {
 	Lookup func(name string) (string, bool)
 	// Bounds are those of a job that somebody brings along in a message; nil is a job of this machine's owner.
 	Bounds *Bounds
+	// Elsewhere reads a job for other hosts than this one, as what puts it into the store does: references stay what they
+	// are, no folder and no artifact of this host is looked at, and what looks like a secret is a problem.
+	Elsewhere bool
 	// OS is the operating system whose rules for file names hold; "" is this one's (runtime.GOOS).
 	OS string
 }
@@ -52,6 +55,8 @@ type File struct {
 	expand func(string) (string, error)
 	os     string
 	bounds *Bounds
+
+	inventory *Inventory
 }
 
 // Load reads a job file. If it cannot be used the error wraps Problems, warnings included, or says why it could not
@@ -68,7 +73,7 @@ func Load(path string, o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, problems := parse(path, data, dotenv, o)
+	f, problems := parse(source{path: path, data: data, dir: filepath.Dir(path), dotenv: dotenv}, o)
 	f.inputs = append([]string{path, dotEnvPath(path)}, f.inputs...)
 	if problems != nil {
 		return nil, &unusable{problems, f.inputs}
@@ -99,15 +104,25 @@ func Inputs(err error) []string {
 // problems, such as "inline job"; whether the text is JSON or YAML is seen from the name's extension, else from its
 // first byte. There is no .env file, and relative paths begin in the working directory.
 func Parse(name string, data []byte, o Options) (*File, error) {
-	f, problems := parse(name, data, nil, o)
+	f, problems := parse(source{path: name, data: data, dir: filepath.Dir(name)}, o)
 	if problems != nil {
 		return nil, problems
 	}
 	return f, nil
 }
 
+// source is the text of a job and what belongs to it.
+type source struct {
+	path      string // stands for the text in problems; its extension says what it is written in
+	data      []byte
+	dir       string            // where relative paths of inventories and secrets' files begin
+	dotenv    map[string]string // what the environment lacks
+	inventory *Inventory        // takes the place of the file; nil reads the file
+}
+
 // parse returns the file also where there are problems: what was read beside it is known then.
-func parse(path string, data []byte, dotenv map[string]string, o Options) (*File, Problems) {
+func parse(s source, o Options) (*File, Problems) {
+	path, dotenv := s.path, s.dotenv
 	if o.Lookup == nil {
 		o.Lookup = os.LookupEnv
 	}
@@ -121,9 +136,12 @@ func parse(path string, data []byte, dotenv map[string]string, o Options) (*File
 		v, ok := dotenv[name]
 		return v, ok
 	}
-	f := &File{Path: path, kinds: o.Destinations, os: o.OS, bounds: o.Bounds, expand: func(s string) (string, error) { return Expand(s, lookup, filepath.Dir(path)) }}
-	d := &decoder{o: &o, file: path, expand: f.expand, pos: map[string]position{}, slips: map[string]bool{}}
-	root, problem := parseTree(path, data)
+	f := &File{Path: path, kinds: o.Destinations, os: o.OS, bounds: o.Bounds, expand: func(text string) (string, error) { return Expand(text, lookup, s.dir) }}
+	if o.Elsewhere {
+		f.expand = standIns
+	}
+	d := &decoder{o: &o, file: path, dir: s.dir, inventoryText: s.inventory, expand: f.expand, pos: map[string]position{}, slips: map[string]bool{}}
+	root, problem := parseTree(path, s.data)
 	if problem != nil {
 		return f, Problems{*problem}
 	}
@@ -134,8 +152,11 @@ func parse(path string, data []byte, dotenv map[string]string, o Options) (*File
 	}
 	d.job(root)
 	d.check()
+	if o.Elsewhere {
+		d.secrets(root, s.data)
+	}
 	problems := d.problems.sortedFor(path)
-	f.inputs = d.inputs
+	f.inputs, f.inventory = d.inputs, d.inventoryText
 	if problems.failed(o.Strict) {
 		return f, problems
 	}

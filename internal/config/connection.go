@@ -81,7 +81,7 @@ func (d *decoder) driver(path string, c *pipeline.Connection) {
 		d.errorf(path+".driver", "%s", unknown(c.Driver, "database", slices.Collect(maps.Keys(d.o.Databases))))
 		return
 	}
-	if kind.CheckDSN == nil || c.DSN == "" {
+	if kind.CheckDSN == nil || c.DSN == "" || d.o.Elsewhere && pipeline.HasReference(c.DSN) {
 		return
 	}
 	dsn, err := d.expand(c.DSN)

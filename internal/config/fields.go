@@ -14,14 +14,19 @@ import (
 type decoder struct {
 	o         *Options
 	file      string
+	dir       string                       // where relative paths begin
 	expand    func(string) (string, error) // replaces references
 	out       pipeline.Job
 	checkable []pipeline.Destination // the destinations without what is known to be wrong
 	asked     []place                // the connections, as read
 	inputs    []string               // files read beside the job file
-	problems  Problems
-	pos       map[string]position // of every value by its path
-	slips     map[string]bool     // keys that another one was taken for: not missing, only misspelt
+	// inventoryText is the inventory, where the job has one: as it was given, else as it was read.
+	inventoryText *Inventory
+	branches      *branchList
+	secretColumns map[string]bool // of branches: those that end in a password, in lower case
+	problems      Problems
+	pos           map[string]position // of every value by its path
+	slips         map[string]bool     // keys that another one was taken for: not missing, only misspelt
 }
 
 // place is a value and its path in the file.

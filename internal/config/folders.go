@@ -30,7 +30,7 @@ func (d *decoder) artifacts() {
 			d.errorf(at(i), "names a folder; add the file's name, such as %s{jobName}.xlsx", path)
 			failed[i] = true
 		}
-		if drive(expanded) && d.o.OS != "windows" {
+		if drive(expanded) && d.o.OS != "windows" && !d.o.Elsewhere {
 			d.warnf(at(i), "is a path of Windows: this host runs no such job, a Windows host does")
 		}
 	}
@@ -43,7 +43,7 @@ func (d *decoder) artifacts() {
 		d.errorf(at(e.of), "%s", e.err)
 		failed[e.of] = true
 	}
-	if d.o.OS != runtime.GOOS {
+	if d.o.OS != runtime.GOOS || d.o.Elsewhere {
 		return
 	}
 	if d.o.OS == "windows" {

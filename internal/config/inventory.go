@@ -94,9 +94,17 @@ func (d *decoder) overrides(p place, inv *inventory) {
 	})
 }
 
-// readInventory reads the file; a relative path begins in the folder of the job file.
+// readInventory reads the file, or takes the one that came with the job; a relative path begins in the folder of the
+// job file.
 func (d *decoder) readInventory(inv *inventory, file string) bool {
 	at := inv.key("file")
+	if d.inventoryText != nil {
+		return d.inventoryOf(inv, file)
+	}
+	if d.o.Elsewhere && strings.Contains(file, "${") {
+		d.errorf(at, "has a reference, and a job of the store takes its inventory along, which is read now; write the path itself")
+		return false
+	}
 	path, err := d.expand(file)
 	if err != nil {
 		for _, e := range split(err) {
@@ -105,7 +113,7 @@ func (d *decoder) readInventory(inv *inventory, file string) bool {
 		return false
 	}
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(d.file), path)
+		path = filepath.Join(d.dir, path)
 	}
 	d.inputs = append(d.inputs, path)
 	data, err := readSmall(path)
@@ -113,9 +121,17 @@ func (d *decoder) readInventory(inv *inventory, file string) bool {
 		d.errorf(at, "the inventory %s cannot be read: %s; correct the path, which begins in the folder of the job file", path, cause(err))
 		return false
 	}
-	list, problems := readBranches(path, data)
+	if d.o.Elsewhere {
+		d.inventoryText = &Inventory{File: file, Text: data}
+	}
+	return d.readList(inv, path, data)
+}
+
+// readList reads the branches of an inventory. name is the file in problems.
+func (d *decoder) readList(inv *inventory, name string, data []byte) bool {
+	list, problems := readBranches(name, data)
 	d.problems = append(d.problems, problems...)
-	inv.list = list
+	inv.list, d.branches, d.secretColumns = list, list, inv.secret
 	return list != nil
 }
 

@@ -66,7 +66,9 @@ func (s *server) handle(ctx context.Context, msg *pipeline.Message) error {
 		return nil
 	}
 	var err error
-	if q.t.Trigger, q.def, err = s.read(msg); err != nil {
+	if q.t.Trigger, q.def, err = s.read(msg); errors.Is(err, pipeline.ErrTransient) {
+		return err // what has the job cannot be asked: the trigger comes again
+	} else if err != nil {
 		return q.refuse(err)
 	}
 	q.t.Run, q.t.Seq = id, q.seq
