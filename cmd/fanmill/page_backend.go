@@ -22,9 +22,13 @@ type pageBackend struct {
 	jobs *served // nil if this process takes no triggers
 	live *liveRuns
 
-	lines lineCache
-	files fileCache
+	lines   lineCache
+	files   fileCache
+	mirrors mirrors
 }
+
+// close ends what looks at the store.
+func (b *pageBackend) close() { b.mirrors.close() }
 
 var _ web.Backend = (*pageBackend)(nil)
 

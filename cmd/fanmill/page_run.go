@@ -19,14 +19,14 @@ import (
 
 // Run implements web.Reader.
 func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
-	info, err := b.sys.node.View().Inspect(ctx, run)
+	info, err := b.inspect(ctx, run)
 	if errors.Is(err, pipeline.ErrNoKey) {
 		waiting, noTrigger := b.queued(ctx, run)
 		if !errors.Is(noTrigger, web.ErrNone) {
 			return waiting, noTrigger
 		}
 		// It may have begun between the two looks.
-		if info, err = b.sys.node.View().Inspect(ctx, run); errors.Is(err, pipeline.ErrNoKey) {
+		if info, err = b.inspect(ctx, run); errors.Is(err, pipeline.ErrNoKey) {
 			return nil, noTrigger
 		}
 	}
@@ -81,6 +81,19 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 	}
 	r.Memory, r.Charts = b.live.charts(run, going, r.Log)
 	return r, nil
+}
+
+// inspect reads a run, by a mirror of it where there is one.
+func (b *pageBackend) inspect(ctx context.Context, run string) (*view.RunInfo, error) {
+	look := b.sys.node.View()
+	// Only what there is is watched, as anybody may ask for any id.
+	if _, err := look.Runs.Get(ctx, checkpoint.RunKey(run)); err != nil {
+		return nil, err
+	}
+	if m := b.mirrors.of(b.sys.node.Stores, run); m != nil {
+		look.Runs, look.Records = m.runs, checkpoint.NewRecords(m.checkpoints)
+	}
+	return look.Inspect(ctx, run)
 }
 
 // queued is a run that has not begun: all that is known is its trigger.

@@ -125,6 +125,7 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *served, ou
 	return s.with(ctx, log, func(sys *system) error {
 		backend := newPageBackend(s, sys, jobs)
 		page.show(backend)
+		defer backend.close()
 		defer page.show(nil)
 		jobs.in(sys)
 		jobs.look(ctx)

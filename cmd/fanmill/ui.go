@@ -67,7 +67,9 @@ func ui(c *cobra.Command, f uiFlags, stdout, stderr io.Writer) error {
 			return fmt.Errorf("the page has no address; if it is fanmill serve's own, open http://%s/", page.address)
 		}
 		defer shown.close()
-		shown.show(newPageBackend(&s, sys, nil))
+		backend := newPageBackend(&s, sys, nil)
+		defer backend.close()
+		shown.show(backend)
 		defer shown.show(nil)
 		url := shown.url
 		if page.UserHeader == "" {
