@@ -177,9 +177,21 @@ func (e *Edit) write(ctx context.Context, next JobDefinition) (err error) {
 		err = e.doc.Write(ctx, next)
 	}
 	if errors.Is(err, pipeline.ErrConflict) || errors.Is(err, pipeline.ErrForeign) || errors.Is(err, ErrLater) {
-		return pipeline.OfKind(ErrJobMoved, fmt.Errorf("%w: look at fanmill job history %s, and do it again", ErrJobMoved, e.job))
+		return pipeline.OfKind(ErrJobMoved, fmt.Errorf("%w%s: look at fanmill job history %s, and do it again", ErrJobMoved, e.now(ctx), e.job))
 	}
 	return err
+}
+
+// now says what stands in the store instead of what was seen; "" if that cannot be read.
+func (e *Edit) now(ctx context.Context) string {
+	d, err := e.s.Get(ctx, e.job)
+	if err != nil {
+		return ""
+	}
+	if n, v, err := d.Version(0); err == nil {
+		return fmt.Sprintf(" (version %d, by %s)", n, v.By)
+	}
+	return " (it was removed by " + d.Removed.by() + ")"
 }
 
 // sweep removes the texts that no version has: of versions beyond KeptVersions, and of puts that came to no end. Those

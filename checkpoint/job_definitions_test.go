@@ -124,7 +124,8 @@ func TestTwoPutsAtOnce(t *testing.T) {
 		if n, _, err := one.Put(t.Context(), jobVersion("ada@pc"), jobText("one")); n != before+1 || err != nil {
 			t.Fatalf("version %d, %v", n, err)
 		}
-		if _, _, err := other.Put(t.Context(), jobVersion("bob@pc"), jobText("other")); !errors.Is(err, checkpoint.ErrJobMoved) {
+		if _, _, err := other.Put(t.Context(), jobVersion("bob@pc"), jobText("other")); !errors.Is(err, checkpoint.ErrJobMoved) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("(version %d, by ada@pc)", before+1)) {
 			t.Fatalf("the slower one ends with %v", err)
 		}
 		if got := text(t, s, 0); got != "one" || len(kv.Entries) != before+2 {

@@ -108,7 +108,7 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	jobs, err := c.bucket(ctx, bucketJobs, "fanmill: jobs as loaded, secrets as references")
+	jobs, err := c.bucket(ctx, bucketJobs, "fanmill: <job> as last served or run, secrets as references; <job>.definition of a job that was put here")
 	if err != nil {
 		return err
 	}

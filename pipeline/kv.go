@@ -38,7 +38,9 @@ type KVEntry struct {
 
 // Stores are the buckets fanmill keeps its state in.
 type Stores struct {
-	Jobs KV // <job>: the job as loaded, secrets as references
+	// <job>: the job as loaded, secrets as references; <job>.definition: JobDefinition, of a job of the store;
+	// <job>.definition.<version>: JobText
+	Jobs KV
 	// <run>: RunRecord; <run>.manifest; <run>.conn.<connection>: ConnRecord; <run>.cancel: Cancellation;
 	// job.<job>: JobRun
 	Runs        KV

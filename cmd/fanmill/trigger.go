@@ -207,8 +207,11 @@ variables of the environment over those of the .env file beside a job. Credentia
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	c.Flags().StringVar(&job, "job", "", "job `file` whose .env counts")
-	c.RunE = func(*cobra.Command, []string) error {
+	c.RunE = func(c *cobra.Command, _ []string) error {
 		var dotenv map[string]string
+		if _, stored := config.StoredJob(job); stored {
+			return badLine(c, errors.New("--job names a file: from the .env of jobs of the store fanmill itself takes nothing"))
+		}
 		if job != "" {
 			var err error
 			if dotenv, err = config.DotEnv(job); err != nil {
