@@ -24,7 +24,7 @@ func TestChange(t *testing.T) {
 		"the token, taken again": {func(r *CommitRecord) { r.Epoch = 2 }, true},
 	} {
 		for _, lags := range []bool{false, true} {
-			kv := &memstore.MemKV{}
+			kv := &memstore.KV{}
 			mine, err := CreateDocument(t.Context(), kv, "k", CommitRecord{State: pipeline.RecordOpen, Token: "z"})
 			if err != nil {
 				t.Fatal(err)
@@ -80,7 +80,7 @@ func TestChange(t *testing.T) {
 // Answers that get lost, and writes of others, in every order: each change is there once in the end.
 func TestChangeWithLostAnswers(t *testing.T) {
 	for _, happens := range []bool{true, false} {
-		kv := &memstore.MemKV{}
+		kv := &memstore.KV{}
 		a, err := CreateDocument(t.Context(), kv, "k", CommitRecord{State: pipeline.RecordOpen, Token: "a"})
 		if err != nil {
 			t.Fatal(err)

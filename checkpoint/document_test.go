@@ -19,7 +19,7 @@ func TestCellLostAnswer(t *testing.T) {
 	for name, happens := range map[string]bool{"it happened": true, "it did not": false} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
-			kv := &memstore.MemKV{}
+			kv := &memstore.KV{}
 			kv.Lose = memstore.Once(happens)
 			c, err := CreateDocument(ctx, kv, "k", CommitRecord{State: pipeline.RecordOpen, Token: "a"})
 			if err != nil {
@@ -45,7 +45,7 @@ func TestCellLostAnswer(t *testing.T) {
 // seen it, nor the one before, does not make it somebody else's.
 func TestCellLaggingReplica(t *testing.T) {
 	ctx := t.Context()
-	kv := &memstore.MemKV{}
+	kv := &memstore.KV{}
 	c, err := CreateDocument(ctx, kv, "k", CommitRecord{State: pipeline.RecordOpen, Token: "a"})
 	if err != nil {
 		t.Fatal(err)
@@ -68,12 +68,12 @@ func TestCellLaggingReplica(t *testing.T) {
 }
 
 // repeatingKV repeats a write whose answer was lost, as the client library does.
-type repeatingKV struct{ *memstore.MemKV }
+type repeatingKV struct{ *memstore.KV }
 
 func (k *repeatingKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	rev, err := k.MemKV.Update(ctx, key, value, revision)
+	rev, err := k.KV.Update(ctx, key, value, revision)
 	if errors.Is(err, memstore.ErrLost) {
-		rev, err = k.MemKV.Update(ctx, key, value, revision)
+		rev, err = k.KV.Update(ctx, key, value, revision)
 	}
 	return rev, err
 }
@@ -81,7 +81,7 @@ func (k *repeatingKV) Update(ctx context.Context, key string, value []byte, revi
 // R1: whoever slept through a takeover finds a conflict, also when its own write's answer was lost.
 func TestCellConflict(t *testing.T) {
 	ctx := t.Context()
-	kv := &memstore.MemKV{}
+	kv := &memstore.KV{}
 	old, err := CreateDocument(ctx, kv, "k", CommitRecord{State: pipeline.RecordOpen, Token: "a"})
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestCellConflict(t *testing.T) {
 // A write that is cancelled says so and does not hang.
 func TestCellCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	kv := &memstore.MemKV{Lose: func() (bool, bool) { cancel(); return false, true }}
+	kv := &memstore.KV{Lose: func() (bool, bool) { cancel(); return false, true }}
 	done := make(chan error, 1)
 	go func() {
 		_, err := CreateDocument(ctx, kv, "k", CommitRecord{State: pipeline.RecordOpen, Token: "a"})
@@ -157,7 +157,7 @@ func TestToken(t *testing.T) {
 func TestCellWriteGivenUp(t *testing.T) {
 	for name, happens := range map[string]bool{"it happened": true, "it did not": false} {
 		t.Run(name, func(t *testing.T) {
-			kv := &memstore.MemKV{}
+			kv := &memstore.KV{}
 			c, err := CreateDocument(t.Context(), kv, "k", RunRecord{State: pipeline.RunRunning, Job: "0"})
 			if err != nil {
 				t.Fatal(err)

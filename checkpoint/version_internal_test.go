@@ -24,7 +24,7 @@ var strange = map[string]string{
 // change loads the document, applies f, and returns its members as they are stored then.
 func change[T any](t *testing.T, doc string, f func(*T)) map[string]any {
 	t.Helper()
-	kv := &memstore.MemKV{Entries: map[string]pipeline.KVEntry{"k": {Key: "k", Value: []byte(doc), Revision: 1}}, Rev: 1}
+	kv := &memstore.KV{Entries: map[string]pipeline.KVEntry{"k": {Key: "k", Value: []byte(doc), Revision: 1}}, Rev: 1}
 	c, err := LoadDocument[T](t.Context(), kv, "k")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestUnknownMembersSurvive(t *testing.T) {
 func TestUnknownMembersOfAManifestSurvive(t *testing.T) {
 	doc := `{"version":1,"run":"r","jobId":"j","jobName":"J","created":"2026-11-30T00:00:00Z","logMaxBytes":1,"partitions":[1],` +
 		`"connections":[{"id":"a","name":"A","driver":"d","queries":[{"digest":"0"}]}],"destinations":[]}`
-	kv := &memstore.MemKV{Entries: map[string]pipeline.KVEntry{"r.manifest": {Key: "r.manifest", Value: []byte(doc), Revision: 1}}}
+	kv := &memstore.KV{Entries: map[string]pipeline.KVEntry{"r.manifest": {Key: "r.manifest", Value: []byte(doc), Revision: 1}}}
 	m, err := LoadManifest(t.Context(), kv, "r")
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestLaterRecordIsNamed(t *testing.T) {
 		"manifest": func(kv pipeline.KV) error { _, err := LoadManifest(t.Context(), kv, "k"); return err },
 		"note":     func(kv pipeline.KV) error { _, err := LoadTriggerNote(t.Context(), kv, "k"); return err },
 	} {
-		kv := &memstore.MemKV{Entries: map[string]pipeline.KVEntry{}}
+		kv := &memstore.KV{Entries: map[string]pipeline.KVEntry{}}
 		for _, key := range []string{"k", "k.manifest", "k.trigger", "k.conn.c"} {
 			kv.Entries[key] = pipeline.KVEntry{Key: key, Value: doc, Revision: 1}
 		}
@@ -142,7 +142,7 @@ func TestLaterRecordIsNamed(t *testing.T) {
 
 // A write that finds a record of a later version says so at once, and leaves it alone; so does one in place of damage.
 func TestLaterRecordIsNotOverwritten(t *testing.T) {
-	kv := &memstore.MemKV{}
+	kv := &memstore.KV{}
 	c, err := CreateDocument(t.Context(), kv, "k", JobRun{Run: "r"})
 	if err != nil {
 		t.Fatal(err)

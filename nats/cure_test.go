@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"fanmill/internal/porttest"
 	"fanmill/nats"
 	"fanmill/pipeline"
 )
@@ -68,7 +69,7 @@ func TestFullDisk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			expect(t, watch, "")
+			porttest.Expect(t, watch, "")
 			publish(t, l, rows("a", 0, 1000))
 			before := c.Server()
 			fill(c)
@@ -102,7 +103,7 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("a look at the store says %v", err)
 			}
 			put(t, c, "after")
-			expect(t, watch, "after=1")
+			porttest.Expect(t, watch, "after=1")
 			r, err := l.Reader(within(t), "check", 1)
 			if err != nil {
 				t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"fanmill/internal/porttest"
 	"fanmill/nats"
 	"fanmill/pipeline"
 )
@@ -73,7 +74,7 @@ func TestTakeover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, watch, "")
+	porttest.Expect(t, watch, "")
 	sub := other.Subscriber("serve", 2)
 	msgs, err := sub.Subscribe(ctx, pipeline.TopicTriggers)
 	if err != nil {
@@ -84,7 +85,7 @@ func TestTakeover(t *testing.T) {
 	ask(t, holder, pipeline.TopicTrigger("j"), "early")
 	early := receive(t, msgs)
 	put(t, holder, "before")
-	expect(t, watch, "before=1")
+	porttest.Expect(t, watch, "before=1")
 	publish(t, l, rows("a", 0, 100))
 	read(t, r, 1, 1000)
 
@@ -102,7 +103,7 @@ func TestTakeover(t *testing.T) {
 	read(t, r, 5, 1000)
 	shut(t, holder)
 	put(t, third, "after")
-	expect(t, watch, "after=1")
+	porttest.Expect(t, watch, "after=1")
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}

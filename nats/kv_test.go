@@ -4,175 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 
 	"fanmill/checkpoint"
+	"fanmill/internal/porttest"
 
 	"fanmill/pipeline"
 )
 
-// Compare-and-set: of two writers who saw the same revision one wins, and deletion gives the key back.
-func TestCompareAndSet(t *testing.T) {
+// The store keeps to what the pipeline asks of it, as the one in memory does.
+func TestKV(t *testing.T) {
+	porttest.KV(t, func(t *testing.T) pipeline.KV { return open(t, t.TempDir()).Stores().Runs })
+}
+
+// The mark of a deletion goes by itself, or years of runs would leave millions.
+func TestMarksOfDeletionsGo(t *testing.T) {
 	c := open(t, t.TempDir())
-	kv := c.Stores().Checkpoints
-	key := checkpoint.RecordKey("2026 é", "excel/1.a")
-	ctx := within(t)
-	if _, err := kv.Get(ctx, key); !errors.Is(err, pipeline.ErrNoKey) {
-		t.Fatalf("get of no key: %v", err)
-	}
-	if err := kv.Delete(ctx, key); err != nil {
-		t.Fatalf("delete of no key: %v", err)
-	}
-	r1, err := kv.Create(ctx, key, []byte("one"))
-	if err != nil {
+	kv, key := c.Stores().Checkpoints, checkpoint.RecordKey("r", "d")
+	if _, err := kv.Create(within(t), key, []byte("one")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kv.Create(ctx, key, []byte("other")); !errors.Is(err, pipeline.ErrConflict) {
-		t.Errorf("second create: %v", err)
-	}
-	r2, err := kv.Update(ctx, key, []byte("two"), r1)
-	if err != nil || r2 <= r1 {
-		t.Fatal(r2, err)
-	}
-	if _, err := kv.Update(ctx, key, []byte("three"), r1); !errors.Is(err, pipeline.ErrConflict) {
-		t.Errorf("update at an old revision: %v", err)
-	}
-	e, err := kv.Get(ctx, key)
-	if err != nil || e.Key != key || string(e.Value) != "two" || e.Revision != r2 || e.Deleted || e.Modified.IsZero() {
-		t.Errorf("entry %+v, %v", e, err)
-	}
-	if err := kv.Delete(ctx, key); err != nil {
+	if err := kv.Delete(within(t), key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kv.Get(ctx, key); !errors.Is(err, pipeline.ErrNoKey) {
-		t.Errorf("get of a deleted key: %v", err)
-	}
-	// The mark of a deletion goes by itself, or years of runs would leave millions.
 	if ttl, err := c.LastHeader("KV_fanmill_checkpoints", "$KV.fanmill_checkpoints."+key, "Nats-TTL"); err != nil || ttl != "1h0m0s" {
 		t.Errorf("the deletion's mark lives for %q, %v", ttl, err)
-	}
-	if _, err := kv.Update(ctx, key, nil, r2); !errors.Is(err, pipeline.ErrConflict) {
-		t.Errorf("update of a deleted key: %v", err)
-	}
-	if _, err := kv.Create(ctx, key, []byte("again")); err != nil {
-		t.Errorf("create after delete: %v", err)
-	}
-}
-
-// Keys lists what exists and matches, and nothing that was deleted.
-func TestKeys(t *testing.T) {
-	kv := open(t, t.TempDir()).Stores().Runs
-	ctx := within(t)
-	for _, k := range []string{"r1", "r1.manifest", "r1.conn.a", "r1.conn.b=20c", "r1.conn.gone", "r2.conn.a"} {
-		if _, err := kv.Put(ctx, k, []byte(k)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := kv.Delete(ctx, "r1.conn.gone"); err != nil {
-		t.Fatal(err)
-	}
-	for pattern, want := range map[string][]string{
-		"r1.conn.*": {"r1.conn.a", "r1.conn.b=20c"},
-		"*.conn.a":  {"r1.conn.a", "r2.conn.a"},
-		"r1.>":      {"r1.conn.a", "r1.conn.b=20c", "r1.manifest"},
-		"none.>":    nil,
-		"*":         {"r1"},
-	} {
-		got, err := kv.Keys(ctx, pattern)
-		slices.Sort(got)
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s lists %q, %v; want %q", pattern, got, err, want)
-		}
-	}
-}
-
-// RemoveAll removes what matches and nothing else; the keys can be made again.
-func TestRemoveAll(t *testing.T) {
-	kv := open(t, t.TempDir()).Stores().Runs
-	ctx := within(t)
-	for _, k := range []string{"r1", "r1.manifest", "r1.conn.a", "r11", "r11.conn.a", "r=31.manifest"} {
-		if _, err := kv.Create(ctx, k, []byte(k)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, pattern := range []string{"r1.>", "none.>"} {
-		if err := kv.RemoveAll(ctx, pattern); err != nil {
-			t.Fatalf("%s: %v", pattern, err)
-		}
-	}
-	got, err := kv.Keys(ctx, ">")
-	slices.Sort(got)
-	if want := []string{"r1", "r11", "r11.conn.a", "r=31.manifest"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("left are %q, %v; want %q", got, err, want)
-	}
-	if _, err := kv.Get(ctx, "r1.manifest"); !errors.Is(err, pipeline.ErrNoKey) {
-		t.Errorf("get of a removed key: %v", err)
-	}
-	if _, err := kv.Create(ctx, "r1.manifest", nil); err != nil {
-		t.Errorf("create after the removal: %v", err)
-	}
-}
-
-// A watch tells what is there, then that this was all, then each change, deletions too; and ends with its context.
-func TestWatch(t *testing.T) {
-	kv := open(t, t.TempDir()).Stores().Runs
-	ctx, cancel := context.WithCancel(within(t))
-	defer cancel()
-	for _, k := range []string{"r.conn.a", "r.conn.b", "r.conn.gone", "other.conn.a"} {
-		if _, err := kv.Put(ctx, k, []byte("1")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := kv.Delete(ctx, "r.conn.gone"); err != nil {
-		t.Fatal(err)
-	}
-	ch, err := kv.Watch(ctx, "r.conn.*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	expect(t, ch, "r.conn.a=1", "r.conn.b=1", "")
-	if _, err := kv.Put(ctx, "r.conn.b", []byte("2")); err != nil {
-		t.Fatal(err)
-	}
-	if err := kv.Delete(ctx, "r.conn.a"); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, ch, "r.conn.b=2", "r.conn.a deleted")
-	empty, err := kv.Watch(ctx, "nothing.>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	expect(t, empty, "")
-	cancel()
-	for range ch {
-		t.Error("an entry after the end")
-	}
-	for range empty {
-		t.Error("an entry after the end")
-	}
-}
-
-func expect(t *testing.T, ch <-chan pipeline.KVEntry, want ...string) {
-	t.Helper()
-	for _, w := range want {
-		select {
-		case e, ok := <-ch:
-			got := e.Key
-			switch {
-			case !ok:
-				t.Fatalf("the watch ended before %q", w)
-			case e.Deleted:
-				got += " deleted"
-			case e.Key != "":
-				got += "=" + string(e.Value)
-			}
-			if got != w {
-				t.Fatalf("the watch says %q, want %q", got, w)
-			}
-		case <-within(t).Done():
-			t.Fatalf("the watch does not say %q", w)
-		}
 	}
 }
 

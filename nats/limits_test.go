@@ -11,6 +11,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"fanmill/internal/porttest"
 	"fanmill/nats"
 	"fanmill/pipeline"
 )
@@ -161,7 +162,7 @@ func TestStreamsMadeByOthers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			expect(t, ch, "h=3", "")
+			porttest.Expect(t, ch, "h=3", "")
 			if err := kv.RemoveAll(within(t), "h"); err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ import (
 // workers and coordinators that share a store meet. Each is stopped where a test wants it to sleep.
 type fenceWorld struct {
 	t   *testing.T
-	kv  *memstore.MemKV
+	kv  *memstore.KV
 	log *memstore.MemLog
 	m   *pipeline.Manifest
 	job *pipeline.Job
@@ -35,7 +35,7 @@ type fenceWorld struct {
 }
 
 func newFenceWorld(t *testing.T) *fenceWorld {
-	w := &fenceWorld{t: t, kv: &memstore.MemKV{}, log: &memstore.MemLog{}, by: pipeline.Owner{Token: "run"}}
+	w := &fenceWorld{t: t, kv: &memstore.KV{}, log: &memstore.MemLog{}, by: pipeline.Owner{Token: "run"}}
 	c := pipeline.Connection{ID: "c", Name: "C", Driver: "fake", Queries: []pipeline.Query{{SQL: "select"}}}
 	w.job = &pipeline.Job{ID: "job", Connections: []pipeline.Connection{c}, Retry: pipeline.Retry{Attempts: 3}}
 	w.m = &pipeline.Manifest{Run: "r", JobID: "job", LogMaxBytes: 64 << 20, Connections: []pipeline.ManifestConnection{{ID: "c", Queries: make([]pipeline.ManifestQuery, 1)}}}

@@ -37,9 +37,9 @@ func (l *trimLog) Trim(_ context.Context, seq uint64) error {
 }
 
 // trimmer is the supervisor of a run with the destinations a and d, and its log.
-func trimmer(t *testing.T, frame, most int64) (*supervisor, *trimLog, *memstore.MemKV) {
+func trimmer(t *testing.T, frame, most int64) (*supervisor, *trimLog, *memstore.KV) {
 	t.Helper()
-	kv, log := &memstore.MemKV{}, &trimLog{first: 1, last: 600, frame: frame, max: most}
+	kv, log := &memstore.KV{}, &trimLog{first: 1, last: 600, frame: frame, max: most}
 	rec := checkpoint.RunRecord{Job: "job", State: pipeline.RunRunning, Owner: pipeline.Owner{Token: "first", LeaseMS: 15000}, Generation: 1}
 	doc, err := checkpoint.CreateDocument(t.Context(), kv, checkpoint.RunKey("r"), rec)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *supervisor) at(a, d uint64) {
 }
 
 // taken has another process take the run over, and returns how far it finds the log given up.
-func taken(t *testing.T, kv *memstore.MemKV) uint64 {
+func taken(t *testing.T, kv *memstore.KV) uint64 {
 	t.Helper()
 	doc, err := checkpoint.LoadDocument[checkpoint.RunRecord](t.Context(), kv, checkpoint.RunKey("r"))
 	if err != nil {

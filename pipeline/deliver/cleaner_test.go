@@ -14,7 +14,7 @@ import (
 // The spool keeps what a resume may need, and what waits for another disk. What nobody needs any more goes, also if
 // another process has ended the run.
 func TestSweepSpool(t *testing.T) {
-	ctx, kv := t.Context(), &memstore.MemKV{}
+	ctx, kv := t.Context(), &memstore.KV{}
 	l := &Cleaner{Runs: kv, Spool: &spool.Root{Dir: t.TempDir(), Store: "s", Space: &spool.Space{}}}
 	for run, rec := range map[string]*checkpoint.RunRecord{
 		"abandoned":  {Job: "job", State: pipeline.RunAbandoned, Cleaned: true},
