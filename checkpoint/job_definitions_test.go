@@ -61,7 +61,7 @@ func text(t *testing.T, s *checkpoint.JobDefinitions, n int) string {
 
 // Versions count up, the last 50 are kept with their texts byte for byte, and nothing else is.
 func TestJobVersions(t *testing.T) {
-	kv := &memstore.MemKV{}
+	kv := &memstore.KV{}
 	s := checkpoint.NewJobDefinitions(kv)
 	for i := 1; i <= checkpoint.KeptVersions+3; i++ {
 		if n := put(t, s, fmt.Sprintf("\ufeff{} \r\n%d", i)); n != i {
@@ -108,7 +108,7 @@ func TestJobVersions(t *testing.T) {
 // Of two puts at the same moment one counts, and the other is told and leaves nothing.
 func TestTwoPutsAtOnce(t *testing.T) {
 	for _, before := range []int{0, 1} {
-		kv := &memstore.MemKV{}
+		kv := &memstore.KV{}
 		s := checkpoint.NewJobDefinitions(kv)
 		for range before {
 			put(t, s, "first")
@@ -138,7 +138,7 @@ func TestTwoPutsAtOnce(t *testing.T) {
 // with the next put. An answer that is lost is no conflict with oneself.
 func TestPutThatStopsAnywhere(t *testing.T) {
 	for writes := range 4 { // the text, the definition, each not done or done unheard
-		kv := &memstore.MemKV{}
+		kv := &memstore.KV{}
 		s := checkpoint.NewJobDefinitions(kv)
 		put(t, s, "first")
 		e, err := s.Edit(t.Context(), "gst")
@@ -172,7 +172,7 @@ func TestPutThatStopsAnywhere(t *testing.T) {
 			t.Errorf("stopped at write %d, the next put leaves %q, %d entries of %d versions", writes, got, len(kv.Entries), len(d.Versions))
 		}
 	}
-	kv := &memstore.MemKV{}
+	kv := &memstore.KV{}
 	s := checkpoint.NewJobDefinitions(kv)
 	put(t, s, "first")
 	e, err := s.Edit(t.Context(), "gst")
@@ -189,7 +189,7 @@ func TestPutThatStopsAnywhere(t *testing.T) {
 // A job that a later version of fanmill has put is left alone, by name; what it added to a record that this one can
 // read survives a put.
 func TestJobOfALaterVersion(t *testing.T) {
-	kv := &memstore.MemKV{}
+	kv := &memstore.KV{}
 	s := checkpoint.NewJobDefinitions(kv)
 	put(t, s, "first")
 	key := checkpoint.JobDefinitionKey("gst")
@@ -228,7 +228,7 @@ func TestJobOfALaterVersion(t *testing.T) {
 
 // A text that is long, or no UTF-8, comes back byte for byte; one that is damaged is named.
 func TestJobTexts(t *testing.T) {
-	kv := &memstore.MemKV{}
+	kv := &memstore.KV{}
 	s := checkpoint.NewJobDefinitions(kv)
 	for _, want := range []string{"", "\xff\xfe{\x00}\x00", strings.Repeat("select 1;\r\n", 1<<20)} {
 		put(t, s, want)

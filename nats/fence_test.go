@@ -2,7 +2,6 @@ package nats_test
 
 import (
 	"errors"
-	"strings"
 	"testing"
 
 	"fanmill/nats"
@@ -17,64 +16,6 @@ func sure[T any](v T, err error) func(testing.TB) T {
 			t.Fatal(err)
 		}
 		return v
-	}
-}
-
-// A frame that is published again because its answer was lost is in the log once, and its position is found.
-func TestRetryIsStoredOnce(t *testing.T) {
-	l := newLog(t, open(t, t.TempDir()), "r", 1<<20)
-	first := sure(l.Append(within(t), rows("a", 1, 100), 0))(t)
-	if again := sure(l.Append(within(t), rows("a", 1, 100), 0))(t); again != first {
-		t.Errorf("sent again it is at %d, was at %d", again, first)
-	}
-	publish(t, l, rows("b", 1, 100))
-	second := sure(l.Append(within(t), rows("a", 2, 100), first))(t)
-	if again := sure(l.Append(within(t), rows("a", 2, 100), first))(t); again != second {
-		t.Errorf("sent again it is at %d, was at %d", again, second)
-	}
-	if st := sure(l.State(within(t)))(t); st.Last != 3 || st.First != 1 {
-		t.Errorf("state %+v; three frames were published", st)
-	}
-}
-
-// A connection's frames are a chain: what does not stand behind its newest frame is refused, whoever sends it, and the
-// refusal names both. Other connections are nobody's business.
-func TestChainOfFrames(t *testing.T) {
-	l := newLog(t, open(t, t.TempDir()), "r", 1<<20)
-	attempt := func(n int, f *pipeline.Frame) *pipeline.Frame { f.Attempt = n; return f }
-	first := sure(l.Append(within(t), attempt(1, rows("a", 1, 100)), 0))(t)
-	publish(t, l, rows("b", 1, 100))
-	sure(l.Append(within(t), attempt(2, rows("a", 0, 100)), first))(t)
-	for what, f := range map[string]*pipeline.Frame{"the zombie's next frame": attempt(1, rows("a", 2, 100)), "another beginning": attempt(3, rows("a", 0, 100))} {
-		_, err := l.Append(within(t), f, first)
-		if !errors.Is(err, pipeline.ErrOvertaken) || !strings.Contains(err.Error(), "frame 0 of attempt 2") {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	if _, err := l.Append(within(t), attempt(3, rows("a", 0, 100)), 0); !errors.Is(err, pipeline.ErrOvertaken) {
-		t.Errorf("a beginning that has seen nothing: %v", err)
-	}
-	if st := sure(l.State(within(t)))(t); st.Last != 3 {
-		t.Errorf("state %+v; three frames were taken", st)
-	}
-}
-
-// What the server says of a subject whose messages were all trimmed: it has the sequence 0, and no other is right.
-func TestChainAfterTrim(t *testing.T) {
-	l := newLog(t, open(t, t.TempDir()), "r", 1<<20)
-	first := sure(l.Append(within(t), rows("a", 1, 100), 0))(t)
-	if err := l.Trim(within(t), first); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.Append(within(t), rows("a", 2, 100), first); !errors.Is(err, pipeline.ErrOvertaken) || !strings.Contains(err.Error(), "trimmed") {
-		t.Errorf("behind what was trimmed: %v", err)
-	}
-	if f := sure(l.LastFrame(within(t), "a"))(t); f != nil {
-		t.Errorf("the newest frame is %+v", f)
-	}
-	second := sure(l.Append(within(t), rows("a", 2, 100), 0))(t)
-	if second != first+1 {
-		t.Errorf("the next frame is at %d, the first was at %d", second, first)
 	}
 }
 

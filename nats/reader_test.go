@@ -69,54 +69,6 @@ func TestReaderWaits(t *testing.T) {
 	}
 }
 
-// A reader that needs what was trimmed, or what the log never had, is told so.
-func TestGapIsAnError(t *testing.T) {
-	c := open(t, t.TempDir())
-	l := newLog(t, c, "r", 1<<20)
-	for n := range uint64(10) {
-		publish(t, l, rows("a", n, 100))
-	}
-	behind, err := l.Reader(within(t), "behind", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer behind.Close()
-	if f := read(t, behind, 1, 300); f[0].Seq != 1 {
-		t.Fatalf("first frame is %d", f[0].Seq)
-	}
-	if err := l.Trim(within(t), 8); err != nil {
-		t.Fatal(err)
-	}
-	last := uint64(1)
-	for {
-		frames, err := behind.Fetch(within(t), 300)
-		if errors.Is(err, pipeline.ErrGap) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range frames {
-			if f.Seq != last+1 {
-				t.Fatalf("%d follows %d", f.Seq, last)
-			}
-			last = f.Seq
-		}
-		if last == 10 {
-			t.Fatal("the reader passed over a gap") // at most two frames were under way when 8 were trimmed
-		}
-	}
-	for from, want := range map[uint64]error{1: pipeline.ErrGap, 8: pipeline.ErrGap, 9: nil, 11: nil, 12: pipeline.ErrGap} {
-		r, err := l.Reader(within(t), "probe", from)
-		if !errors.Is(err, want) {
-			t.Errorf("reading from %d of 9 to 10: %v, want %v", from, err, want)
-		}
-		if err == nil {
-			r.Close()
-		}
-	}
-}
-
 // Frames that another program takes out of the log while a reader waits for them are a gap, also where nothing comes
 // after them. One that has read all waits.
 func TestPurgedLogIsAGap(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"fanmill/internal/porttest"
 	"fanmill/nats"
 	"fanmill/pipeline"
 )
@@ -161,77 +162,20 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// A new generation replaces the log; whoever still writes the old one is refused and does not reach the new one.
-func TestGenerations(t *testing.T) {
+// The logs keep to what the pipeline asks of them, as those in memory do.
+func TestRowLogs(t *testing.T) {
+	porttest.RowLogs(t, func(t *testing.T) pipeline.RowLogs { return open(t, t.TempDir()).RowLogs() })
+}
+
+// Operators see what a log is of.
+func TestLogsAreDescribed(t *testing.T) {
 	c := open(t, t.TempDir())
-	old := newLog(t, c, "r", 1<<20)
-	publish(t, old, rows("a", 1, 100))
-	again, err := c.RowLogs().Create(within(t), manifest("r", 1<<20), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, _ := old.State(within(t))
-	b, err := again.State(within(t))
-	if err != nil || !a.ID.Same(b.ID) || b.Last != 1 {
-		t.Errorf("adopting gives %+v, %v; the log is %+v", b, err, a)
-	}
-	young, err := c.RowLogs().Create(within(t), manifest("r", 1<<20), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := old.Append(within(t), rows("a", 2, 100), 0); !errors.Is(err, pipeline.ErrNoLog) {
-		t.Errorf("publishing to generation 1: %v", err)
-	}
-	if err := old.Trim(within(t), 1); !errors.Is(err, pipeline.ErrNoLog) {
-		t.Errorf("trimming generation 1: %v", err)
-	}
-	if _, err := c.RowLogs().Open(within(t), "r", 1); !errors.Is(err, pipeline.ErrNoLog) {
-		t.Errorf("opening generation 1: %v", err)
-	}
-	if _, err := c.RowLogs().Create(within(t), manifest("r", 1<<20), 1); !errors.Is(err, pipeline.ErrFenced) {
-		t.Errorf("making generation 1 after 2: %v", err)
-	}
-	if err := c.RowLogs().Delete(within(t), "r", 1); err != nil { // as one that was overtaken does
-		t.Error(err)
-	}
-	if st, err := young.State(within(t)); err != nil || st.Last != 0 || st.First != 1 {
-		t.Errorf("generation 2 is %+v, %v; nothing was published to it", st, err)
-	}
-	// A log made anew under the same name is not the one that was open.
-	if err := c.RowLogs().Delete(within(t), "r", 2); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := c.RowLogs().Create(within(t), manifest("r", 1<<20), 2); err != nil {
 		t.Fatal(err)
-	}
-	if _, err := young.State(within(t)); !errors.Is(err, pipeline.ErrNoLog) {
-		t.Errorf("state of a log that was replaced: %v", err)
 	}
 	_, meta, err := c.Config("FANMILL_ROWS_r_2", "")
 	if err != nil || meta["fanmill.run"] != "r" || meta["fanmill.job"] != "job_gst" || meta["fanmill.generation"] != "2" {
 		t.Errorf("metadata %v, %v", meta, err)
-	}
-}
-
-// Trim never reaches past the end, where it would delete frames that are yet to come, and repeats harmlessly.
-func TestTrimStopsAtTheEnd(t *testing.T) {
-	c := open(t, t.TempDir())
-	l := newLog(t, c, "r", 1<<20)
-	if err := l.Trim(within(t), 100); err != nil {
-		t.Fatal(err)
-	}
-	publish(t, l, rows("a", 1, 10), rows("a", 2, 10), rows("a", 3, 10))
-	for _, seq := range []uint64{0, 1, 1, 1000, 1000} {
-		if err := l.Trim(within(t), seq); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if st, err := l.State(within(t)); err != nil || st.First != 4 || st.Last != 3 || st.Bytes != 0 {
-		t.Fatalf("an emptied log is %+v, %v", st, err)
-	}
-	publish(t, l, rows("a", 4, 10))
-	if st, err := l.State(within(t)); err != nil || st.First != 4 || st.Last != 4 {
-		t.Errorf("after the next frame it is %+v, %v", st, err)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 type memJobs struct {
 	*served
 	t    *testing.T
-	kv   *memstore.MemKV
+	kv   *memstore.KV
 	said *bytes.Buffer
 }
 
@@ -33,7 +33,7 @@ func newMemJobs(t *testing.T, dir, envDir string) *memJobs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kv := &memstore.MemKV{}
+	kv := &memstore.KV{}
 	show := func(context.Context, *pipeline.Job) error { return nil }
 	j.stored.open(kv, show)
 	if j.folder != nil {

@@ -12,3 +12,8 @@ import (
 func TestKV(t *testing.T) {
 	porttest.KV(t, func(*testing.T) pipeline.KV { return &memstore.KV{} })
 }
+
+// So do its row logs.
+func TestRowLogs(t *testing.T) {
+	porttest.RowLogs(t, func(*testing.T) pipeline.RowLogs { return &memstore.Logs{} })
+}

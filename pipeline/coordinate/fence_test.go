@@ -23,7 +23,7 @@ import (
 type fenceWorld struct {
 	t   *testing.T
 	kv  *memstore.KV
-	log *memstore.MemLog
+	log *memstore.Log
 	m   *pipeline.Manifest
 	job *pipeline.Job
 	by  pipeline.Owner // of the next worker
@@ -35,7 +35,7 @@ type fenceWorld struct {
 }
 
 func newFenceWorld(t *testing.T) *fenceWorld {
-	w := &fenceWorld{t: t, kv: &memstore.KV{}, log: &memstore.MemLog{}, by: pipeline.Owner{Token: "run"}}
+	w := &fenceWorld{t: t, kv: &memstore.KV{}, log: &memstore.Log{}, by: pipeline.Owner{Token: "run"}}
 	c := pipeline.Connection{ID: "c", Name: "C", Driver: "fake", Queries: []pipeline.Query{{SQL: "select"}}}
 	w.job = &pipeline.Job{ID: "job", Connections: []pipeline.Connection{c}, Retry: pipeline.Retry{Attempts: 3}}
 	w.m = &pipeline.Manifest{Run: "r", JobID: "job", LogMaxBytes: 64 << 20, Connections: []pipeline.ManifestConnection{{ID: "c", Queries: make([]pipeline.ManifestQuery, 1)}}}
@@ -50,7 +50,7 @@ func newFenceWorld(t *testing.T) *fenceWorld {
 
 // worker is a further worker of the run.
 func (w *fenceWorld) worker() *query.Worker {
-	return &query.Worker{Runs: w.kv, RowLogs: w.log, Databases: map[string]*pipeline.DatabaseKind{"fake": {Name: "fake", Driver: w}}, Owner: w.by,
+	return &query.Worker{Runs: w.kv, RowLogs: memstore.One{Log: w.log}, Databases: map[string]*pipeline.DatabaseKind{"fake": {Name: "fake", Driver: w}}, Owner: w.by,
 		Expand: func(s string) (string, error) { return s, nil }, Log: slog.New(slog.DiscardHandler), Budget: memory.NewBudget(64 << 20)}
 }
 
@@ -266,13 +266,13 @@ func TestTrimmedWhileAsked(t *testing.T) {
 	w := newFenceWorld(t)
 	w.log.Before = func(f *pipeline.Frame) {
 		if f.Number%2 == 1 {
-			_ = w.log.Trim(t.Context(), w.log.Seq)
+			_ = w.log.Trim(t.Context(), w.log.Position())
 		}
 	}
 	w.mustQuery()
 	w.ends(checkpoint.ConnDone, 1, someFrames(1, 3, 4)...)
-	if w.log.Seq != 5 {
-		t.Errorf("%d frames were stored, want 5", w.log.Seq)
+	if w.log.Position() != 5 {
+		t.Errorf("%d frames were stored, want 5", w.log.Position())
 	}
 }
 
@@ -282,7 +282,7 @@ func TestZombieOfTrimmedFrames(t *testing.T) {
 	wake := w.sleeping(3)
 	w.again()
 	w.mustQuery()
-	if err := w.log.Trim(t.Context(), w.log.Seq); err != nil {
+	if err := w.log.Trim(t.Context(), w.log.Position()); err != nil {
 		t.Fatal(err)
 	}
 	if err := wake(); err != nil {

@@ -114,7 +114,7 @@ func TestDeathAfterATrim(t *testing.T) {
 	w := newFenceWorld(t)
 	w.by = pipeline.Owner{Token: "other"}
 	wake := w.sleeping(3)
-	if err := w.log.Trim(t.Context(), w.log.Seq); err != nil {
+	if err := w.log.Trim(t.Context(), w.log.Position()); err != nil {
 		t.Fatal(err)
 	}
 	s := w.coordinator()

@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"slices"
@@ -41,7 +42,9 @@ func tapped(handlers []pipeline.Handler, durable string, tap func(m *pipeline.Me
 				return tap(m, func() error {
 					again := *m // each delivery brings a message of its own
 					err := handle(ctx, &again)
-					m.Payload = again.Payload
+					if !bytes.Equal(m.Payload, again.Payload) { // a dead letter has what the handler leaves
+						m.Payload = again.Payload
+					}
 					return err
 				})
 			}
