@@ -1,7 +1,9 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"fanmill/internal/memstore"
@@ -100,5 +102,59 @@ func TestChangeWithLostAnswers(t *testing.T) {
 		if got := b.Value().Seq; got != 8 {
 			t.Errorf("answers lost, and the writes happened: %v: it is %d after 8 changes", happens, got)
 		}
+	}
+}
+
+// endingKV ends a context at a conflict, before anybody can look at what stands there.
+type endingKV struct {
+	pipeline.KV
+	end func()
+}
+
+func (k endingKV) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	rev, err := k.KV.Update(ctx, key, value, revision)
+	if errors.Is(err, pipeline.ErrConflict) {
+		k.end()
+	}
+	return rev, err
+}
+
+// R1: a conflict alone says nothing, and where the context ends before the document was read it is not known whose it
+// is. The write fails: it neither applies its change to what an earlier conflict found nor counts as fenced.
+func TestContextEndsAtAConflict(t *testing.T) {
+	for _, earlier := range []bool{false, true} {
+		t.Run(fmt.Sprintf("after an earlier conflict %v", earlier), func(t *testing.T) {
+			kv := &memstore.KV{}
+			doc, err := CreateDocument(t.Context(), kv, "k", JobRun{Run: "a"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			others := func(run string) {
+				other, err := LoadDocument[JobRun](t.Context(), kv, "k")
+				if err == nil {
+					err = other.Write(t.Context(), JobRun{Run: run})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			keep := func(*JobRun) {}
+			if earlier {
+				others("b")
+				if err := doc.Change(t.Context(), Anybody, keep); err != nil {
+					t.Fatal(err)
+				}
+			}
+			others("c")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			doc.kv = endingKV{kv, cancel}
+			if err := doc.Change(ctx, Anybody, keep); err == nil || errors.Is(err, pipeline.ErrFenced) {
+				t.Errorf("the write ended with %v", err)
+			}
+			if got, err := LoadDocument[JobRun](t.Context(), kv, "k"); err != nil || got.Value().Run != "c" {
+				t.Errorf("there is %+v, %v", got.Value(), err)
+			}
+		})
 	}
 }

@@ -23,7 +23,7 @@ type Document[T any] struct {
 	// unsure are the stamps of writes that were given up before it was known whether they happened. The last few are
 	// enough: who gives up writes no more than a sign of life every few seconds.
 	unsure []string
-	rival  *Document[T] // what the last write found in its place
+	rival  *Document[T] // what the last write found in its place; nil if nothing, or if it could not look
 	origin *origin[T]   // what another version wrote, and this one does not know: it stays
 }
 
@@ -134,8 +134,8 @@ func (c *Document[T]) Change(ctx context.Context, mine func(*T) bool, f func(*T)
 // made to that. It is false after any other error, which it returns: ErrFenced where the document is no longer
 // mine.
 func (c *Document[T]) Again(err error, mine func(*T) bool) (bool, error) {
-	if !errors.Is(err, pipeline.ErrConflict) || errors.Is(err, pipeline.ErrForeign) {
-		return false, err
+	if !errors.Is(err, pipeline.ErrConflict) || errors.Is(err, pipeline.ErrForeign) || c.rival == nil {
+		return false, err // also where the context ended before it was seen what stands there
 	}
 	r := c.rival // as read at the conflict: another read may be answered by a replica that lags behind
 	if !mine(&r.value) {
@@ -152,6 +152,7 @@ func Anybody[T any](*T) bool { return true }
 // ErrConflict. A write whose answer was lost, or that the client library repeated and so sees as a conflict with
 // itself, is looked up: if the stored document has our stamp, it was ours. next is durable when Write returns nil.
 func (c *Document[T]) Write(ctx context.Context, next T) error {
+	c.rival = nil
 	stamp := pipeline.NewToken()
 	members, err := c.origin.keep(next)
 	if err != nil {
