@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"fanmill/internal/soak"
 	"fanmill/pipeline"
 	"fanmill/stages"
 )
@@ -186,7 +187,7 @@ func TestBytesOneByOne(t *testing.T) {
 // one that the database does not have.
 func TestServerGoneAnywhere(t *testing.T) {
 	eachThat(t, func(db database) bool { return db.kill != nil }, func(t *testing.T, db database) {
-		n := int64(700)
+		n := int64(soak.Rounds(150, 700))
 		if testing.Short() {
 			n = 60
 		}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"fanmill/internal/soak"
 	"fanmill/pipeline"
 )
 
@@ -68,7 +69,7 @@ func full(t testing.TB, s Subject) error {
 		return err
 	}
 	failed := 0
-	for _, size := range slices.Sorted(maps.Keys(sizes)) {
+	for _, size := range soak.Some(stride, slices.Sorted(maps.Keys(sizes)), func(int64) bool { return false }) {
 		w := newWorld(t, s, standard())
 		err := w.within(size - 1)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"testing"
 
+	"fanmill/internal/soak"
 	"fanmill/pipeline"
 )
 
@@ -21,7 +22,7 @@ func rivals(t testing.TB, s Subject) error {
 	}
 	steps := 0
 	for _, start := range starts {
-		for at := 1; ; at++ {
+		for at := range soak.Steps(t.Name(), stride) {
 			if err := w.put(start); err != nil {
 				return err
 			}
@@ -41,7 +42,7 @@ func rivals(t testing.TB, s Subject) error {
 			}
 		}
 	}
-	if steps < 20 {
+	if steps*soak.Rounds(stride, 1) < 20 {
 		return fmt.Errorf("only %d steps", steps)
 	}
 	return nil

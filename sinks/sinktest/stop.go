@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"fanmill/internal/soak"
 	"fanmill/pipeline"
 )
 
@@ -53,7 +54,7 @@ func cancels(t testing.TB, s Subject) error {
 	}
 	steps := 0
 	for _, start := range starts {
-		for at := 1; ; at++ {
+		for at := range soak.Steps(t.Name(), stride) {
 			reached, err := w.cancel(start, end, at)
 			if err != nil {
 				return fmt.Errorf("in run %d the context ended at step %d: %w", start.record.Run+1, at, err)
@@ -65,7 +66,7 @@ func cancels(t testing.TB, s Subject) error {
 		}
 	}
 	t.Logf("%d steps", steps)
-	if steps < 20 {
+	if steps*soak.Rounds(stride, 1) < 20 {
 		return fmt.Errorf("only %d steps", steps)
 	}
 	return nil
