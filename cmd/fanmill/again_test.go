@@ -103,6 +103,7 @@ func TestResumeTellsOfTheEnd(t *testing.T) {
 
 // A run that is partial or was stopped goes on under its id; what cannot be its id is refused as a bad command line is.
 func TestRunByID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 300, 200)
 	w.queries = map[int]string{1: "select * from nowhere"}
 	w.write()

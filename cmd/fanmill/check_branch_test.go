@@ -97,6 +97,7 @@ func TestCheckTimeIsTheBranchsOwn(t *testing.T) {
 
 // A branch that cannot give the one moment that the job asks for is found before the night.
 func TestCheckAsksForTheSnapshot(t *testing.T) {
+	t.Parallel()
 	dsn := testdb.MariaDB(t).NewDatabase(t)
 	db, err := sql.Open("mysql", dsn)
 	if err != nil {

@@ -333,6 +333,7 @@ func TestCheckSparesSharedServers(t *testing.T) {
 
 // What the check says of onDrift is what the run does, and its exit code tells a script so.
 func TestCheckSaysWhatTheRunDoes(t *testing.T) {
+	t.Parallel()
 	same := "create table sale (id integer, amount integer); insert into sale values (1, 10)"
 	a, b := sqliteDB(t, same), sqliteDB(t, same)
 	other := sqliteDB(t, "create table sale (id integer, amount integer, note text); insert into sale values (3, 30, 'x')")

@@ -346,6 +346,7 @@ func TestRunsOfAJobThatNeverRan(t *testing.T) {
 // A run is seen, cancelled and taken up again from other processes: cancel ends it with its exit code, what it has
 // delivered is whole and in the checkpoint, and the resume asks for the rest alone.
 func TestCancelFromAnotherProcess(t *testing.T) {
+	t.Parallel()
 	all := branches(t)[:2]
 	job := object{"id": "gst", "query": "select id, amount from sale order by id", "connections": all, "destinations": []object{{"type": "csv", "filePath": outPath("gst.csv")}}}
 	all[1]["query"] = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) as id, null as amount from n" // never ends
@@ -432,6 +433,7 @@ func (w *world) asked1(v any, args ...string) {
 // checkpoint rm gives an unfinished run up: nothing private stays, the file stays as it was published, and a resume
 // has nothing to go on with.
 func TestCheckpointRemoved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 100, 200, 300)
 	if code, out := w.run([]string{"FANMILL_FAILPOINT=after-publish:2"}); code != -1 {
 		t.Fatalf("exit code %d; it said:\n%s", code, out)
@@ -532,6 +534,7 @@ func TestRunForMachines(t *testing.T) {
 // Two jobs that a schedule starts in the same moment share the embedded server: neither fails, whichever ends first,
 // time after time.
 func TestTwoJobsAtOnce(t *testing.T) {
+	t.Parallel()
 	rounds := 3
 	if raceEnabled {
 		rounds = 1

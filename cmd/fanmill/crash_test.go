@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"fanmill/checkpoint"
+	"fanmill/internal/soak"
 	"fanmill/nats"
 	"fanmill/pipeline"
 )
 
-// Invariants 1, 2, 3 and 6: killed at random moments, at least 25 times, the artifacts are whole before fanmill runs
+// Invariants 1, 2, 3 and 6: killed at random moments, 25 times in all rounds, the artifacts are whole before fanmill runs
 // again, what is settled or has its eof in the log is not asked again, and the last resume ends where an undisturbed
 // run does.
 func TestKilledAtRandom(t *testing.T) {
+	t.Parallel()
 	w := newWorldOfAll(t, 30000, 200, 12000, 2500, 0, 6000, 1, 4000) // one branch far larger than the row log, sheets above 1 MB, small ones, an empty one
 	began := time.Now()
 	w.mustRun(exitComplete, nil)
@@ -26,7 +28,7 @@ func TestKilledAtRandom(t *testing.T) {
 	w.exact()
 	w.askedSince()
 
-	const enough = 25
+	enough := soak.Rounds(4, 25)
 	random := rand.New(rand.NewPCG(1, 2))
 	kills, completed := 0, 0
 	for resume := false; kills < enough; {
@@ -94,21 +96,19 @@ func (w *world) complete() {
 	}
 }
 
-// settledBefore is what the last checkAsked found delivered or in the log: it must not have been asked since.
-var settledBefore []string
-
-// checkAsked looks into the killed process's store.
+// checkAsked looks into the killed process's store. What the last look found delivered or in the log must not have been
+// asked since.
 func (w *world) checkAsked(resumed bool) {
 	w.t.Helper()
 	asked := w.askedSince()
 	if resumed {
-		for _, dsn := range settledBefore {
+		for _, dsn := range w.settledBefore {
 			if slices.Contains(asked, dsn) {
 				w.t.Errorf("%s was asked again although its rows were delivered or in the log", dsn)
 			}
 		}
 	}
-	settledBefore = w.safe()
+	w.settledBefore = w.safe()
 }
 
 // safe lists the databases that a resume has no reason to ask: settled everywhere, or with their eof in the row log.
@@ -182,6 +182,7 @@ func (w *world) safe() (dsns []string) {
 
 // Invariants 1 to 3 at each named place: killed exactly there, the artifacts are whole, and a resume completes them.
 func TestKilledAtFailpoints(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{
 		"before-eof",          // a connection's rows are in the log, its eof is not
 		"mid-part:20",         // a part has some of its rows
@@ -203,6 +204,7 @@ func TestKilledAtFailpoints(t *testing.T) {
 		"after-stage",   // they are joined to the private file, the record does not know
 	} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			w := newWorldOfAll(t, 30000, 200, 3000, 0, 1500) // the first is more than half of the row log: it is cut
 			code, out := w.run([]string{"FANMILL_FAILPOINT=" + point})
 			if code != -1 {
@@ -219,6 +221,7 @@ func TestKilledAtFailpoints(t *testing.T) {
 
 // A resume that is killed while it claims is as harmless as the run before it.
 func TestKilledWhileClaiming(t *testing.T) {
+	t.Parallel()
 	w := newWorldOfAll(t, 9000, 200, 3000, 0, 1500)
 	for _, point := range []string{"after-cas:2", "after-claim-copy", "after-claim-copy:2", "before-publish", "after-publish"} {
 		var args []string
@@ -238,6 +241,7 @@ func TestKilledWhileClaiming(t *testing.T) {
 // A fresh run over an unfinished one starts anew, and the file of before stays until its first commit, then as
 // .previous.
 func TestFreshRunAbandons(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 300, 200)
 	w.mustRun(exitComplete, nil)
 	before, err := os.ReadFile(w.xlsx())
@@ -272,6 +276,7 @@ func TestFreshRunAbandons(t *testing.T) {
 // with all others delivered. Until then it is asked again, last, and then alone: the others, which die with it at
 // first, are not given up. Asked for once more, it is tried anew.
 func TestConnectionThatKills(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 300, 200, 400, 250)
 	var args []string
 	for range 3 {

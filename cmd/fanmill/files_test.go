@@ -178,6 +178,7 @@ func TestFilePerConnection(t *testing.T) {
 // Appending adds to what is there: the CSV's rows under its one header, the workbook's sheets beside those of before. A run that was given
 // up in the middle leaves nothing behind for the next.
 func TestAppend(t *testing.T) {
+	t.Parallel()
 	all := branches(t)[:2]
 	job := object{"id": "gst", "query": "select id, amount from sale order by id", "connections": all, "destinations": []object{
 		{"type": "csv", "filePath": outPath("gst.csv"), "mode": "append"}, {"type": "excel", "filePath": outPath("gst.xlsx"), "mode": "append"}}}

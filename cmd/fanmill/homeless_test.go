@@ -13,6 +13,7 @@ var withoutHome = []string{"HOME=", "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "USERP
 // Without a home --data suffices for whoever keeps state, and nothing at all for the others; without it they say so,
 // and make no folder.
 func TestWithoutAHome(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 30, 20)
 	w.env = append(w.env, withoutHome...)
 	say := func(want int, args ...string) string {

@@ -13,6 +13,7 @@ import (
 // Invariants 3 and 6 with rows that come in pieces: killed while the record has half a row, or goes on from one, the
 // artifacts end as those of an undisturbed run, and a branch whose rows are all in the log is not asked again.
 func TestKilledInAHugeRow(t *testing.T) {
+	t.Parallel()
 	// Of two rows in pieces of at most 8 MB the first piece of the second makes more than half of the log.
 	dsn := sqliteDB(t, "create table doc (id text, text text); insert into doc values ('1', hex(randomblob(6000000))), ('2', hex(randomblob(6000000)))")
 	const query = "select * from doc order by id"

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"fanmill/internal/soak"
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
 	"fanmill/stages"
@@ -36,6 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
+	soak.Parallel(4) // children work, and wait for each other, for leases and for the disk
 	code := m.Run()
 	if dir := branchesDir; dir != "" {
 		_ = os.RemoveAll(dir)

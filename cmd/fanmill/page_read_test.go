@@ -27,6 +27,7 @@ func api[T any](t *testing.T, page, path string) (v T) {
 
 // What the page shows of a run is what fanmill status says, and its files are those that were delivered.
 func TestPageShowsARun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 500, 20)
 	w.conns[1].dsn = w.dir + "/missing.db"
 	w.write()

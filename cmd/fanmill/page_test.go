@@ -69,6 +69,7 @@ func TestServeHasAPage(t *testing.T) {
 
 // A taken port costs a warning, not the jobs.
 func TestPageWhosePortIsTaken(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +85,7 @@ func TestPageWhosePortIsTaken(t *testing.T) {
 
 // What would let everybody in is refused, and so is what cannot be meant.
 func TestPageFlags(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 10)
 	short, long, empty := filepath.Join(w.dir, "short"), filepath.Join(w.dir, "long"), filepath.Join(w.dir, "empty")
 	for path, text := range map[string]string{short: "abc\n", long: strings.Repeat("x", 40) + "\n", empty: "\n"} {

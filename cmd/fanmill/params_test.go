@@ -9,6 +9,7 @@ import (
 // Parameters are values of the run: dates are fixed when it begins, --param gives others, a resume keeps those of the run, and is refused
 // with others, naming both.
 func TestParams(t *testing.T) {
+	t.Parallel()
 	db := sqliteDB(t, `create table sale (id integer, day date, place text);
 		with recursive n(i) as (select 0 union all select i + 1 from n where i < 800)
 		insert into sale select i, date('now', (100 - i) || ' days'), case i % 2 when 0 then 'north' else 'so''uth' end from n`)

@@ -34,6 +34,7 @@ func readJSON[T any](t *testing.T, path string) (v T) {
 // Invariant 7, on PostgreSQL: one branch of eight refuses the login. The others are delivered, the run is partial and names it, in the
 // manifest, the checkpoint and the output; once its password is right, a resume asks only that one, and the artifacts are complete.
 func TestOneBranchRefusesLogin(t *testing.T) {
+	t.Parallel()
 	pg := testdb.Postgres(t)
 	w := newWorld(t, 10)
 	w.conns = nil
@@ -91,6 +92,7 @@ func TestOneBranchRefusesLogin(t *testing.T) {
 // The CSV's header is fixed when the run begins, by the branches that answer then. One that answers later, and has a column that is not in
 // it, is turned away there alone, and by name; the workbook has it. What is delivered somewhere keeps its query (R7).
 func TestColumnSeenLater(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 10, 20, 30)
 	right := w.conns[1].dsn
 	w.conns[1].dsn = filepath.ToSlash(filepath.Join(w.dir, "missing.db"))
@@ -149,6 +151,7 @@ func wrongPassword(t *testing.T, dsn string) string {
 
 // What a partial run leaves does not push out the last whole file that is kept, and a user's own file of that name is nobody's to remove.
 func TestPreviousIsTheLastWholeFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 10, 20)
 	w.mustRun(exitComplete, nil)
 	whole, err := os.ReadFile(w.csv())

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"fanmill/internal/receiver"
+	"fanmill/internal/soak"
 )
 
 // requestsWorld is a job whose destinations are receivers of requests in the test's process, beside a CSV.
@@ -32,7 +33,7 @@ type target struct {
 	killer *killer
 
 	mu       sync.Mutex
-	server   *http.Server
+	conns    map[net.Conn]bool
 	every    int // it restarts at each so many requests; 0 is never
 	seen     int
 	restarts int
@@ -71,25 +72,28 @@ func newTarget(t *testing.T, k *killer, o receiver.Options) *target {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
-	to := &target{Receiver: r, killer: k}
+	to := &target{Receiver: r, killer: k, conns: map[net.Conn]bool{}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	to.url = "http://" + l.Addr().String()
-	to.serve(l)
-	t.Cleanup(func() {
-		to.mu.Lock()
-		defer to.mu.Unlock()
-		_ = to.server.Close()
-	})
+	server := &http.Server{Handler: to, ErrorLog: receiver.Quiet, ConnState: to.see}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() { _ = server.Serve(l) }()
 	return to
 }
 
-func (to *target) serve(l net.Listener) {
-	server := &http.Server{Handler: to, ErrorLog: receiver.Quiet}
-	to.server = server
-	go func() { _ = server.Serve(l) }()
+// see keeps the connections that are open.
+func (to *target) see(c net.Conn, s http.ConnState) {
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	switch s {
+	case http.StateNew:
+		to.conns[c] = true
+	case http.StateClosed, http.StateHijacked:
+		delete(to.conns, c)
+	}
 }
 
 // ServeHTTP takes a request.
@@ -104,19 +108,17 @@ func (to *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // restart ends the receiver's process, so to say, at every so many requests, and starts it again at the same address:
-// all connections are gone, also that of this request. What it has stored it keeps.
+// all connections are gone, also that of this request. What it has stored it keeps. The listener stays: another process
+// could get its port in between.
 func (to *target) restart() {
 	to.mu.Lock()
 	defer to.mu.Unlock()
 	if to.seen++; to.every == 0 || to.seen%to.every != 0 {
 		return
 	}
-	_ = to.server.Close()
-	l, err := net.Listen("tcp", strings.TrimPrefix(to.url, "http://"))
-	if err != nil {
-		panic(err)
+	for c := range to.conns {
+		_ = c.Close()
 	}
-	to.serve(l)
 	to.restarts++
 	panic(http.ErrAbortHandler)
 }
@@ -222,11 +224,12 @@ func (w *requestsWorld) exactly(id string) {
 	}
 }
 
-// A webhook in one body and one connection by connection get every row once: killed 20 times around requests that fail,
+// A webhook in one body and one connection by connection get every row once: killed again and again around requests that fail,
 // are stored without an answer, time out or are throttled, by a receiver that restarts. One key is always the same
 // bytes, and signatures fit.
 func TestRequestsThroughKills(t *testing.T) {
-	const kills = 20
+	t.Parallel()
+	kills := soak.Rounds(6, 20)
 	w := newRequestsWorld(t, receiver.Options{Seed: 7, Percent: receiver.Percent{Fail: 10, Drop: 10, Hang: 2, Throttle: 8}, Secrets: []string{signingSecret}},
 		map[string]map[string]any{
 			"hook":   {"type": "webhook", "signingSecrets": []string{"${HOOK_SECRET}"}, "maxRowsPerRequest": 100, "timeout": "1s"},
@@ -255,7 +258,7 @@ func TestRequestsThroughKills(t *testing.T) {
 	w.complete()
 	for id, to := range w.targets {
 		to.mu.Lock()
-		if to.restarts < 2 {
+		if to.restarts < soak.Rounds(1, 2) {
 			t.Errorf("%s restarted %d times only", id, to.restarts)
 		}
 		to.mu.Unlock()
@@ -268,8 +271,10 @@ func TestRequestsThroughKills(t *testing.T) {
 // Killed after any answer is noted, and before the record says what it settles, also after the last one, when
 // nothing is left to be sent: a resume settles it.
 func TestKilledAfterEachAnswer(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"batch", "stream"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			for n := 1; ; n++ {
 				w := newRequestsWorld(t, receiver.Options{}, map[string]map[string]any{"hook": {"type": "webhook", "mode": mode, "maxRowsPerRequest": 40}}, 90, 30, 0)
 				code, out := w.run([]string{fmt.Sprintf("FANMILL_FAILPOINT=after-answer:%d", n)})
@@ -341,6 +346,7 @@ func TestAPIReceipt(t *testing.T) {
 
 // A refused token ends the run as owing, without a letter; with a new one a resume sends, and asks nobody.
 func TestRevokedToken(t *testing.T) {
+	t.Parallel()
 	w := newRequestsWorld(t, receiver.Options{}, map[string]map[string]any{
 		"erp": {"type": "api", "mode": "stream", "auth": map[string]any{"bearer": "${API_TOKEN}"}},
 	}, 40, 30)

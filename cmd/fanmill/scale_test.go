@@ -162,6 +162,7 @@ func (w *world) logOnDisk() (total int64) {
 
 // R8 and the promise of a thousand branches: a commit record stays small, and a hundred connections take seconds.
 func TestThousandConnections(t *testing.T) {
+	t.Parallel()
 	n := 1000
 	if raceEnabled {
 		n = 200

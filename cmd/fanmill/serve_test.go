@@ -136,6 +136,7 @@ func (w *world) trigger(job string, code int, more ...string) string {
 // middle of a run, with others waiting; what is started next goes on with that run, asks no settled connection again,
 // and then has the others' turn.
 func TestServeKilled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 300, 400, 500, 600)
 	s := w.serve()
 	s.stop() // the folder of jobs is there now
@@ -180,6 +181,7 @@ func TestServeKilled(t *testing.T) {
 
 // What is wrong with a trigger, or what it asks for, is said to whoever published it.
 func TestTriggerRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 10)
 	s := w.serve()
 	defer s.stop()

@@ -9,6 +9,7 @@ import (
 
 	"fanmill/internal/receiver"
 	"fanmill/internal/sheetsfake"
+	"fanmill/internal/soak"
 	"fanmill/internal/verify"
 )
 
@@ -84,7 +85,8 @@ func (w *sevenWorld) tab(name string, truth verify.Table, columns []verify.Colum
 // All seven kinds of destinations at once, killed around requests and at random moments: whole at any time, and at the end
 // each row once everywhere.
 func TestSevenKilledAtRandom(t *testing.T) {
-	const kills, aroundRequests = 8, 3
+	t.Parallel()
+	kills, aroundRequests := soak.Rounds(5, 8), soak.Rounds(2, 3)
 	w := newSevenWorld(t, 6000, 200, 2500, 0, 1)
 	random := rand.New(rand.NewPCG(5, 6))
 	killed, done := 0, false
@@ -137,8 +139,10 @@ func TestSevenKilledAtRandom(t *testing.T) {
 
 // All seven at once, killed at each place where something has just become durable, or is about to.
 func TestSevenKilledAtFailpoints(t *testing.T) {
+	t.Parallel()
 	for i, point := range []string{"before-seal", "after-seal:3", "after-stage:2", "before-cas:4", "after-cas:4", "after-answer", "after-answer:4", "before-final-publish:3", "after-finished:4", "mid-tidy:5"} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			w := newSevenWorld(t, 900, 40+i, 0)
 			if code, out := w.run([]string{"FANMILL_FAILPOINT=" + point}); code != -1 {
 				t.Fatalf("exit code %s: the place was not reached; it said:\n%s", strconv.Itoa(code), out)

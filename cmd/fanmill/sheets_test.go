@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"fanmill/internal/sheetsfake"
+	"fanmill/internal/soak"
 	"fanmill/internal/verify"
 )
 
@@ -188,16 +189,17 @@ func (w *sheetsWorld) wholeTabs() {
 // Invariants 1, 3 and 6: killed at requests, whether they were carried out or not, the spreadsheet has whole
 // connections only, and the last resume ends exact, cell for cell, nothing twice.
 func TestSheetsKilledAtRequests(t *testing.T) {
+	t.Parallel()
 	w := newSheetsWorld(t, 3000, 200, 1200, 0, 1, 700)
 	random := rand.New(rand.NewPCG(3, 4))
-	kills := 0
+	kills, enough := 0, soak.Rounds(4, 10)
 	for n := 1; ; n++ {
 		var args []string
 		if n > 1 {
 			args = append(args, "--resume")
 		}
 		cmd, out := w.command(nil, args...)
-		if kills < 10 {
+		if kills < enough {
 			w.arm(cmd, 4+random.IntN(6), n%2 == 0)
 		} else {
 			w.arm(cmd, 0, false)
@@ -227,6 +229,7 @@ func TestSheetsKilledAtRequests(t *testing.T) {
 // A sharing that is taken away is found before the first query. Taken away later it leaves the rows owed; a resume
 // sends them and asks nobody.
 func TestSheetsSharingTakenAway(t *testing.T) {
+	t.Parallel()
 	w := newSheetsWorld(t, 50, 20)
 	w.args = append(w.args, "--destination-timeout", "1s")
 	w.book.Share(sheetsRobot, sheetsfake.Reader)

@@ -80,6 +80,7 @@ func (w *world) external() {
 func TestFrozenOwner(t *testing.T) {
 	for _, point := range []string{"before-cas:2", "mid-stage:2", "before-publish:2", "mid-finish"} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, 9000, 200, 3000, 0, 1500, 800, 100)
 			w.external()
 			owner, said := w.frozen(point)
@@ -106,6 +107,7 @@ func TestFrozenOwner(t *testing.T) {
 
 // While a run lives, neither a second run nor a resume of the job touches it.
 func TestLivingOwnerIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 300, 200)
 	w.external()
 	owner, said := w.frozen("before-cas")
@@ -120,6 +122,7 @@ func TestLivingOwnerIsLeftAlone(t *testing.T) {
 
 // Invariant 2 against users: what they do to the public files between two commits is not lost, and ours end exact.
 func TestUserTouchesArtifacts(t *testing.T) {
+	t.Parallel()
 	mine := []byte("the user's own work\n")
 	for name, touch := range map[string]func(t *testing.T, path string){
 		"deletes": func(t *testing.T, path string) {
@@ -143,6 +146,7 @@ func TestUserTouchesArtifacts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, 3000, 200, 2000, 100, 1500, 800)
 			child, said := w.frozen("after-publish:2")
 			touched := map[string]string{}
@@ -174,6 +178,7 @@ func TestUserTouchesArtifacts(t *testing.T) {
 
 // The same while fanmill is not running: killed, edited, resumed.
 func TestUserEditsWhileDown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3000, 200, 2000, 100, 1500, 800)
 	if code, out := w.run([]string{"FANMILL_FAILPOINT=after-publish:2"}); code != -1 {
 		t.Fatalf("exit code %d; it said:\n%s", code, out)
@@ -202,6 +207,7 @@ func TestUserEditsWhileDown(t *testing.T) {
 
 // SIGTERM, the stop of a service, ends the run in order; a resume goes on.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 9000, 200, 3000, 0, 1500)
 	child, said := w.frozen("after-publish:2")
 	if err := child.Process.Signal(syscall.SIGTERM); err != nil {
@@ -224,6 +230,7 @@ func TestInterrupted(t *testing.T) {
 // A folder that goes away in the middle of a run, as a network drive does, and comes back: nothing is lost, and the
 // run completes.
 func TestFolderGoesAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3000, 200, 2000, 100, 1500, 800)
 	child := w.start([]string{"FANMILL_FAILPOINT=after-publish:2:stop"})
 	if err := awaitStop(child.cmd.Process.Pid); err != nil {

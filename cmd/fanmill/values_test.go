@@ -15,6 +15,7 @@ import (
 // A column is one kind of cell: a value that is none of its kind is a text and counted, by every destination; its
 // neighbours stay what they are. Totals are of numbers, and texts are never added up.
 func TestColumnIsOneKind(t *testing.T) {
+	t.Parallel()
 	dsn := testdb.Postgres(t).NewDatabase(t)
 	w := newJob(t, object{"id": "v",
 		"destinations": []object{{"id": "x", "type": "excel", "filePath": outPath("v.xlsx")}, {"id": "c", "type": "csv", "filePath": outPath("v.csv")},
@@ -98,6 +99,7 @@ func TestColumnIsOneKind(t *testing.T) {
 
 // An expression of SQLite has no type that another database could be at odds with.
 func TestUnknownTypeIsNoDrift(t *testing.T) {
+	t.Parallel()
 	dsn := testdb.Postgres(t).NewDatabase(t)
 	for _, onDrift := range []string{"fail", "skip", "union"} {
 		w := newJob(t, object{"id": "v", "onDrift": onDrift, "destinations": []object{{"type": "csv", "filePath": outPath("v.csv")}},

@@ -30,6 +30,7 @@ func (w *world) waiting(args ...string) *server {
 // Who waits for a run sees its end as fanmill run shows it, and has its exit code: of one that is complete, was so
 // before, is partial, and of what resumes it.
 func TestTriggerWaits(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 300, 200)
 	s := w.serve()
 	out := w.waiting("--id", "one").ends(exitComplete)
@@ -70,6 +71,7 @@ func TestTriggerWaits(t *testing.T) {
 // The end of the process that serves is not the end of the run: who waits goes on waiting, until what serves next has
 // finished it. Of a run that is cancelled he is told, and of one that was cancelled before it began.
 func TestTriggerWaitsForTheNextServer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 9000, 200, 300)
 	s := w.serve()
 	s.stop() // the folder of jobs is there now
@@ -110,6 +112,7 @@ func TestTriggerWaitsForTheNextServer(t *testing.T) {
 
 // Where several runs go on, a line of serve's says of which job it is.
 func TestServeNamesTheJob(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 30)
 	s := w.serve()
 	s.stop() // the folder of jobs is there now

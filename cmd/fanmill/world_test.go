@@ -33,6 +33,8 @@ type world struct {
 	all     bool           // every kind of destination, not the workbook and the CSV alone
 	query   string         // instead of the branches' own
 	queries map[int]string // instead of a connection's
+
+	settledBefore []string // what the last checkAsked found
 }
 
 type worldConn struct {
