@@ -16,9 +16,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// Invariants 1, 2, 3 and 6: killed at random moments, 25 times in all rounds, the artifacts are whole before fanmill runs
-// again, what is settled or has its eof in the log is not asked again, and the last resume ends where an undisturbed
-// run does.
+// Invariants 1, 2, 3 and 6: killed at random moments, 25 times in all rounds, the artifacts are whole before fanmill
+// runs again, what is settled or has its eof in the log is not asked again, and the last resume ends where an
+// undisturbed run does.
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
 	w := newWorldOfAll(t, 30000, 200, 12000, 2500, 0, 6000, 1, 4000) // one branch far larger than the row log, sheets above 1 MB, small ones, an empty one

@@ -31,7 +31,6 @@ func fiftySix(t *testing.T) (w *world, relief string) {
 // Memory that stays over the threshold stops a run before its 31st connection: the files hold 30 whole branches and open, the exit code
 // says why, and the resume delivers the other 26, saying so in the lines that users search for.
 func TestMemoryStop(t *testing.T) {
-	t.Parallel()
 	w, relief := fiftySix(t)
 	code, out := w.run(nil)
 	if code != exitMemory {
@@ -62,7 +61,6 @@ func TestMemoryStop(t *testing.T) {
 
 // A serving process goes on after a stop for memory: the next trigger, a resume, delivers the rest.
 func TestServeGoesOnAfterMemoryStop(t *testing.T) {
-	t.Parallel()
 	w, relief := fiftySix(t)
 	s := w.serve()
 	defer s.stop()

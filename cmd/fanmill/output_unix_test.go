@@ -174,7 +174,6 @@ func TestResultThatCannotBeWritten(t *testing.T) {
 
 // A process that serves goes on without those who read its lines, and takes triggers.
 func TestServeThatNobodyReads(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t, 300, 200)
 	s := w.serve()
 	s.stop()                                           // the folder of jobs is there now
@@ -202,7 +201,6 @@ func TestServeThatNobodyReads(t *testing.T) {
 // A terminal that goes away is a stop in order, as SIGTERM is, also when it is told of twice; under nohup it is
 // nothing.
 func TestHangUp(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t, 9000, 200, 3000, 0, 1500)
 	child, said := w.frozen("after-publish:2")
 	for range 2 { // pending signals of one kind are one

@@ -224,9 +224,9 @@ func (w *requestsWorld) exactly(id string) {
 	}
 }
 
-// A webhook in one body and one connection by connection get every row once: killed again and again around requests that fail,
-// are stored without an answer, time out or are throttled, by a receiver that restarts. One key is always the same
-// bytes, and signatures fit.
+// A webhook in one body and one connection by connection get every row once: killed again and again around requests
+// that fail, are stored without an answer, time out or are throttled, by a receiver that restarts. One key is always
+// the same bytes, and signatures fit.
 func TestRequestsThroughKills(t *testing.T) {
 	t.Parallel()
 	kills := soak.Rounds(6, 20)

@@ -53,7 +53,6 @@ func roomOf(path string) string {
 // References run one way: pipeline <- checkpoint <- {spec, memory, view} <- {query, deliver, coordinate} <- trigger <-
 // process <- cmd; stages, sinks and nats know pipeline only. Tests may use what they like.
 func TestImportsRunOneWay(t *testing.T) {
-	t.Parallel()
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "fanmill/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)

@@ -101,7 +101,6 @@ func (s *server) ends(want int) string {
 // A database that delivers nothing for QUERY_TIMEOUT_MS is given up, and nothing of ours is left running on its
 // server: the run is partial, and says which setting ended it.
 func TestSilentDatabaseIsCancelled(t *testing.T) {
-	t.Parallel()
 	pg := testdb.Postgres(t)
 	dsn := pg.NewDatabase(t)
 	w := &world{t: t, dir: t.TempDir()}
@@ -179,7 +178,6 @@ func TestSlowDestinationIsNotSilence(t *testing.T) {
 
 // A destination that cannot be written for a while is tried again, and completes once it can be.
 func TestDestinationThatCanBeWrittenAgain(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t, 300, 200, 100)
 	block := filepath.Join(w.dir, "full")
 	if err := os.WriteFile(block, nil, 0o600); err != nil {
@@ -203,7 +201,6 @@ func TestDestinationThatCanBeWrittenAgain(t *testing.T) {
 // Invariant 8: a destination that cannot be written for destinationTimeout is given up, named, and holds up nobody:
 // the other one is whole. A resume brings it what it lacks from the row log, and asks no database.
 func TestDestinationThatIsGivenUp(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t, 300, 200, 100)
 	block := filepath.Join(w.dir, "full")
 	if err := os.WriteFile(block, nil, 0o600); err != nil {

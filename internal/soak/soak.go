@@ -1,6 +1,6 @@
 // Package soak says how often tests repeat what they repeat: some rounds in `go test ./...`, which is to be done in
-// minutes, and all of them where FANMILL_SOAK is 1: `task soak` and CI. What the short form leaves out are rounds, steps
-// and seeds of a loop, never a kind of disturbance or a comparison.
+// minutes, and all of them where FANMILL_SOAK is 1: `task soak` and CI. What the short form leaves out are rounds,
+// steps and seeds of a loop, never a kind of disturbance or a comparison.
 package soak
 
 import (
@@ -20,8 +20,9 @@ func Rounds(short, full int) int {
 	return short
 }
 
-// Steps are 1, 2, 3 and so on without an end: the steps of something that are disturbed one at a time. In the short form
-// they are every n-th, from one that differs with the name: tests of a table try different ones, and always the same.
+// Steps are 1, 2, 3 and so on without an end: the steps of something that are disturbed one at a time. In the short
+// form they are every n-th, from one that differs with the name: tests of a table try different ones, and always the
+// same.
 func Steps(name string, n int) iter.Seq[int] {
 	first := 1
 	if Full() {

@@ -229,6 +229,7 @@ func TestEmptyJobs(t *testing.T) {
 
 // A thousand branches on one server are asked as many at a time as may be, and all of them.
 func TestThousandConnectionsOnOneServer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 16*mb)
 	w.node.Parallel = 16
 	w.job.ParallelPerHost = 8

@@ -54,6 +54,7 @@ func TestFragmentsPassALogTheyFill(t *testing.T) {
 
 // Invariant 8. One destination hangs and is given up; the healthy one, which merely has nothing left to read, is not.
 func TestHungDestinationIsDetachedAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4*mb)
 	w.node.Timeout = 4 * time.Second // the healthy one moves in that time, however busy the machine is
 	release := make(chan struct{})
@@ -84,6 +85,7 @@ func TestHungDestinationIsDetachedAlone(t *testing.T) {
 // Invariant 8. What counts is how long the log is full: a destination that had nothing to write for longer than the
 // timeout is given its time when the log fills all at once.
 func TestBurstAfterALongWait(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4*mb)
 	w.node.Timeout = 4 * time.Second
 	full := make(chan struct{})
@@ -213,6 +215,7 @@ func TestFirstTroubleAfterALongWait(t *testing.T) {
 // Nor is it for the second one, if all the time between them it had waited for rows of a connection of which nothing
 // can be committed yet.
 func TestSecondTroubleAfterALongWait(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Timeout = 4 * time.Second // all but the wait takes less, however busy the machine is
 	troubled := make(chan struct{})

@@ -137,6 +137,7 @@ func TestDocumentGetsAll(t *testing.T) {
 
 // A run that ends at any step is gone on with: by the document's own ledger, and without asking for what was sealed.
 func TestDocumentStoppedEverywhere(t *testing.T) {
+	t.Parallel()
 	for n := 1; ; n++ {
 		w, r := document(t)
 		w.connect("a", noted(of(40, 20)))
@@ -158,6 +159,7 @@ func TestDocumentStoppedEverywhere(t *testing.T) {
 
 // What the document has although its answer was lost is not lost, not doubled, and keeps what the record said of it.
 func TestDocumentAnswersAreLost(t *testing.T) {
+	t.Parallel()
 	for name, failure := range map[string]error{"moment": &pipeline.Trouble{Err: errors.New("the line broke")}, "other": pipeline.Transient(errors.New("broken"))} {
 		t.Run(name, func(t *testing.T) {
 			w, r := document(t)
@@ -185,6 +187,7 @@ func TestDocumentAnswersAreLost(t *testing.T) {
 
 // Trouble and other errors at each step, once each, change nothing.
 func TestDocumentFailsOnceEverywhere(t *testing.T) {
+	t.Parallel()
 	for name, failure := range map[string]error{"moment": &pipeline.Trouble{Err: errors.New("busy")}, "other": pipeline.Transient(errors.New("broken"))} {
 		t.Run(name, func(t *testing.T) {
 			w, r := document(t)

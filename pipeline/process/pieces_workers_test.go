@@ -84,6 +84,7 @@ func (s *turns) meet(ctx context.Context, f *pipeline.Frame) {
 // Two workers, as in two processes, put a row of half the log each into it, a piece in turn: neither the log nor a
 // destination waits for the end of a row, and nobody is given up.
 func TestTwoWorkersWithRowsOfHalfTheLog(t *testing.T) {
+	t.Parallel()
 	const logBytes = 32 * mb
 	w, r := remote(t, logBytes, false)
 	ids := []string{"a", "b"}

@@ -44,6 +44,7 @@ func TestDriverChangeAndOptions(t *testing.T) {
 // A resume with a changed query is killed between writing the manifest and the records; the next one knows of the
 // change, and delivers none of the rows of the old query that are in the log.
 func TestChangedQueryIsRemembered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	ctx, cancel := context.WithCancel(t.Context())
 	w.connect("x", of(5, 10))

@@ -125,6 +125,7 @@ func TestParametersOfAResume(t *testing.T) {
 // A cancelled run whose end could not be stored is not gone on with when its trigger comes again: that it is to
 // stop was stored before. Then its end is, and a resume goes on.
 func TestStopThatIsNotRecorded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	asked, slow := make(chan struct{}), stuck()
 	slow.open = func(int) error { close(asked); return nil }

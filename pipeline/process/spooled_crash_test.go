@@ -52,6 +52,7 @@ func stopped(w *world, r *receiver, n int) bool {
 // A run that ends at any step is gone on with: every row once, one body a key, nobody asked twice whose rows were
 // sealed.
 func TestSpooledStoppedEverywhere(t *testing.T) {
+	t.Parallel()
 	modes(t, func(t *testing.T, atEnd bool) {
 		for n := 1; ; n++ {
 			w, r := remote(t, 8*mb, atEnd)

@@ -481,6 +481,7 @@ func TestSpooledRowsTurnedAway(t *testing.T) {
 
 // A sink that fails at every step, once each, delivers the same.
 func TestSpooledFailsOnceEverywhere(t *testing.T) {
+	t.Parallel()
 	modes(t, func(t *testing.T, atEnd bool) {
 		for name, failure := range map[string]error{"moment": &pipeline.Trouble{Err: errors.New("busy")}, "other": pipeline.Transient(errors.New("broken"))} {
 			t.Run(name, func(t *testing.T) {

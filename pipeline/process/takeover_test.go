@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fanmill/checkpoint"
+	"fanmill/internal/soak"
 	"fanmill/pipeline/process"
 
 	"fanmill/pipeline"
@@ -20,6 +21,7 @@ import (
 
 // A sink command delivered a second time (at-least-once) to an idle worker does not end the run.
 func TestRedeliveredSinkCommand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 1500
 	again := make(chan struct{})
@@ -252,10 +254,7 @@ func TestRunThatEndsWhileItIsTakenOver(t *testing.T) {
 // one goes on; the others are told who has it or how it ended, and disturb nothing. So it is also where none can tell
 // whether the others live.
 func TestOneOfSeveralGoesOn(t *testing.T) {
-	rounds := 6
-	if testing.Short() {
-		rounds = 2
-	}
+	rounds := soak.Rounds(2, 6)
 	run := func(trigger pipeline.Trigger) func(*world, *process.Node) error {
 		return func(w *world, n *process.Node) error {
 			out, err := n.Run(w.t.Context(), w.definition(), trigger)

@@ -137,8 +137,8 @@ func Run(t *testing.T, s Subject) {
 	}
 }
 
-// stride is the distance of the steps that the short form of the suite disturbs, where a check disturbs each: enough for
-// every step to be met in some destination.
+// stride is the distance of the steps that the short form of the suite disturbs, where a check disturbs each: enough
+// for every step to be met in some destination.
 const stride = 6
 
 // check is one way to disturb a destination. Its error says what went wrong, and after what.
