@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 			resultPatience, linesPatience = 100*time.Millisecond, 100*time.Millisecond
 		}
 		if os.Getenv("FANMILL_TEST_UNANSWERED") != "" {
-			answerPatience = 100 * time.Millisecond
+			answerPatience = 2 * time.Second
 		}
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
