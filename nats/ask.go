@@ -176,10 +176,12 @@ func (a *asking) publish(ctx context.Context) (*nats.Msg, error) {
 			a.c.log.Debug("cannot look for a message that was published", "subject", a.msg.Subject, "error", err)
 			continue
 		}
-		if before && !a.stored { // somebody is done with it: an answer, if there is one, comes before it is published again
+		// Somebody is done with what was there. Whoever serves knows this id if it was this message, and answers.
+		taken := before && !a.stored
+		if taken {
 			pause = askLook
 		}
-		if !a.stored && pause >= askRepeat {
+		if taken || !a.stored && pause >= askRepeat {
 			if err := a.c.nc.PublishMsg(a.msg); err != nil {
 				return nil, err
 			}

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -57,6 +58,7 @@ type Receiver struct {
 	mu         sync.Mutex
 	random     *rand.Rand
 	server     *http.Server
+	listener   net.Listener
 	gone       chan struct{} // closed when the server stops: hanging handlers end
 	script     []Step
 	requests   []Request
@@ -85,7 +87,7 @@ func New(o Options) (*Receiver, error) {
 
 // Start listens again at the same address.
 func (r *Receiver) Start() error {
-	listener, err := net.Listen("tcp", r.address)
+	listener, err := listen(r.address)
 	if err != nil {
 		return fmt.Errorf("receiver: %w", err)
 	}
@@ -100,7 +102,7 @@ func (r *Receiver) Start() error {
 	gone := make(chan struct{})
 	r.gone = gone
 	server := &http.Server{Handler: r, ErrorLog: Quiet}
-	r.server = server
+	r.server, r.listener = server, listener
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			r.violate("the receiver ended: %v", err)
@@ -109,15 +111,31 @@ func (r *Receiver) Start() error {
 	return nil
 }
 
+// listen listens where an address says. A free port is one that no system gives to outgoing connections (of Linux those
+// begin at 32,768, of others at 49,152): so nobody else has it while the receiver is stopped.
+func listen(address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port != "0" {
+		return net.Listen("tcp", address)
+	}
+	for range 100 {
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(20_000+rand.IntN(12_000)))); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", address)
+}
+
 // Stop closes the port and all connections.
 func (r *Receiver) Stop() {
 	r.mu.Lock()
-	server, gone := r.server, r.gone
+	server, listener, gone := r.server, r.listener, r.gone
 	r.server = nil
 	r.mu.Unlock()
 	if server != nil {
 		close(gone)
 		_ = server.Close()
+		_ = listener.Close() // which the server may not know of yet
 	}
 }
 

@@ -45,7 +45,7 @@ var rules = []Rule{
 	{Answer: "207", low: 207, high: 207, Yes: true, Text: "delivered, and named: the receiver reports several outcomes, which nobody looks at"},
 	{Answer: "2xx", low: 200, high: 299, Yes: true, Text: "delivered, if the whole body was sent and the answer says what success asks for"},
 	{Answer: "302, 303", low: 302, high: 303, Scope: pipeline.OfTarget, Maybe: true, Text: "the address answers with another page, such as a login; check url and credentials"},
-	{Answer: "other 3xx", low: 300, high: 399, Scope: pipeline.OfTarget, Text: "the address moved; set url to the new one"},
+	{Answer: "other 3xx", low: 300, high: 399, Scope: pipeline.OfTarget, Text: "the address moved; set url to the new one; a run that is half sent goes on there with --target-moved"},
 	{Answer: "400", low: 400, high: 400, Scope: pipeline.OfRequest, Text: "the receiver cannot read this request; compare its answer with format, body and headers"},
 	{Answer: "401", low: 401, high: 401, Scope: pipeline.OfTarget, Text: "the receiver does not accept the credentials; renew the token, password or signing secret"},
 	{Answer: "402", low: 402, high: 402, Scope: pipeline.OfTarget, Text: "the receiver asks for payment; look at the account there"},
