@@ -13,30 +13,36 @@ import (
 // CommitRecord is what one destination of one run has durably committed: the truth that every restart begins from. It
 // is written by compare-and-set only. Token is the claim that may write it.
 type CommitRecord struct {
-	Opened   Opened                      `json:"opened,omitzero"`
-	Token    string                      `json:"token,omitempty"` // the claim; "" before the first
-	Epoch    uint64                      `json:"epoch,omitempty"` // counted up by every claim and reset: claims have an order
-	Host     string                      `json:"host,omitempty"`
-	Homes    []string                    `json:"homes,omitempty"` // Owner.Home of every process that has claimed it
-	PID      int                         `json:"pid,omitempty"`
-	LeaseMS  int64                       `json:"leaseMs,omitempty"` // the owner writes at least every third of it
-	State    pipeline.RecordState        `json:"state"`
-	Error    string                      `json:"error,omitempty"` // why it is detached, or owing
-	Lost     bool                        `json:"lost,omitempty"`  // what it had committed is gone: it is to be delivered anew
-	Log      pipeline.LogID              `json:"log"`
-	Seq      uint64                      `json:"seq"` // frames up to here need not be read again
-	Commits  int                         `json:"commits"`
-	Settled  map[int]pipeline.Settlement `json:"settled,omitempty"` // by index in the manifest
-	Sealed   map[int]pipeline.Seal       `json:"sealed,omitempty"`  // safe in the spool, to be delivered
-	Place    *spool.Place                `json:"place,omitempty"`   // the disk of the spool; nil as long as nothing is there
-	Outbox   int64                       `json:"outbox,omitempty"`  // length, in bytes, of what is to be sent; see outboxFile
-	Delivery *pipeline.Delivery          `json:"delivery,omitempty"`
-	Replays  []int                       `json:"replays,omitempty"` // dead requests that the next claim is to send again
-	Drops    []int                       `json:"drops,omitempty"`   // dead requests that the next claim is to give up
-	Failed   map[int]pipeline.Refusal    `json:"failed,omitempty"`
-	Floor    map[int]int                 `json:"floor,omitempty"`    // attempts below are dropped: a resume asks again after a failure
-	Parts    []pipeline.PartState        `json:"parts,omitempty"`    // open parts, as of the last cut
-	Artifact json.RawMessage             `json:"artifact,omitempty"` // the sink's: files, lengths, checksums, reserved names
+	Opened Opened `json:"opened,omitzero"`
+	Token  string `json:"token,omitempty"` // the claim; "" before the first
+	// Counted up by every claim and reset: claims have an order.
+	Epoch   uint64               `json:"epoch,omitempty"`
+	Host    string               `json:"host,omitempty"`
+	Homes   []string             `json:"homes,omitempty"` // Owner.Home of every process that has claimed it
+	PID     int                  `json:"pid,omitempty"`
+	LeaseMS int64                `json:"leaseMs,omitempty"` // the owner writes at least every third of it
+	State   pipeline.RecordState `json:"state"`
+	Error   string               `json:"error,omitempty"` // why it is detached, or owing
+	// What it had committed is gone: it is to be delivered anew.
+	Lost    bool                        `json:"lost,omitempty"`
+	Log     pipeline.LogID              `json:"log"`
+	Seq     uint64                      `json:"seq"` // frames up to here need not be read again
+	Commits int                         `json:"commits"`
+	Settled map[int]pipeline.Settlement `json:"settled,omitempty"` // by index in the manifest
+	Sealed  map[int]pipeline.Seal       `json:"sealed,omitempty"`  // safe in the spool, to be delivered
+	// The disk of the spool; nil as long as nothing is there.
+	Place *spool.Place `json:"place,omitempty"`
+	// Length, in bytes, of what is to be sent; see outboxFile.
+	Outbox   int64                    `json:"outbox,omitempty"`
+	Delivery *pipeline.Delivery       `json:"delivery,omitempty"`
+	Replays  []int                    `json:"replays,omitempty"` // dead requests that the next claim is to send again
+	Drops    []int                    `json:"drops,omitempty"`   // dead requests that the next claim is to give up
+	Failed   map[int]pipeline.Refusal `json:"failed,omitempty"`
+	// Attempts below are dropped: a resume asks again after a failure.
+	Floor map[int]int          `json:"floor,omitempty"`
+	Parts []pipeline.PartState `json:"parts,omitempty"` // open parts, as of the last cut
+	// The sink's: files, lengths, checksums, reserved names.
+	Artifact json.RawMessage `json:"artifact,omitempty"`
 }
 
 // Has reports whether a destination needs nothing more of a connection: its rows are delivered, or safe to be, or given
@@ -106,11 +112,12 @@ type RunRecord struct {
 	Inline   bool     `json:"inline,omitempty"` // a trigger has brought its job along
 	Resumes  int      `json:"resumes"`
 	// Asked is the last of its Resumes that somebody asked for; later ones went on by themselves.
-	Asked    int                `json:"asked,omitempty"`
-	Started  time.Time          `json:"started"`
-	Ended    time.Time          `json:"ended,omitzero"`
-	Error    string             `json:"error,omitempty"`   // why it is interrupted
-	Stopped  string             `json:"stopped,omitempty"` // StoppedCancelled or StoppedMemory: it does not go on by itself
+	Asked   int       `json:"asked,omitempty"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Error   string    `json:"error,omitempty"` // why it is interrupted
+	// StoppedCancelled or StoppedMemory: it does not go on by itself.
+	Stopped  string             `json:"stopped,omitempty"`
 	Measures *pipeline.Measures `json:"measures,omitempty"`
 	// Unclaimed are destinations that no process writes, by id, and when they are given up: by the owner's clock, for
 	// people.
@@ -153,17 +160,19 @@ const (
 // Workers take connections that are pending. Back from running to pending brings only the run's coordinator, which has
 // found the worker gone.
 type ConnRecord struct {
-	Opened   Opened    `json:"opened,omitzero"`
-	Attempt  int       `json:"attempt"`
-	Attempts int       `json:"attempts"`         // tries since the run began or was last resumed, without those that a worker died in
-	Deaths   []Death   `json:"deaths,omitempty"` // of workers that had it, in a row, none of which got further than the first
-	Floor    int       `json:"floor,omitempty"`  // attempts below count no longer: a resume has it asked again
-	Owner    string    `json:"owner"`            // token of the worker's process
-	Host     string    `json:"host,omitempty"`   // the worker's
-	PID      int       `json:"pid,omitempty"`
-	LeaseMS  int64     `json:"leaseMs"`
-	State    ConnState `json:"state"`
-	Error    string    `json:"error,omitempty"`
-	Started  time.Time `json:"started"`
-	Millis   int64     `json:"durationMs,omitempty"`
+	Opened  Opened `json:"opened,omitzero"`
+	Attempt int    `json:"attempt"`
+	// Tries since the run began or was last resumed, without those that a worker died in.
+	Attempts int `json:"attempts"`
+	// Of workers that had it, in a row, none of which got further than the first.
+	Deaths  []Death   `json:"deaths,omitempty"`
+	Floor   int       `json:"floor,omitempty"` // attempts below count no longer: a resume has it asked again
+	Owner   string    `json:"owner"`           // token of the worker's process
+	Host    string    `json:"host,omitempty"`  // the worker's
+	PID     int       `json:"pid,omitempty"`
+	LeaseMS int64     `json:"leaseMs"`
+	State   ConnState `json:"state"`
+	Error   string    `json:"error,omitempty"`
+	Started time.Time `json:"started"`
+	Millis  int64     `json:"durationMs,omitempty"`
 }

@@ -60,7 +60,8 @@ func (b *bucket) call(ctx context.Context, op, key string, f func(context.Contex
 		if err == nil {
 			err = f(ctx, kv)
 		}
-		if errors.Is(err, nats.ErrNoResponders) { // its settings have changed, it may be: nobody answers direct reads any more
+		// Its settings have changed, it may be: nobody answers direct reads any more.
+		if errors.Is(err, nats.ErrNoResponders) {
 			b.reopen()
 		}
 		switch {

@@ -8,8 +8,9 @@ const (
 	RecordOpen      RecordState = "open"      // takes rows
 	RecordFinishing RecordState = "finishing" // every connection is settled or failed; the final artifact is being made
 	RecordFinished  RecordState = "finished"
-	RecordDetached  RecordState = "detached"  // gave up; holds the trim no longer; a resume brings what it lacks
-	RecordOwing     RecordState = "owing"     // ended for this run; what it has is safe, and not all of it is sent; a resume sends it
+	RecordDetached  RecordState = "detached" // gave up; holds the trim no longer; a resume brings what it lacks
+	// Ended for this run; what it has is safe, and not all of it is sent; a resume sends it.
+	RecordOwing     RecordState = "owing"
 	RecordAbandoned RecordState = "abandoned" // a fresh run took its place
 )
 

@@ -13,12 +13,13 @@ import (
 // of its rows were sent. With TargetMoved a resume goes on where the job sends requests to now: the same receiver, at
 // another address.
 type Trigger struct {
-	Resume      bool            `json:"resume,omitempty"`
-	StartOver   bool            `json:"startOver,omitempty"`
-	TargetMoved bool            `json:"targetMoved,omitempty"`
-	Connections []string        `json:"connections,omitempty"` // ids; all if empty
-	Params      map[string]any  `json:"params,omitempty"`      // text, number (json.Number), bool or nil, in place of the job's
-	Job         json.RawMessage `json:"job,omitempty"`         // a whole job file, of a TopicInline
+	Resume      bool     `json:"resume,omitempty"`
+	StartOver   bool     `json:"startOver,omitempty"`
+	TargetMoved bool     `json:"targetMoved,omitempty"`
+	Connections []string `json:"connections,omitempty"` // ids; all if empty
+	// Text, number (json.Number), bool or nil, in place of the job's.
+	Params map[string]any  `json:"params,omitempty"`
+	Job    json.RawMessage `json:"job,omitempty"` // a whole job file, of a TopicInline
 
 	// ID names the run that process.Node.Run is asked for: one of this id that is complete is not carried out again, and
 	// one that is not goes on. "" asks for a new one, or, with Resume, for the job's unfinished one.

@@ -24,8 +24,9 @@ const (
 
 // secretTexts find a secret within a text whose references were cut to ${}; each has a group around it.
 var secretTexts = []*regexp.Regexp{
-	regexp.MustCompile(`://[^\s/:@"']*:([^\s/@"']*[^\s/@"'${}][^\s/@"']*)@`),                  // in a URL
-	regexp.MustCompile(`(?i)(?:^|[^a-z])` + secretWords + `["']?\s*=\s*(` + valueStart + `)`), // in a connection string, or a URL's query
+	regexp.MustCompile(`://[^\s/:@"']*:([^\s/@"']*[^\s/@"'${}][^\s/@"']*)@`), // in a URL
+	// In a connection string, or a URL's query.
+	regexp.MustCompile(`(?i)(?:^|[^a-z])` + secretWords + `["']?\s*=\s*(` + valueStart + `)`),
 	regexp.MustCompile(`(?i)(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret)["']?\s*:\s*(` + valueStart + `)`),
 	regexp.MustCompile(`(?i)^\s*(?:bearer|basic)\s+([A-Za-z0-9+/_=.~-]{8,})\s*$`),
 	regexp.MustCompile(`(-----BEGIN [A-Z ]*PRIVATE KEY)`),

@@ -73,7 +73,8 @@ func (n *Coordinator) again(ctx context.Context, def *spec.Definition, t spec.Re
 	} else if s := own.Value().State; s != pipeline.RunRunning && s != pipeline.RunInterrupted || own.Value().Stopped != "" {
 		return nil, &Outcome{Run: checkpoint.RunOf(own), State: s, Started: own.Value().Started, Measures: own.Value().Measures}, nil
 	}
-	if last == nil || checkpoint.RunOf(last) != checkpoint.RunOf(own) { // the process ended between the run's record and the job's pointer to it
+	// The process ended between the run's record and the job's pointer to it.
+	if last == nil || checkpoint.RunOf(last) != checkpoint.RunOf(own) {
 		if last != nil && last.Value().State.Resumable() { // and another run went ahead
 			if err := n.takeOver(ctx, last); err != nil {
 				return nil, nil, err

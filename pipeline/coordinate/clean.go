@@ -51,7 +51,8 @@ func (n *Coordinator) homesOf(ctx context.Context, m *pipeline.Manifest) (map[st
 	homes := map[string][]string{}
 	for _, d := range m.Destinations {
 		rec, err := n.Records.Load(ctx, m.Run, d.ID)
-		if err != nil && !errors.Is(err, pipeline.ErrNoKey) && !errors.Is(err, pipeline.ErrForeign) { // of such a one nobody knows
+		// Of such a one nobody knows.
+		if err != nil && !errors.Is(err, pipeline.ErrNoKey) && !errors.Is(err, pipeline.ErrForeign) {
 			return nil, fmt.Errorf("look who has claimed %s of run %s: %w", d.ID, m.Run, err)
 		}
 		homes[d.ID] = rec.Homes

@@ -63,7 +63,8 @@ func (n *Coordinator) View() *view.View {
 type Follower struct {
 	Log   *slog.Logger
 	Event func(pipeline.Event)
-	Rows  func(connection string, rows int64) // how many rows an attempt has read, often and from several goroutines; may be nil
+	// How many rows an attempt has read, often and from several goroutines; may be nil.
+	Rows func(connection string, rows int64)
 	// Checkpoint sees how far the run is, also what an earlier process delivered; may be nil.
 	Checkpoint func(pipeline.PublicCheckpoint)
 	Done       func(*Outcome, error) // the run is over, here
@@ -76,9 +77,10 @@ type Outcome struct {
 	Started  time.Time
 	Reports  []*pipeline.Report // by destination
 	Measures *pipeline.Measures
-	Lost     bool           // a destination's committed bytes were gone, or frames that it had yet to read, and are not delivered again yet
-	Owner    pipeline.Owner // whose process ended it
-	Already  bool           // it was complete before it was asked for
+	// A destination's committed bytes were gone, or frames that it had yet to read, and are not delivered again yet.
+	Lost    bool
+	Owner   pipeline.Owner // whose process ended it
+	Already bool           // it was complete before it was asked for
 }
 
 // Carry carries a trigger out: the run that it asks for, or the one that it resumes. began is told the run's id once

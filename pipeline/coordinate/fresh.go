@@ -112,7 +112,8 @@ func (r *run) create(ctx context.Context, t spec.Request, pointer *checkpoint.Do
 	}
 	failpoint.Hit("before-run")
 	var err error
-	if r.doc, err = checkpoint.CreateDocument(ctx, r.c.Stores.Runs, checkpoint.RunKey(id), rec); errors.Is(err, pipeline.ErrConflict) { // of two that name it at once
+	// Of two that name it at once.
+	if r.doc, err = checkpoint.CreateDocument(ctx, r.c.Stores.Runs, checkpoint.RunKey(id), rec); errors.Is(err, pipeline.ErrConflict) {
 		return r.c.lostTo(ctx, r.doc)
 	} else if err != nil {
 		return fmt.Errorf("create run: %w", err)

@@ -34,7 +34,8 @@ func (s *supervisor) sinkHandler(ctx context.Context, d Deliveries) func(context
 		}
 		return s.delivering.carryOut(c.Destination, func() error {
 			err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), c.Incarnation)
-			if errors.Is(err, pipeline.ErrHeld) { // by one that wakes up, it may be, and is about to learn that the run is no longer its own
+			// By one that wakes up, it may be, and is about to learn that the run is no longer its own.
+			if errors.Is(err, pipeline.ErrHeld) {
 				s.c.Log.Warn("a destination is held by another process; its command will be delivered again", "destination", c.Destination, "error", err)
 				return err
 			}

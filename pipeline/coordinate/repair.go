@@ -37,7 +37,8 @@ func (r *run) askAgain(ctx context.Context, records []checkpoint.CommitRecord, i
 	}
 	run := r.doc.Value()
 	died := run.Died && next.State == checkpoint.ConnRunning && next.Owner != r.c.Owner.Token
-	if next.State == checkpoint.ConnGivenUp && told(records, i, last) { // the coordinator ended just before it could record that
+	// The coordinator ended just before it could record that.
+	if next.State == checkpoint.ConnGivenUp && told(records, i, last) {
 		next.Fail()
 	}
 	next.Reopen(run.Opens(), r.c.Owner.Token, died, reached(records, i, was, last))

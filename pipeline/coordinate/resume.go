@@ -69,7 +69,8 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 	for i, c := range r.m.Connections {
 		doc, ok := ask[i]
 		switch {
-		case !ok || doc.Value().State == checkpoint.ConnGivenUp: // the supervisor finds the latter, and says so in the row log
+		// The supervisor finds the latter, and says so in the row log.
+		case !ok || doc.Value().State == checkpoint.ConnGivenUp:
 		case len(t.Connections) > 0 && !slices.Contains(t.Connections, c.ID):
 			r.leftOut = append(r.leftOut, leftOut{c.ID, doc})
 		default:

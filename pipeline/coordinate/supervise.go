@@ -14,19 +14,21 @@ import (
 
 // supervisor watches a run from its commands to its end. Its state is what the store says.
 type supervisor struct {
-	run        *run
-	c          *Coordinator                       // the run's
-	m          *pipeline.Manifest                 // the run's
-	records    map[string]checkpoint.CommitRecord // by destination id
-	uncalled   []string                           // destinations whose commands are not published yet
-	unstored   bool                               // the store has not taken a command since the last tick
-	asked      bool                               // the first query commands are published
-	stopping   bool                               // no more are
-	trimmed    uint64                             // the row log is purged up to here; the run's record says how far it may be
-	marked     time.Time                          // when the record last said so
-	published  time.Time                          // the public checkpoint
-	stale      bool                               // records changed since
-	idle       time.Time                          // since when nobody carries out what was asked for; zero while somebody does
+	run      *run
+	c        *Coordinator                       // the run's
+	m        *pipeline.Manifest                 // the run's
+	records  map[string]checkpoint.CommitRecord // by destination id
+	uncalled []string                           // destinations whose commands are not published yet
+	unstored bool                               // the store has not taken a command since the last tick
+	asked    bool                               // the first query commands are published
+	stopping bool                               // no more are
+	// The row log is purged up to here; the run's record says how far it may be.
+	trimmed   uint64
+	marked    time.Time // when the record last said so
+	published time.Time // the public checkpoint
+	stale     bool      // records changed since
+	// Since when nobody carries out what was asked for; zero while somebody does.
+	idle       time.Time
 	moved      map[string]progress
 	looked     time.Time // at the row log
 	full       time.Time // since when every look has found it full; zero if the last one did not
@@ -220,7 +222,8 @@ func (s *supervisor) renew(ctx context.Context) error {
 		return err
 	case errors.Is(err, pipeline.ErrFenced):
 		return s.lost()
-	case err != nil && !s.c.StoreFails() && !errors.Is(err, context.Canceled): // else it is said already, or the run is to stop
+	// Else it is said already, or the run is to stop.
+	case err != nil && !s.c.StoreFails() && !errors.Is(err, context.Canceled):
 		s.c.Log.Warn("the lease of the run could not be renewed; trying again", "error", err)
 	}
 	return nil

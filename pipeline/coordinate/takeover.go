@@ -18,7 +18,8 @@ func (n *Coordinator) RefuseIfRunning(ctx context.Context, job string, resume bo
 	if err != nil || last == nil || resume {
 		return err
 	}
-	if rec := last.Value(); rec.State == pipeline.RunRunning { // one that is merely taken is waited for: it may only be tidied up after
+	// One that is merely taken is waited for: it may only be tidied up after.
+	if rec := last.Value(); rec.State == pipeline.RunRunning {
 		if alive, known := n.Alive(rec.Owner); known && alive {
 			return n.alreadyRunning(last)
 		}

@@ -88,13 +88,15 @@ func (l *Cleaner) Sweep(ctx context.Context) error {
 	}
 	var errs []error
 	for _, name := range names {
-		doc, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, l.Runs, name) // Claim is given Token(run), which is RunKey(run)
+		// Claim is given Token(run), which is RunKey(run).
+		doc, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, l.Runs, name)
 		over := errors.Is(err, pipeline.ErrNoKey)
 		switch {
 		case err == nil:
 			rec := doc.Value()
 			over = rec.Over()
-		case over, errors.Is(err, pipeline.ErrForeign), errors.Is(err, checkpoint.ErrLater): // a resume may go on with one that cannot be read
+		// A resume may go on with one that cannot be read.
+		case over, errors.Is(err, pipeline.ErrForeign), errors.Is(err, checkpoint.ErrLater):
 			err = nil
 		}
 		if over {

@@ -99,7 +99,8 @@ func (d *Deliverer) Deliver(ctx context.Context, m *pipeline.Manifest, dest *pip
 			return d.detach(ctx, v, err)
 		}
 		switch {
-		case v.claim == nil, errors.Is(err, pipeline.ErrNoLog), d.StoreFails != nil && d.StoreFails(): // a store that does not answer says nothing of the destination
+		// A store that does not answer says nothing of the destination.
+		case v.claim == nil, errors.Is(err, pipeline.ErrNoLog), d.StoreFails != nil && d.StoreFails():
 			failing = time.Time{}
 		case failing.IsZero(): // its first trouble, however long it had nothing to do before
 			failing = time.Now()

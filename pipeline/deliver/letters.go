@@ -263,7 +263,8 @@ func (s *Letters) sendAlone(ctx context.Context, sink pipeline.Sink, kind *pipel
 		return nil, errors.Join(s.Dead.Update(l), pipeline.Permanent(fmt.Errorf("%s has refused request %s: %s", l.Where, l.Key, a.Error)))
 	}
 	var trouble *pipeline.Trouble
-	if slices.Contains(out.Unsent, l.Number) || errors.As(err, &trouble) && trouble.Scope == pipeline.OfTarget { // it has not arrived
+	// It has not arrived.
+	if slices.Contains(out.Unsent, l.Number) || errors.As(err, &trouble) && trouble.Scope == pipeline.OfTarget {
 		return nil, errors.Join(fmt.Errorf("send request %s: %w", l.Key, err), s.Dead.Update(before))
 	}
 	if err == nil {

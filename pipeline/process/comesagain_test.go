@@ -172,7 +172,8 @@ func TestFencedProcessKeepsTheTrigger(t *testing.T) {
 	kv.still.Store(true)
 
 	second := w.another()
-	second.Bus = keepBus{Bus: w.node.Bus} // returning a message to a consumer that was removed takes the woken process its time
+	// Returning a message to a consumer that was removed takes the woken process its time.
+	second.Bus = keepBus{Bus: w.node.Bus}
 	var over sync.WaitGroup
 	defer over.Wait()
 	over.Go(func() {

@@ -70,7 +70,8 @@ func TestCommandComesAgainAndFails(t *testing.T) {
 		if e.Kind == pipeline.EventConnected {
 			once.Do(func() {
 				defer close(asked)
-				key := checkpoint.ConnKey(e.Run, "a") // somebody changes the record, so that the next attempt cannot be written there, and is gone
+				// Somebody changes the record, so that the next attempt cannot be written there, and is gone.
+				key := checkpoint.ConnKey(e.Run, "a")
 				cell, err := checkpoint.LoadDocument[checkpoint.ConnRecord](context.Background(), w.node.Stores.Runs, key)
 				if err == nil {
 					err = cell.Write(context.Background(), cell.Value())

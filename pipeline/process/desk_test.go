@@ -37,7 +37,8 @@ func TestTriggerHeardLate(t *testing.T) {
 		ears := lateEars{Bus: w.node.Bus, topic: pipeline.TopicTriggers, gate: make(chan struct{})}
 		w.node.Bus = ears
 		follow := w.node.Follow
-		w.node.Follow = func(job *pipeline.Job, run string, to []pipeline.ManifestDestination) coordinate.Follower { // the trigger is being carried out
+		// The trigger is being carried out.
+		w.node.Follow = func(job *pipeline.Job, run string, to []pipeline.ManifestDestination) coordinate.Follower {
 			close(ears.gate)
 			time.Sleep(50 * time.Millisecond) // room for a hasty answer
 			return follow(job, run, to)

@@ -47,10 +47,11 @@ type Node struct {
 	News          time.Duration  // how often a long comparison of columns says how far it is; 0 is every 5 s
 	Budget        *memory.Budget // of the rows in memory, of all runs of the process
 	Memory        *memory.Watch  // watches the process; may be nil
-	Spool         *spool.Root    // of this process; nil if it has none: no spooled destination, no row larger than a message
-	Dead          *dead.Folder   // of requests that receivers refuse; nil keeps none
-	Reports       string         // the folder of the reports of destinations that are no files; "" writes none
-	Log           *slog.Logger
+	// Of this process; nil if it has none: no spooled destination, no row larger than a message.
+	Spool   *spool.Root
+	Dead    *dead.Folder // of requests that receivers refuse; nil keeps none
+	Reports string       // the folder of the reports of destinations that are no files; "" writes none
+	Log     *slog.Logger
 	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who
 	// follows it logs what is said of it and sees its events. nil is Log, and nobody.
 	Follow func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) coordinate.Follower

@@ -244,7 +244,8 @@ func (q *request) predecessor(ctx context.Context) (*coordinate.Outcome, error) 
 	switch {
 	case err == nil, ctx.Err() != nil, errors.Is(err, pipeline.ErrHeld), errors.Is(err, pipeline.ErrFenced), errors.Is(err, coordinate.ErrUnrecorded):
 		return out, err
-	case errors.Is(err, memory.ErrMemory), errors.Is(err, pipeline.ErrCancelled), own.Err() != nil, pipeline.IsPermanent(err): // that is its end; this one's turn has come
+	// That is its end; this one's turn has come.
+	case errors.Is(err, memory.ErrMemory), errors.Is(err, pipeline.ErrCancelled), own.Err() != nil, pipeline.IsPermanent(err):
 		q.server.c.Log.Error(fmt.Sprintf("run %s could not be finished: %v", id, err))
 		return nil, nil
 	}

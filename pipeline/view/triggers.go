@@ -43,7 +43,8 @@ func (v *View) ResumedBy(ctx context.Context, id string, t checkpoint.TriggerNot
 		return nil, nil
 	}
 	doc, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, v.Runs, checkpoint.RunKey(t.Run))
-	if errors.Is(err, pipeline.ErrNoKey) || errors.Is(err, pipeline.ErrForeign) || err == nil && !slices.Contains(doc.Value().Triggers, id) { // it came to nothing
+	// It came to nothing.
+	if errors.Is(err, pipeline.ErrNoKey) || errors.Is(err, pipeline.ErrForeign) || err == nil && !slices.Contains(doc.Value().Triggers, id) {
 		return nil, nil
 	}
 	return doc, err
