@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -45,13 +45,18 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	says := func(want string) {
 		t.Helper()
-		text := ""
-		for ctx.Err() == nil {
-			if text, err = chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`)); err == nil && strings.Contains(text, want) {
+		for ctx.Err() == nil { // over however many pages: each takes its promise along
+			said, err := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf(`new Promise(done => {
+				const look = () => { if (document.body?.innerText.includes(%q)) { watch.disconnect(); done(true) } };
+				const watch = new MutationObserver(look);
+				watch.observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+				look();
+			})`, want), chromedp.EvalAwaitPromise))
+			if err == nil && said {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
+		text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
 		t.Fatalf("the page does not say %q:\n%s", want, text)
 	}
 	do(chromedp.Click(`#jobs a`))

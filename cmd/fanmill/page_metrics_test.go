@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"fanmill/internal/web"
 )
@@ -53,7 +52,6 @@ func TestMetricsAgreeWithTheRun(t *testing.T) {
 		if during[`fanmill_rows_delivered_total{destination="csv",job="gst",type="csv"}`] == "340" && during[`fanmill_rows_delivered_total{destination="excel",job="gst",type="excel"}`] == "340" {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	run := api[web.Run](t, page, "runs/one")
 	for name, want := range map[string]string{`fanmill_runs{state="running"}`: "1", `fanmill_rows_read_total{database="sqlite",job="gst"}`: "340", `fanmill_attempts_total{database="sqlite",job="gst"}`: "3",

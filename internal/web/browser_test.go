@@ -82,8 +82,9 @@ func TestStreamIsClosedWhileHidden(t *testing.T) {
 		return topic.watchers
 	}
 	hide(true)
-	for watchers() > 0 {
-		time.Sleep(5 * time.Millisecond)
+	<-b.ended
+	if n := watchers(); n != 0 {
+		t.Errorf("a hidden tab has %d streams", n)
 	}
 	f.change("r1", func(r *Run) { r.Connections[0].State = "done" })
 	hide(false)

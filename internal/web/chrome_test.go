@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -49,6 +51,8 @@ type tab struct {
 	s   *Server
 	url string
 	ctx context.Context
+	// ended has a token for each stream of events that has ended.
+	ended <-chan struct{}
 }
 
 // tabPatience bounds a test's wait for the browser.
@@ -67,7 +71,13 @@ func openTab(t *testing.T, f *fake, token ...string) *tab {
 	s := New(Options{Words: words, Token: strings.Join(token, "")})
 	s.hub.soonest = time.Millisecond
 	s.Attach(f)
-	server := httptest.NewServer(s)
+	ended := make(chan struct{}, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(w, r)
+		if r.Header.Get("Accept") == "text/event-stream" {
+			ended <- struct{}{}
+		}
+	}))
 	ctx, end := chromedp.NewContext(root)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
@@ -85,7 +95,7 @@ func openTab(t *testing.T, f *fake, token ...string) *tab {
 			t.Errorf("the browser reports %d violations of the content policy", n)
 		}
 	})
-	return &tab{t, s, server.URL + "/", ctx}
+	return &tab{t, s, server.URL + "/", ctx, ended}
 }
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -105,12 +115,21 @@ func (b *tab) says(selector, want string) {
 	b.t.Helper()
 	for b.ctx.Err() == nil {
 		// While another page is being loaded there is none to ask.
-		if text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](inner(selector))); err == nil && strings.Contains(text, want) {
+		if said, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](whenSaid(inner(selector), want), chromedp.EvalAwaitPromise)); err == nil && said {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	b.t.Fatalf("%s does not say %q; it says:\n%s\nthe page:\n%s", selector, want, b.text(selector), b.text("body"))
+}
+
+// whenSaid is a promise of true, kept when a text in the document has a part. The browser tells of each change.
+func whenSaid(text, part string) string {
+	return fmt.Sprintf(`new Promise(done => {
+		const look = () => { if ((%s).includes(%q)) { watch.disconnect(); done(true) } };
+		const watch = new MutationObserver(look);
+		watch.observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+		look();
+	})`, text, part)
 }
 
 // inner is what is read in an element.

@@ -118,12 +118,18 @@ func TestServingSweeps(t *testing.T) {
 	if _, err := checkpoint.CreateDocument(t.Context(), w.node.Stores.Runs, checkpoint.RunKey("dead"), dead); err != nil {
 		t.Fatal(err)
 	}
-	for left := 0; left != 100 || w.state("dead") != pipeline.RunInterrupted; time.Sleep(2 * time.Millisecond) {
-		runs, err := w.node.View().List(t.Context(), "old")
-		if err != nil {
-			t.Fatal(err)
+	changes, err := w.node.Stores.Runs.Watch(t.Context(), "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for left := map[string]bool{}; len(left) != 100 || w.state("dead") != pipeline.RunInterrupted; {
+		e := <-changes
+		switch {
+		case e.Deleted:
+			delete(left, e.Key)
+		case strings.HasPrefix(e.Key, "old"):
+			left[e.Key] = true
 		}
-		left = len(runs)
 	}
 }
 
