@@ -212,13 +212,19 @@ func unfinished(j *Job) *RunLine {
 	return nil
 }
 
-// check and preview show what they find; they change nothing, and yet only our own page may ask databases.
-func (s *Server) check(w http.ResponseWriter, r *http.Request, b Backend) error {
+// probed is the job whose databases are to be asked. That changes nothing, and takes its time, and yet only our own page
+// may have it done.
+func (s *Server) probed(w http.ResponseWriter, r *http.Request, b Backend) (*Job, error) {
 	if err := s.own(r); err != nil {
-		return err
+		return nil, err
 	}
 	unbounded(w)
-	j, err := jobOf(r, b)
+	return jobOf(r, b)
+}
+
+// check and preview show what they find.
+func (s *Server) check(w http.ResponseWriter, r *http.Request, b Backend) error {
+	j, err := s.probed(w, r, b)
 	if err != nil {
 		return err
 	}
@@ -236,11 +242,7 @@ type checkView struct {
 }
 
 func (s *Server) preview(w http.ResponseWriter, r *http.Request, b Backend) error {
-	if err := s.own(r); err != nil {
-		return err
-	}
-	unbounded(w)
-	j, err := jobOf(r, b)
+	j, err := s.probed(w, r, b)
 	if err != nil {
 		return err
 	}
