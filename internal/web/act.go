@@ -212,8 +212,8 @@ func unfinished(j *Job) *RunLine {
 	return nil
 }
 
-// probed is the job whose databases are to be asked. That changes nothing, and takes its time, and yet only our own page
-// may have it done.
+// probed is the job whose databases are to be asked. That takes its time and changes nothing; only our own page may
+// have it done.
 func (s *Server) probed(w http.ResponseWriter, r *http.Request, b Backend) (*Job, error) {
 	if err := s.own(r); err != nil {
 		return nil, err
