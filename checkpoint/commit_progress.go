@@ -7,9 +7,10 @@ import (
 
 // The transitions that a claim of a commit record makes: what its destination has durably achieved.
 
-// Recover is the beginning of a claim: what the sink has found of the artifact, and the row log that is read.
-func (r *CommitRecord) Recover(artifact pipeline.State, log pipeline.LogID, found map[int]pipeline.Settlement) {
-	r.Artifact, r.Log = artifact, log
+// Recover is the beginning of a claim by a process of a home: what the sink has found of the artifact, and the row log
+// that is read.
+func (r *CommitRecord) Recover(home string, artifact pipeline.State, log pipeline.LogID, found map[int]pipeline.Settlement) {
+	r.Home, r.Artifact, r.Log = home, artifact, log
 	r.Settle(r.Known(found))
 }
 

@@ -64,7 +64,7 @@ func (r *CommitRecord) Reopen(o Opened, log pipeline.LogID, ask map[int]int) {
 // the rows of these connections, or, of none, the parts that were being read: what is delivered stays so.
 func (r *CommitRecord) Lose(connections []int) {
 	if r.Place == nil {
-		*r = CommitRecord{Opened: r.Opened, State: r.State, Error: r.Error, Lost: true, Token: r.Token, Epoch: r.Epoch, Homes: r.Homes}
+		*r = CommitRecord{Opened: r.Opened, State: r.State, Error: r.Error, Lost: true, Token: r.Token, Epoch: r.Epoch, Homes: r.Homes, Home: r.Home}
 		return
 	}
 	r.Gap()

@@ -16,9 +16,11 @@ type CommitRecord struct {
 	Opened Opened `json:"opened,omitzero"`
 	Token  string `json:"token,omitempty"` // the claim; "" before the first
 	// Counted up by every claim and reset: claims have an order.
-	Epoch   uint64               `json:"epoch,omitempty"`
-	Host    string               `json:"host,omitempty"`
-	Homes   []string             `json:"homes,omitempty"` // Owner.Home of every process that has claimed it
+	Epoch uint64   `json:"epoch,omitempty"`
+	Host  string   `json:"host,omitempty"`
+	Homes []string `json:"homes,omitempty"` // Owner.Home of every process that has claimed it
+	// Home is Owner.Home of the last claim that has recorded something: the bytes are on a disk that it sees.
+	Home    string               `json:"home,omitempty"`
 	PID     int                  `json:"pid,omitempty"`
 	LeaseMS int64                `json:"leaseMs,omitempty"` // the owner writes at least every third of it
 	State   pipeline.RecordState `json:"state"`

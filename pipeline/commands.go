@@ -14,4 +14,6 @@ type SinkCommand struct {
 	Run         string `json:"run"`
 	Incarnation int    `json:"incarnation"` // as of QueryCommand
 	Destination string `json:"destination"`
+	// Place is the token of the place that the command went to, as of its publication; "" is any.
+	Place string `json:"place,omitempty"`
 }

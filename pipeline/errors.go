@@ -26,6 +26,8 @@ var (
 	ErrHeld = errors.New("held by another process")
 	// ErrLost is an artifact whose committed bytes no longer exist: it must be delivered anew.
 	ErrLost = errors.New("committed bytes are lost")
+	// ErrElsewhere is a destination whose bytes are at a place that this process does not have. Nothing of it was claimed.
+	ErrElsewhere = errors.New("its files are elsewhere")
 	// ErrNoKey is a key that does not exist.
 	ErrNoKey = errors.New("no such key")
 	// ErrNoLog is a row log that does not exist.

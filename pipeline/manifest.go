@@ -13,11 +13,13 @@ import (
 // Manifest is a run as it was resolved once, when it began: nothing in it changes by a crash or the passing of
 // midnight. A resume may add connections at its end.
 type Manifest struct {
-	Run          string                `json:"run"`
-	JobID        string                `json:"jobId"`
-	JobName      string                `json:"jobName"`
-	Created      time.Time             `json:"created"`
-	Birth        string                `json:"birth,omitempty"` // random: two runs of one id, in two stores, are told apart by it
+	Run     string    `json:"run"`
+	JobID   string    `json:"jobId"`
+	JobName string    `json:"jobName"`
+	Created time.Time `json:"created"`
+	Birth   string    `json:"birth,omitempty"` // random: two runs of one id, in two stores, are told apart by it
+	// Home is Owner.Home of the process that began the run: paths are absolute there.
+	Home         string                `json:"home,omitempty"`
 	TimeZone     string                `json:"timeZone,omitempty"`
 	LogMaxBytes  int64                 `json:"logMaxBytes"`
 	Selected     bool                  `json:"selected,omitempty"` // the trigger named connections: the job has others
@@ -57,8 +59,10 @@ type ManifestQuery struct {
 
 // ManifestDestination is a destination with its path resolved.
 type ManifestDestination struct {
-	ID      string          `json:"id"`
-	Type    string          `json:"type"`
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	// Place is the name of the folder that Path is relative to; "" where that is absolute.
+	Place   string          `json:"place,omitempty"`
 	Path    string          `json:"path"`             // of a file
 	Target  string          `json:"target,omitempty"` // where rows go, in words, of any other target: without secrets, references as they are
 	Mode    string          `json:"mode"`

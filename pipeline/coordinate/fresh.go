@@ -52,6 +52,7 @@ func (n *Coordinator) prepare(ctx context.Context, def *spec.Definition, t spec.
 	if err != nil {
 		return nil, err
 	}
+	m.Home = n.Owner.Home
 	if m.Params, err = def.Params(t.Params, now); err != nil {
 		return nil, pipeline.Permanent(err)
 	}

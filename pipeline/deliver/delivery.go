@@ -245,7 +245,7 @@ func (v *delivery) adopt(ctx context.Context, rec checkpoint.CommitRecord) error
 		}
 	}
 	err = v.claim.Commit(ctx, func(r *checkpoint.CommitRecord) {
-		r.Recover(found.State, state.ID, found.Settled)
+		r.Recover(v.d.Owner.Home, found.State, state.ID, found.Settled)
 		if v.sender != nil {
 			r.Spool(v.place)
 			v.account(r)

@@ -97,6 +97,9 @@ func (n *Node) Letters() *deliver.Letters {
 		Spool: n.Spool, LogMaxBytes: n.LogMaxBytes, Log: n.Log}
 }
 
+// Places are the tokens of the places that this process has: commands that go there are for it.
+func (n *Node) Places() []string { return []string{pipeline.HomePlace(n.Owner.Home)} }
+
 // hands are those of the process.
 type hands struct{ n *Node }
 
