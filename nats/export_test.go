@@ -20,6 +20,9 @@ func LogServerWarning(log *slog.Logger, format string, v ...any) {
 // TriggerWait is how long a trigger that a killed process had taken waits for the next.
 const TriggerWait = triggerWait
 
+// AckWait is the same for commands.
+const AckWait = ackWait
+
 // MetaSettings marks streams with the version of their settings.
 const MetaSettings = metaSettings
 
@@ -159,6 +162,15 @@ func (c *Conn) SetAckWait(ctx context.Context, stream, consumer string, wait tim
 	return err
 }
 
+// ConsumerConfig is what a consumer was made with.
+func (c *Conn) ConsumerConfig(ctx context.Context, stream, consumer string) (jetstream.ConsumerConfig, error) {
+	k, err := c.js.Consumer(ctx, stream, consumer)
+	if err != nil {
+		return jetstream.ConsumerConfig{}, err
+	}
+	return k.CachedInfo().Config, nil
+}
+
 // Bounce breaks the connection; it comes back by itself.
 func (c *Conn) Bounce() error { return c.nc.ForceReconnect() }
 
@@ -291,7 +303,7 @@ func (c *Conn) Looks(topic, msgID string, payload []byte) (look func(context.Con
 
 // Subscriber and Publisher are what Serve and Publish are made of.
 func (c *Conn) Subscriber(durable string, parallel int) message.Subscriber {
-	return newSubscriber(c, durable, parallel)
+	return newSubscriber(c, pipeline.Handler{Durable: durable, Parallel: parallel})
 }
 
 func (c *Conn) Publisher() message.Publisher { return publisher{c} }

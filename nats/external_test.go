@@ -206,7 +206,7 @@ func TestCopiesAreMadeUpFor(t *testing.T) {
 		return list
 	}
 	all := func(n int) map[string]int {
-		return map[string]int{"FANMILL_JOBS": n, "FANMILL_TRIGGERS": n, "FANMILL_EVENTS": n, "FANMILL_DEAD": n, "KV_fanmill_jobs": n, "KV_fanmill_runs": n, "KV_fanmill_checkpoints": n}
+		return map[string]int{"FANMILL_JOBS": n, "FANMILL_WORK": n, "FANMILL_TRIGGERS": n, "FANMILL_EVENTS": n, "FANMILL_DEAD": n, "KV_fanmill_jobs": n, "KV_fanmill_runs": n, "KV_fanmill_checkpoints": n}
 	}
 	for range 2 { // no more at the second start than at the first
 		if got, want := copies(), all(1); !maps.Equal(got, want) {

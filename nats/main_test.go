@@ -26,7 +26,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
-		play := map[string]func(string){"publish": publishUntilKilled, "serve": serveUntilKilled}
+		play := map[string]func(string){"publish": publishUntilKilled, "serve": serveUntilKilled, "work": workUntilKilled}
 		play[os.Getenv(roleEnv)](dir)
 		return
 	}

@@ -168,7 +168,7 @@ func TestAskWithoutPermission(t *testing.T) {
 		t.Errorf("kept are %d, %v", len(kept), err)
 	}
 	streams, err := fresh.StreamReplicas(within(t))
-	if err != nil || len(streams) != 7 {
+	if err != nil || len(streams) != 8 {
 		t.Errorf("streams %v, %v", streams, err)
 	}
 }

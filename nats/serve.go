@@ -29,7 +29,7 @@ func (b bus) Serve(ctx context.Context, log *slog.Logger, handlers ...pipeline.H
 		return fmt.Errorf("make router: %w", err)
 	}
 	for _, h := range handlers {
-		added := router.AddConsumerHandler(h.Durable, h.Topic, newSubscriber(b.c, h.Durable, max(h.Parallel, 1)), func(m *message.Message) error { return handle(h, m) })
+		added := router.AddConsumerHandler(h.Durable, h.Topic, newSubscriber(b.c, h), func(m *message.Message) error { return handle(h, m) })
 		if h.Dead == "" {
 			continue
 		}
@@ -48,6 +48,7 @@ func (b bus) Serve(ctx context.Context, log *slog.Logger, handlers ...pipeline.H
 // handle has a message handled. A dead letter has the payload that the handler leaves.
 func handle(h pipeline.Handler, m *message.Message) error {
 	msg := fromWatermill(m)
+	msg.Done, _ = m.Context().Value(doneKey{}).(func(context.Context) error)
 	err := h.Handle(m.Context(), msg)
 	m.Payload = msg.Payload
 	return err

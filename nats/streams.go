@@ -19,6 +19,7 @@ import (
 // The streams and buckets. Those of row logs are made per run, see rowlogs.go.
 const (
 	streamJobs     = "FANMILL_JOBS"
+	streamWork     = "FANMILL_WORK"
 	streamTriggers = "FANMILL_TRIGGERS"
 	streamEvents   = "FANMILL_EVENTS"
 	streamDead     = "FANMILL_DEAD"
@@ -42,6 +43,11 @@ func fixedStreams() []jetstream.StreamConfig {
 		Name:        streamJobs,
 		Description: "fanmill: commands of runs; each is gone when it is done",
 		Subjects:    []string{"fanmill.jobs.own.*.*", "fanmill.jobs.query.>", "fanmill.jobs.sink.>"},
+		Retention:   jetstream.WorkQueuePolicy,
+	}, {
+		Name:        streamWork,
+		Description: "fanmill: commands to those who ask connections and write destinations; each is gone once it is claimed",
+		Subjects:    []string{pipeline.TopicCommands},
 		Retention:   jetstream.WorkQueuePolicy,
 	}, {
 		Name:        streamTriggers,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -26,15 +27,18 @@ const (
 	ackTimeout    = 10 * time.Second
 	closePatience = 50 * time.Second // of Close with handlers that do not notice
 	durableIdle   = 30 * 24 * time.Hour
+	privateIdle   = 24 * time.Hour
+	workWaiting   = 4096 // requests for a message that may be open at a consumer of commands: the free places of all processes
 )
 
 // subscriber delivers the messages of a topic, in stream order, through a durable pull consumer. It asks for one when
 // it has room for one, hands it over, and keeps the server informed until it is acknowledged; so never more than
 // parallel are outstanding here, and what other processes with the same durable can do, they get.
 type subscriber struct {
-	c        *Conn
-	durable  string
-	parallel int
+	c       *Conn
+	durable string
+	private bool          // no other process shares the consumer
+	room    pipeline.Room // has a place taken for each message outstanding
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -48,11 +52,13 @@ type subscription struct {
 	topic  string
 	stream string
 	out    chan *message.Message
-	room   chan struct{} // holds a token for each message outstanding
 }
 
-func newSubscriber(c *Conn, durable string, parallel int) *subscriber {
-	s := &subscriber{c: c, durable: durable, parallel: parallel}
+func newSubscriber(c *Conn, h pipeline.Handler) *subscriber {
+	s := &subscriber{c: c, durable: h.Durable, private: h.Private, room: h.Room}
+	if s.room == nil {
+		s.room = pipeline.NewRoom(max(h.Parallel, 1))
+	}
 	s.ctx, s.stop = context.WithCancel(c.root)
 	return s
 }
@@ -63,8 +69,7 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if !ok {
 		return nil, errNoStream(topic)
 	}
-	sub := &subscription{subscriber: s, topic: topic, stream: stream.Name,
-		out: make(chan *message.Message), room: make(chan struct{}, s.parallel)}
+	sub := &subscription{subscriber: s, topic: topic, stream: stream.Name, out: make(chan *message.Message)}
 	consumer, err := sub.consumer(ctx)
 	if err != nil {
 		return nil, err
@@ -133,24 +138,37 @@ func (s *subscription) findConsumer(ctx context.Context) (jetstream.Consumer, er
 		} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return err
 		}
-		wait := ackWait
-		if s.stream == streamTriggers {
-			wait = triggerWait
+		if consumer, err = s.c.js.CreateConsumer(ctx, s.stream, s.config(name)); errors.Is(err, jetstream.ErrConsumerExists) {
+			consumer, err = s.c.js.Consumer(ctx, s.stream, name) // another process was faster, with a setting that differs
 		}
-		consumer, err = s.c.js.CreateConsumer(ctx, s.stream, jetstream.ConsumerConfig{
-			Durable:       name,
-			Description:   "fanmill: " + s.durable,
-			FilterSubject: s.topic,
-			AckPolicy:     jetstream.AckExplicitPolicy,
-			AckWait:       wait,
-			MaxDeliver:    -1,
-			MaxAckPending: -1,
-			// Its messages stay without it; it is made again when someone subscribes.
-			InactiveThreshold: durableIdle,
-		})
 		return err
 	})
 	return consumer, err
+}
+
+// config is what a consumer is made with. One that is there is never changed: of two versions of fanmill each would
+// undo what the other has set. So a shared one that is to be another gets another name, see pipeline.DurableQueries.
+func (s *subscription) config(name string) jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
+		Durable:       name,
+		Description:   "fanmill: " + s.durable,
+		FilterSubject: s.topic,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxDeliver:    -1,
+		MaxAckPending: -1,
+		// Its messages stay without it; it is made again when someone subscribes.
+		InactiveThreshold: durableIdle,
+	}
+	switch {
+	case s.stream == streamTriggers:
+		cfg.AckWait = triggerWait
+	case s.private:
+		cfg.InactiveThreshold = privateIdle
+	case s.stream == streamWork: // a role may be off for longer than anybody knows
+		cfg.InactiveThreshold, cfg.MaxWaiting = 0, workWaiting
+	}
+	return cfg
 }
 
 // deliver runs until ctx ends and every message handed over is dealt with. Whatever ends its pulling, it begins anew:
@@ -252,6 +270,30 @@ type delivery struct {
 	wm      *message.Message
 	release context.CancelFunc // of the context that wm carries
 	alive   *time.Ticker       // when to give the server a sign of life
+	done    atomic.Bool        // the server has confirmed its end
+}
+
+// doneKey is the key, in the context of a message, of what pipeline.Message.Done does.
+type doneKey struct{}
+
+// end tells the server that a message is done with, and has that confirmed.
+func (s *subscription) end(ctx context.Context, d *delivery) error {
+	if d.done.Load() {
+		return nil
+	}
+	err := s.answer(ctx, d, func(ctx context.Context) error { // also across a change of servers: what is done should not be done again
+		return s.c.call(ctx, "acknowledge", func(ctx context.Context) error {
+			err := d.DoubleAck(ctx)
+			if errors.Is(err, nats.ErrNoResponders) && s.consumerGone(ctx) {
+				return nil
+			}
+			return err
+		})
+	})
+	if err == nil {
+		d.done.Store(true)
+	}
+	return err
 }
 
 // hand passes a message on. It returns nil if that did not come about.
@@ -267,7 +309,7 @@ func (s *subscription) hand(ctx context.Context, m jetstream.Msg, alive time.Dur
 	d := &delivery{Msg: m, meta: meta, wm: wm, alive: time.NewTicker(alive)}
 	hctx, release := context.WithCancel(ctx)
 	d.release = release
-	d.wm.SetContext(hctx)
+	d.wm.SetContext(context.WithValue(hctx, doneKey{}, func(ctx context.Context) error { return s.end(ctx, d) }))
 	for {
 		select {
 		case s.out <- d.wm:
@@ -292,17 +334,12 @@ func (s *subscription) see(ctx context.Context, d *delivery) {
 	for {
 		select {
 		case <-d.wm.Acked():
-			s.answer(ctx, d, "acknowledge", func(ctx context.Context) error { // also across a change of servers: what is done should not be done again
-				return s.c.call(ctx, "acknowledge", func(ctx context.Context) error {
-					err := d.DoubleAck(ctx)
-					if errors.Is(err, nats.ErrNoResponders) && s.consumerGone(ctx) {
-						return nil
-					}
-					return err
-				})
-			})
+			s.unanswered(d, "acknowledge", s.end(ctx, d))
 			return
 		case <-d.wm.Nacked():
+			if d.done.Load() {
+				return
+			}
 			delay := min(nackDelay<<min(d.meta.NumDelivered-1, 6), nackDelayMax)
 			if ctx.Err() != nil {
 				delay = returnDelay // it is for others to handle, now
@@ -310,14 +347,18 @@ func (s *subscription) see(ctx context.Context, d *delivery) {
 			s.giveBack(ctx, d, delay)
 			return
 		case <-d.alive.C:
-			_ = d.InProgress()
+			if !d.done.Load() {
+				_ = d.InProgress()
+			}
 		case <-done:
 			done = nil
 			t := time.NewTimer(closePatience)
 			defer t.Stop()
 			deadline = t.C
 		case <-deadline:
-			s.c.log.Warn("a handler does not end; its message will be delivered again", "subject", d.Subject())
+			if !d.done.Load() {
+				s.c.log.Warn("a handler does not end; its message will be delivered again", "subject", d.Subject())
+			}
 			return
 		}
 	}
@@ -326,15 +367,22 @@ func (s *subscription) see(ctx context.Context, d *delivery) {
 // giveBack asks for a redelivery after delay and waits until the server has noted it [ADR-13]: jetstream's own Nak
 // does not, and an embedded server that ends the next moment would forget it.
 func (s *subscription) giveBack(ctx context.Context, d *delivery, delay time.Duration) {
-	s.answer(ctx, d, "return", func(ctx context.Context) error {
+	s.unanswered(d, "return", s.answer(ctx, d, func(ctx context.Context) error {
 		_, err := s.c.nc.RequestWithContext(ctx, d.Reply(), fmt.Appendf(nil, `-NAK {"delay": %d}`, delay.Nanoseconds()))
 		return err
-	})
+	}))
 }
 
-// answer tells the server what became of a message, also after the end of ctx. If that fails the message comes again:
-// handlers bear that. Where the consumer is gone, with the messages it had, there is nobody to tell.
-func (s *subscription) answer(ctx context.Context, d *delivery, what string, tell func(context.Context) error) {
+// unanswered logs that the server could not be told what became of a message. It comes again: handlers bear that.
+func (s *subscription) unanswered(d *delivery, what string, err error) {
+	if err != nil {
+		s.c.log.Warn("could not "+what+" a message; it will be delivered again", "subject", d.Subject(), "sequence", d.meta.Sequence.Stream, "error", err)
+	}
+}
+
+// answer tells the server what became of a message, also after the end of ctx. Where the consumer is gone, with the
+// messages it had, there is nobody to tell.
+func (s *subscription) answer(ctx context.Context, d *delivery, tell func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
 	defer cancel()
 	asking, stop := context.WithCancelCause(ctx)
@@ -355,10 +403,10 @@ func (s *subscription) answer(ctx context.Context, d *delivery, what string, tel
 	err := tell(asking)
 	gone := errors.Is(context.Cause(asking), errConsumerGone)
 	stop(nil)
-	if err == nil || gone || errors.Is(err, nats.ErrNoResponders) && s.consumerGone(ctx) {
-		return
+	if gone || errors.Is(err, nats.ErrNoResponders) && s.consumerGone(ctx) {
+		return nil
 	}
-	s.c.log.Warn("could not "+what+" a message; it will be delivered again", "subject", d.Subject(), "sequence", d.meta.Sequence.Stream, "error", err)
+	return err
 }
 
 // consumerLook is how often a consumer that owes an answer is looked for.

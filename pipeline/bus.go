@@ -42,13 +42,24 @@ type Handler struct {
 	Topic    string // * stands for one token
 	Durable  string // the consumer, which all handlers of this name share over processes and restarts
 	Parallel int    // how many messages are handled at a time
+	// Room is in place of Parallel a bound that several handlers share. nil is none.
+	Room Room
+	// Private is of a consumer that no other process shares: should it be left behind, it goes by itself after a day.
+	Private bool
 	// Dead is the topic that keeps messages whose handling has failed for good; "" keeps none.
 	Dead string
 	// Handle handles a message, whose server is told meanwhile that somebody does. nil is the end of the message. So is an
 	// error that IsPermanent, where Dead is given: that keeps the message with its Payload as it is then. After any other
-	// error it comes again, here or elsewhere. ctx ends when this process does.
+	// error it comes again, here or elsewhere, unless Message.Done was called. ctx ends when this process does.
 	Handle func(ctx context.Context, m *Message) error
 }
+
+// Room has a place for each message that is being handled, and for each handler that waits for one: a handler without
+// a place takes none. So it needs more places than handlers share it. Who has waited longest gets the next place.
+type Room chan struct{}
+
+// NewRoom makes a room of so many places.
+func NewRoom(places int) Room { return make(Room, places) }
 
 // Message is a message that a stream keeps.
 type Message struct {
@@ -58,4 +69,8 @@ type Message struct {
 	Stored    time.Time
 	Delivered int // how often; counts from 1 again after the server restarts. 0 of one that was not delivered.
 	Payload   []byte
+	// Done ends the message before its handling is at its end, which keeps its place until then: nobody gets it again,
+	// whatever becomes of the handling. nil is returned once the server has confirmed that; after an error the message
+	// may come again. A message that no Handle was given has none.
+	Done func(ctx context.Context) error
 }

@@ -46,6 +46,68 @@ func TopicQuery(run string) string { return "fanmill.jobs.query." + Token(run) }
 // TopicSink is above the sink commands of a run, as TopicQuery is.
 func TopicSink(run string) string { return "fanmill.jobs.sink." + Token(run) }
 
+// Commands go by subjects whose tokens at fixed places differ, so that no two consumers of them ever overlap: the server
+// refuses that. A pool is who asks connections, a place is where destinations are written.
+
+// TopicCommands is every command.
+const TopicCommands = "fanmill.work.>"
+
+// AnyPool is the pool that all processes share which ask connections.
+const AnyPool = "any"
+
+// OwnPool is the pool, and the place, of one process alone.
+func OwnPool(owner string) string { return "own-" + owner }
+
+// TopicQueryCommand asks a pool for an attempt at a connection.
+func TopicQueryCommand(pool, run, connection string) string {
+	return "fanmill.work.query." + Token(pool) + "." + Token(run) + "." + Token(connection)
+}
+
+// TopicSinkCommand asks for a destination to be written, at a place, which is a token; "" is anywhere.
+func TopicSinkCommand(place, kind, run, destination string) string {
+	return sinkCommands(place) + "." + Token(kind) + "." + Token(run) + "." + Token(destination)
+}
+
+func sinkCommands(place string) string {
+	if place == "" {
+		return "fanmill.work.sink.any"
+	}
+	return "fanmill.work.sink.at." + place
+}
+
+// TopicQueryCommands is every TopicQueryCommand of a pool, and TopicSinkCommands every TopicSinkCommand of a kind at a
+// place; of every kind where none is given, which is for a place of one process alone.
+func TopicQueryCommands(pool string) string { return "fanmill.work.query." + Token(pool) + ".>" }
+
+func TopicSinkCommands(place, kind string) string {
+	if kind == "" {
+		return sinkCommands(place) + ".>"
+	}
+	return sinkCommands(place) + "." + Token(kind) + ".>"
+}
+
+// TopicsOfCommands are all commands of a run, to whomever.
+func TopicsOfCommands(run string) []string {
+	of := "." + Token(run) + ".>"
+	return []string{"fanmill.work.query.*" + of, "fanmill.work.sink.any.*" + of, "fanmill.work.sink.at.*.*" + of}
+}
+
+// The consumers of commands are never changed. What they are made with has a version, and stands in their names.
+
+// DurableQueries is the consumer of the query commands of a pool.
+func DurableQueries(pool string) string { return "query-" + pool + "-v1" }
+
+// DurableSinks is the consumer of the sink commands of a kind at a place, see TopicSinkCommands.
+func DurableSinks(place, kind string) string {
+	switch {
+	case place == "":
+		return "sink-" + kind + "-v1"
+	case kind == "":
+		return "at-" + place + "-v1"
+	}
+	return "at-" + place + "-" + kind + "-v1"
+}
+
 // TopicEvent tells the world about a run.
 func TopicEvent(job, run, kind string) string {
 	return "fanmill.events." + Token(job) + "." + Token(run) + "." + kind
