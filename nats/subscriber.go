@@ -63,7 +63,8 @@ func newSubscriber(c *Conn, h pipeline.Handler) *subscriber {
 	return s
 }
 
-// Subscribe starts delivering. The channel is closed after ctx ends or Close.
+// Subscribe starts delivering. The channel is closed after ctx ends or Close; if ctx ends before it begins it is closed
+// at once, as a router leaves a goroutine behind that has some of its handlers fail to begin.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	stream, ok := streamOf(topic)
 	if !ok {
@@ -71,7 +72,11 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	}
 	sub := &subscription{subscriber: s, topic: topic, stream: stream.Name, out: make(chan *message.Message)}
 	consumer, err := sub.consumer(ctx)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		close(sub.out)
+		return sub.out, nil
+	case err != nil:
 		return nil, err
 	}
 	s.mu.Lock()
