@@ -28,7 +28,7 @@ const (
 	closePatience = 50 * time.Second // of Close with handlers that do not notice
 	durableIdle   = 30 * 24 * time.Hour
 	privateIdle   = 24 * time.Hour
-	workWaiting   = 4096 // requests for a message that may be open at a consumer of commands: the free places of all processes
+	workWaiting   = 4096 // open requests for a message at a consumer of commands: the free places of all processes
 )
 
 // subscriber delivers the messages of a topic, in stream order, through a durable pull consumer. It asks for one when
@@ -286,7 +286,8 @@ func (s *subscription) end(ctx context.Context, d *delivery) error {
 	if d.done.Load() {
 		return nil
 	}
-	err := s.answer(ctx, d, func(ctx context.Context) error { // also across a change of servers: what is done should not be done again
+	// Also across a change of servers: what is done should not be done again.
+	err := s.answer(ctx, d, func(ctx context.Context) error {
 		return s.c.call(ctx, "acknowledge", func(ctx context.Context) error {
 			err := d.DoubleAck(ctx)
 			if errors.Is(err, nats.ErrNoResponders) && s.consumerGone(ctx) {

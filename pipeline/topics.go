@@ -46,8 +46,8 @@ func TopicQuery(run string) string { return "fanmill.jobs.query." + Token(run) }
 // TopicSink is above the sink commands of a run, as TopicQuery is.
 func TopicSink(run string) string { return "fanmill.jobs.sink." + Token(run) }
 
-// Commands go by subjects whose tokens at fixed places differ, so that no two consumers of them ever overlap: the server
-// refuses that. A pool is who asks connections, a place is where destinations are written.
+// Commands go by subjects whose tokens at fixed places differ, so that no two consumers of them ever overlap, which the
+// server refuses. A pool is who asks connections, a place is where destinations are written.
 
 // TopicCommands is every command.
 const TopicCommands = "fanmill.work.>"
