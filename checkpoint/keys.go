@@ -28,6 +28,15 @@ func ConnKey(run, connection string) string {
 // JobRunKey is a job's pointer to its newest run in Stores.Runs: a JobRun.
 func JobRunKey(job string) string { return pipeline.JobKeys + "." + pipeline.Token(job) }
 
+// processPrefix begins the keys of processes, and of nothing else: no run has such an id.
+const processPrefix = pipeline.ProcessKeys + "."
+
+// processPattern is every ProcessKey.
+const processPattern = processPrefix + "*"
+
+// ProcessKey is a process's entry in Stores.Runs: a ProcessRecord.
+func ProcessKey(token string) string { return processPrefix + pipeline.Token(token) }
+
 // RecordKey is a destination's commit record in Stores.Checkpoints.
 func RecordKey(run, destination string) string {
 	return pipeline.Token(run) + "." + pipeline.Token(destination)

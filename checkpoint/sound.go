@@ -40,6 +40,9 @@ func remedy(key string) string {
 	if "."+strings.SplitN(rest, ".", 2)[0] == definitionPart {
 		return "fanmill job rm --history " + pipeline.Untoken(run) + " removes what is left of that job in the store, and fanmill job put puts it again"
 	}
+	if run == pipeline.ProcessKeys {
+		return "its process writes it anew, or is taken for gone"
+	}
 	return "a resume goes on without it; fanmill runs rm " + run + " removes what is left of that run"
 }
 

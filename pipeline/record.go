@@ -2,3 +2,6 @@ package pipeline
 
 // JobKeys is the first segment of JobRunKey, and so no run's id.
 const JobKeys = "job"
+
+// ProcessKeys is the first segment of the keys of processes, and so no run's id.
+const ProcessKeys = "process"
