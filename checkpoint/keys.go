@@ -14,6 +14,14 @@ func RunKey(run string) string { return pipeline.Token(run) }
 // ManifestKey is the run's manifest in Stores.Runs.
 func ManifestKey(run string) string { return pipeline.Token(run) + ".manifest" }
 
+// SpecKey is the head of the specification of an incarnation of the run, in Stores.Runs: a SpecRecord.
+func SpecKey(run string, incarnation int) string {
+	return fmt.Sprintf("%s.spec.%d", pipeline.Token(run), incarnation)
+}
+
+// SpecPartKey is a part of the run's specifications, by its digest.
+func SpecPartKey(run, digest string) string { return pipeline.Token(run) + ".spec.part." + digest }
+
 // CancelSuffix ends the keys of cancellations, after the id of a run or a trigger.
 const CancelSuffix = ".cancel"
 

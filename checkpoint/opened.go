@@ -25,6 +25,15 @@ func (o Opened) Admits(incarnation int) error {
 	return nil
 }
 
+// Spec is the incarnation whose specification holds for a record that a command of this incarnation names: a record of
+// an earlier version does not say.
+func (o Opened) Spec(command int) int {
+	if o == (Opened{}) {
+		return command
+	}
+	return o.Incarnation
+}
+
 // By reports whether a coordinator has opened the record, or nobody did that is known.
 func (o Opened) By(c Opened) bool { return o == c || o == Opened{} }
 

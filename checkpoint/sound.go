@@ -101,6 +101,13 @@ func (r *RunRecord) sound() error {
 	return soundLease(r.Owner.LeaseMS)
 }
 
+func (r *SpecRecord) sound() error {
+	if r.Epoch == 0 || len(r.Connections) == 0 || len(r.Texts) == 0 {
+		return fmt.Errorf("its epoch is %d, and it has %d parts of connections and %d of texts", r.Epoch, len(r.Connections), len(r.Texts))
+	}
+	return nil
+}
+
 func (r *JobRun) sound() error {
 	if r.Run == "" || len(r.Run) > pipeline.MaxRunID || pipeline.Token(r.Run) != r.Run {
 		return errors.New("it names no run")

@@ -1,5 +1,10 @@
 package pipeline
 
+import (
+	"regexp"
+	"strings"
+)
+
 // DatabaseKind is one kind of database, as its driver's own file registers it: all that the rest of fanmill needs to
 // know of it. It holds no state.
 type DatabaseKind struct {
@@ -57,4 +62,22 @@ type InlineBounds struct {
 	CheckFile func(path string) error
 	// CheckQuery reports a query that could reach more than its own database. nil checks nothing.
 	CheckQuery func(sql string) error
+}
+
+var wholeReference = regexp.MustCompile(`\$\{[^}]*\}`)
+
+// LiteralPassword reports whether a DSN, its references not replaced, has a password in it as such. All kinds are
+// asked: a DSN that stands at the wrong driver holds its password as well.
+func LiteralPassword(dsn string, kinds map[string]*DatabaseKind) bool {
+	for _, kind := range kinds {
+		if kind.Passwords == nil {
+			continue
+		}
+		for _, password := range kind.Passwords(dsn) {
+			if strings.Trim(wholeReference.ReplaceAllString(password, ""), `'"{} `) != "" {
+				return true
+			}
+		}
+	}
+	return false
 }

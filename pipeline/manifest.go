@@ -117,7 +117,7 @@ func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, sel
 		}
 		mc := ManifestConnection{ID: c.ID, Name: c.Name, Driver: c.Driver}
 		for _, q := range c.Queries {
-			mc.Queries = append(mc.Queries, ManifestQuery{Name: q.Name, Digest: fmt.Sprintf("%016x", xxhash.Sum64String(q.SQL))})
+			mc.Queries = append(mc.Queries, ManifestQuery{Name: q.Name, Digest: QueryDigest(q.SQL)})
 		}
 		m.Connections = append(m.Connections, mc)
 		for k := range paths {
@@ -128,6 +128,9 @@ func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, sel
 	}
 	return m, nil
 }
+
+// QueryDigest tells one text of a query from another.
+func QueryDigest(sql string) string { return fmt.Sprintf("%016x", xxhash.Sum64String(sql)) }
 
 // EarlierRun is what became of a run of the job before. What it left beside an artifact may lie on the disk of a host
 // that has not heard of it: whoever claims the artifact there for a later run goes by this.

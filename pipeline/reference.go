@@ -8,6 +8,23 @@ import (
 
 // A reference, ${VAR} or ${file:PATH}, stands in a text for a value that is stored nowhere. $$ is the sign $ itself.
 
+// Missing names what an error says is not there in this process and may be there in another one: each error within it
+// that has a method Missing() string, such as that of a variable that is not set. nil is an error of another kind.
+func Missing(err error) (names []string) {
+	if m, ok := err.(interface{ Missing() string }); ok {
+		return []string{m.Missing()}
+	}
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		return Missing(err.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, e := range err.Unwrap() {
+			names = append(names, Missing(e)...)
+		}
+	}
+	return names
+}
+
 // HasReference reports whether a text has a reference in it.
 func HasReference(text string) bool {
 	found := false

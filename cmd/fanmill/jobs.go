@@ -207,6 +207,18 @@ func (f *folder) count() (n int) {
 	return n
 }
 
+// last are the files whose job has an id, given as its token, as they were last read.
+func (f *folder) last(id string) (found []*config.File) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, j := range f.files {
+		if j.file != nil && pipeline.Token(j.file.Job.ID) == id {
+			found = append(found, j.file)
+		}
+	}
+	return found
+}
+
 // having are the files whose job has an id, given as its token; what else is served, and what cannot be. What is on
 // disk now counts: a job that was written a moment ago is found.
 func (f *folder) having(id string) (found []*config.File, known []string, broken []error) {

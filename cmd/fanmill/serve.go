@@ -128,6 +128,7 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *served, ou
 		defer backend.close()
 		defer page.show(nil)
 		jobs.in(sys)
+		sys.node.Jobs.Served, sys.node.Jobs.Elsewhere = jobs.last, jobs.unserved(s.envDir)
 		jobs.look(ctx)
 		follow := s.follow(out, false, sys.reading)
 		sys.node.Follow = func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) coordinate.Follower {

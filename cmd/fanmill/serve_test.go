@@ -62,15 +62,21 @@ func (w *world) serve(more ...string) *server {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return w.serveFolder("serving 1 job of", more...)
+}
+
+// serveFolder starts a child that serves the folder of jobs as it is, and waits until it says so.
+func (w *world) serveFolder(says string, more ...string) *server {
+	w.t.Helper()
 	cmd, _ := w.command(nil)
-	cmd.Args = append(append([]string{cmd.Args[0], "serve", "--jobs", jobs}, w.args...), more...)
+	cmd.Args = append(append([]string{cmd.Args[0], "serve", "--jobs", filepath.Join(w.dir, "jobs")}, w.args...), more...)
 	s := &server{w: w, cmd: cmd, out: &lines{changed: make(chan struct{})}}
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(s.kill)
-	s.says("serving 1 job of")
+	s.says(says)
 	return s
 }
 

@@ -195,6 +195,31 @@ func (j *served) serves(id string) string {
 	return ""
 }
 
+// last is the definition of a job as it was last read; nil if it is not served.
+func (j *served) last(id string) *spec.Definition {
+	var found []*config.File
+	if j.folder != nil {
+		found = j.folder.last(pipeline.Token(id))
+	}
+	if j.stored != nil {
+		if file := j.stored.good()[pipeline.Token(id)]; file != nil {
+			found = append(found, file)
+		}
+	}
+	if len(found) != 1 {
+		return nil
+	}
+	return definition(found[0])
+}
+
+// unserved replaces references in texts of jobs that are not served any more, but whose runs go on.
+func (j *served) unserved(envDir string) func(string) (string, error) {
+	if j.folder == nil {
+		return config.ExpandIn(envDir)
+	}
+	return config.ExpandIn(j.folder.dir, envDir)
+}
+
 // find is the job of an id, as its token.
 func (j *served) find(id string) (*spec.Definition, error) {
 	file, err := j.loaded(id)

@@ -37,6 +37,9 @@ func (e *UnsetError) Error() string {
 	return fmt.Sprintf("${%s} is not set; set %s in the environment or in the .env file beside the job", e.Name, e.Name)
 }
 
+// Missing is the reference as it is written; see pipeline.Missing.
+func (e *UnsetError) Missing() string { return "${" + e.Name + "}" }
+
 // maxSecretBytes bounds a secret's file: whatever is larger is another file than was meant.
 const maxSecretBytes = 64 << 10
 
@@ -51,6 +54,9 @@ func (e *SecretFileError) Error() string {
 }
 
 func (e *SecretFileError) Unwrap() error { return e.Err }
+
+// Missing is the reference as it is written; see pipeline.Missing.
+func (e *SecretFileError) Missing() string { return "${" + filePrefix + e.Path + "}" }
 
 // Expand replaces ${NAME} by the variable's value, ${file:PATH} by what the file holds without the line end behind
 // it, and either with |url before the brace by the value escaped for a URL, such as a password with @ or /. A

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"fanmill/pipeline"
 )
 
 // templates looks at what all branches share: which columns it mentions, and whether there are such.
@@ -77,7 +79,7 @@ func (d *decoder) isSecret(inv *inventory, column string) bool {
 		if key == "password" || secretWord.MatchString(key) {
 			return strings.Contains(anyReference.ReplaceAllString(out, ""), cell)
 		}
-		return literalSecret(out, d.o.Databases)
+		return pipeline.LiteralPassword(out, d.o.Databases)
 	}
 	for key, n := range inv.shared {
 		if n.kind == stringNode && mentions(n.text, column) && literal(key, n.text) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"fanmill/pipeline"
 )
 
 // secrets reports whatever looks like a secret in a job that goes to the store: in values, queries, comments, and in
@@ -18,7 +20,7 @@ func (d *decoder) secrets(root *node, text []byte) {
 	}
 	for i := range d.out.Connections {
 		c, path := &d.out.Connections[i], connectionPath(i)
-		if literalSecret(c.DSN, d.o.Databases) && !d.secretFoundOf(path, c.ID) {
+		if pipeline.LiteralPassword(c.DSN, d.o.Databases) && !d.secretFoundOf(path, c.ID) {
 			d.secret(d.nearest(path+".dsn"), path, c.ID, "password")
 		}
 	}
@@ -89,7 +91,7 @@ func (d *decoder) secretBranches() {
 				continue
 			}
 			named := d.secretColumns[strings.ToLower(column)] && !strings.Contains(n.text, "${")
-			if named || secretUnder(column, n.text) || SecretText(n.text) || literalSecret(n.text, d.o.Databases) {
+			if named || secretUnder(column, n.text) || SecretText(n.text) || pipeline.LiteralPassword(n.text, d.o.Databases) {
 				d.secret(n.position, fmt.Sprintf("%s of %s", column, owner), owner, column)
 			}
 		}

@@ -23,24 +23,9 @@ func Secret(text string) (string, error) {
 func SecretLiterals(j *pipeline.Job, databases map[string]*pipeline.DatabaseKind) []string {
 	var ids []string
 	for i := range j.Connections {
-		if literalSecret(j.Connections[i].DSN, databases) {
+		if pipeline.LiteralPassword(j.Connections[i].DSN, databases) {
 			ids = append(ids, j.Connections[i].ID)
 		}
 	}
 	return ids
-}
-
-// literalSecret asks all kinds: a DSN that stands at the wrong driver holds its password as well.
-func literalSecret(dsn string, databases map[string]*pipeline.DatabaseKind) bool {
-	for _, kind := range databases {
-		if kind.Passwords == nil {
-			continue
-		}
-		for _, password := range kind.Passwords(dsn) {
-			if strings.Trim(anyReference.ReplaceAllString(password, ""), `'"{} `) != "" {
-				return true
-			}
-		}
-	}
-	return false
 }

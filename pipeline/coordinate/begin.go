@@ -106,6 +106,15 @@ func (n *Coordinator) again(ctx context.Context, def *spec.Definition, t spec.Re
 		r, err := n.anew(ctx, def, t, own, last)
 		return r, nil, err
 	}
+	if t.Again {
+		stored, err := n.storedDefinition(ctx, own)
+		if err != nil {
+			return nil, nil, err
+		}
+		if stored != nil {
+			def = stored
+		}
+	}
 	r, err := n.resume(ctx, def, t, own)
 	return r, nil, err
 }

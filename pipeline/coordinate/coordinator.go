@@ -25,6 +25,9 @@ type Coordinator struct {
 	Store    pipeline.Store // may be nil: then nobody watches it
 	Sinks    map[string]*pipeline.SinkKind
 
+	Jobs *spec.Jobs // that the process holds
+	// Holds reports whether the address of a connection must not go into the store: there may be a password in it.
+	Holds     func(*pipeline.Connection) bool
 	Describer Describing
 	Targets   Targeting
 	Cleaner   Cleaning
@@ -91,6 +94,7 @@ func (n *Coordinator) Carry(ctx context.Context, def *spec.Definition, t spec.Re
 		defer stop()
 		ctx, n = watching, watched
 	}
+	defer n.Jobs.Hold(def)()
 	r, ended, err := n.begin(ctx, def, t)
 	if err != nil {
 		return nil, Reason(ctx, err)
@@ -116,7 +120,7 @@ func (n *Coordinator) Carry(ctx context.Context, def *spec.Definition, t spec.Re
 	}
 	defer r.c.letGo(ctx, r.doc)
 	t.Again = true
-	again, err := r.c.resume(ctx, def, t, r.doc)
+	again, err := r.c.resume(ctx, r.def, t, r.doc)
 	if err != nil {
 		return nil, err
 	}

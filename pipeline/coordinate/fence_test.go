@@ -16,6 +16,7 @@ import (
 	"fanmill/pipeline"
 	"fanmill/pipeline/memory"
 	"fanmill/pipeline/query"
+	"fanmill/pipeline/spec"
 )
 
 // fenceWorld is a run of one connection with three batches, its records and its row log in memory: what any number of
@@ -45,16 +46,34 @@ func newFenceWorld(t *testing.T) *fenceWorld {
 	if _, err := checkpoint.CreateDocument(t.Context(), w.kv, checkpoint.ConnKey("r", "c"), checkpoint.OpenConn(checkpoint.Opened{Epoch: 1, Incarnation: 0, Generation: 1})); err != nil {
 		t.Fatal(err)
 	}
+	w.specify(0)
+	if err := checkpoint.StoreManifest(t.Context(), w.kv, w.m, func(string) []pipeline.Option { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	return w
+}
+
+// specify writes the specification of an incarnation of the run.
+func (w *fenceWorld) specify(incarnation int) {
+	w.t.Helper()
+	s, err := spec.New(w.job, w.m, nil)
+	if err == nil {
+		err = s.Store(w.t.Context(), w.kv, "r", incarnation, 1)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // worker is a further worker of the run.
 func (w *fenceWorld) worker() *query.Worker {
-	return &query.Worker{Runs: w.kv, RowLogs: memstore.One{Log: w.log}, Databases: map[string]*pipeline.DatabaseKind{"fake": {Name: "fake", Driver: w}}, Owner: w.by,
-		Expand: func(s string) (string, error) { return s, nil }, Log: slog.New(slog.DiscardHandler), Budget: memory.NewBudget(64 << 20)}
+	return &query.Worker{Runs: w.kv, Specs: &spec.Cache{Runs: w.kv}, Jobs: &spec.Jobs{}, RowLogs: memstore.One{Log: w.log}, Databases: map[string]*pipeline.DatabaseKind{"fake": {Name: "fake", Driver: w}}, Owner: w.by,
+		Log: slog.New(slog.DiscardHandler), Budget: memory.NewBudget(64 << 20)}
 }
 
-func (w *fenceWorld) query() error { return w.worker().Query(w.t.Context(), w.m, w.job, "c", 0) }
+func (w *fenceWorld) query() error {
+	return w.worker().Query(w.t.Context(), pipeline.QueryCommand{Run: "r", Connection: "c"}, nil)
+}
 
 func (w *fenceWorld) mustQuery() {
 	w.t.Helper()
@@ -295,6 +314,7 @@ func TestZombieOfTrimmedFrames(t *testing.T) {
 func TestFencedAttemptIsNoTry(t *testing.T) {
 	w := newFenceWorld(t)
 	w.job.Retry.Attempts = 1
+	w.specify(0)
 	wake := w.sleeping(2)
 	w.again()
 	w.change(func(r *checkpoint.ConnRecord) { r.Attempts = 0 })

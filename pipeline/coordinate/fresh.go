@@ -108,7 +108,7 @@ func (r *run) create(ctx context.Context, t spec.Request, pointer *checkpoint.Do
 			return fmt.Errorf("create commit record: %w", err)
 		}
 	}
-	if err := r.openConns(ctx, rec.Opened()); err != nil {
+	if err := errors.Join(r.putSpec(ctx, rec.Opened()), r.openConns(ctx, rec.Opened())); err != nil {
 		return err
 	}
 	failpoint.Hit("before-run")

@@ -33,7 +33,7 @@ func (s *supervisor) sinkHandler(ctx context.Context, d Deliveries) func(context
 			return nil
 		}
 		return s.delivering.carryOut(c.Destination, func() error {
-			err := d.Deliver(ctx, s.m, s.m.Destination(c.Destination), c.Incarnation)
+			err := d.Deliver(ctx, c, nil)
 			// By one that wakes up, it may be, and is about to learn that the run is no longer its own.
 			if errors.Is(err, pipeline.ErrHeld) {
 				s.c.Log.Warn("a destination is held by another process; its command will be delivered again", "destination", c.Destination, "error", err)
@@ -62,7 +62,7 @@ func (s *supervisor) queryHandler(ctx context.Context, w Asker) func(context.Con
 			if err := s.c.Memory.Wait(ctx); err != nil {
 				return err // the command stays for a resume to drop
 			}
-			err := w.Query(ctx, s.m, s.run.job, c.Connection, c.Incarnation)
+			err := w.Query(ctx, c, nil)
 			if othersRecord(err) {
 				s.fail(ctx, err)
 				return err // the command is the successor's

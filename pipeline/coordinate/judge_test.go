@@ -63,6 +63,7 @@ func TestHintOfARunningConnection(t *testing.T) {
 func TestDeathsAreNoTries(t *testing.T) {
 	w := newFenceWorld(t)
 	w.job.Retry = pipeline.Retry{Attempts: 2, Backoff: 1, Max: 1}
+	w.specify(0)
 	for i, before := range []uint64{3, 1, 2} {
 		if rec := w.dies(i, before); rec.State != checkpoint.ConnPending || rec.Attempts != 0 || len(rec.Deaths) != 1 {
 			t.Errorf("after death %d: %+v", i, rec)
@@ -84,6 +85,7 @@ func TestLastDeathAtTheSamePlace(t *testing.T) {
 		t.Run(fmt.Sprintf("before frame %d", before), func(t *testing.T) {
 			w, before := newFenceWorld(t), uint64(before)
 			w.job.Retry.Attempts = 1
+			w.specify(0)
 			for i := range most - 1 {
 				if rec := w.dies(i, before); rec.State != checkpoint.ConnPending || len(rec.Deaths) != i+1 {
 					t.Fatalf("after death %d: %+v", i, rec)

@@ -40,7 +40,6 @@ type Hands interface {
 
 // Work is what those who carry out the commands of a run are given.
 type Work struct {
-	Expand     func(string) (string, error) // replaces references
 	Log        *slog.Logger
 	Notify     func(pipeline.Event)
 	Rows       func(connection string, rows int64)          // how many rows an attempt has read; may be nil
@@ -50,12 +49,12 @@ type Work struct {
 
 // Asker carries out query commands.
 type Asker interface {
-	Query(ctx context.Context, m *pipeline.Manifest, job *pipeline.Job, connection string, incarnation int) error
+	Query(ctx context.Context, command pipeline.QueryCommand, claimed func(context.Context) error) error
 	// Measured is how many batches were handed to the row log, how many bytes they have, and how long they waited there.
 	Measured() (batches, bytes int64, logWait time.Duration)
 }
 
 // Deliveries carry out sink commands.
 type Deliveries interface {
-	Deliver(ctx context.Context, m *pipeline.Manifest, d *pipeline.ManifestDestination, incarnation int) error
+	Deliver(ctx context.Context, command pipeline.SinkCommand, claimed func(context.Context) error) error
 }

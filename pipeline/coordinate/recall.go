@@ -39,10 +39,10 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 		make  func(id string) any
 	}{
 		{s.run.topic(pipeline.TopicSink), sinks, func(id string) any {
-			return pipeline.SinkCommand{Job: s.m.JobID, Run: s.m.Run, Destination: id}
+			return pipeline.SinkCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Destination: id}
 		}},
 		{s.run.topic(pipeline.TopicQuery), queries, func(id string) any {
-			return pipeline.QueryCommand{Job: s.m.JobID, Run: s.m.Run, Connection: id}
+			return pipeline.QueryCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Connection: id}
 		}},
 	} {
 		if len(kind.ids) == 0 {

@@ -61,7 +61,10 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 			return nil, err
 		}
 	}
-	// Last: a crash before this finds the same changes again.
+	// The manifest comes last: a crash before it finds the same changes again.
+	if err := r.putSpec(ctx, was.Opens()); err != nil {
+		return nil, err
+	}
 	if err := r.putManifest(ctx); err != nil {
 		return nil, err
 	}

@@ -29,6 +29,19 @@ type leftOut struct {
 	doc *checkpoint.Document[checkpoint.ConnRecord]
 }
 
+// putSpec writes the specification that the records of the run are opened for. It comes before the run's record: until
+// that names its incarnation nobody reads it, and who resumes the run in this one's place writes over it.
+func (r *run) putSpec(ctx context.Context, o checkpoint.Opened) error {
+	if r.def.Stored != nil {
+		return r.def.Stored.StoreAgain(ctx, r.c.Stores.Runs, r.m.Run, o.Incarnation, o.Epoch)
+	}
+	s, err := spec.New(r.job, r.m, r.c.Holds)
+	if err != nil {
+		return err
+	}
+	return s.Store(ctx, r.c.Stores.Runs, r.m.Run, o.Incarnation, o.Epoch)
+}
+
 func (r *run) putManifest(ctx context.Context) error {
 	return checkpoint.StoreManifest(ctx, r.c.Stores.Runs, r.m, r.c.optionsOf)
 }

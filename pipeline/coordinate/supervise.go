@@ -71,7 +71,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	s := newSupervisor(r)
 	s.queue, s.mine, s.stop = r.dispatcher(), checkpoint.Owned(r.doc), cancel
 	s.heed(ctx)
-	work := Work{Expand: r.def.Expand, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows, Post: r.c.Bus.Publish, StoreFails: r.c.StoreFails}
+	work := Work{Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows, Post: r.c.Bus.Publish, StoreFails: r.c.StoreFails}
 	s.asker = r.c.Hands.Asker(work)
 	deliverer := r.c.Hands.Deliverer(work)
 

@@ -24,7 +24,8 @@ func TestLateQueryCommandClaimsNothing(t *testing.T) {
 	if after := w.record(); after.Revision() != before.Revision() {
 		t.Errorf("the record was %+v, is %+v", before.Value(), after.Value())
 	}
-	if err := w.worker().Query(t.Context(), w.m, w.job, "c", 1); err != nil {
+	w.specify(1)
+	if err := w.worker().Query(t.Context(), pipeline.QueryCommand{Run: "r", Incarnation: 1, Connection: "c"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.ends(checkpoint.ConnDone, 1, frames(1)...)

@@ -36,7 +36,8 @@ type delivery struct {
 	rowLog    pipeline.RowLog
 	reader    pipeline.FrameReader
 	started   time.Time
-	again     bool          // this process has claimed the record before
+	again     bool // this process has claimed the record before
+	claimed   func(context.Context) error
 	waited    time.Duration // for frames
 
 	spool *spool.Folder // the claim's; of a destination that is not spooled nil, until it needs one for a row in pieces
@@ -82,6 +83,9 @@ func (v *delivery) run(ctx context.Context, previous string, incarnation int) (e
 	if v.claim, err = v.d.Records.Claim(ctx, v.m.Run, v.dest.ID, incarnation, owner, previous); err != nil {
 		return err
 	}
+	if err := v.claimed(ctx); err != nil && ctx.Err() == nil {
+		v.log.Debug("the command of a destination that was claimed could not be acknowledged", "error", err)
+	}
 	rec := v.claim.Record()
 	if rec.Ended() || rec.State == pipeline.RecordAbandoned {
 		return nil // a resume opens a detached one again; within the run that gave it up it stays detached
@@ -94,7 +98,7 @@ func (v *delivery) run(ctx context.Context, previous string, incarnation int) (e
 		return pipeline.Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
 	}
 	v.oneSchema = kind.OneSchema(v.dest)
-	if v.sink, err = pipeline.NewMasked(kind, pipeline.SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.d.StoreID, Home: v.d.Owner.Home, Log: v.log, Expand: v.d.Expand}); err != nil {
+	if v.sink, err = pipeline.NewMasked(kind, pipeline.SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.d.StoreID, Home: v.d.Owner.Home, Log: v.log, Expand: v.d.Jobs.Expand(v.m.JobID)}); err != nil {
 		return err
 	}
 	defer func() {

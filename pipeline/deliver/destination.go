@@ -16,19 +16,21 @@ import (
 	"fanmill/checkpoint"
 	"fanmill/pipeline"
 	"fanmill/pipeline/memory"
+	"fanmill/pipeline/spec"
 )
 
 // Deliverer runs the sink loop: it reads a run's row log in stream order and brings it into one artifact, whatever
 // the format. The commit record decides everything; after any error it is read again, and nothing else is believed.
 type Deliverer struct {
 	Runs    pipeline.KV // of the runs' records
+	Specs   *spec.Cache
+	Jobs    *spec.Jobs // that the process holds: for references in options of destinations
 	Records checkpoint.Records
 	RowLogs pipeline.RowLogs
 	Sinks   map[string]*pipeline.SinkKind
 	Owner   pipeline.Owner // token unused: every claim gets its own
 	StoreID string
-	Expand  func(string) (string, error) // replaces references in options of destinations; may be nil
-	Timeout time.Duration                // a destination that fails for so long, without progress, is detached
+	Timeout time.Duration // a destination that fails for so long, without progress, is detached
 	Notify  func(pipeline.Event)
 	Log     *slog.Logger
 	Budget  *memory.Budget
@@ -52,21 +54,37 @@ func NewDeliverer(d Deliverer) *Deliverer {
 	return &d
 }
 
-// Deliver works on a destination until its record is finished or detached (nil), another process owns it (ErrFenced,
-// ErrHeld) or ctx ends. incarnation is that of the command which asks for it: of an older one than the record is opened
-// for nothing is done (ErrFenced). A permanent error without a kind means that the record could not be claimed.
-func (d *Deliverer) Deliver(ctx context.Context, m *pipeline.Manifest, dest *pipeline.ManifestDestination, incarnation int) error {
+// Deliver carries a command out: it works on a destination until its record is finished or detached (nil), another
+// process owns it (ErrFenced, ErrHeld) or ctx ends. For a command of an older incarnation than the record is opened for
+// nothing is done (ErrFenced). A permanent error without a kind means that the record could not be claimed.
+//
+// claimed is called right after the first claim, and before a file is touched: from then on the claim's lease tells who
+// has the destination, and the command is needed no more. Its error changes nothing, as a command that is delivered
+// once more finds the record claimed. It may be nil.
+func (d *Deliverer) Deliver(ctx context.Context, command pipeline.SinkCommand, claimed func(context.Context) error) error {
+	run, err := d.Specs.Run(ctx, command.Run, command.Incarnation)
+	if err != nil {
+		return fmt.Errorf("destination %s: %w", command.Destination, err)
+	}
+	m, incarnation := run.Manifest, command.Incarnation
+	dest := m.Destination(command.Destination)
+	if dest == nil {
+		return pipeline.Permanent(fmt.Errorf("run %s has no destination %q", command.Run, command.Destination))
+	}
 	log := d.Log.With("destination", dest.ID)
+	if claimed == nil {
+		claimed = func(context.Context) error { return nil }
+	}
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval = 250*time.Millisecond, 15*time.Second
 	previous := ""
 	var again pipeline.SecondTries
 	var progressed, failing time.Time // failing is since when, without progress in between and less its waits for rows; zero while it does not
 	for {
-		v := &delivery{d: d, m: m, dest: dest, log: log, started: time.Now(), again: previous != ""}
+		v := &delivery{d: d, m: m, dest: dest, log: log, started: time.Now(), again: previous != "", claimed: claimed}
 		err := v.run(ctx, previous, incarnation)
 		if v.claim != nil {
-			previous = v.claim.Token()
+			previous, claimed = v.claim.Token(), func(context.Context) error { return nil }
 		}
 		switch {
 		case err == nil:

@@ -138,8 +138,9 @@ func (w *world) delivered(l *logScript, typ string, path string, ids ...string) 
 	}
 	all := sinks.Kinds()
 	all["memory"] = w.disk.kind(pipeline.Traits{})
-	d := deliver.NewDeliverer(deliver.Deliverer{Runs: w.node.Stores.Runs, Budget: w.node.Budget, Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log, Spool: w.node.Spool})
-	err := d.Deliver(ctx, m, &m.Destinations[0], 0)
+	d := deliver.NewDeliverer(deliver.Deliverer{Runs: w.node.Stores.Runs, Specs: w.node.Specs, Jobs: w.node.Jobs, Budget: w.node.Budget, Records: records, RowLogs: l, Sinks: all, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log, Spool: w.node.Spool})
+	w.keepRun(m, 0)
+	err := d.Deliver(ctx, pipeline.SinkCommand{Run: "r", Destination: "d"}, nil)
 	rec, lerr := records.Load(w.t.Context(), "r", "d")
 	if lerr != nil {
 		w.t.Fatal(lerr)

@@ -27,6 +27,8 @@ type Node struct {
 	Bus       pipeline.Bus
 	Progress  checkpoint.Progress
 	Store     pipeline.Store                    // may be nil: then nobody watches it
+	Specs     *spec.Cache                       // of the runs that the process works on
+	Jobs      *spec.Jobs                        // that the process holds
 	Databases map[string]*pipeline.DatabaseKind // by each of their names
 	Sinks     map[string]*pipeline.SinkKind
 
@@ -70,10 +72,18 @@ func (n *Node) Serve(ctx context.Context, s trigger.Service) error {
 // Coordinator changes the state of runs.
 func (n *Node) Coordinator() *coordinate.Coordinator {
 	return &coordinate.Coordinator{Stores: n.Stores, Records: n.Records, RowLogs: n.RowLogs, Bus: n.Bus, Progress: n.Progress, Store: n.Store, Sinks: n.Sinks,
-		Describer: n.Describer(), Targets: n.Targets(), Hands: hands{n},
+		Jobs: n.Jobs, Holds: n.holds, Describer: n.Describer(), Targets: n.Targets(), Hands: hands{n},
 		Cleaner: &deliver.Cleaner{Sinks: n.Sinks, StoreID: n.StoreID, Owner: n.Owner, Spool: n.Spool, Runs: n.Stores.Runs},
 		Alive:   n.Alive, Untold: n.Untold, Owner: n.Owner, Parallel: n.Parallel, LogMaxBytes: n.LogMaxBytes, Timeout: n.Timeout, StorePatience: n.StorePatience,
 		News: n.News, Budget: n.Budget, Memory: n.Memory, Log: n.Log, Follow: n.Follow}
+}
+
+// holds reports whether the address of a connection must not go into the store: there is, or may be, a password in it.
+// That of a server is not looked at more closely where its parts have no reference and the store is this process's own.
+func (n *Node) holds(c *pipeline.Connection) bool {
+	kind := n.Databases[c.Driver]
+	alone := n.Owner.Home == "" // no other host has the store
+	return pipeline.LiteralPassword(c.DSN, n.Databases) || alone && !pipeline.HasReference(c.DSN) && (kind == nil || !kind.File)
 }
 
 // View reads what the store has of runs.
@@ -105,12 +115,12 @@ type hands struct{ n *Node }
 
 func (h hands) Asker(w coordinate.Work) coordinate.Asker {
 	n := h.n
-	return &query.Worker{Runs: n.Stores.Runs, RowLogs: n.RowLogs, Databases: n.Databases, Expand: w.Expand, Owner: n.Owner, Notify: w.Notify, Log: w.Log,
+	return &query.Worker{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, RowLogs: n.RowLogs, Databases: n.Databases, Owner: n.Owner, Notify: w.Notify, Log: w.Log,
 		Rows: w.Rows, Budget: n.Budget, Memory: n.Memory, QueryTimeout: n.QueryTimeout}
 }
 
 func (h hands) Deliverer(w coordinate.Work) coordinate.Deliveries {
 	n := h.n
-	return deliver.NewDeliverer(deliver.Deliverer{Runs: n.Stores.Runs, Records: n.Records, RowLogs: n.RowLogs, Sinks: n.Sinks, Owner: n.Owner, StoreID: n.StoreID, Expand: w.Expand,
+	return deliver.NewDeliverer(deliver.Deliverer{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, Records: n.Records, RowLogs: n.RowLogs, Sinks: n.Sinks, Owner: n.Owner, StoreID: n.StoreID,
 		Timeout: n.Timeout, Notify: w.Notify, Log: w.Log, Budget: n.Budget, Spool: n.Spool, Dead: n.Dead, Post: w.Post, Reports: n.Reports, StoreFails: w.StoreFails})
 }

@@ -59,9 +59,10 @@ func deliverFrom(t *testing.T, log *lostLog, run checkpoint.RunRecord, rec check
 	if err := w.node.Records.Create(ctx, "r", "d", rec); err != nil {
 		t.Fatal(err)
 	}
-	d := deliver.NewDeliverer(deliver.Deliverer{Runs: w.node.Stores.Runs, Budget: w.node.Budget, Records: w.node.Records, RowLogs: log,
+	d := deliver.NewDeliverer(deliver.Deliverer{Runs: w.node.Stores.Runs, Specs: w.node.Specs, Jobs: w.node.Jobs, Budget: w.node.Budget, Records: w.node.Records, RowLogs: log,
 		Sinks: w.node.Sinks, Owner: w.node.Owner, StoreID: "s", Timeout: time.Nanosecond, Log: w.node.Log})
-	err := d.Deliver(ctx, m, &m.Destinations[0], incarnation)
+	w.keepRun(m, incarnation)
+	err := d.Deliver(ctx, pipeline.SinkCommand{Run: "r", Incarnation: incarnation, Destination: "d"}, nil)
 	after, loadErr := w.node.Records.Load(t.Context(), "r", "d")
 	if loadErr != nil {
 		t.Fatal(loadErr)

@@ -47,7 +47,7 @@ func newPieceWorld(t *testing.T, typ string) *pieceWorld {
 		w.r = newReceiver()
 		kinds["remote"] = w.r.kind(false)
 	}
-	w.d = deliver.Deliverer{Runs: w.node.Stores.Runs, Budget: w.node.Budget, Records: records, Sinks: kinds, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log, Spool: w.node.Spool}
+	w.d = deliver.Deliverer{Runs: w.node.Stores.Runs, Specs: w.node.Specs, Jobs: w.node.Jobs, Budget: w.node.Budget, Records: records, Sinks: kinds, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log, Spool: w.node.Spool}
 	return w
 }
 
@@ -87,7 +87,8 @@ func (w *pieceWorld) deliver(max int64, groups ...[]*pipeline.Frame) checkpoint.
 	if err := d.Records.Reset(ctx, "r", "d", func(*checkpoint.CommitRecord) {}); err != nil { // whoever had it is gone
 		w.t.Fatal(err)
 	}
-	err := deliver.NewDeliverer(d).Deliver(ctx, w.m, &w.m.Destinations[0], 0)
+	w.keepRun(w.m, 0)
+	err := deliver.NewDeliverer(d).Deliver(ctx, pipeline.SinkCommand{Run: "r", Destination: "d"}, nil)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		w.t.Fatal(err)
 	}

@@ -116,15 +116,16 @@ func TestTwoWorkersWithRowsOfHalfTheLog(t *testing.T) {
 	if _, err := checkpoint.CreateDocument(ctx, w.node.Stores.Runs, checkpoint.RunKey("r"), checkpoint.RunRecord{Job: "job", State: pipeline.RunRunning, Owner: w.node.Owner, Generation: 1}); err != nil {
 		t.Fatal(err)
 	}
+	w.keepRun(m, 0)
 	opened := checkpoint.Opened{Generation: 1}
 	var all sync.WaitGroup
 	for _, id := range ids {
 		if _, err := checkpoint.CreateDocument(ctx, w.node.Stores.Runs, checkpoint.ConnKey("r", id), checkpoint.ConnRecord{Opened: opened, State: checkpoint.ConnPending}); err != nil {
 			t.Fatal(err)
 		}
-		worker := &query.Worker{Runs: w.node.Stores.Runs, RowLogs: spy, Databases: w.node.Databases, Expand: w.definition().Expand, Owner: w.node.Owner, Log: w.node.Log, Budget: memory.NewBudget(64 * mb)}
+		worker := &query.Worker{Runs: w.node.Stores.Runs, Specs: w.node.Specs, Jobs: w.node.Jobs, RowLogs: spy, Databases: w.node.Databases, Owner: w.node.Owner, Log: w.node.Log, Budget: memory.NewBudget(64 * mb)}
 		all.Go(func() {
-			if err := worker.Query(ctx, m, w.job, id, 0); err != nil {
+			if err := worker.Query(ctx, pipeline.QueryCommand{Run: "r", Connection: id}, nil); err != nil {
 				t.Errorf("the worker of %s: %v", id, err)
 			}
 		})
@@ -135,9 +136,9 @@ func TestTwoWorkersWithRowsOfHalfTheLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		records.seqs[dest.ID] = 0
-		d := deliver.NewDeliverer(deliver.Deliverer{Runs: w.node.Stores.Runs, Budget: memory.NewBudget(64 * mb), Records: records, RowLogs: spy, Sinks: w.node.Sinks, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log, Spool: w.node.Spool})
+		d := deliver.NewDeliverer(deliver.Deliverer{Runs: w.node.Stores.Runs, Specs: w.node.Specs, Jobs: w.node.Jobs, Budget: memory.NewBudget(64 * mb), Records: records, RowLogs: spy, Sinks: w.node.Sinks, Owner: w.node.Owner, StoreID: "s", Timeout: time.Minute, Log: w.node.Log, Spool: w.node.Spool})
 		all.Go(func() {
-			if err := d.Deliver(ctx, m, dest, 0); err != nil {
+			if err := d.Deliver(ctx, pipeline.SinkCommand{Run: "r", Destination: dest.ID}, nil); err != nil {
 				t.Errorf("destination %s: %v", dest.ID, err)
 			}
 		})

@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -74,7 +75,8 @@ func newWorldAt(t *testing.T, logBytes int64, o nats.Options) *world {
 	stores := conn.Stores()
 	w.node = &process.Node{
 		Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
-		Progress:  checkpoint.NewProgress(stores.Checkpoints, t.TempDir()),
+		Progress: checkpoint.NewProgress(stores.Checkpoints, t.TempDir()),
+		Specs:    &spec.Cache{Runs: stores.Runs}, Jobs: &spec.Jobs{},
 		Databases: map[string]*pipeline.DatabaseKind{"fake": {Name: "fake", Driver: w.db}}, Sinks: map[string]*pipeline.SinkKind{"memory": w.disk.kind(pipeline.Traits{})},
 		Owner:    pipeline.Owner{Token: pipeline.NewToken(), Host: "here", PID: os.Getpid(), LeaseMS: 15000},
 		Parallel: 4, LogMaxBytes: logBytes, Timeout: time.Minute, Log: testLog(t),
@@ -110,6 +112,26 @@ func (w *world) definition() *spec.Definition {
 		},
 		Params: func(map[string]any, time.Time) ([]pipeline.Arg, error) { return nil, nil },
 		Expand: func(s string) (string, error) { return s, nil },
+	}
+}
+
+// keepRun has the store know a run that no coordinator began.
+func (w *world) keepRun(m *pipeline.Manifest, incarnation int) {
+	w.t.Helper()
+	job, kept := *w.job, *m
+	kept.LogMaxBytes = cmp.Or(m.LogMaxBytes, 8*mb)
+	for _, c := range m.Connections {
+		if _, err := job.Connection(c.ID); err != nil {
+			job.Connections = append(job.Connections, pipeline.Connection{ID: c.ID, Queries: make([]pipeline.Query, len(c.Queries))})
+		}
+	}
+	runs := w.node.Stores.Runs
+	s, err := spec.New(&job, m, nil)
+	if err == nil {
+		err = errors.Join(s.Store(w.t.Context(), runs, m.Run, incarnation, 1), checkpoint.StoreManifest(w.t.Context(), runs, &kept, func(string) []pipeline.Option { return nil }))
+	}
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 

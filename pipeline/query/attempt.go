@@ -28,6 +28,7 @@ type attempt struct {
 	worker  *Worker
 	m       *pipeline.Manifest
 	conn    *pipeline.Connection
+	held    bool // the store does not have its address
 	out     *checkpoint.Publisher
 	tries   int
 	started time.Time
@@ -91,7 +92,7 @@ func (a *attempt) stream(ctx context.Context) (err error) {
 	if !ok {
 		return pipeline.Permanent(fmt.Errorf("no driver %q", a.conn.Driver))
 	}
-	dsn, err := a.worker.Expand(a.conn.DSN)
+	dsn, err := a.worker.address(a.m.JobID, a.conn, a.held)
 	if err != nil {
 		return pipeline.Permanent(err)
 	}

@@ -16,14 +16,16 @@ import (
 	"fanmill/checkpoint"
 	"fanmill/pipeline"
 	"fanmill/pipeline/memory"
+	"fanmill/pipeline/spec"
 )
 
 // Worker runs query commands: the query loop. Several commands may run at once.
 type Worker struct {
 	Runs      pipeline.KV
+	Specs     *spec.Cache
+	Jobs      *spec.Jobs // that the process holds: for references, and for addresses that the store does not have
 	RowLogs   pipeline.RowLogs
 	Databases map[string]*pipeline.DatabaseKind
-	Expand    func(string) (string, error) // replaces ${VAR}
 	Owner     pipeline.Owner
 	Notify    func(pipeline.Event)
 	Rows      func(connection string, rows int64) // sees how far an attempt is, often; may be nil
@@ -36,19 +38,21 @@ type Worker struct {
 	batches, batchBytes, logWait atomic.Int64 // the last in nanoseconds, of all attempts together
 }
 
-// Query brings one connection's rows into the row log: attempt after attempt, until its eof is there, it is given up,
-// or ctx ends. It returns nil also when there is nothing to do, or another worker has the connection; an error
-// means that the command should be delivered again, unless it is ErrFenced: then the run is somebody else's. A
-// connection that it had taken stays its own then, until the coordinator finds that nobody asks it.
-// incarnation is that of the command: the record may be opened for a later one, and its row log is that which the
-// record names. Who opens the record for a later one changes it, so that a worker which froze anywhere in between finds
-// a conflict.
-func (w *Worker) Query(ctx context.Context, m *pipeline.Manifest, job *pipeline.Job, connection string, incarnation int) error {
-	c, err := job.Connection(connection)
-	if err != nil {
-		return err
-	}
-	doc, err := checkpoint.LoadDocument[checkpoint.ConnRecord](ctx, w.Runs, checkpoint.ConnKey(m.Run, connection))
+// Query carries a command out: it brings one connection's rows into the row log, attempt after attempt, until its eof
+// is there, it is given up, or ctx ends. It returns nil also when there is nothing to do, or another worker has the
+// connection; an error means that the command should be delivered again, unless it is ErrFenced: then the run is
+// somebody else's. A connection that it had taken stays its own then, until the coordinator finds that nobody asks it.
+//
+// What is to be asked, and how, the store tells: the specification that the connection's record was opened for. The
+// record may be opened for a later incarnation than the command's, and its row log is that which the record names. Who
+// opens the record for a later one changes it, so that a worker which froze anywhere in between finds a conflict.
+//
+// claimed is called right after the connection was taken, by compare-and-set, and before it is asked: from then on the
+// record tells who has it, and the command is needed no more. Its error changes nothing, as a command that is delivered
+// once more finds the connection taken. It may be nil.
+func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claimed func(context.Context) error) error {
+	connection, incarnation := command.Connection, command.Incarnation
+	doc, err := checkpoint.LoadDocument[checkpoint.ConnRecord](ctx, w.Runs, checkpoint.ConnKey(command.Run, connection))
 	if err != nil {
 		return err
 	}
@@ -56,18 +60,33 @@ func (w *Worker) Query(ctx context.Context, m *pipeline.Manifest, job *pipeline.
 	if err := opened.Admits(incarnation); err != nil {
 		return fmt.Errorf("connection %s: %w", connection, err)
 	}
-	log, err := checkpoint.OpenLog(ctx, w.RowLogs, m.Run, opened)
-	if err != nil {
-		return w.unlogged(ctx, m.Run, opened, err)
-	}
 	next := doc.Value()
 	if !next.Claim(w.Owner, time.Now().UTC()) {
 		return nil // it is done, or another worker has it
 	}
+	run, err := w.Specs.Run(ctx, command.Run, opened.Spec(incarnation))
+	if err != nil {
+		return err
+	}
+	m := run.Manifest
+	c, held, err := run.Spec.Connection(connection)
+	if err != nil {
+		return err
+	}
+	log, err := checkpoint.OpenLog(ctx, w.RowLogs, m.Run, opened)
+	if err != nil {
+		return w.unlogged(ctx, m.Run, opened, err)
+	}
 	if err := doc.Write(ctx, next); err != nil {
 		return err
 	}
-	pauses := pauses(job.Retry)
+	if claimed != nil {
+		if err := claimed(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Debug("the command of a connection that was taken could not be acknowledged", "connection", connection, "error", err)
+		}
+	}
+	retry := run.Spec.Retry()
+	pauses := pauses(retry)
 	var again pipeline.SecondTries
 	for {
 		failpoint.Hit("asking-" + connection)
@@ -80,8 +99,8 @@ func (w *Worker) Query(ctx context.Context, m *pipeline.Manifest, job *pipeline.
 			return w.fenced(ctx, m.Run, connection, incarnation, err)
 		}
 		w.notify(m, pipeline.Event{Kind: pipeline.EventConnected, Connection: connection, Attempt: next.Attempts})
-		a := &attempt{worker: w, m: m, conn: c, out: out, tries: next.Attempts, started: time.Now(),
-			snapshot: job.Snapshot, maxDuration: job.MaxDuration}
+		a := &attempt{worker: w, m: m, conn: c, held: held, out: out, tries: next.Attempts, started: time.Now(),
+			snapshot: run.Spec.Snapshot(), maxDuration: run.Spec.MaxDuration()}
 		err = a.run(ctx)
 		switch {
 		case err == nil:
@@ -96,10 +115,10 @@ func (w *Worker) Query(ctx context.Context, m *pipeline.Manifest, job *pipeline.
 			return w.fenced(ctx, m.Run, connection, incarnation, err)
 		case errors.Is(err, pipeline.ErrNoLog): // nor is that
 			return w.unlogged(ctx, m.Run, opened, err)
-		case pipeline.IsPermanent(err) || next.Attempts >= job.Retry.Attempts || again.Spent(err):
+		case pipeline.IsPermanent(err) || next.Attempts >= retry.Attempts || again.Spent(err):
 			return w.giveUp(ctx, doc, err)
 		}
-		most := job.Retry.Attempts
+		most := retry.Attempts
 		if again > 0 {
 			most = next.Attempts + 1
 		}
@@ -116,6 +135,18 @@ func (w *Worker) Query(ctx context.Context, m *pipeline.Manifest, job *pipeline.
 			return err
 		}
 	}
+}
+
+// address is where a connection is, its references replaced. Its text is held where the store does not have it.
+func (w *Worker) address(job string, c *pipeline.Connection, held bool) (string, error) {
+	dsn := c.DSN
+	if held {
+		known := false
+		if dsn, known = w.Jobs.DSN(job, c.ID); !known {
+			return "", fmt.Errorf("the address of %s is in the job file alone, as it has no reference ${...}, and this process does not serve the job", c.ID)
+		}
+	}
+	return w.Jobs.Expand(job)(dsn)
 }
 
 // pauses makes the pauses between the attempts at one connection, one after the other. They vary, so that branches

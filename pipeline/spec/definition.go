@@ -17,4 +17,6 @@ type Definition struct {
 	Params func(given map[string]any, at time.Time) ([]pipeline.Arg, error)
 	// Expand replaces ${VAR}.
 	Expand func(string) (string, error)
+	// Stored is the specification that it was made from; nil for a job that was loaded.
+	Stored *Stored
 }

@@ -69,7 +69,11 @@ func (s *server) handle(ctx context.Context, msg *pipeline.Message) error {
 	if q.t.Trigger, q.def, err = s.read(msg); errors.Is(err, pipeline.ErrTransient) {
 		return err // what has the job cannot be asked: the trigger comes again
 	} else if err != nil {
-		return q.refuse(err)
+		if q.def, err = s.goesOn(ctx, msg, q.t.Trigger, err); err != nil && !pipeline.IsPermanent(err) {
+			return err
+		} else if err != nil {
+			return q.refuse(err)
+		}
 	}
 	q.t.Run, q.t.Seq = id, q.seq
 	if q.def.Inline { // before anything is answered
@@ -95,6 +99,24 @@ func (s *server) handle(ctx context.Context, msg *pipeline.Message) error {
 	q.ctx, q.held = s.pending.admit(ctx, q.key, q.t.Run, q.def.Job.ID, q.seq)
 	defer s.pending.finish(q.held)
 	return q.ended(ctx, q.inTurn(ctx))
+}
+
+// goesOn is the job of a trigger that cannot be understood any more, for why, and was delivered before: its run is
+// unfinished, and goes on as it began. Else the error is why.
+func (s *server) goesOn(ctx context.Context, msg *pipeline.Message, t pipeline.Trigger, why error) (*spec.Definition, error) {
+	if len(t.Job) > 0 { // what may be brought along is not for the store to say
+		return nil, pipeline.Permanent(why)
+	}
+	id := pipeline.RunID(msg)
+	def, err := s.c.DefinitionOf(ctx, pipeline.Untoken(pipeline.LastToken(msg.Subject)), id)
+	switch {
+	case err != nil:
+		return nil, err
+	case def == nil:
+		return nil, pipeline.Permanent(why)
+	}
+	s.c.Log.Warn(fmt.Sprintf("run %s of job %s goes on as it began; a new run of the job is not possible now: %v", id, def.Job.ID, why))
+	return def, nil
 }
 
 // before is what there is to say of a trigger whose run there was before, or is in this process's hands under another
