@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"fanmill/pipeline"
 )
@@ -11,13 +12,13 @@ import (
 // ErrDelivered ends what is about to write to a connection's share of the row log: its eof is there, and counts.
 var ErrDelivered = errors.New("the connection's eof is in the row log")
 
-// Publisher writes the frames of one attempt behind the newest frame of its connection, each behind the one before. The
-// row log takes no other: of two that publish one connection's frames one is refused, however long the other has slept,
-// in whichever process. A publisher that is refused asks the connection's record: only that tells whether it was
-// replaced, or its frames were all trimmed.
+// Publisher writes the frames of one attempt. Look comes first: it fences the attempts before this one, which store
+// nothing more, however long they have slept, in whichever process, and only then looks at what they have stored. So
+// the newest frame of a connection's highest attempt is the truth about it: an eof at or above the record's floor means
+// that nobody need ask it again.
 //
-// So once an attempt's first frame is in the log nothing of a lower attempt follows it, and the newest frame of a
-// connection is the truth about it: an eof at or above the record's floor means that nobody need ask it again.
+// A fence that was trimmed lets who wakes then store frames again. They are of a lower attempt than others that have
+// begun, and count for nobody.
 type Publisher struct {
 	Log        pipeline.RowLog
 	runs       pipeline.KV
@@ -26,33 +27,36 @@ type Publisher struct {
 	attempt    int
 	floor      int // attempts below it count for no destination
 	owner      string
-	begun      bool   // a frame of this attempt is in the log
-	last       uint64 // position of the newest frame of the connection, as far as it is known here; 0 is none
+	stored     time.Time // when the last frame was, or the log was looked at
 }
+
+// ownAgain is how long a publisher may have stored nothing until it looks whether its attempt is still the
+// connection's: it may have slept, and its fence may be trimmed by now.
+const ownAgain = 5 * time.Second
 
 // NewPublisher is that of the attempt which rec allocates.
 func NewPublisher(log pipeline.RowLog, runs pipeline.KV, run, connection string, rec ConnRecord) *Publisher {
 	return &Publisher{Log: log, runs: runs, run: run, connection: connection, attempt: rec.Attempt, floor: rec.Floor, owner: rec.Owner}
 }
 
-// Look finds the newest frame, for the next one to stand behind. The error is errDelivered if that is an eof that
-// counts and this attempt has not begun, and ErrFenced if it is of a higher attempt.
+// Look fences the attempts before this one and finds the newest frame. The error is ErrDelivered if that is an eof that
+// counts, and ErrFenced if it is of a higher attempt.
 func (p *Publisher) Look(ctx context.Context) error {
-	f, err := p.Log.LastFrame(ctx, p.connection)
+	if err := p.Log.Fence(ctx, p.connection, p.attempt); err != nil {
+		return err
+	}
+	p.stored = time.Now()
+	f, err := p.Log.LastFrame(ctx, p.connection, p.attempt-1)
 	switch {
 	case err != nil:
 		return err
 	case f == nil:
-		p.last = 0
 		return nil
 	case f.Attempt > p.attempt:
 		return p.fenced()
-	case f.Attempt == p.attempt: // what stood behind it is gone, and readers would find a hole
-		return pipeline.Transient(fmt.Errorf("the row log has lost frames of %s behind frame %d of attempt %d", p.connection, f.Number, f.Attempt))
-	case f.Kind == pipeline.FrameEOF && f.Attempt >= p.floor && !p.begun:
+	case f.Kind == pipeline.FrameEOF && f.Attempt >= p.floor:
 		return ErrDelivered
 	}
-	p.last = f.Seq
 	return nil
 }
 
@@ -60,27 +64,23 @@ func (p *Publisher) fenced() error {
 	return fmt.Errorf("attempt %d at %s: %w", p.attempt, p.connection, pipeline.ErrFenced)
 }
 
-// Append stores the next frame of the attempt. The error is ErrFenced when the attempt is no longer the connection's,
-// and errDelivered when a lower one's eof came first.
+// Append stores the next frame of the attempt. The error is ErrFenced when the attempt is no longer the connection's.
 func (p *Publisher) Append(ctx context.Context, f *pipeline.Frame) error {
 	f.Connection, f.Attempt = p.connection, p.attempt
-	for {
-		seq, err := p.Log.Append(ctx, f, p.last)
-		if err == nil {
-			p.last, p.begun = seq, true
-			return nil
-		}
-		if !errors.Is(err, pipeline.ErrOvertaken) {
-			return err
-		}
-		// The record first: an attempt that is allocated later than that finds what is appended next, or has it refused.
+	if time.Since(p.stored) > ownAgain {
 		if err := p.own(ctx); err != nil {
 			return err
 		}
-		if err := p.Look(ctx); err != nil {
-			return err
-		}
 	}
+	_, err := p.Log.Append(ctx, f)
+	if !errors.Is(err, pipeline.ErrOvertaken) {
+		p.stored = time.Now()
+		return err
+	}
+	if err := p.own(ctx); err != nil {
+		return err
+	}
+	return pipeline.Transient(err) // somebody else's hand has fenced it: the next attempt has another number
 }
 
 // own reports ErrFenced unless the connection's record still has this attempt as its newest.

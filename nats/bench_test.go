@@ -1,7 +1,6 @@
 package nats_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -52,16 +51,11 @@ func benchmarkRowLog(b *testing.B, durable bool, connections, size int) {
 	for k := range connections {
 		wg.Go(func() {
 			f := pipeline.Frame{Kind: pipeline.FrameRows, Connection: fmt.Sprintf("conn_%d", k), Attempt: 1, Rows: 1000, Fragments: 1, Body: body}
-			for after := uint64(0); left.Add(-1) >= 0; f.Number++ {
-				seq, err := l.Append(b.Context(), &f, after)
-				if errors.Is(err, pipeline.ErrOvertaken) { // trimmed: as a publisher finds out
-					seq, err = l.Append(b.Context(), &f, 0)
-				}
-				if err != nil {
+			for ; left.Add(-1) >= 0; f.Number++ {
+				if _, err := l.Append(b.Context(), &f); err != nil {
 					b.Error(err)
 					return
 				}
-				after = seq
 			}
 		})
 	}

@@ -76,7 +76,7 @@ func TestFullDisk(t *testing.T) {
 			published := make(chan error, 1)
 			go func() {
 				for n := uint64(1); n < 10; n++ {
-					if err := appendTo(within(t), l, rows("a", n, 200_000)); err != nil {
+					if _, err := l.Append(within(t), rows("a", n, 200_000)); err != nil {
 						published <- err
 						return
 					}

@@ -93,7 +93,7 @@ func TestTakeover(t *testing.T) {
 	published := make(chan error, 1)
 	go func() { // across the change of servers
 		for n := range uint64(frames) {
-			if err := appendTo(within(t), l, rows("b", n, 1000)); err != nil {
+			if _, err := l.Append(within(t), rows("b", n, 1000)); err != nil {
 				published <- err
 				return
 			}
@@ -152,7 +152,7 @@ func publishUntilKilled(dir string) {
 		os.Exit(0)
 	}
 	for n := uint64(0); ; n++ {
-		must(appendTo(ctx, l, rows("child", n, 100_000)))
+		must(stored(ctx, l, rows("child", n, 100_000)))
 		fmt.Println("stored", n)
 	}
 }

@@ -37,7 +37,7 @@ var (
 
 // StoredSize is what the log is expected to grow by.
 func StoredSize(l pipeline.RowLog, f *pipeline.Frame) int64 {
-	return storedSize(l.(*rowLog).message(f, 0))
+	return storedSize(l.(*rowLog).message(f))
 }
 
 // SetQuietLook changes how long nothing comes before a reader looks whether anything can.

@@ -20,9 +20,9 @@ import (
 // pieces are slow.
 const leastPayload = 128 << 10
 
-// The oldest server with everything fanmill uses: stream and consumer metadata, KV compression, several consumer
-// filters.
-const oldestMajor, oldestMinor = 2, 10
+// The oldest server with everything fanmill uses: the fence of the row log compares with another subject than a frame's
+// own, which an older one would not do without a word.
+const oldestMajor, oldestMinor = 2, 11
 
 func (c *Conn) openExternal(ctx context.Context) error {
 	a := &c.opts.Access

@@ -128,7 +128,7 @@ func TestClusterHasThreeReplicas(t *testing.T) {
 	defer shut(t, c)
 	l := newLog(t, c, "r", 1<<20)
 	publish(t, l, rows("a", 1, 1000))
-	if f, err := l.LastFrame(within(t), "a"); err != nil || f == nil || f.Number != 1 {
+	if f, err := l.LastFrame(within(t), "a", 1); err != nil || f == nil || f.Number != 1 {
 		t.Errorf("last frame %+v, %v", f, err)
 	}
 	rev, err := c.Stores().Runs.Create(within(t), "k", []byte("1"))
@@ -141,49 +141,43 @@ func TestClusterHasThreeReplicas(t *testing.T) {
 	if c.Replicas() != 3 {
 		t.Errorf("%d replicas on three nodes", c.Replicas())
 	}
-	chainInCluster(t, c, l)
+	fencesInCluster(t, l)
 }
 
-// chainInCluster holds what nats-server does with a connection's chain of frames where a log has replicas: a repeated
-// frame is a duplicate, and found by that; what does not stand behind the newest one is refused, also while that is
-// being replicated.
-func chainInCluster(t *testing.T, c *nats.Conn, l pipeline.RowLog) {
+// fencesInCluster holds what nats-server does with fences where a log has replicas: a repeated frame is a duplicate,
+// and found by that, also when its attempt is fenced; of a frame and its fence that are stored at once, nothing follows
+// the fence.
+func fencesInCluster(t *testing.T, l pipeline.RowLog) {
 	t.Helper()
-	first := sure(l.Append(within(t), rows("b", 1, 1000), 0))(t)
-	if again := sure(l.Append(within(t), rows("b", 1, 1000), 0))(t); again != first {
+	first := sure(l.Append(within(t), rows("b", 1, 1000)))(t)
+	if again := sure(l.Append(within(t), rows("b", 1, 1000)))(t); again != first {
 		t.Errorf("sent again it is at %d, was at %d", again, first)
 	}
-	// Two at once go on from the same frame: one is taken.
-	errs := make(chan error, 2)
-	for _, attempt := range []int{1, 2} {
-		f := rows("b", 2, 1000)
-		f.Attempt = attempt
-		go func() {
-			_, err := l.Append(within(t), f, first)
-			errs <- err
-		}()
-	}
-	a, b := <-errs, <-errs
-	if a != nil {
-		a, b = b, a
-	}
-	if a != nil || !errors.Is(b, pipeline.ErrOvertaken) {
-		t.Errorf("two that go on from one frame: %v and %v", a, b)
-	}
-	last := sure(l.LastFrame(within(t), "b"))(t)
-	if err := l.Trim(within(t), last.Seq); err != nil {
+	zombie := make(chan error, 1)
+	go func() {
+		for n := uint64(2); ; n++ {
+			if _, err := l.Append(within(t), rows("b", n, 1000)); err != nil {
+				zombie <- err
+				return
+			}
+		}
+	}()
+	if err := l.Fence(within(t), "b", 2); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Append(within(t), rows("b", 3, 1000), last.Seq); !errors.Is(err, pipeline.ErrOvertaken) {
-		t.Errorf("behind what was trimmed: %v", err)
+	last := sure(l.LastFrame(within(t), "b", 1))(t)
+	if err := <-zombie; !errors.Is(err, pipeline.ErrOvertaken) {
+		t.Errorf("the fenced attempt ends with %v", err)
 	}
-	if next := sure(l.Append(within(t), rows("b", 3, 1000), 0))(t); next != last.Seq+1 {
-		t.Errorf("the next frame is at %d, the last was at %d", next, last.Seq)
+	if f := sure(l.LastFrame(within(t), "b", 1))(t); f.Seq != last.Seq {
+		t.Errorf("frame %d was stored behind the fence", f.Number)
 	}
-	if err := c.Inject(pipeline.TopicRows("r", "b"), []byte("hello")); err != nil {
-		t.Fatal(err)
+	if again := sure(l.Append(within(t), rows("b", last.Number, 1000)))(t); again != last.Seq {
+		t.Errorf("the last frame before the fence, sent again, is at %d, was at %d", again, last.Seq)
 	}
-	sure(l.Append(within(t), rows("b", 4, 1000), last.Seq+1))(t)
+	second := rows("b", 0, 1000)
+	second.Attempt = 2
+	sure(l.Append(within(t), second))(t)
 }
 
 // What was made while nodes were away is stored once, and three times as soon as there are as many; what somebody
@@ -239,7 +233,7 @@ func TestExternalRefusals(t *testing.T) {
 	if err == nil || pipeline.IsPermanent(err) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("nobody there: %v", err)
 	}
-	for version, good := range map[string]bool{"2.10.0": true, "2.10": true, "v2.15.2-RC.1": true, "3.0.1": true, "2.9.25": false, "1.4.1": false,
+	for version, good := range map[string]bool{"2.11.0": true, "2.11": true, "2.10.29": false, "v2.15.2-RC.1": true, "3.0.1": true, "2.9.25": false, "1.4.1": false,
 		"": false, "2": false, "two.ten": false} {
 		if err := nats.CheckVersion(version); (err == nil) != good {
 			t.Errorf("version %q: %v", version, err)

@@ -19,56 +19,65 @@ func sure[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
-// A frame that waits for room stands behind its predecessor all the same, and learns when that is trimmed to make it.
-func TestChainWaitsForRoom(t *testing.T) {
+// A frame that waits for room learns that its attempt was fenced meanwhile; a fence waits for room, too.
+func TestFenceWhereTheLogIsFull(t *testing.T) {
 	l := newLog(t, open(t, t.TempDir()), "r", 300_000)
-	other := sure(l.Append(within(t), rows("b", 1, 130_000), 0))(t)
-	first := sure(l.Append(within(t), rows("a", 1, 130_000), 0))(t)
-	waits := func(after uint64, upTo uint64) (uint64, error) {
-		done := make(chan struct{})
-		var seq uint64
-		var err error
-		go func() {
-			defer close(done)
-			seq, err = l.Append(within(t), rows("a", after, 130_000), after)
-		}()
-		eventually(t, "the publisher waits", func() bool { return nats.Waiting(l) })
-		if err := l.Trim(within(t), upTo); err != nil {
-			t.Fatal(err)
+	first := sure(l.Append(within(t), rows("b", 1, 130_000)))(t)
+	second := sure(l.Append(within(t), rows("b", 2, 130_000)))(t)
+	frame, fence := make(chan error, 1), make(chan error, 1)
+	go func() { frame <- stored(within(t), l, rows("a", 1, 130_000)) }()
+	eventually(t, "the publisher waits", func() bool { return nats.Waiting(l) })
+	if err := l.Fence(within(t), "a", 2); err != nil { // for which there is room
+		t.Fatal(err)
+	}
+	if err := l.Trim(within(t), first); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-frame; !errors.Is(err, pipeline.ErrOvertaken) {
+		t.Errorf("the frame of a fenced attempt: %v", err)
+	}
+	for n := 3; ; n++ {
+		st := sure(l.State(within(t)))(t)
+		left := int(st.MaxBytes-st.Bytes) - 600 // for the headers
+		if left < 1 {
+			break
 		}
-		<-done
-		return seq, err
+		sure(l.Append(within(t), rows("b", uint64(n), min(left, 130_000))))(t)
 	}
-	second, err := waits(first, other)
-	if err != nil || second != first+1 {
-		t.Fatalf("the frame is at %d, %v; its predecessor at %d", second, err, first)
+	go func() { fence <- l.Fence(within(t), "c", 6) }() // more than the last hundreds of bytes have room for
+	eventually(t, "one of the fences waits", func() bool { return nats.Waiting(l) })
+	if err := l.Trim(within(t), second); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := waits(second, second); !errors.Is(err, pipeline.ErrOvertaken) {
-		t.Errorf("its predecessor was trimmed while it waited: %v", err)
+	if err := <-fence; err != nil {
+		t.Errorf("fences, with room: %v", err)
 	}
 }
 
-// Messages that another program puts on a connection's subject are no frames: they overtake nobody, and hide no frame
-// from the next one.
-func TestChainPassesForeignMessages(t *testing.T) {
+// Messages that another program puts on a connection's subject are no frames: they hide none, and stop nobody. On the
+// subject of a fence they do what the fence does.
+func TestFencePassesForeignMessages(t *testing.T) {
 	c := open(t, t.TempDir())
 	l := newLog(t, c, "r", 1<<20)
-	foreign := func() {
+	foreign := func(subject string) {
 		t.Helper()
-		if err := c.Inject(pipeline.TopicRows("r", "a"), []byte("hello")); err != nil {
+		if err := c.Inject(subject, []byte("hello")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	foreign()
-	first := sure(l.Append(within(t), rows("a", 1, 100), 0))(t)
-	foreign()
-	foreign()
-	second := sure(l.Append(within(t), rows("a", 2, 100), first))(t)
-	foreign()
-	if again := sure(l.Append(within(t), rows("a", 2, 100), first))(t); again != second {
+	foreign(pipeline.TopicRows("r", "a"))
+	sure(l.Append(within(t), rows("a", 1, 100)))(t)
+	foreign(pipeline.TopicRows("r", "a"))
+	second := sure(l.Append(within(t), rows("a", 2, 100)))(t)
+	foreign(pipeline.TopicRows("r", "a"))
+	if again := sure(l.Append(within(t), rows("a", 2, 100)))(t); again != second {
 		t.Errorf("sent again it is at %d, was at %d", again, second)
 	}
-	if _, err := l.Append(within(t), rows("a", 3, 100), first); !errors.Is(err, pipeline.ErrOvertaken) {
-		t.Errorf("a frame that passes one over: %v", err)
+	if f := sure(l.LastFrame(within(t), "a", 1))(t); f == nil || f.Number != 2 {
+		t.Errorf("the newest frame is %+v", f)
+	}
+	foreign(pipeline.TopicFence("r", "a", "1"))
+	if _, err := l.Append(within(t), rows("a", 3, 100)); !errors.Is(err, pipeline.ErrOvertaken) {
+		t.Errorf("a frame of a fenced attempt: %v", err)
 	}
 }

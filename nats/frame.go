@@ -27,9 +27,8 @@ const (
 	typeJSON = "application/json"
 )
 
-// message spells a frame as a message of the row log, to be stored behind the message after of its subject. The body is
-// not copied.
-func (l *rowLog) message(f *pipeline.Frame, after uint64) *nats.Msg {
+// message spells a frame as a message of the row log. The body is not copied.
+func (l *rowLog) message(f *pipeline.Frame) *nats.Msg {
 	subject := pipeline.TopicRows(l.run, f.Connection)
 	attempt, number := strconv.Itoa(f.Attempt), strconv.FormatUint(f.Number, 10)
 	h := nats.Header{
@@ -50,9 +49,8 @@ func (l *rowLog) message(f *pipeline.Frame, after uint64) *nats.Msg {
 			h[headFragment] = []string{strconv.Itoa(f.Fragment+1) + "/" + strconv.Itoa(f.Fragments)}
 		}
 	}
-	m := &nats.Msg{Subject: subject, Header: h, Data: f.Body}
-	expect(m, after)
-	return m
+	unfenced(h, l.run, f.Connection, attempt)
+	return &nats.Msg{Subject: subject, Header: h, Data: f.Body}
 }
 
 // storedSize is what the server counts for a message against MaxBytes [nats-server filestore.go, fileStoreMsgSize].
@@ -70,7 +68,11 @@ func storedSize(m *nats.Msg) int64 {
 // without the headers, with those of another run, or in another place than it was written for.
 func (l *rowLog) frame(seq uint64, subject string, h nats.Header, body []byte) *pipeline.Frame {
 	f := &pipeline.Frame{Kind: pipeline.FrameKind(first(h, headKind)), Fragments: 1, Body: body, Seq: seq}
-	if !l.readFrame(f, subject, h) {
+	read := l.readFrame
+	if f.Kind == pipeline.FrameFence {
+		read = l.readFence
+	}
+	if !read(f, subject, h) {
 		return &pipeline.Frame{Kind: pipeline.FrameForeign, Connection: lastToken(subject), Body: body, Seq: seq}
 	}
 	return f

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -116,25 +115,15 @@ func rows(connection string, n uint64, size int) *pipeline.Frame {
 func publish(t testing.TB, l pipeline.RowLog, frames ...*pipeline.Frame) {
 	t.Helper()
 	for _, f := range frames {
-		if err := appendTo(within(t), l, f); err != nil {
+		if _, err := l.Append(within(t), f); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// appendTo stores a frame behind the newest one of its connection.
-func appendTo(ctx context.Context, l pipeline.RowLog, f *pipeline.Frame) error {
-	last, err := l.LastFrame(ctx, f.Connection)
-	if err != nil {
-		return err
-	}
-	after := uint64(0)
-	if last != nil {
-		after = last.Seq
-	}
-	if _, err = l.Append(ctx, f, after); errors.Is(err, pipeline.ErrOvertaken) { // trimmed meanwhile
-		_, err = l.Append(ctx, f, 0)
-	}
+// stored appends a frame.
+func stored(ctx context.Context, l pipeline.RowLog, f *pipeline.Frame) error {
+	_, err := l.Append(ctx, f)
 	return err
 }
 

@@ -33,18 +33,23 @@ var _ pipeline.RowLog = (*rowLog)(nil)
 // everything.
 func (l *rowLog) MaxBody() int { return l.maxBody }
 
-// Append stores f behind the connection's frame after. It waits while the log is full, for as long as ctx allows; a
-// server that fails it gives publishPatience.
-func (l *rowLog) Append(ctx context.Context, f *pipeline.Frame, after uint64) (uint64, error) {
+// Append implements pipeline.RowLog. It waits while the log is full, for as long as ctx allows; a server that fails it
+// gives publishPatience.
+func (l *rowLog) Append(ctx context.Context, f *pipeline.Frame) (uint64, error) {
 	what := fmt.Sprintf("publish frame %d of %s", f.Number, f.Connection)
-	m := l.message(f, after)
-	size := storedSize(m)
-	if l.maxBytes > 0 && size > l.maxBytes {
+	m := l.message(f)
+	if size := storedSize(m); l.maxBytes > 0 && size > l.maxBytes {
 		return 0, pipeline.Permanent(fmt.Errorf("%s: its %d bytes never fit the row log of %d bytes: raise it with --log-max-mb", what, size, l.maxBytes))
 	}
 	if most := l.c.nc.MaxPayload(); int64(len(f.Body)) > most-headerRoom/2 {
-		return 0, pipeline.Permanent(fmt.Errorf("%s: its %d bytes are more than a message may have: raise max_payload (%d bytes) of the NATS server", what, size, most))
+		return 0, pipeline.Permanent(fmt.Errorf("%s: its %d bytes are more than a message may have: raise max_payload (%d bytes) of the NATS server", what, len(f.Body), most))
 	}
+	return l.put(ctx, what, m, func(ctx context.Context) (uint64, error) { return l.refused(ctx, f) })
+}
+
+// put stores a message, which may take several tries. refused decides on one that the server refused for its fence.
+func (l *rowLog) put(ctx context.Context, what string, m *nats.Msg, refused func(context.Context) (seq uint64, err error)) (uint64, error) {
+	size := storedSize(m)
 	var failing time.Time // since when the server has failed; zero after it last worked
 	pause := 20 * time.Millisecond
 	for {
@@ -58,17 +63,16 @@ func (l *rowLog) Append(ctx context.Context, f *pipeline.Frame, after uint64) (u
 			return 0, fmt.Errorf("%s: %w", what, ctx.Err())
 		}
 		if outOfOrder(err) {
-			seq, behind, serr := l.order(ctx, f, after)
-			switch {
-			case serr != nil:
-				return 0, fmt.Errorf("%s: %w", what, serr)
-			case seq > 0:
-				return seq, nil
-			case behind > 0: // what is not ours is passed over, as readers do
-				expect(m, behind)
-				size = storedSize(m)
+			if refused != nil {
+				seq, rerr := refused(ctx)
+				if rerr != nil {
+					return 0, fmt.Errorf("%s: %w", what, rerr)
+				}
+				if seq > 0 {
+					return seq, nil
+				}
 			}
-			err = pipeline.Transient(err) // an earlier try of this frame is under way, or the next one goes through
+			err = pipeline.Transient(err) // an earlier try is under way
 		}
 		full := false
 		if apiCode(err) == codeStoreFailed { // full, or a disk that fails: the state tells
@@ -202,38 +206,6 @@ func (l *rowLog) Trim(ctx context.Context, seq uint64) error {
 	}
 	l.room.freed()
 	return nil
-}
-
-// LastFrame is the newest frame of a connection.
-func (l *rowLog) LastFrame(ctx context.Context, connection string) (*pipeline.Frame, error) {
-	f, _, err := l.newest(ctx, connection)
-	return f, err
-}
-
-// newest is the newest frame of a connection, nil if there is none, and the position of the newest message on its
-// subject, which another program may have put there.
-func (l *rowLog) newest(ctx context.Context, connection string) (f *pipeline.Frame, seq uint64, err error) {
-	s, _, err := l.info(ctx, "last frame")
-	if err != nil {
-		return nil, 0, err
-	}
-	subject := pipeline.TopicRows(l.run, connection)
-	err = l.c.call(ctx, "last frame of "+connection, func(ctx context.Context) error {
-		f, seq = nil, 0
-		m, err := s.GetLastMsgForSubject(ctx, subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err == nil {
-			f, seq = l.frame(m.Sequence, m.Subject, m.Header, nil), m.Sequence
-		}
-		return err
-	})
-	if err == nil && f != nil && f.Kind == pipeline.FrameForeign { // the newest of ours stands before it
-		f = nil
-		err = l.each(ctx, s, subject, func(g *pipeline.Frame) { f = g })
-	}
-	return f, seq, err
 }
 
 // each shows all frames on a subject, without their bodies.

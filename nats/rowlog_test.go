@@ -39,14 +39,14 @@ func TestFramesRoundTrip(t *testing.T) {
 			t.Errorf("frame %d is\n%+v, published was\n%+v", i, *f, want)
 		}
 	}
-	f, err := l.LastFrame(within(t), odd)
+	f, err := l.LastFrame(within(t), odd, 1)
 	if err != nil || f == nil || f.Kind != pipeline.FrameEOF || f.Attempt != 3 || f.Number != 3 || f.Seq != 5 || f.Body != nil {
 		t.Errorf("last frame is %+v, %v", f, err)
 	}
-	if f, err = l.LastFrame(within(t), ""); err != nil || f == nil || f.Rows != 77 || f.Body != nil {
+	if f, err = l.LastFrame(within(t), "", 1); err != nil || f == nil || f.Rows != 77 || f.Body != nil {
 		t.Errorf("last rows frame is %+v, %v; it comes without its body", f, err)
 	}
-	if f, err = l.LastFrame(within(t), "never"); f != nil || err != nil {
+	if f, err = l.LastFrame(within(t), "never", 1); f != nil || err != nil {
 		t.Errorf("last frame of a connection without any is %+v, %v", f, err)
 	}
 }
@@ -72,7 +72,7 @@ func TestFullLogWaitsForTrim(t *testing.T) {
 			for _, id := range []string{"a", "b", "c"} {
 				wg.Go(func() {
 					for n := range each {
-						if err := appendTo(within(t), l, rows(id, uint64(n), size)); err != nil {
+						if _, err := l.Append(within(t), rows(id, uint64(n), size)); err != nil {
 							t.Error(err)
 							return
 						}
@@ -118,13 +118,13 @@ func TestFullLogEndsWithContextAndLog(t *testing.T) {
 	publish(t, l, rows("a", 1, 130_000), rows("a", 2, 130_000))
 	ctx, cancel := context.WithCancel(within(t))
 	errs := make(chan error)
-	go func() { errs <- appendTo(ctx, l, rows("a", 3, 130_000)) }()
+	go func() { errs <- stored(ctx, l, rows("a", 3, 130_000)) }()
 	eventually(t, "the publisher waits", func() bool { return nats.Waiting(l) })
 	cancel()
 	if err := <-errs; !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled publisher returned %v", err)
 	}
-	go func() { errs <- appendTo(within(t), l, rows("a", 3, 130_000)) }()
+	go func() { errs <- stored(within(t), l, rows("a", 3, 130_000)) }()
 	eventually(t, "the publisher waits", func() bool { return nats.Waiting(l) })
 	if err := c.RowLogs().Delete(within(t), "r", 1); err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestFullLogEndsWithContextAndLog(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	c := open(t, t.TempDir())
 	l := newLog(t, c, "r", 500_000)
-	err := appendTo(within(t), l, rows("a", 1, 500_000))
+	err := stored(within(t), l, rows("a", 1, 500_000))
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "--log-max-mb") {
 		t.Errorf("a frame larger than the log: %v", err)
 	}
@@ -156,7 +156,7 @@ func TestTooLarge(t *testing.T) {
 	}
 	big := newLog(t, c, "big", 64<<20)
 	publish(t, big, rows("a", 1, big.MaxBody()))
-	err = appendTo(within(t), big, rows("a", 2, 9<<20))
+	err = stored(within(t), big, rows("a", 2, 9<<20))
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "max_payload") {
 		t.Errorf("a frame larger than a message: %v", err)
 	}

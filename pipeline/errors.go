@@ -20,8 +20,8 @@ var (
 	ErrConflict = errors.New("revision conflict")
 	// ErrFenced ends an owner whose claim was taken over: nothing it does afterwards may count.
 	ErrFenced = errors.New("another process has taken over")
-	// ErrOvertaken is a frame whose connection's newest frame is another one than its publisher knows of.
-	ErrOvertaken = errors.New("another frame is the newest of its connection")
+	// ErrOvertaken is a frame of an attempt that was fenced: another one has its connection.
+	ErrOvertaken = errors.New("another attempt has its connection")
 	// ErrHeld is a record whose owner is alive.
 	ErrHeld = errors.New("held by another process")
 	// ErrLost is an artifact whose committed bytes no longer exist: it must be delivered anew.

@@ -23,6 +23,9 @@ const (
 	// FrameForeign is a message that another program has put on a subject of the row log. It takes a place there, and
 	// is nothing else.
 	FrameForeign FrameKind = "foreign"
+	// FrameFence says that no frame of its attempt is stored behind it. It has no number and no body, and destinations
+	// pass it over.
+	FrameFence FrameKind = "fence"
 )
 
 // Frame is one message of the row log. Frames of an attempt are numbered through all its queries: open is 0, rows are

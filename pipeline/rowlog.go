@@ -36,18 +36,20 @@ type RowLogs interface {
 
 // RowLog is a run's stream of frames, bounded in bytes: a publisher waits while it is full.
 type RowLog interface {
-	// Append stores a frame behind the connection's frame at the position after (0: behind none) and returns its
-	// position once it is durable. While the log is full it waits and tries the same frame again. A frame that was
-	// stored although the answer was lost is found. The error is ErrOvertaken when the newest frame of the connection is
-	// neither after nor f: another attempt has gone ahead, or all of its frames were trimmed. Nothing was stored then.
-	// Messages of other programs are no frames: they are in nobody's way.
-	Append(ctx context.Context, f *Frame, after uint64) (seq uint64, err error)
+	// Append stores a frame and returns its position once it is durable. While the log is full it waits and tries the
+	// same frame again. A frame that was stored although the answer was lost is found. The error is ErrOvertaken when the
+	// frame's attempt was fenced; nothing was stored then.
+	Append(ctx context.Context, f *Frame) (seq uint64, err error)
+	// Fence ends the attempts at a connection below that one: what they have not stored when it returns is refused. It
+	// waits while the log is full. A trim past a fence lifts it: who wakes then stores frames that count for nobody.
+	Fence(ctx context.Context, connection string, below int) error
 	// MaxBody is the largest body a frame can have, in bytes.
 	MaxBody() int
 	// Reader reads from sequence from on, in stream order. name labels the reader for operators.
 	Reader(ctx context.Context, name string, from uint64) (FrameReader, error)
-	// LastFrame is the newest frame of a connection that is still in the log, without its body; nil if none.
-	LastFrame(ctx context.Context, connection string) (*Frame, error)
+	// LastFrame is the newest frame of a connection's highest attempt that is still in the log, without its body; nil if
+	// there is none. attempt is the highest that was begun, as far as the caller knows: it spares a look through the log.
+	LastFrame(ctx context.Context, connection string, attempt int) (*Frame, error)
 	State(ctx context.Context) (LogState, error)
 	// Trim drops every frame up to and including seq.
 	Trim(ctx context.Context, seq uint64) error

@@ -117,3 +117,8 @@ func TopicEvent(job, run, kind string) string {
 func TopicRows(run, connection string) string {
 	return "fanmill.rows." + Token(run) + "." + Token(connection)
 }
+
+// TopicFence has the fence of an attempt at a connection, in the row log. In attempt * stands for each.
+func TopicFence(run, connection, attempt string) string {
+	return TopicRows(run, connection) + ".fenced." + attempt
+}

@@ -166,7 +166,7 @@ func (w *world) safe() (dsns []string) {
 		case gone && settled < len(records):
 			w.t.Errorf("the row log was removed before every destination had %s", c.id)
 		case !gone:
-			if frame, err = log.LastFrame(ctx, c.id); err != nil {
+			if frame, err = log.LastFrame(ctx, c.id, 1); err != nil {
 				w.t.Fatal(err)
 			}
 		}

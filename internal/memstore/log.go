@@ -14,10 +14,10 @@ type Log struct {
 	ID       pipeline.LogID
 	MaxBytes int64
 	Gone     bool // nobody finds it
-	// Before is called before a frame is stored, when its publisher knows what it is to stand behind: the moment at
-	// which a process may sleep.
+	// Before is called before a frame is stored: the moment at which a process may sleep.
 	Before func(f *pipeline.Frame)
 	Looked func() // called when somebody has looked for the newest frame, before it hears of it
+	Fences func() // called before an attempt is fenced
 
 	mu     sync.Mutex
 	frames []pipeline.Frame // that are still there
@@ -45,17 +45,51 @@ func (l *Log) changed() {
 	}
 }
 
-func (l *Log) newest(connection string) *pipeline.Frame {
-	for _, f := range slices.Backward(l.frames) {
-		if f.Connection == connection {
-			return &f
+// newest is the newest frame of a connection's highest attempt.
+func (l *Log) newest(connection string) (last *pipeline.Frame) {
+	for _, f := range l.frames {
+		if f.Connection == connection && f.Kind != pipeline.FrameFence && (last == nil || f.Attempt >= last.Attempt) {
+			last = &f
+		}
+	}
+	return last
+}
+
+func (l *Log) fenced(connection string, attempt int) bool {
+	return slices.ContainsFunc(l.frames, func(f pipeline.Frame) bool {
+		return f.Kind == pipeline.FrameFence && f.Connection == connection && f.Attempt == attempt
+	})
+}
+
+// store keeps a frame at the next position.
+func (l *Log) store(f pipeline.Frame) uint64 {
+	l.seq++
+	f.Seq, f.Body = l.seq, slices.Clone(f.Body)
+	l.frames = append(l.frames, f)
+	l.changed()
+	return l.seq
+}
+
+// Fence implements pipeline.RowLog.
+func (l *Log) Fence(_ context.Context, connection string, below int) error {
+	if l.Fences != nil {
+		l.Fences()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.Gone {
+		return pipeline.ErrNoLog
+	}
+	for attempt := 1; attempt < below; attempt++ {
+		if !l.fenced(connection, attempt) {
+			l.store(pipeline.Frame{Kind: pipeline.FrameFence, Connection: connection, Attempt: attempt})
 		}
 	}
 	return nil
 }
 
 // LastFrame implements pipeline.RowLog.
-func (l *Log) LastFrame(_ context.Context, connection string) (*pipeline.Frame, error) {
+func (l *Log) LastFrame(_ context.Context, connection string, _ int) (*pipeline.Frame, error) {
 	l.mu.Lock()
 	newest := l.newest(connection)
 	l.mu.Unlock()
@@ -69,7 +103,7 @@ func (l *Log) LastFrame(_ context.Context, connection string) (*pipeline.Frame, 
 }
 
 // Append implements pipeline.RowLog.
-func (l *Log) Append(_ context.Context, f *pipeline.Frame, after uint64) (uint64, error) {
+func (l *Log) Append(_ context.Context, f *pipeline.Frame) (uint64, error) {
 	if l.Before != nil {
 		l.Before(f)
 	}
@@ -81,18 +115,10 @@ func (l *Log) Append(_ context.Context, f *pipeline.Frame, after uint64) (uint64
 		return 0, pipeline.ErrNoLog
 	case last != nil && last.Attempt == f.Attempt && last.Number == f.Number:
 		return last.Seq, nil
-	case last == nil && after != 0:
-		return 0, fmt.Errorf("frame %d of attempt %d of %s is to stand behind %d, which was trimmed: %w", f.Number, f.Attempt, f.Connection, after, pipeline.ErrOvertaken)
-	case last != nil && last.Seq != after:
-		return 0, fmt.Errorf("frame %d of attempt %d of %s is to stand behind %d, where frame %d of attempt %d does at %d: %w",
-			f.Number, f.Attempt, f.Connection, after, last.Number, last.Attempt, last.Seq, pipeline.ErrOvertaken)
+	case l.fenced(f.Connection, f.Attempt):
+		return 0, fmt.Errorf("attempt %d of %s was replaced: %w", f.Attempt, f.Connection, pipeline.ErrOvertaken)
 	}
-	l.seq++
-	g := *f
-	g.Seq, g.Body = l.seq, slices.Clone(f.Body)
-	l.frames = append(l.frames, g)
-	l.changed()
-	return l.seq, nil
+	return l.store(*f), nil
 }
 
 // Trim implements pipeline.RowLog.
@@ -195,12 +221,14 @@ func (l *Log) Position() uint64 {
 	return l.seq
 }
 
-// All is what is in the log, as attempt/number:kind.
+// All is what is in the log, but for fences, as attempt/number:kind.
 func (l *Log) All() (out []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range l.frames {
-		out = append(out, fmt.Sprintf("%d/%d:%s", f.Attempt, f.Number, f.Kind))
+		if f.Kind != pipeline.FrameFence {
+			out = append(out, fmt.Sprintf("%d/%d:%s", f.Attempt, f.Number, f.Kind))
+		}
 	}
 	return out
 }

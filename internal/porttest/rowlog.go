@@ -14,7 +14,7 @@ import (
 // RowLogs runs the suite of row logs; open gives a store without any.
 func RowLogs(t *testing.T, open func(t *testing.T) pipeline.RowLogs) {
 	for name, check := range map[string]func(*testing.T, pipeline.RowLogs){
-		"a frame sent again": retryIsStoredOnce, "chain": chainOfFrames, "chain after a trim": chainAfterTrim, "trim": trimStopsAtTheEnd,
+		"a frame sent again": retryIsStoredOnce, "fence": fencedAttempts, "fence after a trim": fenceTrimmed, "trim": trimStopsAtTheEnd,
 		"generations": generations, "gap": gapIsAnError, "frames": framesAsStored,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, open(t)) })
@@ -36,10 +36,10 @@ func framesAsStored(t *testing.T, logs pipeline.RowLogs) {
 			t.Errorf("frame %d is %+v", i+2, f)
 		}
 	}
-	if f := sure(l.LastFrame(t.Context(), "a"))(t); f == nil || f.Seq != 3 || f.Number != 1 || f.Body != nil {
+	if f := sure(l.LastFrame(t.Context(), "a", 1))(t); f == nil || f.Seq != 3 || f.Number != 1 || f.Body != nil {
 		t.Errorf("the newest frame of a is %+v", f)
 	}
-	if f := sure(l.LastFrame(t.Context(), "c"))(t); f != nil {
+	if f := sure(l.LastFrame(t.Context(), "c", 1))(t); f != nil {
 		t.Errorf("c, of which there is none, has %+v", f)
 	}
 	waits, stop := context.WithCancel(t.Context())
@@ -54,58 +54,77 @@ func framesAsStored(t *testing.T, logs pipeline.RowLogs) {
 // A frame that is published again because its answer was lost is in the log once, and its position is found.
 func retryIsStoredOnce(t *testing.T, logs pipeline.RowLogs) {
 	l := newLog(t, logs)
-	first := sure(l.Append(t.Context(), rows("a", 1, 100), 0))(t)
-	if again := sure(l.Append(t.Context(), rows("a", 1, 100), 0))(t); again != first {
+	first := sure(l.Append(t.Context(), rows("a", 1, 100)))(t)
+	if again := sure(l.Append(t.Context(), rows("a", 1, 100)))(t); again != first {
 		t.Errorf("sent again it is at %d, was at %d", again, first)
 	}
 	publish(t, l, rows("b", 1, 100))
-	second := sure(l.Append(t.Context(), rows("a", 2, 100), first))(t)
-	if again := sure(l.Append(t.Context(), rows("a", 2, 100), first))(t); again != second {
-		t.Errorf("sent again it is at %d, was at %d", again, second)
+	second := sure(l.Append(t.Context(), rows("a", 2, 100)))(t)
+	if err := l.Fence(t.Context(), "a", 2); err != nil {
+		t.Fatal(err)
 	}
-	if st := sure(l.State(t.Context()))(t); st.Last != 3 || st.First != 1 {
-		t.Errorf("state %+v; three frames were published", st)
+	if again := sure(l.Append(t.Context(), rows("a", 2, 100)))(t); again != second {
+		t.Errorf("sent again when its attempt is fenced it is at %d, was at %d", again, second)
+	}
+	if st := sure(l.State(t.Context()))(t); st.Last != 4 || st.First != 1 {
+		t.Errorf("state %+v; three frames and a fence were published", st)
 	}
 }
 
-// A connection's frames are a chain: what does not stand behind its newest frame is refused, whoever sends it, and the
-// refusal names both. Other connections are nobody's business.
-func chainOfFrames(t *testing.T, logs pipeline.RowLogs) {
+func attempt(n int, f *pipeline.Frame) *pipeline.Frame { f.Attempt = n; return f }
+
+// What an attempt has not stored when it is fenced is refused, whoever sends it. Attempts above it, and other
+// connections, store what they have.
+func fencedAttempts(t *testing.T, logs pipeline.RowLogs) {
 	l := newLog(t, logs)
-	attempt := func(n int, f *pipeline.Frame) *pipeline.Frame { f.Attempt = n; return f }
-	first := sure(l.Append(t.Context(), attempt(1, rows("a", 1, 100)), 0))(t)
-	publish(t, l, rows("b", 1, 100))
-	sure(l.Append(t.Context(), attempt(2, rows("a", 0, 100)), first))(t)
-	for what, f := range map[string]*pipeline.Frame{"the zombie's next frame": attempt(1, rows("a", 2, 100)), "another beginning": attempt(3, rows("a", 0, 100))} {
-		_, err := l.Append(t.Context(), f, first)
-		if !errors.Is(err, pipeline.ErrOvertaken) || !strings.Contains(err.Error(), "frame 0 of attempt 2") {
+	publish(t, l, attempt(1, rows("a", 0, 100)), attempt(1, rows("b", 0, 100)))
+	for range 2 { // again it changes nothing
+		if err := l.Fence(t.Context(), "a", 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, f := range map[string]*pipeline.Frame{"the next frame": attempt(1, rows("a", 1, 100)), "the first one of another": attempt(2, rows("a", 0, 100))} {
+		if _, err := l.Append(t.Context(), f); !errors.Is(err, pipeline.ErrOvertaken) || !strings.Contains(err.Error(), fmt.Sprintf("attempt %d", f.Attempt)) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := l.Append(t.Context(), attempt(3, rows("a", 0, 100)), 0); !errors.Is(err, pipeline.ErrOvertaken) {
-		t.Errorf("a beginning that has seen nothing: %v", err)
+	publish(t, l, attempt(3, rows("a", 0, 100)), attempt(1, rows("b", 1, 100)))
+	if err := l.Fence(t.Context(), "c", 1); err != nil { // the first attempt has none before it
+		t.Fatal(err)
 	}
-	if st := sure(l.State(t.Context()))(t); st.Last != 3 {
-		t.Errorf("state %+v; three frames were taken", st)
+	r := sure(l.Reader(t.Context(), "test", 1))(t)
+	defer func() { _ = r.Close() }()
+	var got []string
+	for _, f := range read(t, r, 6, 1<<20) {
+		got = append(got, fmt.Sprintf("%s%d %s", f.Connection, f.Attempt, f.Kind))
+	}
+	if want := "a1 rows,b1 rows,a1 fence,a2 fence,a3 rows,b1 rows"; strings.Join(got, ",") != want {
+		t.Errorf("the log has %v, want %s", got, want)
+	}
+	if st := sure(l.State(t.Context()))(t); st.Last != 6 {
+		t.Errorf("state %+v; six messages were taken", st)
 	}
 }
 
-// What the server says of a subject whose messages were all trimmed: it has the sequence 0, and no other is right.
-func chainAfterTrim(t *testing.T, logs pipeline.RowLogs) {
+// Whose fence was trimmed stores frames again. They hide no frame of a higher attempt.
+func fenceTrimmed(t *testing.T, logs pipeline.RowLogs) {
 	l := newLog(t, logs)
-	first := sure(l.Append(t.Context(), rows("a", 1, 100), 0))(t)
-	if err := l.Trim(t.Context(), first); err != nil {
+	if err := l.Fence(t.Context(), "a", 2); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Append(t.Context(), rows("a", 2, 100), first); !errors.Is(err, pipeline.ErrOvertaken) || !strings.Contains(err.Error(), "trimmed") {
-		t.Errorf("behind what was trimmed: %v", err)
+	publish(t, l, attempt(2, rows("a", 7, 100)))
+	if err := l.Trim(t.Context(), 1); err != nil {
+		t.Fatal(err)
 	}
-	if f := sure(l.LastFrame(t.Context(), "a"))(t); f != nil {
-		t.Errorf("the newest frame is %+v", f)
+	publish(t, l, attempt(1, rows("a", 1, 100)))
+	if f := sure(l.LastFrame(t.Context(), "a", 2))(t); f == nil || f.Attempt != 2 || f.Number != 7 || f.Body != nil {
+		t.Errorf("the newest frame of the highest attempt is %+v", f)
 	}
-	second := sure(l.Append(t.Context(), rows("a", 2, 100), 0))(t)
-	if second != first+1 {
-		t.Errorf("the next frame is at %d, the first was at %d", second, first)
+	if err := l.Trim(t.Context(), 100); err != nil {
+		t.Fatal(err)
+	}
+	if f := sure(l.LastFrame(t.Context(), "a", 2))(t); f != nil {
+		t.Errorf("the newest frame of an empty log is %+v", f)
 	}
 }
 
@@ -147,7 +166,7 @@ func generations(t *testing.T, logs pipeline.RowLogs) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := old.Append(t.Context(), rows("a", 2, 100), 0); !errors.Is(err, pipeline.ErrNoLog) {
+	if _, err := old.Append(t.Context(), rows("a", 2, 100)); !errors.Is(err, pipeline.ErrNoLog) {
 		t.Errorf("publishing to generation 1: %v", err)
 	}
 	if err := old.Trim(t.Context(), 1); !errors.Is(err, pipeline.ErrNoLog) {
@@ -250,15 +269,10 @@ func rows(connection string, n uint64, size int) *pipeline.Frame {
 	return &pipeline.Frame{Kind: pipeline.FrameRows, Connection: connection, Attempt: 1, Number: n, Rows: int(n) + 1, Fragments: 1, Body: body}
 }
 
-// publish stores frames, each behind the newest one of its connection.
 func publish(t *testing.T, l pipeline.RowLog, frames ...*pipeline.Frame) {
 	t.Helper()
 	for _, f := range frames {
-		after := uint64(0)
-		if last := sure(l.LastFrame(t.Context(), f.Connection))(t); last != nil {
-			after = last.Seq
-		}
-		sure(l.Append(t.Context(), f, after))(t)
+		sure(l.Append(t.Context(), f))(t)
 	}
 }
 

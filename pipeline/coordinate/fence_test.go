@@ -2,6 +2,7 @@ package coordinate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -242,33 +243,37 @@ func TestZombieEOFBeforeTheSuccessorLooks(t *testing.T) {
 	w.ends(checkpoint.ConnDone, 1, frames(1)...)
 }
 
-// The same while the successor connects to the database: its attempt does not open.
-func TestZombieEOFWhileTheSuccessorConnects(t *testing.T) {
+// The same between the successor's fence and its look: it finds the eof, which came first.
+func TestZombieEOFBeforeTheFence(t *testing.T) {
 	w := newFenceWorld(t)
 	wake := w.sleeping(4)
 	w.again()
-	w.opens = func() { _ = wake() }
+	w.log.Fences = func() {
+		w.log.Fences = nil
+		_ = wake()
+	}
 	w.mustQuery()
-	w.ends(checkpoint.ConnDone, 2, frames(1)...)
+	w.ends(checkpoint.ConnDone, 1, frames(1)...)
 }
 
-// Frames of the zombie come while the successor connects: the successor opens behind them, and from then on has the log
-// for itself.
-func TestZombieFramesWhileTheSuccessorConnects(t *testing.T) {
-	w := newFenceWorld(t)
-	wake := w.sleeping(2)
-	w.again()
-	w.opens = func() {
-		f := &pipeline.Frame{Kind: pipeline.FrameRows, Connection: "c", Attempt: 1, Number: 2}
-		if _, err := w.log.Append(t.Context(), f, 2); err != nil {
-			t.Error(err)
+// While the successor connects to the database its fence stands: the zombie's frames are refused, whichever they are.
+func TestZombieWhileTheSuccessorConnects(t *testing.T) {
+	for n := range uint64(5) {
+		w := newFenceWorld(t)
+		wake := w.sleeping(n)
+		w.again()
+		w.opens = func() {
+			if err := wake(); err != nil {
+				t.Errorf("the zombie answers %v", err)
+			}
 		}
+		w.mustQuery()
+		want := frames(2)
+		if n > 0 {
+			want = append(someFrames(1, 0, int(n)-1), want...)
+		}
+		w.ends(checkpoint.ConnDone, 2, want...)
 	}
-	w.mustQuery()
-	if err := wake(); err != nil {
-		t.Errorf("the zombie answers %v", err)
-	}
-	w.ends(checkpoint.ConnDone, 2, append(someFrames(1, 0, 2), frames(2)...)...)
 }
 
 // A resume has the connection asked again, whatever its attempts so far have left: their eof is below the floor.
@@ -295,19 +300,22 @@ func TestTrimmedWhileAsked(t *testing.T) {
 	}
 }
 
-// All frames of both attempts are trimmed when the zombie wakes: the log cannot tell any more, the record does.
-func TestZombieOfTrimmedFrames(t *testing.T) {
+// The fence is trimmed when the zombie wakes, in the middle of storing a frame: the log takes it. It hides no frame of
+// its successor, whose eof is what anybody finds who asks again.
+func TestZombieOfATrimmedFence(t *testing.T) {
 	w := newFenceWorld(t)
-	wake := w.sleeping(3)
+	wake := w.sleeping(2)
 	w.again()
 	w.mustQuery()
-	if err := w.log.Trim(t.Context(), w.log.Position()); err != nil {
+	if err := w.log.Trim(t.Context(), w.log.Position()-1); err != nil { // but for the successor's eof
 		t.Fatal(err)
 	}
-	if err := wake(); err != nil {
+	if err := wake(); !errors.Is(err, pipeline.ErrConflict) { // it cannot say that it is done
 		t.Errorf("the zombie answers %v", err)
 	}
-	w.ends(checkpoint.ConnDone, 2)
+	w.again()
+	w.mustQuery()
+	w.ends(checkpoint.ConnDone, 2, append([]string{"2/4:eof"}, someFrames(1, 2, 4)...)...)
 }
 
 // The zombie's attempt was the last one that the connection had: what fences it is no try, and gives nobody up.

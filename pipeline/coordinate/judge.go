@@ -48,7 +48,7 @@ func (s *supervisor) judgeGone(ctx context.Context) error {
 // judge changes the record of a connection whose worker is gone: it is done, to be asked again, or given up.
 func (s *supervisor) judge(ctx context.Context, id string, doc *checkpoint.Document[checkpoint.ConnRecord]) (checkpoint.ConnRecord, error) {
 	rec := doc.Value()
-	last, err := s.run.log.LastFrame(ctx, id)
+	last, err := s.run.log.LastFrame(ctx, id, rec.Attempt)
 	if err != nil {
 		return rec, fmt.Errorf("look for the rows of %s: %w", id, err)
 	}

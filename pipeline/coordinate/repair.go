@@ -16,19 +16,14 @@ import (
 var errAttempts = errors.New("the record of its attempts is gone or cannot be read, and its rows are in the row log: a new one takes the place of that")
 
 // askAgain marks a connection's record so that a worker asks it; last is its newest frame in the row log. A record
-// that is gone or cannot be read is made anew, with an attempt number that no destination has seen.
-func (r *run) askAgain(ctx context.Context, records []checkpoint.CommitRecord, i int, last *pipeline.Frame) (*checkpoint.Document[checkpoint.ConnRecord], error) {
+// that is gone or cannot be read, which damage says, is made anew, with an attempt number that no destination has seen.
+func (r *run) askAgain(ctx context.Context, records []checkpoint.CommitRecord, i int, last *pipeline.Frame, doc *checkpoint.Document[checkpoint.ConnRecord], damage error) error {
 	id := r.m.Connections[i].ID
-	doc, err := checkpoint.LoadConn(ctx, r.c.Stores.Runs, r.m.Run, id)
-	damaged := errors.Is(err, pipeline.ErrForeign)
-	if err != nil && !damaged {
-		return nil, err
-	}
 	next, write := doc.Value(), doc.Write
-	if last != nil && (damaged || last.Attempt > next.Attempt) {
-		return nil, fmt.Errorf("connection %s: %w", id, errors.Join(errAttempts, err))
+	if last != nil && (damage != nil || last.Attempt > next.Attempt) {
+		return fmt.Errorf("connection %s: %w", id, errors.Join(errAttempts, damage))
 	}
-	if damaged {
+	if damage != nil {
 		next, write = checkpoint.ConnRecord{}, doc.Overwrite
 	}
 	was := next.Attempt
@@ -43,12 +38,12 @@ func (r *run) askAgain(ctx context.Context, records []checkpoint.CommitRecord, i
 	}
 	next.Reopen(run.Opens(), r.c.Owner.Token, died, reached(records, i, was, last))
 	if err := write(ctx, next); err != nil {
-		return nil, err
+		return err
 	}
 	if died {
 		r.c.Log.Warn(death(id, next))
 	}
-	return doc, nil
+	return nil
 }
 
 // told reports whether the destinations were told that a connection has failed.
@@ -60,15 +55,11 @@ func told(records []checkpoint.CommitRecord, i int, last *pipeline.Frame) bool {
 }
 
 // found records what the row log says: a connection's eof is there. Its worker may have ended just before it could.
-func (r *run) found(ctx context.Context, id string, last *pipeline.Frame) error {
-	doc, err := checkpoint.LoadDocument[checkpoint.ConnRecord](ctx, r.c.Stores.Runs, checkpoint.ConnKey(r.m.Run, id))
-	if errors.Is(err, pipeline.ErrForeign) || errors.Is(err, pipeline.ErrNoKey) {
-		return nil // nobody needs it
-	}
-	if err != nil {
-		return err
-	}
+func found(ctx context.Context, doc *checkpoint.Document[checkpoint.ConnRecord], last *pipeline.Frame) error {
 	rec := doc.Value()
+	if doc.Revision() == 0 { // nobody needs it
+		return nil
+	}
 	if rec.State == checkpoint.ConnDone || rec.State == checkpoint.ConnFailed || !delivered(last, rec.Floor) {
 		return nil
 	}

@@ -201,19 +201,27 @@ func (r *run) lacking(ctx context.Context, records []checkpoint.CommitRecord, ch
 		if !needed {
 			continue
 		}
-		last, err := r.log.LastFrame(ctx, c.ID)
+		doc, damage := checkpoint.LoadConn(ctx, r.c.Stores.Runs, r.m.Run, c.ID)
+		if damage != nil && !errors.Is(damage, pipeline.ErrForeign) {
+			return nil, damage
+		}
+		last, err := r.log.LastFrame(ctx, c.ID, doc.Value().Attempt)
 		if err != nil {
 			return nil, fmt.Errorf("look for the rows of %s: %w", c.ID, err)
 		}
 		if delivered(last, floor) && !refused && !changed[i] {
-			if err := r.found(ctx, c.ID, last); err != nil {
+			if damage == nil { // else nobody needs it
+				err = found(ctx, doc, last)
+			}
+			if err != nil {
 				return nil, err
 			}
 			continue
 		}
-		if ask[i], err = r.askAgain(ctx, records, i, last); err != nil {
+		if err := r.askAgain(ctx, records, i, last, doc, damage); err != nil {
 			return nil, err
 		}
+		ask[i] = doc
 	}
 	return ask, nil
 }

@@ -57,6 +57,9 @@ func (v *delivery) route(ctx context.Context, f *pipeline.Frame) error {
 	}
 	v.pos = f.Seq
 	v.volatile += int64(len(f.Body)) + frameOverhead
+	if f.Kind == pipeline.FrameFence {
+		return nil
+	}
 	i, ok := v.index[f.Connection]
 	if !ok || f.Kind == pipeline.FrameForeign {
 		if !v.strange {

@@ -356,11 +356,11 @@ func (s *spiedLog) State(ctx context.Context) (pipeline.LogState, error) {
 	return st, err
 }
 
-func (s *spiedLog) Append(ctx context.Context, f *pipeline.Frame, after uint64) (uint64, error) {
+func (s *spiedLog) Append(ctx context.Context, f *pipeline.Frame) (uint64, error) {
 	if s.l.publish != nil {
 		s.l.publish(ctx, f)
 	}
-	seq, err := s.RowLog.Append(ctx, f, after)
+	seq, err := s.RowLog.Append(ctx, f)
 	if err == nil && f.Fragments > 1 {
 		s.l.mu.Lock()
 		s.l.pieces++

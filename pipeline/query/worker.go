@@ -107,8 +107,6 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 			w.notify(m, pipeline.Event{Kind: pipeline.EventDelivered, Connection: connection, Attempt: next.Attempts, Rows: pipeline.SumRows(a.rows), Millis: a.millis()})
 			// Also when the run is being stopped: what is in the log whole is still delivered.
 			return w.finish(context.WithoutCancel(ctx), doc)
-		case errors.Is(err, checkpoint.ErrDelivered): // by a worker that was taken for dead, while this one connected
-			return w.finish(context.WithoutCancel(ctx), doc)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, pipeline.ErrFenced): // which is no try
