@@ -30,12 +30,11 @@ func TestSuiteOfRequests(t *testing.T) {
 			t.Cleanup(server.Close)
 			sinktest.Run(t, sinktest.Subject{Kind: sinks.Kinds()[to.kind], New: func(testing.TB, string) sinktest.Target {
 				path, from := house.add()
-				return sinktest.Target{
-					Dest:   pipeline.ManifestDestination{Target: "receiver", Mode: to.mode, Options: json.RawMessage(fmt.Sprintf(`{"url":%q}`, server.URL+path))},
-					Read:   from.rows,
-					Answer: from.hook,
-					Keep:   from.keep,
+				at := func(url string) pipeline.ManifestDestination {
+					return pipeline.ManifestDestination{Target: "receiver", Mode: to.mode, Options: json.RawMessage(fmt.Sprintf(`{"url":%q}`, url+path))}
 				}
+				elsewhere := at(strings.Replace(server.URL, "127.0.0.1", "localhost", 1))
+				return sinktest.Target{Dest: at(server.URL), Elsewhere: &elsewhere, Read: from.rows, Answer: from.hook, Keep: from.keep}
 			}})
 		})
 	}

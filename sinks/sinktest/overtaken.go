@@ -20,6 +20,9 @@ func overtaken(t testing.TB, s Subject) error {
 		w.target.Answer(func() Answer {
 			if n.Add(1) == at {
 				rival = *w // its sender waits for the answer
+				if w.target.Elsewhere != nil {
+					rival.target.Dest = *w.target.Elsewhere
+				}
 				w.fenced = true
 				failed = rival.finished()
 			}

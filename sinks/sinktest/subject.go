@@ -42,6 +42,9 @@ type Target struct {
 	// Dest describes the destination. Its files are in the folder that New got. A path with {connection} is resolved by
 	// the suite. ID, Type and Mode are filled in where they are empty.
 	Dest pipeline.ManifestDestination
+	// Elsewhere is Dest as a process on another host has it, which waits for no turn of this one's at the receiver. It is
+	// given of a destination that sends requests.
+	Elsewhere *pipeline.ManifestDestination
 	// Read is everything that a reader sees now, in the order in which it is seen, without anything of fanmill's
 	// running. No file, or no document, has no rows. The error says what is wrong with it as it stands.
 	Read func() ([]Row, error)
@@ -162,7 +165,7 @@ var checks = []check{
 	{"full disk", limited, fullDisk},
 	{"rows that cannot be read", spooled, unreadable},
 	{"receiver", ofRequests, moods},
-	{"rival at every request", ofLedger, overtaken},
+	{"rival at every request", ofRequests, overtaken},
 }
 
 func ofFiles(t testing.TB, s Subject) bool { return s.Kind.Traits.Target == pipeline.TargetFile }
@@ -174,9 +177,5 @@ func limited(t testing.TB, s Subject) bool {
 func spooled(_ testing.TB, s Subject) bool { return s.Kind.Traits.Spooled }
 
 func ofActs(t testing.TB, s Subject) bool { return s.New(t, t.TempDir()).Acts != nil }
-
-// ofLedger says that the receiver itself knows what it has. One that knows requests by their keys is asked by a sink
-// that waits for its turn at the receiver, and a rival in the same process would wait for it.
-func ofLedger(t testing.TB, s Subject) bool { return ofRequests(t, s) && !s.Kind.Traits.Requests }
 
 func ofRequests(t testing.TB, s Subject) bool { return s.New(t, t.TempDir()).Answer != nil }
