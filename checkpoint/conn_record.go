@@ -41,7 +41,7 @@ func (r *ConnRecord) Claim(o pipeline.Owner, now time.Time) (claimed bool) {
 	if r.State != ConnPending {
 		return false
 	}
-	r.Owner, r.Host, r.PID, r.LeaseMS = o.Token, o.Host, o.PID, o.LeaseMS
+	r.Owner, r.Host, r.PID, r.LeaseMS, r.Refused = o.Token, o.Host, o.PID, o.LeaseMS, nil
 	r.Retry(now)
 	return true
 }
@@ -132,7 +132,7 @@ func (r *ConnRecord) Reopen(o Opened, owner string, died bool, frame uint64) {
 	if was != ConnRunning && was != ConnPending && !(was == ConnGivenUp && r.Deadly()) {
 		r.Deaths = nil // somebody asks for it anew
 	}
-	r.Opened, r.Attempts, r.Owner, r.Floor = o, 0, owner, r.Attempt+1
+	r.Opened, r.Attempts, r.Owner, r.Floor, r.Refused = o, 0, owner, r.Attempt+1, nil
 	if r.Deadly() {
 		r.condemn()
 		return

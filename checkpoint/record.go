@@ -168,9 +168,10 @@ type ConnRecord struct {
 	Attempts int `json:"attempts"`
 	// Of workers that had it, in a row, none of which got further than the first.
 	Deaths  []Death   `json:"deaths,omitempty"`
-	Floor   int       `json:"floor,omitempty"` // attempts below count no longer: a resume has it asked again
-	Owner   string    `json:"owner"`           // token of the worker's process
-	Host    string    `json:"host,omitempty"`  // the worker's
+	Refused []Refused `json:"refused,omitempty"` // workers that cannot ask it; none once one could
+	Floor   int       `json:"floor,omitempty"`   // attempts below count no longer: a resume has it asked again
+	Owner   string    `json:"owner"`             // token of the worker's process
+	Host    string    `json:"host,omitempty"`    // the worker's
 	PID     int       `json:"pid,omitempty"`
 	LeaseMS int64     `json:"leaseMs"`
 	State   ConnState `json:"state"`

@@ -41,6 +41,8 @@ var (
 	ErrMustRun = errors.New("it tells its columns only once it runs")
 	// ErrNoAnswer is a request that nobody answered.
 	ErrNoAnswer = errors.New("no answer")
+	// ErrSecret is a value that looks like a secret, where values are stored and shown.
+	ErrSecret = errors.New("no secret is stored")
 	// ErrGap is a row log that no longer has, or never had, what a reader must read next.
 	ErrGap = errors.New("row log has a gap")
 )

@@ -38,8 +38,21 @@ func (d *decoder) paramValues(p place) {
 			d.errorf(p.path, "%s", err)
 			return
 		}
+		if arg.Name = name; secretArg(arg) && !d.o.Elsewhere { // else all that looks like a secret is found together
+			d.errorf(p.path, "%s", secretParam)
+			return
+		}
+		arg.Name = ""
 		d.out.Params[name] = arg
 	})
+}
+
+// secretParam is what is wrong with a param whose value looks like a secret.
+const secretParam = "looks like a secret, and params are stored and shown: keep the login on the database's server, or give the param another name if its value is none"
+
+// secretArg reports whether a param looks like a secret, by its name or its value.
+func secretArg(arg pipeline.Arg) bool {
+	return arg.Type == pipeline.ArgText && (secretUnder(arg.Name, arg.Text) || SecretText(arg.Text))
 }
 
 // arg is a value of a job file as an argument.
@@ -160,7 +173,11 @@ func ResolveParams(job *pipeline.Job, given map[string]any, at time.Time) ([]pip
 				continue
 			}
 		}
-		if arg.Name = name; arg.Type == pipeline.ArgDate {
+		if arg.Name = name; secretArg(arg) {
+			bad = append(bad, pipeline.OfKind(pipeline.ErrSecret, fmt.Errorf("param %s %s", name, secretParam)))
+			continue
+		}
+		if arg.Type == pipeline.ArgDate {
 			arg.Text = resolveDate(arg.Text, at.In(loc))
 		}
 		args = append(args, arg)

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -169,6 +170,15 @@ func TestParamsOfATrigger(t *testing.T) {
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+	secret := &pipeline.Job{Params: map[string]pipeline.Arg{"api_key": {Type: pipeline.ArgText}, "note": {Type: pipeline.ArgText}, "pin": {Type: pipeline.ArgInt, Text: "4"}}}
+	if _, err := config.ResolveParams(secret, map[string]any{"note": "paid by token, region=south"}, at); err != nil {
+		t.Errorf("no secret: %v", err)
+	}
+	for name, value := range map[string]string{"api_key": "hidden1", "note": "password=hidden1"} {
+		if _, err := config.ResolveParams(secret, map[string]any{name: value}, at); !errors.Is(err, pipeline.ErrSecret) || strings.Contains(err.Error(), "hidden1") || !strings.Contains(err.Error(), "param "+name) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, err := config.ResolveParams(&pipeline.Job{}, map[string]any{"a": 1}, at); err == nil || !strings.Contains(err.Error(), "the job has no params") {

@@ -27,7 +27,9 @@ type Coordinator struct {
 
 	Jobs *spec.Jobs // that the process holds
 	// Holds reports whether the address of a connection must not go into the store: there may be a password in it.
-	Holds     func(*pipeline.Connection) bool
+	Holds func(*pipeline.Connection) bool
+	// Workers are the processes that ask connections and live, by token, as far as this one knows.
+	Workers   func() []string
 	Describer Describing
 	Targets   Targeting
 	Cleaner   Cleaning

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"fanmill/checkpoint"
 	"fanmill/pipeline"
@@ -26,6 +27,10 @@ func (s *supervisor) connChanged(ctx context.Context, e pipeline.KVEntry) error 
 		return s.lost()
 	}
 	delete(s.running, id)
+	if rec.State == checkpoint.ConnPending && len(rec.Refused) > 0 && (s.queue.out[id] || s.refusals[id] != nil) {
+		return s.refused(ctx, id, doc, time.Now())
+	}
+	delete(s.refusals, id)
 	switch rec.State {
 	case checkpoint.ConnRunning:
 		s.running[id] = doc

@@ -33,9 +33,10 @@ type supervisor struct {
 	looked     time.Time // at the row log
 	full       time.Time // since when every look has found it full; zero if the last one did not
 	failing    sync.WaitGroup
-	delivering inFlight        // destinations that this process works on
-	asking     inFlight        // connections that it asks
-	given      map[string]bool // connections whose failure is being told
+	delivering inFlight            // destinations that this process works on
+	asking     inFlight            // connections that it asks
+	given      map[string]bool     // connections whose failure is being told
+	refusals   map[string]*refusal // by connection
 	fatal      chan error
 
 	asker   Asker
@@ -55,7 +56,7 @@ type supervisor struct {
 }
 
 func newSupervisor(r *run) *supervisor {
-	return &supervisor{run: r, c: r.c, m: r.m, records: map[string]checkpoint.CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{},
+	return &supervisor{run: r, c: r.c, m: r.m, records: map[string]checkpoint.CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, refusals: map[string]*refusal{},
 		running: map[string]*checkpoint.Document[checkpoint.ConnRecord]{}, fatal: make(chan error, 1), claims: map[string]claimSign{}}
 }
 
@@ -202,7 +203,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		s.missed()
 		return nil // the next tick, then
 	}
-	if err := errors.Join(s.trim(short), s.look(short), s.detachUnclaimed(short), s.judgeGone(short), s.commandAgain(), s.recall(short, third)); err != nil {
+	if err := errors.Join(s.trim(short), s.look(short), s.detachUnclaimed(short), s.judgeGone(short), s.retryRefused(short, time.Now()), s.commandAgain(), s.recall(short, third)); err != nil {
 		return err
 	}
 	s.publishCheckpoint(short, false)

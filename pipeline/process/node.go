@@ -72,7 +72,7 @@ func (n *Node) Serve(ctx context.Context, s trigger.Service) error {
 // Coordinator changes the state of runs.
 func (n *Node) Coordinator() *coordinate.Coordinator {
 	return &coordinate.Coordinator{Stores: n.Stores, Records: n.Records, RowLogs: n.RowLogs, Bus: n.Bus, Progress: n.Progress, Store: n.Store, Sinks: n.Sinks,
-		Jobs: n.Jobs, Holds: n.holds, Describer: n.Describer(), Targets: n.Targets(), Hands: hands{n},
+		Jobs: n.Jobs, Holds: n.holds, Workers: n.workers, Describer: n.Describer(), Targets: n.Targets(), Hands: hands{n},
 		Cleaner: &deliver.Cleaner{Sinks: n.Sinks, StoreID: n.StoreID, Owner: n.Owner, Spool: n.Spool, Runs: n.Stores.Runs},
 		Alive:   n.Alive, Untold: n.Untold, Owner: n.Owner, Parallel: n.Parallel, LogMaxBytes: n.LogMaxBytes, Timeout: n.Timeout, StorePatience: n.StorePatience,
 		News: n.News, Budget: n.Budget, Memory: n.Memory, Log: n.Log, Follow: n.Follow}
@@ -85,6 +85,9 @@ func (n *Node) holds(c *pipeline.Connection) bool {
 	alone := n.Owner.Home == "" // no other host has the store
 	return pipeline.LiteralPassword(c.DSN, n.Databases) || alone && !pipeline.HasReference(c.DSN) && (kind == nil || !kind.File)
 }
+
+// workers are the processes that ask connections, by token: this one, as far as it knows.
+func (n *Node) workers() []string { return []string{n.Owner.Token} }
 
 // View reads what the store has of runs.
 func (n *Node) View() *view.View {

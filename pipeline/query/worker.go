@@ -50,6 +50,9 @@ type Worker struct {
 // claimed is called right after the connection was taken, by compare-and-set, and before it is asked: from then on the
 // record tells who has it, and the command is needed no more. Its error changes nothing, as a command that is delivered
 // once more finds the connection taken. It may be nil.
+//
+// A process that lacks what the connection's address refers to takes nothing: the record says so, and the connection
+// stays pending for others. That is no try. claimed is called then, too: the coordinator publishes another command.
 func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claimed func(context.Context) error) error {
 	connection, incarnation := command.Connection, command.Incarnation
 	doc, err := checkpoint.LoadDocument[checkpoint.ConnRecord](ctx, w.Runs, checkpoint.ConnKey(command.Run, connection))
@@ -73,6 +76,9 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 	if err != nil {
 		return err
 	}
+	if _, err := w.address(m.JobID, c, held); pipeline.Missing(err) != nil {
+		return w.refuse(ctx, doc, connection, err, claimed)
+	}
 	log, err := checkpoint.OpenLog(ctx, w.RowLogs, m.Run, opened)
 	if err != nil {
 		return w.unlogged(ctx, m.Run, opened, err)
@@ -80,11 +86,7 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 	if err := doc.Write(ctx, next); err != nil {
 		return err
 	}
-	if claimed != nil {
-		if err := claimed(ctx); err != nil && ctx.Err() == nil {
-			w.Log.Debug("the command of a connection that was taken could not be acknowledged", "connection", connection, "error", err)
-		}
-	}
+	w.done(ctx, connection, claimed)
 	retry := run.Spec.Retry()
 	pauses := pauses(retry)
 	var again pipeline.SecondTries
@@ -141,10 +143,42 @@ func (w *Worker) address(job string, c *pipeline.Connection, held bool) (string,
 	if held {
 		known := false
 		if dsn, known = w.Jobs.DSN(job, c.ID); !known {
-			return "", fmt.Errorf("the address of %s is in the job file alone, as it has no reference ${...}, and this process does not serve the job", c.ID)
+			return "", &heldError{job, c.ID}
 		}
 	}
 	return w.Jobs.Expand(job)(dsn)
+}
+
+// heldError is an address that this process does not have.
+type heldError struct{ job, connection string }
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("the address of %s has no reference ${...}, so that it is in the file of job %s alone, and this process does not serve that: put the address, or its password, into a variable, or serve the job here", e.connection, e.job)
+}
+
+// Missing names what is missing; see pipeline.Missing.
+func (e *heldError) Missing() string { return "the file of job " + e.job }
+
+// refuse notes that this process cannot ask a connection. Who has written the record meanwhile knows better.
+func (w *Worker) refuse(ctx context.Context, doc *checkpoint.Document[checkpoint.ConnRecord], connection string, why error, claimed func(context.Context) error) error {
+	next := doc.Value()
+	next.Refuse(w.Owner, pipeline.Missing(why), why)
+	if err := doc.Write(ctx, next); err != nil && !errors.Is(err, pipeline.ErrConflict) || errors.Is(err, pipeline.ErrForeign) {
+		return err
+	}
+	w.Log.Warn(fmt.Sprintf("this process cannot ask connection %s, and leaves it to others: %v", connection, why))
+	w.done(ctx, connection, claimed)
+	return nil
+}
+
+// done has a command acknowledged.
+func (w *Worker) done(ctx context.Context, connection string, claimed func(context.Context) error) {
+	if claimed == nil {
+		return
+	}
+	if err := claimed(ctx); err != nil && ctx.Err() == nil {
+		w.Log.Debug("the command of a connection could not be acknowledged", "connection", connection, "error", err)
+	}
 }
 
 // pauses makes the pauses between the attempts at one connection, one after the other. They vary, so that branches

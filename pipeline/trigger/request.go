@@ -386,8 +386,13 @@ func (q *request) refused(err error) error {
 	if subject := q.msg.Subject; q.def == nil && len(q.t.Job) == 0 && (strings.HasPrefix(subject, "fanmill.jobs.inline.") || mayBeJob(q.msg.Payload)) {
 		q.msg.Payload = []byte(jobLeftOut)
 	}
-	if t := q.t.Trigger; len(t.Job) > 0 {
-		t.Job = jobLeftOut
+	if t := q.t.Trigger; len(t.Job) > 0 || errors.Is(err, pipeline.ErrSecret) {
+		if len(t.Job) > 0 {
+			t.Job = jobLeftOut
+		}
+		if errors.Is(err, pipeline.ErrSecret) {
+			t.Params = nil
+		}
 		if payload, err := json.Marshal(t); err == nil {
 			q.msg.Payload = payload
 		}
