@@ -30,6 +30,9 @@ func (r *CommitRecord) Free(epoch uint64) { r.Token, r.Epoch = "", epoch+1 }
 // Detach gives the destination up for this run.
 func (r *CommitRecord) Detach(why string) { r.State, r.Error = pipeline.RecordDetached, why }
 
+// Adopt notes that a later coordinator has the run, which goes on as the record was opened for.
+func (r *CommitRecord) Adopt(o Opened) { r.Opened = o }
+
 // Gap notes that no row log is the one that the record was written against: a resume begins a new generation.
 func (r *CommitRecord) Gap() { r.Log, r.Parts = pipeline.LogID{Stream: GapLog}, nil }
 

@@ -141,6 +141,13 @@ func (r *ConnRecord) Reopen(o Opened, owner string, died bool, frame uint64) {
 	r.bury(died && was == ConnRunning, frame)
 }
 
+// LeaveOut has the coordinator give up a connection that a resume does not ask, which has just opened the record.
+func (r *ConnRecord) LeaveOut() {
+	if r.State == ConnPending {
+		r.State, r.Error = ConnGivenUp, "left out of this resume by the choice of connections"
+	}
+}
+
 // GiveUp allocates an attempt to the coordinator, which says in the row log that the connection has failed: that fences
 // a worker that still publishes.
 func (r *ConnRecord) GiveUp(owner, why string) {

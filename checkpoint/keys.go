@@ -33,6 +33,9 @@ func ConnKey(run, connection string) string {
 	return pipeline.Token(run) + ".conn." + pipeline.Token(connection)
 }
 
+// ConnKeys is every ConnKey of a run.
+func ConnKeys(run string) string { return pipeline.Token(run) + ".conn.*" }
+
 // JobRunKey is a job's pointer to its newest run in Stores.Runs: a JobRun.
 func JobRunKey(job string) string { return pipeline.JobKeys + "." + pipeline.Token(job) }
 

@@ -34,10 +34,13 @@ func (o Opened) Spec(command int) int {
 	return o.Incarnation
 }
 
-// By reports whether a coordinator has opened the record, or nobody did that is known.
-func (o Opened) By(c Opened) bool { return o == c || o == Opened{} }
+// By reports whether a record is for a coordinator to write: it has opened the record, or one before it has that it
+// has adopted the run from, or nobody did that is known.
+func (o Opened) By(c Opened) bool {
+	return o == Opened{} || o.Incarnation == c.Incarnation && o.Generation == c.Generation && o.Epoch <= c.Epoch
+}
 
-// After reports whether a later coordinator has opened the record: who sees that has lost the run.
+// After reports whether a later coordinator has the record: who sees that has lost the run.
 func (o Opened) After(c Opened) bool { return o.Epoch > c.Epoch }
 
 // Opened is what the records of the run are opened for as it is.

@@ -20,6 +20,9 @@ type Records interface {
 	// Detach gives a destination up for this run, as Reset does. The error is ErrFenced if its record is not opened
 	// for what the caller coordinates: it is a successor's.
 	Detach(ctx context.Context, run, destination string, o Opened, why string) error
+	// Adopt notes that a record is for another coordinator from now on, which has adopted the run, and leaves it to
+	// its claim. The error is ErrFenced if it is a successor's.
+	Adopt(ctx context.Context, run, destination string, o Opened) error
 	// Replace writes a record in place of one that is gone or cannot be read; ErrConflict if there is one that can.
 	Replace(ctx context.Context, run, destination string, rec CommitRecord) error
 	// Claim makes owner the record's owner, by a compare-and-set of the record itself, before a file is touched. A

@@ -35,10 +35,18 @@ type Lease struct {
 	sure time.Time // when the last renewal began that was stored
 }
 
-// Keep begins the lease of a process, and keeps it until Release. The record is durable when Keep returns.
+// Keep begins the lease of a process, or begins it again after its Release, and keeps it until the next one. The
+// record is durable when Keep returns. The error is ErrDead where the process was declared dead.
 func Keep(ctx context.Context, runs pipeline.KV, rec ProcessRecord, log *slog.Logger) (*Lease, error) {
 	began := time.Now()
 	doc, err := CreateDocument(ctx, runs, ProcessKey(rec.Owner.Token), rec)
+	if errors.Is(err, pipeline.ErrConflict) {
+		if err = doc.Reload(ctx); err == nil && doc.value.Dead != nil {
+			err = pipeline.Permanent(pipeline.OfKind(pipeline.ErrFenced, ErrDead))
+		} else if err == nil {
+			err = doc.Write(ctx, rec)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("mark this process as alive in the store: %w", err)
 	}

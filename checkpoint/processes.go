@@ -43,6 +43,7 @@ type Processes struct {
 	mu     sync.Mutex
 	seen   map[string]*sighting // by token
 	looked time.Time
+	over   int // processes that were seen to be over
 }
 
 // sighting is what an observer has seen of one process.
@@ -133,7 +134,7 @@ func (p *Processes) life(s *sighting) Life {
 		return LifeDead
 	case rec.Released:
 		return LifeReleased
-	case s.confirmed.Sub(s.since) >= p.leaseOf(s), s.readable && p.gone(rec.Owner):
+	case s.confirmed.Sub(s.since) >= p.leaseOf(s), p.gone(s):
 		return LifeSilent
 	case s.moved:
 		return LifeAlive
@@ -142,7 +143,11 @@ func (p *Processes) life(s *sighting) Life {
 }
 
 // gone reports whether this process can see for itself that another one is gone.
-func (p *Processes) gone(o pipeline.Owner) bool {
+func (p *Processes) gone(s *sighting) bool {
+	o := s.doc.value.Owner
+	if !s.readable {
+		o.Token = pipeline.Untoken(strings.TrimPrefix(s.doc.key, processPrefix))
+	}
 	alive, known := p.alive(o)
 	return known && !alive
 }
@@ -204,6 +209,14 @@ func (p *Processes) Live() (all []ProcessRecord) {
 		}
 	}
 	return all
+}
+
+// Departed counts the processes that were seen to have ended, in order or not: whoever looks for what they have left
+// looks again when there are more.
+func (p *Processes) Departed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
 }
 
 // Sweep declares dead what has stood still for its lease, and removes the records of processes that are released or
@@ -341,6 +354,9 @@ func (p *Processes) none(token string) *Document[ProcessRecord] {
 // see notes what stands there at a time. p.mu is held.
 func (p *Processes) see(token string, doc *Document[ProcessRecord], err error, now time.Time) {
 	s := p.seen[token]
+	if doc.value.Over() && (s == nil || !s.doc.value.Over()) {
+		p.over++
+	}
 	if s == nil {
 		p.seen[token] = &sighting{doc: doc, readable: err == nil, later: errors.Is(err, ErrLater), since: now, confirmed: now, asked: now}
 		return

@@ -71,6 +71,19 @@ func (s *records) Detach(ctx context.Context, run, destination string, o Opened,
 	})
 }
 
+// Adopt implements Records.
+func (s *records) Adopt(ctx context.Context, run, destination string, o Opened) error {
+	c, err := LoadDocument[CommitRecord](ctx, s.kv, RecordKey(run, destination))
+	if err != nil {
+		return err
+	}
+	by := func(r *CommitRecord) bool { return r.Opened.By(o) }
+	if rec := c.Value(); !by(&rec) {
+		return pipeline.Permanent(fmt.Errorf("adopt %s of run %s: %w", destination, run, pipeline.ErrFenced))
+	}
+	return c.Change(ctx, by, func(r *CommitRecord) { r.Adopt(o) })
+}
+
 // Replace implements Records.
 func (s *records) Replace(ctx context.Context, run, destination string, rec CommitRecord) error {
 	c, err := LoadDocument[CommitRecord](ctx, s.kv, RecordKey(run, destination))

@@ -28,6 +28,10 @@ func (r *RunRecord) Take(o pipeline.Owner) {
 	}
 }
 
+// Adopt makes a process the coordinator of a run that goes on. Nothing else changes: who works on it goes by its
+// incarnation and its row log.
+func (r *RunRecord) Adopt(o pipeline.Owner) { r.Owner, r.Epoch = o, r.Epoch+1 }
+
 // LetGo ends a take that led to nothing.
 func (r *RunRecord) LetGo() { r.Taken = false }
 

@@ -8,11 +8,27 @@ import (
 
 // RunRecords reads the records of all runs in one go, but for those that nobody can read: pass is told of these.
 func RunRecords(ctx context.Context, runs pipeline.KV, pass func(error)) (cells []*Document[RunRecord], _ error) {
+	err := present(ctx, runs, "*", func(e pipeline.KVEntry) {
+		doc, err := DocumentOf[RunRecord](runs, e)
+		if err != nil { // it concerns its own run alone
+			pass(err)
+			return
+		}
+		cells = append(cells, doc)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return cells, nil
+}
+
+// present hands f the entries that are there now.
+func present(ctx context.Context, kv pipeline.KV, pattern string, f func(pipeline.KVEntry)) error {
 	watching, stop := context.WithCancel(ctx)
-	entries, err := runs.Watch(watching, "*")
+	entries, err := kv.Watch(watching, pattern)
 	if err != nil {
 		stop()
-		return nil, err
+		return err
 	}
 	defer func() {
 		stop()
@@ -22,18 +38,25 @@ func RunRecords(ctx context.Context, runs pipeline.KV, pass func(error)) (cells 
 	for e := range entries {
 		switch {
 		case e.Key == "": // what there is has come
-			return cells, nil
-		case e.Deleted:
-			continue
+			return nil
+		case !e.Deleted:
+			f(e)
 		}
-		doc, err := DocumentOf[RunRecord](runs, e)
-		if err != nil { // it concerns its own run alone
-			pass(err)
-			continue
-		}
-		cells = append(cells, doc)
 	}
-	return nil, pipeline.WatchEnded(ctx, "runs")
+	return pipeline.WatchEnded(ctx, pattern)
+}
+
+// ConnRecords reads the records of all connections of a run in one go, by their keys, but for those that nobody can
+// read: pass is told of these.
+func ConnRecords(ctx context.Context, runs pipeline.KV, run string, pass func(error)) (map[string]*Document[ConnRecord], error) {
+	all := map[string]*Document[ConnRecord]{}
+	return all, present(ctx, runs, ConnKeys(run), func(e pipeline.KVEntry) {
+		if doc, err := DocumentOf[ConnRecord](runs, e); err != nil {
+			pass(err)
+		} else {
+			all[e.Key] = doc
+		}
+	})
 }
 
 // RunOf is the id that a run's record stands under. Run ids are tokens already.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fanmill/checkpoint"
 	"fanmill/internal/screen"
 	"fanmill/pipeline"
 )
@@ -112,6 +113,10 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 	defer context.AfterFunc(ctx, shown.drain)()
 	for {
 		err := s.serveOnce(ctx, f, jobs, out, log, shown)
+		if errors.Is(err, checkpoint.ErrDead) {
+			log.Error(fmt.Sprintf("%v. Others go on with what it had; it serves on as another process", err))
+			continue
+		}
 		if !errors.Is(err, pipeline.ErrStore) {
 			return err
 		}

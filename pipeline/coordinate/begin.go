@@ -98,6 +98,13 @@ func (n *Coordinator) again(ctx context.Context, def *spec.Definition, t spec.Re
 			return nil, nil, err
 		}
 	}
+	if orphaned, err := n.orphaned(ctx, own); err != nil {
+		return nil, nil, err
+	} else if orphaned && t.Again {
+		if r, err := n.adopt(ctx, def, t, own); r != nil || err != nil {
+			return r, nil, err
+		}
+	}
 	if err := n.takeOver(ctx, own); err != nil {
 		return nil, nil, err
 	}

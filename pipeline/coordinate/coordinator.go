@@ -41,6 +41,10 @@ type Coordinator struct {
 	// not know how its run ended. nil is never.
 	Untold func(pipeline.Owner) bool
 
+	// Lease is that of this process, and Peers see the other processes; both are nil where it takes no work.
+	Lease *checkpoint.Lease
+	Peers *checkpoint.Processes
+
 	Owner       pipeline.Owner
 	Parallel    int           // connections of a run asked at a time
 	LogMaxBytes int64         // of a run's row log

@@ -27,7 +27,6 @@ type dispatcher struct {
 func (r *run) dispatcher() *dispatcher {
 	d := &dispatcher{limit: r.job.ParallelPerHost, suspect: map[string]checkpoint.Suspicion{}, waiting: slices.Clone(r.wanted), host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}
 	maps.Copy(d.suspect, r.suspect)
-	d.order()
 	if d.limit == 0 {
 		d.limit = pipeline.DefaultParallelPerHost
 	}
@@ -38,7 +37,20 @@ func (r *run) dispatcher() *dispatcher {
 		}
 		d.host[id] = r.c.Describer.Server(r.def, c)
 	}
+	if r.handover != nil {
+		d.takeOver(r.handover.taken)
+	}
+	d.order()
 	return d
+}
+
+// takeOver takes out the connections that workers have already, as next has done before.
+func (d *dispatcher) takeOver(taken map[string]bool) {
+	d.waiting = slices.DeleteFunc(d.waiting, func(id string) bool { return taken[id] })
+	for id := range taken {
+		d.out[id] = true
+		d.busy[d.host[id]]++
+	}
 }
 
 // order has those wait behind the others that are more suspected.

@@ -15,23 +15,31 @@ import (
 // its frames refused.
 
 // judgeGone judges the connections that a worker has taken and that nobody asks. A worker of this process lives as long
-// as it carries its command out. One that gave that up could not write its record, say, which is no death.
+// as it carries its command out. One that gave that up could not write its record, say, which is no death. A worker of
+// another process lives as long as that does.
 func (s *supervisor) judgeGone(ctx context.Context) error {
 	if s.stopping {
 		return nil
 	}
 	judged := false
 	for id, doc := range s.running {
-		if s.asking.busy(id) || !s.queue.out[id] {
+		if !s.queue.out[id] {
 			continue
 		}
-		rec, err := s.judge(ctx, id, doc)
+		gone, err := s.workerGone(ctx, id, doc.Value().Owner)
+		if err == nil && !gone {
+			continue
+		}
+		rec := doc.Value()
+		if err == nil {
+			rec, err = s.judge(ctx, id, doc)
+		}
 		switch {
 		case errors.Is(err, pipeline.ErrForeign), pipeline.IsPermanent(err):
 			return err
 		case errors.Is(err, pipeline.ErrConflict): // somebody has written it meanwhile, and it is seen soon
 		case err != nil:
-			s.c.Log.Warn(fmt.Sprintf("nobody asks connection %s, and its state could not be written; trying again", id), "error", err)
+			s.c.Log.Warn(fmt.Sprintf("whether somebody asks connection %s could not be looked up or written down; trying again", id), "error", err)
 			continue
 		case rec.State == checkpoint.ConnPending:
 			s.queue.again(id, rec.Suspicion())
@@ -43,6 +51,14 @@ func (s *supervisor) judgeGone(ctx context.Context) error {
 		return s.ask()
 	}
 	return nil
+}
+
+// workerGone reports whether nobody asks a connection that a process of this token has taken.
+func (s *supervisor) workerGone(ctx context.Context, id, token string) (bool, error) {
+	if token == s.c.Owner.Token || s.c.Peers == nil {
+		return !s.asking.busy(id), nil
+	}
+	return s.c.Peers.Gone(ctx, token)
 }
 
 // judge changes the record of a connection whose worker is gone: it is done, to be asked again, or given up.
@@ -60,7 +76,7 @@ func (s *supervisor) judge(ctx context.Context, id string, doc *checkpoint.Docum
 	for _, r := range s.records {
 		records = append(records, r)
 	}
-	died := rec.Owner != s.c.Owner.Token
+	died := rec.Owner != s.c.Owner.Token && (s.c.Peers == nil || s.c.Peers.Life(rec.Owner) != checkpoint.LifeReleased)
 	rec.Judge(died, reached(records, s.m.Index(id), rec.Attempt, last))
 	if err := doc.Write(ctx, rec); err != nil {
 		return rec, err

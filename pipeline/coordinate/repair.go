@@ -16,8 +16,9 @@ import (
 var errAttempts = errors.New("the record of its attempts is gone or cannot be read, and its rows are in the row log: a new one takes the place of that")
 
 // askAgain marks a connection's record so that a worker asks it; last is its newest frame in the row log. A record
-// that is gone or cannot be read, which damage says, is made anew, with an attempt number that no destination has seen.
-func (r *run) askAgain(ctx context.Context, records []checkpoint.CommitRecord, i int, last *pipeline.Frame, doc *checkpoint.Document[checkpoint.ConnRecord], damage error) error {
+// that is gone or cannot be read, which damage says, is made anew, with an attempt number that no destination has
+// seen. One that is left out is given up for this time.
+func (r *run) askAgain(ctx context.Context, records []checkpoint.CommitRecord, i int, last *pipeline.Frame, doc *checkpoint.Document[checkpoint.ConnRecord], damage error, leftOut bool) error {
 	id := r.m.Connections[i].ID
 	next, write := doc.Value(), doc.Write
 	if last != nil && (damage != nil || last.Attempt > next.Attempt) {
@@ -37,6 +38,9 @@ func (r *run) askAgain(ctx context.Context, records []checkpoint.CommitRecord, i
 		next.Fail()
 	}
 	next.Reopen(run.Opens(), r.c.Owner.Token, died, reached(records, i, was, last))
+	if leftOut {
+		next.LeaveOut()
+	}
 	if err := write(ctx, next); err != nil {
 		return err
 	}

@@ -45,13 +45,13 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 	if err != nil {
 		return nil, err
 	}
-	ask, err := r.lacking(ctx, records, changed)
+	ask, err := r.lacking(ctx, records, changed, t.Connections)
 	if errors.Is(err, errAttempts) { // their numbers would be given away a second time
 		n.pass(err)
 		if state, err = r.reopenLog(ctx, records, true); err != nil {
 			return nil, err
 		}
-		ask, err = r.lacking(ctx, records, changed)
+		ask, err = r.lacking(ctx, records, changed, t.Connections)
 	}
 	if err != nil {
 		return nil, err
@@ -74,8 +74,6 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 		switch {
 		// The supervisor finds the latter, and says so in the row log.
 		case !ok || doc.Value().State == checkpoint.ConnGivenUp:
-		case len(t.Connections) > 0 && !slices.Contains(t.Connections, c.ID):
-			r.leftOut = append(r.leftOut, leftOut{c.ID, doc})
 		default:
 			r.wanted = append(r.wanted, c.ID)
 			rec := doc.Value()
@@ -185,8 +183,8 @@ func fits(c *checkpoint.CommitRecord, s pipeline.LogState, trimmed uint64) bool 
 
 // lacking finds the connections to be asked again, and marks their records so. Frames of the attempts so far no
 // longer count for whoever lacks them. A connection whose eof is in the log is not asked while every destination that
-// lacks it will take it from there.
-func (r *run) lacking(ctx context.Context, records []checkpoint.CommitRecord, changed map[int]bool) (map[int]*checkpoint.Document[checkpoint.ConnRecord], error) {
+// lacks it will take it from there. chosen are those that somebody wants asked; empty is all. The others are left out.
+func (r *run) lacking(ctx context.Context, records []checkpoint.CommitRecord, changed map[int]bool, chosen []string) (map[int]*checkpoint.Document[checkpoint.ConnRecord], error) {
 	ask := map[int]*checkpoint.Document[checkpoint.ConnRecord]{}
 	for i, c := range r.m.Connections {
 		needed, refused, floor := false, false, 0
@@ -218,7 +216,8 @@ func (r *run) lacking(ctx context.Context, records []checkpoint.CommitRecord, ch
 			}
 			continue
 		}
-		if err := r.askAgain(ctx, records, i, last, doc, damage); err != nil {
+		leftOut := len(chosen) > 0 && !slices.Contains(chosen, c.ID)
+		if err := r.askAgain(ctx, records, i, last, doc, damage, leftOut); err != nil {
 			return nil, err
 		}
 		ask[i] = doc

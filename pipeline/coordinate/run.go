@@ -20,13 +20,8 @@ type run struct {
 	asker   string                          // the id of the trigger that asked for it
 	wanted  []string                        // ids of the connections to ask, in job order
 	suspect map[string]checkpoint.Suspicion // those of them that may be what ends processes
-	leftOut []leftOut
-}
-
-// leftOut is a connection that some destination lacks and that is not asked this time.
-type leftOut struct {
-	id  string
-	doc *checkpoint.Document[checkpoint.ConnRecord]
+	// What was under way when it was adopted; nil of a run that this process has begun or resumed.
+	handover *handover
 }
 
 // putSpec writes the specification that the records of the run are opened for. It comes before the run's record: until

@@ -67,7 +67,9 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	defer cancel(nil)
 	defer r.c.Memory.Guard(cancel)()
 	r.c.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), pipeline.Counted(len(r.m.Connections), "connection"), pipeline.Counted(len(r.m.Destinations), "destination")))
-	r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventStarted}))
+	if r.handover == nil {
+		r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventStarted}))
+	}
 	r.fixed = r.doc.Value()
 	s := newSupervisor(r)
 	s.queue, s.mine, s.stop = r.dispatcher(), checkpoint.Owned(r.doc), cancel
@@ -101,7 +103,7 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 	if err != nil {
 		return fmt.Errorf("watch commit records: %w", err)
 	}
-	conns, err := s.c.Stores.Runs.Watch(ctx, pipeline.Token(s.m.Run)+".conn.*")
+	conns, err := s.c.Stores.Runs.Watch(ctx, checkpoint.ConnKeys(s.m.Run))
 	if err != nil {
 		return fmt.Errorf("watch connections: %w", err)
 	}
@@ -109,7 +111,12 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 		return nil
 	}
 	for _, d := range s.m.Destinations {
-		s.uncalled = append(s.uncalled, d.ID)
+		if h := s.run.handover; h == nil || !h.claimed[d.ID] {
+			s.uncalled = append(s.uncalled, d.ID)
+		}
+	}
+	if err := s.markRecords(ctx); err != nil {
+		return err
 	}
 	if err := s.call(); err != nil {
 		return err
@@ -154,6 +161,9 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 			}
 		case <-ended:
 			ended, left, s.stopping = nil, queries, true
+			if cause := context.Cause(asking); errors.Is(cause, pipeline.ErrFenced) { // nothing of it is its own any more
+				return cause
+			}
 			if s.c.StoreFails() { // nothing that they have could be recorded
 				s.c.Log.Info(fmt.Sprintf("stopping: %v", context.Cause(asking)))
 				broken, patience = true, time.After(brokenPatience)
@@ -199,11 +209,11 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		}
 		s.heed(short)
 	}
-	if s.c.StoreFails() {
+	if s.c.StoreFails() || s.c.Lease != nil && s.c.Lease.Unsure() {
 		s.missed()
 		return nil // the next tick, then
 	}
-	if err := errors.Join(s.trim(short), s.look(short), s.detachUnclaimed(short), s.judgeGone(short), s.retryRefused(short, time.Now()), s.commandAgain(), s.recall(short, third)); err != nil {
+	if err := errors.Join(s.markRecords(short), s.trim(short), s.look(short), s.detachUnclaimed(short), s.judgeGone(short), s.retryRefused(short, time.Now()), s.commandAgain(), s.recall(short, third)); err != nil {
 		return err
 	}
 	s.publishCheckpoint(short, false)

@@ -15,6 +15,11 @@ import (
 // Sweep tidies up after processes that are provably gone: their runs become interrupted and their commands are
 // dropped, so that no worker begins what nobody coordinates. What a finished run left behind is removed.
 func (n *Coordinator) Sweep(ctx context.Context) error {
+	if n.Peers != nil {
+		if err := n.Peers.Sweep(ctx); err != nil {
+			n.Log.Warn("processes that are gone could not be declared so; the next start tries again", "error", err)
+		}
+	}
 	docs, err := checkpoint.RunRecords(ctx, n.Stores.Runs, n.pass)
 	if err != nil {
 		return fmt.Errorf("look for old runs: %w", err)
@@ -52,8 +57,7 @@ func (n *Coordinator) dropStray(ctx context.Context, docs []*checkpoint.Document
 		if working[owner] {
 			continue
 		}
-		alive, known := n.Alive(pipeline.Owner{Token: pipeline.Untoken(owner)})
-		if known && !alive || time.Since(msg.Stored) > keepUnfinished {
+		if !n.MayLive(pipeline.Owner{Token: pipeline.Untoken(owner)}) || time.Since(msg.Stored) > keepUnfinished {
 			if err := n.Bus.Drop(ctx, msg.Subject); err != nil {
 				return err
 			}
@@ -69,8 +73,11 @@ func (n *Coordinator) sweepRun(ctx context.Context, doc *checkpoint.Document[che
 	rec := doc.Value()
 	switch {
 	case rec.State == pipeline.RunRunning:
-		if alive, known := n.Alive(rec.Owner); alive || !known {
+		if n.MayLive(rec.Owner) {
 			return nil
+		}
+		if orphaned, err := n.orphaned(ctx, doc); err != nil || orphaned && rec.Trigger != 0 {
+			return err // whoever serves adopts it
 		}
 		cancelled, err := n.isCancelled(ctx, checkpoint.RunOf(doc), rec)
 		if err != nil {

@@ -158,6 +158,11 @@ func (n *Coordinator) renewing(ctx context.Context, doc *checkpoint.Document[che
 
 // MayLive reports whether an owner's process runs, for all that is known.
 func (n *Coordinator) MayLive(o pipeline.Owner) bool {
+	if n.Peers != nil && o.Token != n.Owner.Token {
+		if life := n.Peers.Life(o.Token); life == checkpoint.LifeDead || life == checkpoint.LifeReleased {
+			return false
+		}
+	}
 	alive, known := n.Alive(o)
 	return alive || !known
 }
@@ -179,8 +184,36 @@ func (n *Coordinator) Elsewhere(ctx context.Context, job string, waits func(last
 			return err
 		}
 		silent, err := n.untilChanged(ctx, last, func() error { return waits(last, true) })
-		if err != nil || silent {
+		if err != nil {
 			return err
+		}
+		if silent {
+			return n.untilGone(ctx, rec.Owner)
+		}
+	}
+}
+
+// untilGone waits for a lease at most until an owner that gives no sign of life is seen to be gone: a run that others
+// work on can be adopted from then on, and need not be taken from them.
+func (n *Coordinator) untilGone(ctx context.Context, o pipeline.Owner) error {
+	if n.Peers == nil {
+		return nil
+	}
+	lease := time.Duration(o.LeaseMS) * time.Millisecond
+	patience := time.NewTimer(lease)
+	defer patience.Stop()
+	look := time.NewTicker(max(lease/8, time.Millisecond))
+	defer look.Stop()
+	for {
+		if gone, err := n.Peers.Gone(ctx, o.Token); gone || err != nil {
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-patience.C:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

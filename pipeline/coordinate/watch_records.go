@@ -48,9 +48,6 @@ func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdat
 		if err := s.ask(); err != nil {
 			return err
 		}
-		for _, c := range s.run.leftOut {
-			s.giveUp(ctx, c.id, c.doc, "left out of this resume by the choice of connections")
-		}
 	}
 	return s.trim(ctx)
 }

@@ -39,6 +39,7 @@ type Node struct {
 	Untold func(pipeline.Owner) bool
 
 	Owner       pipeline.Owner
+	Program     string // its version
 	StoreID     string
 	Parallel    int           // connections of a run asked at a time
 	LogMaxBytes int64         // of a run's row log
@@ -61,12 +62,24 @@ type Node struct {
 
 // Run asks for a run of a job by a trigger message, takes that message, and carries the run out; see trigger.Run.
 func (n *Node) Run(ctx context.Context, def *spec.Definition, t pipeline.Trigger) (*coordinate.Outcome, error) {
-	return trigger.Run(ctx, n.Coordinator(), def, t)
+	c := n.Coordinator()
+	ctx, stop, err := n.leased(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	return trigger.Run(ctx, c, def, t)
 }
 
 // Serve takes triggers until ctx ends; see trigger.Serve.
 func (n *Node) Serve(ctx context.Context, s trigger.Service) error {
-	return trigger.Serve(ctx, n.Coordinator(), s)
+	c := n.Coordinator()
+	ctx, stop, err := n.leased(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return trigger.Serve(ctx, c, s)
 }
 
 // Coordinator changes the state of runs.

@@ -63,6 +63,7 @@ func Serve(ctx context.Context, n *coordinate.Coordinator, service Service) erro
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
 	sweeping.Go(func() { s.sweep(ctx) })
+	sweeping.Go(func() { s.adoptOrphans(ctx) })
 	var handlers []pipeline.Handler
 	for topic, durable := range map[string]string{pipeline.TopicTriggers: serveDurable, pipeline.TopicInlines: inlineDurable} {
 		handlers = append(handlers, pipeline.Handler{Topic: topic, Durable: durable, Parallel: inLine, Dead: pipeline.TopicDeadTriggers, Handle: func(_ context.Context, msg *pipeline.Message) error {
@@ -70,7 +71,7 @@ func Serve(ctx context.Context, n *coordinate.Coordinator, service Service) erro
 		}})
 	}
 	err := n.Bus.Serve(ctx, n.Log, handlers...)
-	if cause := context.Cause(ctx); errors.Is(cause, pipeline.ErrStore) {
+	if cause := context.Cause(ctx); errors.Is(cause, pipeline.ErrStore) || errors.Is(cause, pipeline.ErrFenced) {
 		return cause
 	}
 	return err
