@@ -22,7 +22,8 @@ const describeParallel = 16
 
 // describe fixes the columns of the destinations that have room for one set, from what all reachable connections say
 // before anything is written. One that cannot be reached now has its say when it is asked: a column that nobody else
-// has turns it away.
+// has turns it away. Where the job wants differences to count, and none of several can be reached, there is nothing to
+// go by, and the run does not begin.
 func (r *run) describe(ctx context.Context) error {
 	if !slices.ContainsFunc(r.m.Destinations, func(d pipeline.ManifestDestination) bool { return r.oneSchema(&d) }) {
 		return nil
@@ -37,6 +38,7 @@ func (r *run) describe(ctx context.Context) error {
 		columns[q] = make([]pipeline.Described, len(r.m.Connections))
 	}
 	var silent []string
+	var why error // of the last one
 	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(describeParallel)
@@ -53,7 +55,7 @@ func (r *run) describe(ctx context.Context) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				silent = append(silent, c.Name)
+				silent, why = append(silent, c.Name), err
 				r.c.Log.Debug("columns are not known yet", "connection", c.ID, "error", err)
 				return nil // it has its say when it is asked
 			}
@@ -66,6 +68,9 @@ func (r *run) describe(ctx context.Context) error {
 	_ = g.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if n := len(silent); n == len(r.m.Connections) && n > 1 && (r.m.OnDrift == pipeline.DriftFail || r.m.OnDrift == pipeline.DriftSkip) {
+		return pipeline.Permanent(fmt.Errorf("none of the %d connections could be described, so that nobody knows which columns differ, and the job says onDrift: %s; nothing was written. The last one, %s: %s", n, r.m.OnDrift, silent[n-1], pipeline.ShortError(why)))
 	}
 	var usual []pipeline.Schema
 	for q := range columns {

@@ -305,3 +305,33 @@ func TestDriftSkip(t *testing.T) {
 		t.Errorf("the odd one is reported as %+v", c)
 	}
 }
+
+// Sequence 20: where differences are to count, a run of several connections does not begin when none of them can be
+// described. Else the columns of whichever is first would be everybody's, and the job's word would be off, in silence.
+func TestDriftThatNobodyKnows(t *testing.T) {
+	for _, onDrift := range []string{pipeline.DriftFail, pipeline.DriftSkip, pipeline.DriftUnion} {
+		t.Run(onDrift, func(t *testing.T) {
+			w := driftWorld(t, onDrift)
+			for _, id := range []string{"a", "odd", "c"} {
+				away := of(10, 10)
+				away.open = func(int) error { return pipeline.Transient(errBroken) }
+				w.rescript(id, away)
+			}
+			w.job.Retry.Attempts = 1
+			out, err := w.run(t.Context(), pipeline.Trigger{})
+			if onDrift == pipeline.DriftUnion {
+				if err != nil || out.State != pipeline.RunFailed {
+					t.Errorf("it ends with %+v, %v", out, err)
+				}
+				return
+			}
+			if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "none of the 3 connections could be described") || !strings.Contains(err.Error(), "onDrift: "+onDrift) {
+				t.Errorf("it ends with %v", err)
+			}
+			if keys, err := w.node.Stores.Runs.Keys(t.Context(), ">"); err != nil || len(keys) > 0 {
+				t.Errorf("there is a run: %v, %v", keys, err)
+			}
+			w.exact("flat")
+		})
+	}
+}
