@@ -98,10 +98,16 @@ func (n *Coordinator) again(ctx context.Context, def *spec.Definition, t spec.Re
 			return nil, nil, err
 		}
 	}
-	if orphaned, err := n.orphaned(ctx, own); err != nil {
+	orphaned, err := n.orphaned(ctx, own)
+	if err != nil {
 		return nil, nil, err
-	} else if orphaned && t.Again {
-		if r, err := n.adopt(ctx, def, t, own); r != nil || err != nil {
+	}
+	if orphaned && t.Again {
+		asBegun, err := n.asBegun(ctx, def, own)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r, err := n.adopt(ctx, asBegun, t, own); r != nil || err != nil {
 			return r, nil, err
 		}
 	}
@@ -114,12 +120,8 @@ func (n *Coordinator) again(ctx context.Context, def *spec.Definition, t spec.Re
 		return r, nil, err
 	}
 	if t.Again {
-		stored, err := n.storedDefinition(ctx, own)
-		if err != nil {
+		if def, err = n.asBegun(ctx, def, own); err != nil {
 			return nil, nil, err
-		}
-		if stored != nil {
-			def = stored
 		}
 	}
 	r, err := n.resume(ctx, def, t, own)

@@ -27,6 +27,15 @@ func (n *Coordinator) DefinitionOf(ctx context.Context, job, trigger string) (*s
 	return n.storedDefinition(ctx, own)
 }
 
+// asBegun is the job that a run goes by; now, which is the job as it is, where the store does not have that.
+func (n *Coordinator) asBegun(ctx context.Context, now *spec.Definition, doc *checkpoint.Document[checkpoint.RunRecord]) (*spec.Definition, error) {
+	def, err := n.storedDefinition(ctx, doc)
+	if err != nil || def != nil {
+		return def, err
+	}
+	return now, nil
+}
+
 // storedDefinition is the job that a run goes by; nil if the store does not have it: an earlier version of fanmill
 // began the run, or another program has damaged it, which is said.
 func (n *Coordinator) storedDefinition(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) (*spec.Definition, error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fanmill/checkpoint"
+	"fanmill/pipeline"
 	"fanmill/pipeline/coordinate"
 	"fanmill/pipeline/spec"
 )
@@ -80,7 +81,14 @@ func (s *server) roomFor(doc *checkpoint.Document[checkpoint.RunRecord]) (goOn f
 
 // adopt goes on with a run. Its trigger, should it come again, finds how that ended.
 func (s *server) adopt(ctx context.Context, run string, rec checkpoint.RunRecord) {
-	def, err := s.Find(rec.Job, nil)
+	def, err := s.Find(pipeline.Token(rec.Job), nil)
+	if err != nil { // as goesOn
+		if stored, storedErr := s.c.DefinitionOf(ctx, rec.Job, run); stored != nil {
+			def, err = stored, nil
+		} else if storedErr != nil {
+			err = storedErr
+		}
+	}
 	if err == nil {
 		own, held := s.pending.admit(ctx, "", run, rec.Job, rec.Trigger)
 		defer s.pending.finish(held)
