@@ -71,6 +71,16 @@ func (r *ConnRecord) Judge(died bool, frame uint64) {
 	r.bury(died, frame)
 }
 
+// Release gives a connection back that its worker has not asked to the end, which is no try: the next one begins anew.
+// Only the process that has it does that, which owner names, for the incarnation of the run that it had it for.
+func (r *ConnRecord) Release(owner string, incarnation int) (released bool) {
+	if r.State != ConnRunning || r.Owner != owner || r.Opened.Incarnation > incarnation {
+		return false
+	}
+	r.Judge(false, 0)
+	return true
+}
+
 func (r *ConnRecord) bury(died bool, frame uint64) {
 	if !died {
 		return

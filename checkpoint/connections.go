@@ -24,3 +24,24 @@ func ReadConnRecord(runs pipeline.KV, e pipeline.KVEntry) (*Document[ConnRecord]
 	}
 	return DocumentOf[ConnRecord](runs, e)
 }
+
+// ReleaseConn gives a connection back that a process has and does not ask to the end. One that it has no more is left
+// as it is.
+func ReleaseConn(ctx context.Context, runs pipeline.KV, run, connection, owner string, incarnation int) error {
+	for {
+		doc, err := LoadDocument[ConnRecord](ctx, runs, ConnKey(run, connection))
+		if errors.Is(err, pipeline.ErrNoKey) {
+			return nil // the run is over
+		}
+		if err != nil {
+			return err
+		}
+		next := doc.Value()
+		if !next.Release(owner, incarnation) {
+			return nil
+		}
+		if err := doc.Write(ctx, next); !errors.Is(err, pipeline.ErrConflict) || errors.Is(err, pipeline.ErrForeign) || ctx.Err() != nil {
+			return err
+		}
+	}
+}

@@ -124,7 +124,9 @@ type RunRecord struct {
 	// Unclaimed are destinations that no process writes, by id, and when they are given up: by the owner's clock, for
 	// people.
 	Unclaimed map[string]time.Time `json:"unclaimed,omitempty"`
-	Taken     bool                 `json:"taken,omitempty"` // by Owner, which is about to go on with it or to give it up
+	// Stopping: connections are not asked any more, in whatever process; destinations still write what is delivered.
+	Stopping bool `json:"stopping,omitempty"`
+	Taken    bool `json:"taken,omitempty"` // by Owner, which is about to go on with it or to give it up
 	// Cleaned: what a run leaves behind when it ends is removed; of an unfinished one, its row log.
 	Cleaned bool `json:"cleaned,omitempty"`
 	// Waits has, of a complete or abandoned run, what is still to be removed: by destination, Owner.Home of the processes
@@ -159,8 +161,8 @@ const (
 )
 
 // ConnRecord allocates a connection's attempts: an attempt number belongs to whoever wrote it here by compare-and-set.
-// Workers take connections that are pending. Back from running to pending brings only the run's coordinator, which has
-// found the worker gone.
+// Workers take connections that are pending. From running back to pending brings it the worker, which gives it back, or
+// the run's coordinator, which has found the worker gone.
 type ConnRecord struct {
 	Opened  Opened `json:"opened,omitzero"`
 	Attempt int    `json:"attempt"`

@@ -22,7 +22,7 @@ func (r *RunRecord) Sign() {}
 
 // Take makes a process the owner, which is about to go on with the run or to give it up.
 func (r *RunRecord) Take(o pipeline.Owner) {
-	r.Owner, r.Taken, r.Epoch = o, true, r.Epoch+1
+	r.Owner, r.Taken, r.Epoch, r.Stopping = o, true, r.Epoch+1, false
 	if r.State == pipeline.RunRunning {
 		r.State, r.Ended, r.Died = pipeline.RunInterrupted, time.Now().UTC(), true
 	}
@@ -60,9 +60,10 @@ func (r *RunRecord) Resume(seq uint64, again bool, id string) {
 // Stop notes that an interrupted run does not go on by itself, as it was cancelled before it did.
 func (r *RunRecord) Stop() { r.Stopped = pipeline.StoppedCancelled }
 
-// Live is a sign of life with the destinations that no process writes, and when they are given up.
-func (r *RunRecord) Live(unclaimed map[string]time.Time) {
-	r.Unclaimed = nil
+// Live is a sign of life with the destinations that no process writes, and when they are given up, and whether the run
+// is being stopped.
+func (r *RunRecord) Live(unclaimed map[string]time.Time, stopping bool) {
+	r.Unclaimed, r.Stopping = nil, stopping
 	if len(unclaimed) > 0 {
 		r.Unclaimed = maps.Clone(unclaimed)
 	}
@@ -71,7 +72,7 @@ func (r *RunRecord) Live(unclaimed map[string]time.Time) {
 // Interrupt ends the run before its end. stopped is StoppedCancelled or StoppedMemory, or "" where it goes on by
 // itself. m is what its process saw of itself; nil leaves what there is.
 func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
-	r.Unclaimed = nil
+	r.Unclaimed, r.Stopping = nil, false
 	if m != nil {
 		r.Measures = m
 	}
@@ -80,7 +81,7 @@ func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
 
 // End is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there.
 func (r *RunRecord) End(state pipeline.RunState, m *pipeline.Measures, cleaned bool, waits map[string][]string) {
-	r.Unclaimed = nil
+	r.Unclaimed, r.Stopping = nil, false
 	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
 }
 
@@ -102,4 +103,10 @@ func (r *RunRecord) Clean(waits map[string][]string) {
 	if r.Cleaned, r.Taken, r.Waits = len(waits) == 0, false, waits; r.Cleaned {
 		r.Waits = nil
 	}
+}
+
+// WorkedOn reports whether an incarnation of the run goes on: then its destinations are written. Where the run is
+// Stopping no connection of it is asked.
+func (r *RunRecord) WorkedOn(incarnation int) bool {
+	return r.State == pipeline.RunRunning && r.Resumes == incarnation
 }

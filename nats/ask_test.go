@@ -310,7 +310,7 @@ func TestAskOrPublish(t *testing.T) {
 	if err := c.Publisher().Publish(pipeline.TopicTrigger("j"), newMessage("x", "{}")); !pipeline.IsPermanent(err) {
 		t.Errorf("a trigger published: %v", err)
 	}
-	if _, err := c.Bus().Ask(within(t), pipeline.TopicQuery("r"), "x", nil); !pipeline.IsPermanent(err) {
+	if _, err := c.Bus().Ask(within(t), pipeline.TopicQueryCommand(pipeline.AnyPool, "r", "c"), "x", nil); !pipeline.IsPermanent(err) {
 		t.Errorf("a command asked: %v", err)
 	}
 	if err := c.Publisher().Publish(pipeline.TopicOwnTrigger("j", "me"), newMessage("x", "{}")); err != nil {

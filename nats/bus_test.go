@@ -36,7 +36,7 @@ func receive(t testing.TB, ch <-chan *message.Message) *message.Message {
 // A message arrives with its metadata; published twice it arrives once; acknowledged it does not come again.
 func TestBusDelivers(t *testing.T) {
 	c := open(t, t.TempDir())
-	topic := pipeline.TopicQuery("r1")
+	topic := pipeline.TopicQueryCommand(pipeline.AnyPool, "r1", "c")
 	m := newMessage("id-1", `{"a":1}`)
 	m.Metadata.Set("correlation_id", "corr")
 	m.Metadata.Set(nats.MetaSequence, "999") // of another message, from which this one was made
@@ -83,7 +83,7 @@ func TestBusDelivers(t *testing.T) {
 // No more than parallel messages are outstanding.
 func TestBusParallel(t *testing.T) {
 	c := open(t, t.TempDir())
-	topic := pipeline.TopicSink("r")
+	topic := pipeline.TopicSinkCommand("", "csv", "r", "d")
 	for _, id := range []string{"a", "b", "c"} {
 		if err := c.Publisher().Publish(topic, newMessage(id, "{}")); err != nil {
 			t.Fatal(err)
@@ -95,7 +95,7 @@ func TestBusParallel(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, second := receive(t, ch), receive(t, ch)
-	if unacked, pending, pulls, err := c.Consumer("FANMILL_JOBS", "sink-r"); err != nil || unacked != 2 || pending != 1 || pulls != 0 {
+	if unacked, pending, pulls, err := c.Consumer("FANMILL_WORK", "sink-r"); err != nil || unacked != 2 || pending != 1 || pulls != 0 {
 		t.Fatalf("%d unacknowledged, %d to come, %d asked for (%v); parallel is 2", unacked, pending, pulls, err)
 	}
 	first.Ack()
@@ -446,7 +446,7 @@ func TestBusTakesForeignMessages(t *testing.T) {
 // Close tells handlers, waits for them, and gives what nobody took to the next subscriber at once.
 func TestBusCloseWaits(t *testing.T) {
 	c := open(t, t.TempDir())
-	topic := pipeline.TopicQuery("r")
+	topic := pipeline.TopicQueryCommand(pipeline.AnyPool, "r", "c")
 	if err := c.Publisher().Publish(topic, newMessage("taken", "{}"), newMessage("offered", "{}")); err != nil {
 		t.Fatal(err)
 	}
@@ -532,7 +532,7 @@ func TestBusDrop(t *testing.T) {
 	c := open(t, t.TempDir())
 	ctx, cancel := context.WithCancel(within(t))
 	for _, run := range []string{"r1", "r2"} {
-		topic := pipeline.TopicQuery(run)
+		topic := pipeline.TopicQueryCommand(pipeline.AnyPool, run, "c")
 		if err := c.Publisher().Publish(topic, newMessage("m-"+run, "{}")); err != nil {
 			t.Fatal(err)
 		}
@@ -548,22 +548,22 @@ func TestBusDrop(t *testing.T) {
 	}
 	cancel()
 	for range 2 { // the second finds nothing
-		if err := c.Bus().Drop(within(t), pipeline.TopicQuery("r1")); err != nil {
+		if err := c.Bus().Drop(within(t), pipeline.TopicQueryCommand(pipeline.AnyPool, "r1", "c")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := c.Position("FANMILL_JOBS", "query-r1"); err == nil {
+	if _, _, err := c.Position("FANMILL_WORK", "query-r1"); err == nil {
 		t.Error("the consumer is still there")
 	}
-	if _, _, err := c.Position("FANMILL_JOBS", "query-r2"); err != nil {
+	if _, _, err := c.Position("FANMILL_WORK", "query-r2"); err != nil {
 		t.Errorf("the other run's consumer: %v", err)
 	}
-	if err := c.Publisher().Publish(pipeline.TopicQuery("r1"), newMessage("new", "{}")); err != nil {
+	if err := c.Publisher().Publish(pipeline.TopicQueryCommand(pipeline.AnyPool, "r1", "c"), newMessage("new", "{}")); err != nil {
 		t.Fatal(err)
 	}
 	for run, want := range map[string]string{"r1": "new", "r2": "m-r2"} {
 		sub := c.Subscriber("query-"+run, 1)
-		ch, err := sub.Subscribe(within(t), pipeline.TopicQuery(run))
+		ch, err := sub.Subscribe(within(t), pipeline.TopicQueryCommand(pipeline.AnyPool, run, "c"))
 		if err != nil {
 			t.Fatal(err)
 		}

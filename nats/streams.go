@@ -41,8 +41,8 @@ const (
 func fixedStreams() []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{{
 		Name:        streamJobs,
-		Description: "fanmill: commands of runs; each is gone when it is done",
-		Subjects:    []string{"fanmill.jobs.own.*.*", "fanmill.jobs.query.>", "fanmill.jobs.sink.>"},
+		Description: "fanmill: triggers of fanmill run; each is gone when its process has ended",
+		Subjects:    []string{pipeline.TopicOwnTriggers},
 		Retention:   jetstream.WorkQueuePolicy,
 	}, {
 		Name:        streamWork,

@@ -6,19 +6,21 @@ import (
 
 // Event kinds.
 const (
-	EventStarted   = "started"
-	EventConnected = "connection-started"
-	EventDelivered = "connection-done" // its eof is in the row log
-	EventRetry     = "connection-retry"
-	EventFailed    = "connection-failed"
-	EventCommitted = "committed"    // a destination has settled a connection
-	EventRejected  = "rejected"     // a destination cannot hold a connection's rows
-	EventTrouble   = "write-failed" // a destination could not be written; it is tried again
-	EventDetached  = "destination-detached"
-	EventSealed    = "sealed"            // a spooled destination has a connection's rows safe, to be written or sent
-	EventOwing     = "destination-owing" // what it has is safe, and not all of it is sent
-	EventLetter    = "request-refused"   // by the receiver; Connection is set if it has the rows of one
-	EventEnded     = "ended"
+	EventStarted     = "started"
+	EventConnected   = "connection-started"
+	EventDelivered   = "connection-done" // its eof is in the row log
+	EventRetry       = "connection-retry"
+	EventFailed      = "connection-failed"
+	EventCommitted   = "committed"    // a destination has settled a connection
+	EventRejected    = "rejected"     // a destination cannot hold a connection's rows
+	EventTrouble     = "write-failed" // a destination could not be written; it is tried again
+	EventDetached    = "destination-detached"
+	EventSealed      = "sealed"            // a spooled destination has a connection's rows safe, to be written or sent
+	EventOwing       = "destination-owing" // what it has is safe, and not all of it is sent
+	EventLetter      = "request-refused"   // by the receiver; Connection is set if it has the rows of one
+	EventStopping    = "stopping"          // no connection is asked any more; what is delivered whole is still written
+	EventInterrupted = "interrupted"       // the run has stopped before its end
+	EventEnded       = "ended"
 )
 
 // Event tells what happened in a run. Which fields are set follows from Kind.
@@ -34,4 +36,5 @@ type Event struct {
 	Error       string    `json:"error,omitempty"`
 	State       string    `json:"state,omitempty"`
 	Time        time.Time `json:"time"`
+	Process     string    `json:"process,omitempty"` // token of the process that tells
 }

@@ -40,12 +40,6 @@ func TopicOwnTrigger(job, owner string) string {
 	return "fanmill.jobs.own." + Token(job) + "." + Token(owner)
 }
 
-// TopicQuery is above the query commands of a run; each resume has a topic of its own, TopicQuery(run).<resumes>.
-func TopicQuery(run string) string { return "fanmill.jobs.query." + Token(run) }
-
-// TopicSink is above the sink commands of a run, as TopicQuery is.
-func TopicSink(run string) string { return "fanmill.jobs.sink." + Token(run) }
-
 // Commands go by subjects whose tokens at fixed places differ, so that no two consumers of them ever overlap, which the
 // server refuses. A pool is who asks connections, a place is where destinations are written.
 

@@ -17,6 +17,8 @@ import (
 // settings are what flags and environment say, flags first.
 type settings struct {
 	env      config.Env
+	roles    []string // of serve; none is all
+	sinks    []string // types of destinations that it writes; none is all
 	parallel int
 	logMB    int64
 	timeout  time.Duration // destinationTimeout
@@ -114,7 +116,7 @@ func queryFlag(f *flags, fl *pflag.FlagSet) {
 
 // workFlags say how runs are carried out.
 func workFlags(f *flags, fl *pflag.FlagSet) {
-	fl.IntVar(&f.parallel, "parallel", defaultParallel, "`number` of connections of a run asked at a time")
+	fl.IntVar(&f.parallel, "parallel", defaultParallel, "`number` of connections asked at a time, by this process")
 	fl.Int64Var(&f.logMB, "log-max-mb", defaultLogMB, "bound of a run's row log on disk, in `MB`")
 	fl.DurationVar(&f.lease, "lease", defaultLease, "`time` that a resume waits for a sign of life of an owner that it cannot prove to be gone")
 	fl.IntVar(&f.memoryMB, "memory-mb", 0, "resident memory in `MB` above which queries pause (also MEMORY_THRESHOLD_MB; default 1024)")

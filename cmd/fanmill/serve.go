@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"fanmill/pipeline/coordinate"
 	"fanmill/pipeline/spec"
@@ -26,12 +28,13 @@ type serveFlags struct {
 	maxRuns int
 	inline  inlineFlags
 	page    pageFlags
+	roles   roleFlags
 }
 
 func newServe(stdout, stderr io.Writer) *cobra.Command {
 	var f serveFlags
 	c := &cobra.Command{
-		Use:   "serve --jobs DIR|store",
+		Use:   "serve [--jobs DIR|store] [--roles ROLES]",
 		Short: "Run the jobs of a folder, or of the store, when triggers ask for them",
 		Long: `serve loads the job files of a folder (.json, .yaml, .yml), keeps watching it, and runs what trigger messages ask for. With --jobs store
 it serves the jobs that fanmill job put has put into the store, on every host that has it; with both, all of them:
@@ -47,6 +50,10 @@ the service) stops the queries, writes what they have delivered whole, and ends;
 
 A page shows runs, jobs and files, on 127.0.0.1:8420 unless --http says otherwise; --http off leaves it out. See docs/page.md.
 
+On an external NATS server any number of processes, on any hosts, share the work. Each does what its --roles say: the coordinator takes
+triggers, query workers ask connections, sink workers write destinations; one that dies costs its own work only. A process without the role
+coordinator needs no --jobs: what a run is made from stands in the store, and the variables that its jobs refer to in --env-dir.
+
 With --inline-jobs a trigger may bring its job along: {"job":{...}}, published to fanmill.jobs.inline.<jobId>. Such a job gets no variable and no
 file of this machine; it writes below --artifact-root, and reads databases on each --allow-host and database files below each --allow-folder.
 
@@ -54,6 +61,9 @@ file of this machine; it writes below --artifact-root, and reads databases on ea
 		Example: `  fanmill serve --jobs D:/fanmill/jobs
   fanmill serve --jobs store --nats nats://nats.example.org:4222 --env-dir /etc/fanmill
   fanmill serve --jobs /etc/fanmill --nats nats://nats.example.org:4222 --max-runs 2
+  fanmill serve --roles coordinator --jobs store --nats nats://nats.example.org:4222
+  fanmill serve --roles query --parallel 16 --nats nats://nats.example.org:4222 --env-dir /etc/fanmill
+  fanmill serve --roles sink --sinks excel,csv --nats nats://nats.example.org:4222
   fanmill serve --jobs /etc/fanmill/jobs --inline-jobs --artifact-root /srv/adhoc --allow-host '*.branches.example.org:5432'
   nats req fanmill.jobs.run.job_gst_data '{}'
   fanmill trigger job_gst_data --resume`,
@@ -65,6 +75,7 @@ file of this machine; it writes below --artifact-root, and reads databases on ea
 	fl.IntVar(&f.maxRuns, "max-runs", 2, "`number` of runs, of different jobs, that go on at a time; they share the memory")
 	f.inline.add(fl)
 	f.page.add(fl)
+	f.roles.add(fl)
 	c.RunE = func(c *cobra.Command, _ []string) error { return serve(c, f, stderr) }
 	return c
 }
@@ -74,9 +85,13 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if s.roles, s.sinks, err = f.roles.check(); err != nil {
+		return badLine(c, err)
+	}
+	coordinates := slices.Contains(s.roles, pipeline.RoleCoordinator)
 	switch {
-	case len(f.jobs) == 0:
-		return badLine(c, errors.New("--jobs is missing; it names the folder of job files, or store for the jobs of the store"))
+	case len(f.jobs) == 0 && coordinates:
+		return badLine(c, errors.New("--jobs is missing; it names the folder of job files, or store for the jobs of the store. A process without the role coordinator needs none"))
 	case f.maxRuns < 1:
 		return badLine(c, fmt.Errorf("--max-runs is at least 1, not %d", f.maxRuns))
 	}
@@ -103,6 +118,9 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 		return &exitError{exitBadJob, err}
 	}
 	jobs.bounds = bounds
+	if left := lacking(s.roles, s.sinks); left != "" && !s.external() {
+		log.Warn("this process leaves to others: " + left + ". With the embedded server only processes of this machine with the same --data can do that")
+	}
 	s.limitMemory()
 	ctx := c.Context()
 	shown, err := page.openPage(log)
@@ -144,6 +162,10 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *served, ou
 		defer stop()
 		jobs.watch(watching, &sys.work)
 		err := sys.node.Serve(ctx, trigger.Service{MaxRuns: f.maxRuns, Ready: func() {
+			if !slices.Contains(s.roles, pipeline.RoleCoordinator) {
+				log.Info("serving as " + strings.Join(s.roles, " and ") + "; runs are coordinated by other processes")
+				return
+			}
 			log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s", screen.Of(int64(jobs.count()), "job"), jobs.where(), sys.conn.CLI("req 'fanmill.jobs.run.<jobId>' '{}'")))
 			if page != nil {
 				log.Info("the page: " + page.url)

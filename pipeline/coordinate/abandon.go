@@ -76,7 +76,7 @@ func (n *Coordinator) abandon(ctx context.Context, job string, doc *checkpoint.D
 // found by whoever writes them next.
 func (n *Coordinator) abandonBare(ctx context.Context, job string, doc *checkpoint.Document[checkpoint.RunRecord], why error) error {
 	n.Log.Warn(fmt.Sprintf("job %s has an unfinished run, %s, that cannot go on and is given up: %v", job, checkpoint.RunOf(doc), why))
-	if err := errors.Join(n.dropCommands(ctx, checkpoint.RunOf(doc), doc.Value().Resumes), n.RowLogs.Delete(ctx, checkpoint.RunOf(doc), math.MaxInt)); err != nil {
+	if err := errors.Join(n.dropCommands(ctx, checkpoint.RunOf(doc)), n.RowLogs.Delete(ctx, checkpoint.RunOf(doc), math.MaxInt)); err != nil {
 		return err
 	}
 	return doc.Change(ctx, checkpoint.Owned(doc), func(r *checkpoint.RunRecord) {

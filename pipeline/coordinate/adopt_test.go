@@ -147,10 +147,12 @@ type oneServer struct{ Describing }
 
 func (oneServer) Server(*spec.Definition, *pipeline.Connection) string { return "server" }
 
-// noAsker has asked nothing.
-type noAsker struct{ Asker }
+// noShare does nothing for a run.
+type noShare struct{ Share }
 
-func (noAsker) Measured() (batches, bytes int64, logWait time.Duration) { return 0, 0, 0 }
+func (noShare) Asks(string) bool                                        { return false }
+func (noShare) Writes(string) bool                                      { return false }
+func (noShare) Measured() (batches, bytes int64, logWait time.Duration) { return 0, 0, 0 }
 
 func (w *adoptWorld) definition() *spec.Definition { return &spec.Definition{Job: w.job} }
 
@@ -177,7 +179,7 @@ func (w *adoptWorld) supervising(r *run) *supervisor {
 	r.fixed = r.doc.Value()
 	s := newSupervisor(r)
 	s.queue, s.mine, s.stop = r.dispatcher(), checkpoint.Owned(r.doc), func(error) {}
-	s.asker = noAsker{}
+	s.share = noShare{}
 	return s
 }
 
@@ -253,7 +255,7 @@ func TestAdoptedRunEnds(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- s.supervise(ctx, ctx, nil) }()
+	go func() { ended <- s.supervise(ctx, ctx) }()
 	asked := w.conn("asked")
 	rec := asked.Value()
 	rec.Finish(time.Now())
@@ -392,7 +394,7 @@ func TestAdoptedAfterADetach(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.supervising(r)
-	if err := s.supervise(t.Context(), t.Context(), nil); err != nil {
+	if err := s.supervise(t.Context(), t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if rec := s.records["d"]; rec.State != pipeline.RecordDetached || r.outcome(s.records) == pipeline.RunComplete {

@@ -24,7 +24,7 @@ func (n *Coordinator) clean(ctx context.Context, rec checkpoint.RunRecord, m *pi
 	if len(rec.Waits) > 0 {
 		return n.Cleaner.Clean(ctx, n.Log, m, homes, abandoned)
 	}
-	err = errors.Join(n.dropCommands(ctx, m.Run, rec.Resumes), n.RowLogs.Delete(ctx, m.Run, rec.Generation))
+	err = errors.Join(n.dropCommands(ctx, m.Run), n.RowLogs.Delete(ctx, m.Run, rec.Generation))
 	waits, sinksErr := n.Cleaner.Clean(ctx, n.Log, m, homes, abandoned)
 	err = errors.Join(err, sinksErr, n.dropConnRecords(ctx, m))
 	if last, _, lastErr := n.LastRun(ctx, m.JobID); lastErr == nil && last != nil && checkpoint.RunOf(last) == m.Run {

@@ -1,25 +1,37 @@
 package coordinate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 
 	"fanmill/pipeline"
 )
 
-// topic is where the commands of this run go. Each resume has topics and consumers of its own: a frozen predecessor,
-// waking, takes no command of the run that went on without it, and what it drops are its own.
-func (r *run) topic(of func(run string) string) string {
-	return incarnation(of(r.m.Run), r.fixed.Resumes)
+// queryCommand is the command for a connection, and where it goes.
+func (r *run) queryCommand(id string) (topic string, _ pipeline.QueryCommand) {
+	pool := pipeline.AnyPool
+	if r.c.Own {
+		pool = pipeline.OwnPool(r.c.Owner.Token)
+	}
+	return pipeline.TopicQueryCommand(pool, r.m.Run, id), pipeline.QueryCommand{Job: r.m.JobID, Run: r.m.Run, Incarnation: r.fixed.Resumes, Connection: id}
 }
 
-func (r *run) durable(kind string) string {
-	return fmt.Sprintf("%s-%s-%d", kind, r.m.Run, r.fixed.Resumes)
+// sinkCommand is the command for a destination, and where it goes as things stand: where its files or its rows are.
+func (s *supervisor) sinkCommand(id string) (topic string, _ pipeline.SinkCommand) {
+	r, d, rec := s.run, s.m.Destination(id), s.records[id]
+	kind := r.c.Sinks[d.Type]
+	place := rec.At(s.m, d, kind)
+	if r.c.Own {
+		place = pipeline.OwnPool(r.c.Owner.Token)
+	}
+	name := d.Type
+	if kind != nil {
+		name = cmp.Or(kind.Name, name)
+	}
+	return pipeline.TopicSinkCommand(place, name, r.m.Run, id), pipeline.SinkCommand{Job: r.m.JobID, Run: r.m.Run, Incarnation: r.fixed.Resumes, Destination: id, Place: place}
 }
-
-func incarnation(topic string, resumes int) string { return topic + "." + strconv.Itoa(resumes) }
 
 func (r *run) command(topic string, c any) error {
 	payload, err := json.Marshal(c)
@@ -32,10 +44,10 @@ func (r *run) command(topic string, c any) error {
 	return nil
 }
 
-// dropCommands removes the commands of a run as it was after so many resumes.
-func (n *Coordinator) dropCommands(ctx context.Context, id string, resumes int) error {
-	for _, topic := range []string{pipeline.TopicSink(id), pipeline.TopicQuery(id)} {
-		if err := n.Bus.Drop(ctx, incarnation(topic, resumes)); err != nil {
+// dropCommands removes the commands of a run.
+func (n *Coordinator) dropCommands(ctx context.Context, id string) error {
+	for _, topic := range pipeline.TopicsOfCommands(id) {
+		if err := n.Bus.Drop(ctx, topic); err != nil {
 			return fmt.Errorf("drop commands of run %s: %w", id, err)
 		}
 	}

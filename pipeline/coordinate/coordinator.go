@@ -2,7 +2,6 @@ package coordinate
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"time"
@@ -27,9 +26,7 @@ type Coordinator struct {
 
 	Jobs *spec.Jobs // that the process holds
 	// Holds reports whether the address of a connection must not go into the store: there may be a password in it.
-	Holds func(*pipeline.Connection) bool
-	// Workers are the processes that ask connections and live, by token, as far as this one knows.
-	Workers   func() []string
+	Holds     func(*pipeline.Connection) bool
 	Describer Describing
 	Targets   Targeting
 	Cleaner   Cleaning
@@ -45,8 +42,10 @@ type Coordinator struct {
 	Lease *checkpoint.Lease
 	Peers *checkpoint.Processes
 
-	Owner       pipeline.Owner
-	Parallel    int           // connections of a run asked at a time
+	Owner    pipeline.Owner
+	Parallel int // connections that those ask at a time who take this coordinator's commands
+	// Own has the runs done by this process alone: their commands go to a pool, and a place, that nobody else has.
+	Own         bool
 	LogMaxBytes int64         // of a run's row log
 	Timeout     time.Duration // destinationTimeout
 	// StorePatience is how long a run waits for a store that does not work; 0 is two minutes.
@@ -59,8 +58,9 @@ type Coordinator struct {
 	// follows it logs what is said of it and sees its events. nil is Log, and nobody.
 	Follow func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) Follower
 
-	follower Follower    // of the run that a copy is for
-	watch    *storeWatch // what the run that a copy is for knows of the store
+	follower Follower                          // of the run that a copy is for
+	watch    *storeWatch                       // what the run that a copy is for knows of the store
+	live     func() []checkpoint.ProcessRecord // tests have it in place of what Peers see
 }
 
 // View reads what the store has of runs.
@@ -146,20 +146,5 @@ func (n *Coordinator) following(job *pipeline.Job, run string, destinations []pi
 		if err != nil && one.follower.Done != nil {
 			one.follower.Done(nil, err)
 		}
-	}
-}
-
-// event publishes an event and shows it to the observer. Events are for people: one that cannot be stored costs a log
-// line.
-func (n *Coordinator) event(e pipeline.Event) {
-	if n.follower.Event != nil {
-		n.follower.Event(e)
-	}
-	payload, err := json.Marshal(e)
-	if err == nil {
-		err = n.Bus.Publish(pipeline.TopicEvent(e.Job, e.Run, e.Kind), "", payload)
-	}
-	if err != nil {
-		n.Log.Debug("event not stored", "kind", e.Kind, "error", err)
 	}
 }

@@ -13,8 +13,12 @@ import (
 // dispatcher publishes the query commands of a run in the job's order, and of the connections on one server only as
 // many at a time as the job allows: a worker takes whatever is published. A connection that may be what ends processes
 // comes last, and in the end alone.
+//
+// No more than a window of commands is out at a time, so that a run of many connections does not fill the queue that
+// all runs share: who comes later waits for that many of each run before it.
 type dispatcher struct {
 	limit   int
+	window  func() int                      // nil is no bound
 	suspect map[string]checkpoint.Suspicion // by connection
 	waiting []string                        // connection ids
 	host    map[string]string
@@ -25,7 +29,7 @@ type dispatcher struct {
 
 // dispatcher makes the dispatcher of a run for the connections wanted.
 func (r *run) dispatcher() *dispatcher {
-	d := &dispatcher{limit: r.job.ParallelPerHost, suspect: map[string]checkpoint.Suspicion{}, waiting: slices.Clone(r.wanted), host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}
+	d := &dispatcher{limit: r.job.ParallelPerHost, window: r.c.window, suspect: map[string]checkpoint.Suspicion{}, waiting: slices.Clone(r.wanted), host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}
 	maps.Copy(d.suspect, r.suspect)
 	if d.limit == 0 {
 		d.limit = pipeline.DefaultParallelPerHost
@@ -61,6 +65,10 @@ func (d *dispatcher) order() {
 // next takes out the connections whose commands are to be published now.
 func (d *dispatcher) next() (ids []string) {
 	var later []string
+	window := len(d.out) + len(d.waiting)
+	if d.window != nil {
+		window = d.window()
+	}
 	least, alone := checkpoint.AskedAlone, false
 	for id := range d.out {
 		least, alone = min(least, d.suspect[id]), alone || d.suspect[id] == checkpoint.AskedAlone
@@ -68,7 +76,7 @@ func (d *dispatcher) next() (ids []string) {
 	for _, id := range d.waiting {
 		host, suspect := d.host[id], d.suspect[id]
 		waits := alone || len(d.out) > 0 && (suspect == checkpoint.AskedAlone || suspect > least)
-		if waits || host != "" && d.busy[host] >= d.limit {
+		if waits || len(d.out) >= window || host != "" && d.busy[host] >= d.limit {
 			later = append(later, id)
 			continue
 		}
@@ -114,7 +122,7 @@ func (d *dispatcher) back(ids []string) {
 // the next tick publishes.
 func (s *supervisor) call() error {
 	for len(s.uncalled) > 0 {
-		if err := s.run.command(s.run.topic(pipeline.TopicSink), pipeline.SinkCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Destination: s.uncalled[0]}); err != nil {
+		if err := s.run.command(s.sinkCommand(s.uncalled[0])); err != nil {
 			return s.uncommanded(err)
 		}
 		s.uncalled = s.uncalled[1:]
@@ -130,7 +138,7 @@ func (s *supervisor) ask() error {
 	}
 	ids := s.queue.next()
 	for i, id := range ids {
-		if err := s.run.command(s.run.topic(pipeline.TopicQuery), pipeline.QueryCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Connection: id}); err != nil {
+		if err := s.run.command(s.run.queryCommand(id)); err != nil {
 			s.queue.back(ids[i:])
 			return s.uncommanded(err)
 		}

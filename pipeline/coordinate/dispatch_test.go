@@ -23,7 +23,7 @@ func (b *fullBus) Publish(string, string, []byte) error {
 // connections bring no other one, and neither kind of command waits for the other in one tick.
 func TestOneTryATick(t *testing.T) {
 	bus := &fullBus{}
-	s := newSupervisor(&run{c: &Coordinator{Bus: bus, Log: slog.New(slog.DiscardHandler)}, m: &pipeline.Manifest{JobID: "job", Run: "run"}})
+	s := newSupervisor(&run{c: &Coordinator{Bus: bus, Log: slog.New(slog.DiscardHandler)}, m: &pipeline.Manifest{JobID: "job", Run: "run", Destinations: []pipeline.ManifestDestination{{ID: "x"}}}})
 	s.uncalled, s.asked = []string{"x"}, true
 	s.queue = &dispatcher{limit: 1, waiting: []string{"a", "b"}, host: map[string]string{}, busy: map[string]int{}, out: map[string]bool{}, doubt: map[string]bool{}}
 	for tick := 1; tick < 4; tick++ {

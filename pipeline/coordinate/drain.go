@@ -17,6 +17,40 @@ const drainPatience = 20 * time.Second
 // brokenPatience bounds everything that a run that is stopped still wants of a store that does not work.
 const brokenPatience = 2 * time.Second
 
+// restPatience bounds how long workers of other processes are waited for: they look at the run's record at least every
+// third of a lease.
+const restPatience = 10 * time.Second
+
+// sayStopping has other processes stop asking: by the run's record, and by an event for those who listen.
+func (s *supervisor) sayStopping(ctx context.Context) error {
+	if s.c.Own {
+		return nil // nobody else takes its commands
+	}
+	ctx, cancel := context.WithTimeout(ctx, tickPatience)
+	defer cancel()
+	err := s.renew(ctx)
+	s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventStopping}))
+	return err
+}
+
+// rest begins to drain a run that is being stopped, once no worker is left, here or elsewhere.
+func (s *supervisor) rest(ctx, asking context.Context) error {
+	if !s.left || s.draining {
+		return nil
+	}
+	if time.Now().Before(s.restBy) {
+		for _, doc := range s.running {
+			if doc.Value().Owner != s.c.Owner.Token {
+				return nil
+			}
+		}
+	}
+	if err := s.drain(ctx); err != nil {
+		return errors.Join(context.Cause(asking), err)
+	}
+	return nil
+}
+
 // drain finds out, once no worker is left, which connections are in the row log whole: the destinations may still
 // take those. What only a part of arrived is left for a resume.
 func (s *supervisor) drain(ctx context.Context) error {

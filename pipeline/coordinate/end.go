@@ -93,7 +93,7 @@ func (r *run) outcome(records map[string]checkpoint.CommitRecord) pipeline.RunSt
 // cleanPartial keeps what a resume needs. If every destination has read the log to its end, nobody needs that any
 // more: then all is cleaned.
 func (r *run) cleanPartial(ctx context.Context, records map[string]checkpoint.CommitRecord) (cleaned bool, _ error) {
-	if err := r.c.dropCommands(ctx, r.m.Run, r.fixed.Resumes); err != nil {
+	if err := r.c.dropCommands(ctx, r.m.Run); err != nil {
 		return false, err
 	}
 	for _, d := range r.m.Destinations {

@@ -76,7 +76,7 @@ func (n *Coordinator) prepare(ctx context.Context, def *spec.Definition, t spec.
 func (n *Coordinator) anew(ctx context.Context, def *spec.Definition, t spec.Request, own, newest *checkpoint.Document[checkpoint.RunRecord]) (*run, error) {
 	_, why := checkpoint.LoadManifest(ctx, n.Stores.Runs, t.Run)
 	n.Log.Warn(fmt.Sprintf("run %s of job %s cannot go on, and begins anew: %v", t.Run, def.Job.ID, why))
-	if err := n.wipe(ctx, t.Run, own.Value().Resumes); err != nil {
+	if err := n.wipe(ctx, t.Run); err != nil {
 		return nil, err
 	}
 	_, pointer, err := n.LastRun(ctx, def.Job.ID)
@@ -91,7 +91,7 @@ func (n *Coordinator) clearID(ctx context.Context, id string) error {
 	if _, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, n.Stores.Runs, checkpoint.RunKey(id)); !errors.Is(err, pipeline.ErrForeign) {
 		return nil // whether it can be read at all, the creation finds out
 	}
-	return n.wipe(ctx, id, 0)
+	return n.wipe(ctx, id)
 }
 
 // create writes a new run. Its record comes before its row log, so that nothing of it is without an owner, and the

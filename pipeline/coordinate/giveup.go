@@ -26,21 +26,31 @@ func (s *supervisor) connChanged(ctx context.Context, e pipeline.KVEntry) error 
 	if rec.Opened.After(s.run.fixed.Opened()) {
 		return s.lost()
 	}
+	_, had := s.running[id]
 	delete(s.running, id)
 	if rec.State == checkpoint.ConnPending && len(rec.Refused) > 0 && (s.queue.out[id] || s.refusals[id] != nil) {
 		return s.refused(ctx, id, doc, time.Now())
 	}
 	delete(s.refusals, id)
+	again := false
 	switch rec.State {
 	case checkpoint.ConnRunning:
 		s.running[id] = doc
+	case checkpoint.ConnPending:
+		if again = had && s.queue.out[id]; again { // its worker has given it back
+			s.queue.again(id, rec.Suspicion())
+		}
 	case checkpoint.ConnGivenUp:
 		s.giveUp(ctx, id, doc, rec.Error)
 	}
-	if rec.State != checkpoint.ConnDone && rec.State != checkpoint.ConnGivenUp && rec.State != checkpoint.ConnFailed {
-		return nil
+	switch rec.State {
+	case checkpoint.ConnDone, checkpoint.ConnGivenUp, checkpoint.ConnFailed:
+		s.queue.ended(id)
+	default:
+		if !again {
+			return nil
+		}
 	}
-	s.queue.ended(id)
 	if !s.asked || s.stopping {
 		return nil
 	}
@@ -68,7 +78,9 @@ func (s *supervisor) giveUp(ctx context.Context, connection string, doc *checkpo
 		err := s.publishFailure(ctx, connection, doc, reason)
 		// On a conflict, and when fenced, somebody has begun to ask it again.
 		if err != nil && !errors.Is(err, pipeline.ErrConflict) && !errors.Is(err, pipeline.ErrFenced) {
-			s.fail(ctx, fmt.Errorf("give up connection %s: %w", connection, err))
+			if ctx.Err() == nil {
+				s.fail(fmt.Errorf("give up connection %s: %w", connection, err))
+			}
 		}
 	}()
 }
@@ -100,4 +112,12 @@ func (s *supervisor) publishFailure(ctx context.Context, connection string, doc 
 	}
 	s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventFailed, Connection: connection, Attempt: next.Attempts, Error: reason, Millis: next.Millis}))
 	return nil
+}
+
+// fail ends the run in this process.
+func (s *supervisor) fail(err error) {
+	select {
+	case s.fatal <- err:
+	default:
+	}
 }

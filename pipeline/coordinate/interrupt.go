@@ -48,8 +48,9 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 		s.c.Log.Debug("the end of the run was not recorded", "error", err)
 		return errors.Join(cause, ErrUnrecorded)
 	}
+	s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventInterrupted, Error: pipeline.ShortError(cause)}))
 	s.publishCheckpoint(ctx, true)
-	if err := s.c.dropCommands(ctx, s.m.Run, s.run.fixed.Resumes); err != nil {
+	if err := s.c.dropCommands(ctx, s.m.Run); err != nil {
 		s.c.Log.Debug("the commands of the run were not dropped", "error", err)
 	}
 	return cause

@@ -56,7 +56,7 @@ func (s *supervisor) judgeGone(ctx context.Context) error {
 // workerGone reports whether nobody asks a connection that a process of this token has taken.
 func (s *supervisor) workerGone(ctx context.Context, id, token string) (bool, error) {
 	if token == s.c.Owner.Token || s.c.Peers == nil {
-		return !s.asking.busy(id), nil
+		return !s.share.Asks(id), nil
 	}
 	return s.c.Peers.Gone(ctx, token)
 }

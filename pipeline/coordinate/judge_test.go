@@ -227,7 +227,7 @@ func TestReopenedConnection(t *testing.T) {
 
 // A connection that may be what ends processes is asked last, and in the end alone: no other one dies with it.
 func TestSuspectsAreAskedAlone(t *testing.T) {
-	r := &run{c: &Coordinator{}, job: &pipeline.Job{}, wanted: []string{"x", "a", "u", "b", "y", "v"},
+	r := &run{c: &Coordinator{Parallel: 4}, job: &pipeline.Job{}, wanted: []string{"x", "a", "u", "b", "y", "v"},
 		suspect: map[string]checkpoint.Suspicion{"x": checkpoint.AskedAlone, "y": checkpoint.AskedAlone, "u": checkpoint.AskedLast, "v": checkpoint.AskedLast}}
 	d := r.dispatcher()
 	next := func(want ...string) {

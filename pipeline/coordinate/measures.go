@@ -11,7 +11,7 @@ import (
 func (s *supervisor) measures(reports []*pipeline.Report) *pipeline.Measures {
 	m := &pipeline.Measures{Parallel: s.c.Parallel, Asked: len(s.run.wanted), Budget: s.c.Budget.Size(), LogMax: s.m.LogMaxBytes, LogPeak: s.logPeak}
 	var logWait time.Duration
-	m.Batches, m.BatchBytes, logWait = s.asker.Measured()
+	m.Batches, m.BatchBytes, logWait = s.share.Measured()
 	m.LogWaitMillis = logWait.Milliseconds()
 	if s.c.Memory != nil {
 		s.c.Memory.Look() // a short run may have seen no other reading

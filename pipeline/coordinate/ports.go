@@ -32,29 +32,37 @@ type Cleaning interface {
 	Sweep(ctx context.Context) error
 }
 
-// Hands carry out the commands of runs in this process.
+// Hands are what a process does for runs itself, whoever coordinates them: it asks connections and writes destinations
+// as commands say. A coordinator knows of that only what its process does for its own runs; what others do it reads in
+// the records.
 type Hands interface {
-	Asker(w Work) Asker
-	Deliverer(w Work) Deliveries
+	// Join has what the process does for a run shown to its coordinator until it leaves. It comes before the run's first
+	// command.
+	Join(w Work) Share
 }
 
-// Work is what those who carry out the commands of a run are given.
+// Work is what a coordinator gives to what its process does for its run.
 type Work struct {
-	Log        *slog.Logger
-	Notify     func(pipeline.Event)
-	Rows       func(connection string, rows int64)          // how many rows an attempt has read; may be nil
-	Post       func(topic, id string, payload []byte) error // stores a message for people
-	StoreFails func() bool                                  // reports whether the store does not work
+	Job, Run    string
+	Incarnation int // of the run, as in its commands
+	Log         *slog.Logger
+	Notify      func(pipeline.Event)                // tells what happened
+	Rows        func(connection string, rows int64) // how many rows an attempt has read; may be nil
+	Fail        func(error)                         // ends the run here: a record of it is gone, or cannot be read
+	StoreFails  func() bool                         // reports whether the store does not work
 }
 
-// Asker carries out query commands.
-type Asker interface {
-	Query(ctx context.Context, command pipeline.QueryCommand, claimed func(context.Context) error) error
-	// Measured is how many batches were handed to the row log, how many bytes they have, and how long they waited there.
+// Share is what a process does for one run that it coordinates.
+type Share interface {
+	// Asks and Writes report whether the process has a connection, or a destination, in hand.
+	Asks(connection string) bool
+	Writes(destination string) bool
+	// Stop ends the attempts of this process, which takes no further connection of the run; their connections are given
+	// back. The channel closes when none is left.
+	Stop(why error) (stopped <-chan struct{})
+	// Leave ends all that the process does for the run, and waits for that.
+	Leave(why error)
+	// Measured is how many batches the process handed to the row log, how many bytes they have, and how long they waited
+	// there.
 	Measured() (batches, bytes int64, logWait time.Duration)
-}
-
-// Deliveries carry out sink commands.
-type Deliveries interface {
-	Deliver(ctx context.Context, command pipeline.SinkCommand, claimed func(context.Context) error) error
 }

@@ -2,61 +2,76 @@ package coordinate
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	"fanmill/pipeline"
+	"fanmill/checkpoint"
 )
 
-// recall publishes commands again that somebody has removed from their stream: nobody carries them out, none is kept,
-// and what they ask for is not done. A command too many finds nothing to do.
+// recall publishes commands again that nobody carries out: what they ask for is not done, no process is known to have
+// it, and none is kept. Another program may have removed them, or their worker ended between its claim and anything
+// that tells of it. A command too many finds nothing to do.
 func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
-	var sinks []string
+	if s.stopping {
+		return nil
+	}
 	for _, d := range s.m.Destinations {
-		if rec := s.records[d.ID]; !rec.Ended() && !slices.Contains(s.uncalled, d.ID) && !s.delivering.busy(d.ID) {
-			sinks = append(sinks, d.ID)
-		}
-	}
-	queries := slices.Sorted(maps.Keys(s.queue.out))
-	if s.asking.any() {
-		queries = nil
-	}
-	if s.stopping || len(sinks)+len(queries) == 0 {
-		s.idle = time.Time{}
-		return nil
-	}
-	if s.idle.IsZero() {
-		s.idle = time.Now()
-	}
-	if time.Since(s.idle) < after {
-		return nil
-	}
-	s.idle = time.Now()
-	for _, kind := range []struct {
-		topic string
-		ids   []string
-		make  func(id string) any
-	}{
-		{s.run.topic(pipeline.TopicSink), sinks, func(id string) any {
-			return pipeline.SinkCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Destination: id}
-		}},
-		{s.run.topic(pipeline.TopicQuery), queries, func(id string) any {
-			return pipeline.QueryCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Connection: id}
-		}},
-	} {
-		if len(kind.ids) == 0 {
+		topic, c := s.sinkCommand(d.ID)
+		rec := s.records[d.ID]
+		lapsed := rec.Token != "" && s.silent(d.ID) > 0
+		if rec.Ended() || rec.Token != "" && !lapsed || s.share.Writes(d.ID) || slices.Contains(s.uncalled, d.ID) {
+			delete(s.idle, topic)
 			continue
 		}
-		if kept, err := s.c.Bus.Kept(ctx, kind.topic, 1); err != nil || len(kept) > 0 {
+		if lapsed && s.idle[topic].IsZero() { // which has taken a lease
+			s.idle[topic] = time.Now().Add(-after)
+		}
+		if err := s.recallOne(ctx, topic, c, after); err != nil {
+			return s.uncommanded(err)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.queue.out)) {
+		topic, c := s.run.queryCommand(id)
+		if s.running[id] != nil || s.share.Asks(id) {
+			delete(s.idle, topic)
 			continue
 		}
-		s.c.Log.Warn("commands of the run are gone, another program has removed them; they are published again", "topic", kind.topic)
-		for _, id := range kind.ids {
-			if err := s.run.command(kind.topic, kind.make(id)); err != nil {
-				return s.uncommanded(err)
-			}
+		if err := s.recallOne(ctx, topic, c, after); err != nil {
+			return s.uncommanded(err)
 		}
 	}
 	return nil
+}
+
+// recallOne publishes a command again that was not there for so long.
+func (s *supervisor) recallOne(ctx context.Context, topic string, command any, after time.Duration) error {
+	if s.idle[topic].IsZero() {
+		s.idle[topic] = time.Now()
+	}
+	if time.Since(s.idle[topic]) < after {
+		return nil
+	}
+	s.idle[topic] = time.Now()
+	if kept, err := s.c.Bus.Kept(ctx, topic, 1); err != nil || len(kept) > 0 {
+		return nil // who has room takes it
+	}
+	s.c.Log.Info("a command of the run is gone, and nobody carries it out; it is published again", "topic", topic)
+	return s.run.command(topic, command)
+}
+
+// silent is how long a destination has had no live claim; 0 or less while it has one, for all that is known.
+func (s *supervisor) silent(id string) time.Duration {
+	return time.Since(s.claims[id].at) - time.Duration(s.c.Owner.LeaseMS)*time.Millisecond
+}
+
+// givenBack has a destination commanded again at once whose claim was let go of: its process ends.
+func (s *supervisor) givenBack(id string, was, is checkpoint.CommitRecord) error {
+	if was.Token == "" || is.Token != "" || is.Ended() || s.stopping || s.share.Writes(id) || slices.Contains(s.uncalled, id) {
+		return nil
+	}
+	s.c.Log.Info(fmt.Sprintf("the process that wrote %s has let go of it; another one is asked", s.m.Destination(id).Where()), "destination", id)
+	s.uncalled = append(s.uncalled, id)
+	return s.call()
 }

@@ -63,13 +63,23 @@ type onOneServer struct{ Describing }
 
 func (onOneServer) Server(*spec.Definition, *pipeline.Connection) string { return "server" }
 
+// living are workers that live.
+func living(tokens *[]string) func() []checkpoint.ProcessRecord {
+	return func() (all []checkpoint.ProcessRecord) {
+		for _, token := range *tokens {
+			all = append(all, checkpoint.ProcessRecord{Owner: pipeline.Owner{Token: token}, Roles: pipeline.Roles(), Slots: 4})
+		}
+		return all
+	}
+}
+
 // refusing is a world whose connection needs two variables, and its coordinator, which has published the command.
 func refusing(t *testing.T, workers ...string) (w *fenceWorld, s *supervisor, bus *published, seen func(time.Time)) {
 	w = newFenceWorld(t)
 	w.job.Connections[0].DSN = "${A} ${B}"
 	w.specify(0)
 	s, bus = w.coordinator(), &published{}
-	s.c.Bus, s.c.Describer, s.c.Workers = bus, onOneServer{}, func() []string { return workers }
+	s.c.Bus, s.c.Describer, s.c.live = bus, onOneServer{}, living(&workers)
 	s.c.Owner.LeaseMS = 15000
 	s.run.wanted, s.run.fixed = []string{"c"}, checkpoint.RunRecord{Epoch: 1, Generation: 1}
 	s.queue, s.asked = s.run.dispatcher(), true
@@ -173,7 +183,7 @@ func TestConnectionThatNobodyCanAsk(t *testing.T) {
 	t.Run("a third one comes", func(t *testing.T) {
 		workers := []string{"w1"}
 		w, s, bus, seen := refusing(t)
-		s.c.Workers = func() []string { return workers }
+		s.c.live = living(&workers)
 		now := time.Now()
 		if err := w.asker(1)(); err != nil {
 			t.Fatal(err)

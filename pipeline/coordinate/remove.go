@@ -16,7 +16,6 @@ func (n *Coordinator) Remove(ctx context.Context, run string) error {
 	if run == "" || pipeline.Token(run) != run || run == pipeline.JobKeys || run == pipeline.ProcessKeys {
 		return pipeline.Permanent(fmt.Errorf("%q is no run's id; fanmill runs lists them", run))
 	}
-	resumes := 0
 	doc, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, n.Stores.Runs, checkpoint.RunKey(run))
 	switch {
 	case errors.Is(err, pipeline.ErrNoKey):
@@ -28,7 +27,6 @@ func (n *Coordinator) Remove(ctx context.Context, run string) error {
 		return err
 	default:
 		rec := doc.Value()
-		resumes = rec.Resumes
 		if rec.Busy() && n.MayLive(rec.Owner) {
 			return n.alreadyRunning(doc)
 		}
@@ -40,12 +38,12 @@ func (n *Coordinator) Remove(ctx context.Context, run string) error {
 			return pipeline.Permanent(fmt.Errorf("run %s is unfinished, and a resume can go on with it; fanmill checkpoint rm %s gives it up first", run, rec.Job))
 		}
 	}
-	return n.wipe(ctx, run, resumes)
+	return n.wipe(ctx, run)
 }
 
 // wipe removes what the store has of a run, its record last: until then it is there to be forgotten again.
-func (n *Coordinator) wipe(ctx context.Context, run string, resumes int) error {
-	if err := errors.Join(n.dropCommands(ctx, run, resumes), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, checkpoint.RunKey(run)+".>")); err != nil {
+func (n *Coordinator) wipe(ctx context.Context, run string) error {
+	if err := errors.Join(n.dropCommands(ctx, run), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, checkpoint.RunKey(run)+".>")); err != nil {
 		return err
 	}
 	if err := n.Cleaner.Forget(run); err != nil {

@@ -21,7 +21,7 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 	n, leave := n.following(def.Job, id, old.Destinations)
 	defer func() { leave(err) }()
 	r := &run{c: n, def: def, job: def.Job, doc: doc, asker: t.Run}
-	if err := n.dropCommands(ctx, id, doc.Value().Resumes); err != nil {
+	if err := n.dropCommands(ctx, id); err != nil {
 		return nil, err
 	}
 	was, records := doc.Value(), make([]checkpoint.CommitRecord, len(old.Destinations))

@@ -29,6 +29,9 @@ type storeWatch struct {
 // Watched is the coordinator with an eye on the store, for work that cannot go on without it: the context ends once the
 // store is another one or has not worked for StorePatience; with endless only once it is another one. stop must follow.
 func (n *Coordinator) Watched(ctx context.Context, endless bool) (_ context.Context, watched *Coordinator, stop func()) {
+	if endless && n.watch != nil { // it is watched already
+		return ctx, n, func() {}
+	}
 	patience := n.Patience()
 	if endless {
 		patience = 0

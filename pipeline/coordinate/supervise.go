@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"fanmill/checkpoint"
@@ -24,26 +23,22 @@ type supervisor struct {
 	stopping bool                               // no more are
 	// The row log is purged up to here; the run's record says how far it may be.
 	trimmed   uint64
-	marked    time.Time // when the record last said so
-	published time.Time // the public checkpoint
-	stale     bool      // records changed since
-	// Since when nobody carries out what was asked for; zero while somebody does.
-	idle       time.Time
-	moved      map[string]progress
-	looked     time.Time // at the row log
-	full       time.Time // since when every look has found it full; zero if the last one did not
-	failing    sync.WaitGroup
-	delivering inFlight            // destinations that this process works on
-	asking     inFlight            // connections that it asks
-	given      map[string]bool     // connections whose failure is being told
-	refusals   map[string]*refusal // by connection
-	fatal      chan error
+	marked    time.Time            // when the record last said so
+	published time.Time            // the public checkpoint
+	stale     bool                 // records changed since
+	idle      map[string]time.Time // by topic of a command: since when nobody is known to have it
+	moved     map[string]progress
+	looked    time.Time // at the row log
+	full      time.Time // since when every look has found it full; zero if the last one did not
+	failing   sync.WaitGroup
+	given     map[string]bool     // connections whose failure is being told
+	refusals  map[string]*refusal // by connection
+	fatal     chan error
 
-	asker   Asker
+	share   Share // what this process does for the run
 	queue   *dispatcher
 	byKey   map[string]string
 	running map[string]*checkpoint.Document[checkpoint.ConnRecord] // connections that a worker has, as last seen
-	starts  atomic.Int64                                           // connections begun, for the lines about memory
 	logPeak int64
 	mine    func(*checkpoint.RunRecord) bool // whether the run's record is still this process's
 	stop    context.CancelCauseFunc
@@ -51,12 +46,14 @@ type supervisor struct {
 	claims     map[string]claimSign // by destination id
 	claimsSeen time.Time            // when they were last looked at
 	unclaimed  map[string]time.Time // destinations without a live claim, and when they are given up
+	left       bool                 // no attempt of this process is left, once stopping
+	restBy     time.Time            // once stopping: when other processes are waited for no longer
 	draining   bool
 	delivered  map[string]bool // connections whose eof is in the log, once draining
 }
 
 func newSupervisor(r *run) *supervisor {
-	return &supervisor{run: r, c: r.c, m: r.m, records: map[string]checkpoint.CommitRecord{}, moved: map[string]progress{}, given: map[string]bool{}, refusals: map[string]*refusal{},
+	return &supervisor{run: r, c: r.c, m: r.m, records: map[string]checkpoint.CommitRecord{}, idle: map[string]time.Time{}, moved: map[string]progress{}, given: map[string]bool{}, refusals: map[string]*refusal{},
 		running: map[string]*checkpoint.Document[checkpoint.ConnRecord]{}, fatal: make(chan error, 1), claims: map[string]claimSign{}}
 }
 
@@ -74,19 +71,16 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	s := newSupervisor(r)
 	s.queue, s.mine, s.stop = r.dispatcher(), checkpoint.Owned(r.doc), cancel
 	s.heed(ctx)
-	work := Work{Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows, Post: r.c.Bus.Publish, StoreFails: r.c.StoreFails}
-	s.asker = r.c.Hands.Asker(work)
-	deliverer := r.c.Hands.Deliverer(work)
+	s.share = r.c.Hands.Join(Work{Job: r.m.JobID, Run: r.m.Run, Incarnation: r.fixed.Resumes, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows,
+		Fail: s.fail, StoreFails: r.c.StoreFails})
+	defer r.c.hear(r.m)()
 
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	sinks := s.staff(working, pipeline.Handler{Topic: r.topic(pipeline.TopicSink), Durable: r.durable("sink"), Parallel: len(r.m.Destinations), Handle: s.sinkHandler(working, deliverer)})
-	queries := s.staff(ctx, pipeline.Handler{Topic: r.topic(pipeline.TopicQuery), Durable: r.durable("query"), Parallel: r.c.Parallel, Handle: s.queryHandler(ctx, s.asker)})
-	err := s.supervise(ctx, working, queries)
+	err := s.supervise(ctx, working)
 	cancel(err)
 	stop(err)
-	<-queries
-	<-sinks
+	s.share.Leave(err)
 	s.failing.Wait()
 	if err != nil {
 		return nil, s.interrupt(ctx, err)
@@ -96,7 +90,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 
 // supervise returns nil once every destination is finished or detached. When asking ends, it waits until the
 // destinations have committed what the workers had delivered by then, and returns why asking ended.
-func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struct{}) error {
+func (s *supervisor) supervise(asking, ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	records, err := s.c.Records.Watch(ctx, s.m.Run)
@@ -113,6 +107,9 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 	for _, d := range s.m.Destinations {
 		if h := s.run.handover; h == nil || !h.claimed[d.ID] {
 			s.uncalled = append(s.uncalled, d.ID)
+		}
+		if rec, err := s.c.Records.Load(ctx, s.m.Run, d.ID); err == nil && !s.c.Own { // where the command goes, it says
+			s.records[d.ID] = rec
 		}
 	}
 	if err := s.markRecords(ctx); err != nil {
@@ -147,20 +144,26 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 			if !ok {
 				return pipeline.WatchEnded(ctx, "connections")
 			}
-			if err := s.connChanged(ctx, e); err != nil {
+			if err := errors.Join(s.connChanged(ctx, e), s.rest(ctx, asking)); err != nil {
 				return err
+			}
+			if s.drained() {
+				return context.Cause(asking)
 			}
 		case err := <-s.fatal:
 			return err
 		case <-tick.C:
-			if err := s.tick(asking, ctx, &renewed, third); err != nil {
+			if err := errors.Join(s.tick(asking, ctx, &renewed, third), s.rest(ctx, asking)); err != nil {
 				return err
+			}
+			if s.drained() {
+				return context.Cause(asking)
 			}
 			if s.stopping && !broken && s.c.StoreFails() {
 				broken, patience = true, time.After(brokenPatience)
 			}
 		case <-ended:
-			ended, left, s.stopping = nil, queries, true
+			ended, left, s.stopping, s.restBy = nil, s.share.Stop(context.Cause(asking)), true, time.Now().Add(restPatience)
 			if cause := context.Cause(asking); errors.Is(cause, pipeline.ErrFenced) { // nothing of it is its own any more
 				return cause
 			}
@@ -171,13 +174,16 @@ func (s *supervisor) supervise(asking, ctx context.Context, queries <-chan struc
 			}
 			s.c.Log.Info(fmt.Sprintf("stopping: %v. Queries stop now; what they have delivered whole is still written", context.Cause(asking)))
 			patience = time.After(drainPatience)
+			if err := s.sayStopping(ctx); err != nil {
+				return err
+			}
 		case <-left:
-			left = nil
+			left, s.left = nil, true
 			if s.c.StoreFails() {
 				return context.Cause(asking)
 			}
-			if err := s.drain(ctx); err != nil {
-				return errors.Join(context.Cause(asking), err)
+			if err := s.rest(ctx, asking); err != nil {
+				return err
 			}
 			if s.drained() {
 				return context.Cause(asking)

@@ -93,7 +93,7 @@ func (n *Coordinator) sweepRun(ctx context.Context, doc *checkpoint.Document[che
 			}
 			return err
 		}
-		return errors.Join(n.dropCommands(ctx, checkpoint.RunOf(doc), rec.Resumes), n.Bus.Drop(ctx, pipeline.TopicOwnTrigger(rec.Job, rec.Owner.Token)))
+		return errors.Join(n.dropCommands(ctx, checkpoint.RunOf(doc)), n.Bus.Drop(ctx, pipeline.TopicOwnTrigger(rec.Job, rec.Owner.Token)))
 	case rec.State.Resumable() && !rec.Cleaned:
 		if rec.Taken && n.MayLive(rec.Owner) {
 			return nil // somebody is about to go on with it
@@ -103,7 +103,7 @@ func (n *Coordinator) sweepRun(ctx context.Context, doc *checkpoint.Document[che
 		m, err := checkpoint.LoadManifest(ctx, n.Stores.Runs, checkpoint.RunOf(doc))
 		if errors.Is(err, pipeline.ErrForeign) || errors.Is(err, pipeline.ErrNoKey) { // where its files are nobody knows
 			n.pass(err)
-			if err := errors.Join(n.dropCommands(ctx, checkpoint.RunOf(doc), rec.Resumes), n.RowLogs.Delete(ctx, checkpoint.RunOf(doc), math.MaxInt)); err != nil {
+			if err := errors.Join(n.dropCommands(ctx, checkpoint.RunOf(doc)), n.RowLogs.Delete(ctx, checkpoint.RunOf(doc), math.MaxInt)); err != nil {
 				return err
 			}
 			return n.markCleaned(ctx, doc, nil)

@@ -37,8 +37,12 @@ func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdat
 			s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventOwing, Destination: id, Error: u.Record.Error}))
 		}
 	}
+	was := s.records[id]
 	s.records[id] = u.Record
 	s.signed(id)
+	if err := s.givenBack(id, was, u.Record); err != nil {
+		return err
+	}
 	s.stale = true
 	if p := s.moved[id]; p.at.IsZero() || p.seq != u.Record.Seq {
 		s.moved[id] = progress{u.Record.Seq, time.Now()}

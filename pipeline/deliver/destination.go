@@ -89,7 +89,12 @@ func (d *Deliverer) Deliver(ctx context.Context, command pipeline.SinkCommand, c
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil, errors.Is(err, pipeline.ErrHeld):
+		case ctx.Err() != nil:
+			if !errors.Is(context.Cause(ctx), checkpoint.ErrDead) {
+				d.letGo(v)
+			}
+			return err
+		case errors.Is(err, pipeline.ErrHeld):
 			return err
 		case errors.Is(err, pipeline.ErrForeign), errors.Is(err, checkpoint.ErrLater):
 			return fmt.Errorf("destination %s: %w", dest.ID, err)
@@ -135,6 +140,22 @@ func (d *Deliverer) Deliver(ctx context.Context, command pipeline.SinkCommand, c
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// letGoPatience bounds the last write of a claim that nobody has a use for any more.
+const letGoPatience = 2 * time.Second
+
+// letGo ends a claim in order, as this process, or the run, is being stopped: whoever goes on need not wait for its
+// lease. What it has committed is all that counts.
+func (d *Deliverer) letGo(v *delivery) {
+	if v.claim == nil || d.StoreFails != nil && d.StoreFails() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), letGoPatience)
+	defer cancel()
+	if err := v.claim.Release(ctx); err != nil && !errors.Is(err, pipeline.ErrFenced) {
+		v.log.Debug("the claim of a destination could not be given back; it lapses by itself", "error", err)
 	}
 }
 

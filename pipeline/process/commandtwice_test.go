@@ -60,7 +60,7 @@ func TestCommandComesAgainAndFails(t *testing.T) {
 	w.deliverTo("x")
 	var published atomic.Int32
 	w.node.Bus = twiceBus{Bus: answeringBus{Bus: w.node.Bus, answer: func(topic string, publish func() error) error {
-		if strings.HasPrefix(topic, "fanmill.jobs.query.") && published.Add(1) == 2 {
+		if strings.HasPrefix(topic, "fanmill.work.query.") && published.Add(1) == 2 {
 			return pipeline.Transient(errBroken)
 		}
 		return publish()

@@ -118,14 +118,16 @@ func TestDamageOfStreams(t *testing.T) {
 		"events deleted":                func(string) { raw.api("STREAM.DELETE.FANMILL_EVENTS", "") },
 		"dead deleted":                  func(string) { raw.api("STREAM.DELETE.FANMILL_DEAD", "") },
 		"triggers deleted":              func(string) { raw.api("STREAM.DELETE.FANMILL_TRIGGERS", "") },
-		"commands deleted":              func(string) { raw.api("STREAM.DELETE.FANMILL_JOBS", "") },
-		"commands purged":               func(string) { raw.api("STREAM.PURGE.FANMILL_JOBS", "") },
-		"consumers of commands deleted": func(string) { raw.deleteConsumers("FANMILL_JOBS") },
+		"commands deleted":              func(string) { raw.api("STREAM.DELETE.FANMILL_WORK", "") },
+		"commands purged":               func(string) { raw.api("STREAM.PURGE.FANMILL_WORK", "") },
+		"consumers of commands deleted": func(string) { raw.deleteConsumers("FANMILL_WORK") },
 		"readers deleted":               func(run string) { raw.deleteConsumers(rows(run)) },
 		"foreign commands": func(run string) {
-			for _, kind := range []string{"query", "sink"} {
-				raw.ask("fanmill.jobs."+kind+"."+run+".0", "", "junk")
-				raw.ask("fanmill.jobs."+kind+"."+run+".0", "", `{"connection":"stranger","destination":"stranger"}`)
+			own := pipeline.OwnPool(w.node.Owner.Token)
+			for _, topic := range []string{pipeline.TopicQueryCommand(own, run, "stranger"), pipeline.TopicSinkCommand(own, "memory", run, "stranger")} {
+				raw.ask(topic, "", "junk")
+				raw.ask(topic, "", `{"connection":"stranger","destination":"stranger"}`)
+				raw.ask(topic, "", `{"job":"job","run":"`+run+`","connection":"stranger","destination":"stranger"}`)
 			}
 		},
 	}

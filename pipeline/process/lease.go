@@ -2,8 +2,6 @@ package process
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"fanmill/checkpoint"
@@ -14,10 +12,10 @@ import (
 // releasePatience bounds the last write of a lease: one that is not ended in order lapses.
 const releasePatience = 3 * time.Second
 
-// leased gives a coordinator the lease of this process, for all that the process does until stop is called, and its
-// sight of the other processes. The context ends with checkpoint.ErrDead when another process has declared this one
-// dead.
-func (n *Node) leased(ctx context.Context, c *coordinate.Coordinator) (_ context.Context, stop func(), _ error) {
+// leased gives a coordinator, and what this process does for runs, the lease of this process, for all that the process
+// does until stop is called, and its sight of the other processes. The context ends with checkpoint.ErrDead when
+// another process has declared this one dead.
+func (n *Node) leased(ctx context.Context, c *coordinate.Coordinator, w *work) (_ context.Context, stop func(), _ error) {
 	lease, err := checkpoint.Keep(ctx, n.Stores.Runs, n.record(), n.Log)
 	if err != nil {
 		return nil, nil, err
@@ -34,7 +32,7 @@ func (n *Node) leased(ctx context.Context, c *coordinate.Coordinator) (_ context
 		release()
 		return nil, nil, err
 	}
-	c.Lease, c.Peers = lease, peers
+	c.Lease, c.Peers, w.lease = lease, peers, lease
 	ctx, cancel := context.WithCancelCause(ctx)
 	gone := make(chan struct{})
 	go func() {
@@ -55,6 +53,16 @@ func (n *Node) leased(ctx context.Context, c *coordinate.Coordinator) (_ context
 
 // record is what the process says of itself.
 func (n *Node) record() checkpoint.ProcessRecord {
-	return checkpoint.ProcessRecord{Owner: n.Owner, Roles: []string{"coordinator", "query", "sink"}, Sinks: slices.Sorted(maps.Keys(n.Sinks)), Slots: n.Parallel,
-		Program: n.Program, Started: time.Now().UTC()}
+	roles := n.Roles
+	if len(roles) == 0 {
+		roles = pipeline.Roles()
+	}
+	rec := checkpoint.ProcessRecord{Owner: n.Owner, Roles: roles, Program: n.Program, Started: time.Now().UTC()}
+	if n.has(pipeline.RoleQuery) {
+		rec.Slots = n.Parallel
+	}
+	if n.has(pipeline.RoleSink) {
+		rec.Sinks, rec.Places = n.sinkKinds(), n.Places()
+	}
+	return rec
 }

@@ -2,8 +2,11 @@ package process
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"fanmill/pipeline/dead"
 	"fanmill/pipeline/spool"
@@ -38,10 +41,14 @@ type Node struct {
 	// not know how its run ended. nil is never.
 	Untold func(pipeline.Owner) bool
 
-	Owner       pipeline.Owner
-	Program     string // its version
-	StoreID     string
-	Parallel    int           // connections of a run asked at a time
+	Owner   pipeline.Owner
+	Program string // its version
+	StoreID string
+	// What the process does: pipeline.RoleCoordinator and the like; none is all. Run has all of them.
+	Roles       []string
+	Writes      []string      // types of destinations that it writes; none is all that there are
+	Parallel    int           // connections asked at a time
+	SinkSlots   int           // destinations written at a time; 0 is DefaultSinkSlots
 	LogMaxBytes int64         // of a run's row log
 	Timeout     time.Duration // destinationTimeout
 	// StorePatience is how long a run waits for a store that does not work; 0 is two minutes.
@@ -60,35 +67,70 @@ type Node struct {
 	Follow func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) coordinate.Follower
 }
 
-// Run asks for a run of a job by a trigger message, takes that message, and carries the run out; see trigger.Run.
+// Run asks for a run of a job by a trigger message, takes that message, and carries the run out, all in this process;
+// see trigger.Run.
 func (n *Node) Run(ctx context.Context, def *spec.Definition, t pipeline.Trigger) (*coordinate.Outcome, error) {
-	c := n.Coordinator()
-	ctx, stop, err := n.leased(ctx, c)
+	own := *n
+	own.Roles, own.Writes = []string{pipeline.RoleRun}, nil
+	w := newWork(&own, true)
+	c := own.coordinator(w)
+	ctx, stop, err := own.leased(ctx, c, w)
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+		defer cancel()
+		w.close(ctx)
+	}()
 	return trigger.Run(ctx, c, def, t)
 }
 
-// Serve takes triggers until ctx ends; see trigger.Serve.
+// closePatience bounds the removal of what a process has left in the store at its end.
+const closePatience = 2 * time.Second
+
+// Serve does what the roles of the process say until ctx ends: it takes triggers, see trigger.Serve, and carries out
+// commands. Without the role of a coordinator s is not used but for Ready.
 func (n *Node) Serve(ctx context.Context, s trigger.Service) error {
-	c := n.Coordinator()
-	ctx, stop, err := n.leased(ctx, c)
+	w := newWork(n, false)
+	c := n.coordinator(w)
+	ctx, stop, err := n.leased(ctx, c, w)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	return trigger.Serve(ctx, c, s)
+	ctx, c, unwatch := c.Watched(ctx, true)
+	defer unwatch()
+	w.storeFails = c.StoreFails
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return w.serve(ctx) })
+	if n.has(pipeline.RoleCoordinator) {
+		all.Go(func() error { return trigger.Serve(ctx, c, s) })
+	} else if s.Ready != nil {
+		s.Ready()
+	}
+	err = all.Wait()
+	if cause := context.Cause(ctx); errors.Is(cause, pipeline.ErrStore) || errors.Is(cause, checkpoint.ErrDead) {
+		return cause
+	}
+	return err
 }
 
-// Coordinator changes the state of runs.
-func (n *Node) Coordinator() *coordinate.Coordinator {
-	return &coordinate.Coordinator{Stores: n.Stores, Records: n.Records, RowLogs: n.RowLogs, Bus: n.Bus, Progress: n.Progress, Store: n.Store, Sinks: n.Sinks,
-		Jobs: n.Jobs, Holds: n.holds, Workers: n.workers, Describer: n.Describer(), Targets: n.Targets(), Hands: hands{n},
+// Coordinator changes the state of runs that no process carries out.
+func (n *Node) Coordinator() *coordinate.Coordinator { return n.coordinator(nil) }
+
+// coordinator is one whose process carries commands out as w does.
+func (n *Node) coordinator(w *work) *coordinate.Coordinator {
+	c := &coordinate.Coordinator{Stores: n.Stores, Records: n.Records, RowLogs: n.RowLogs, Bus: n.Bus, Progress: n.Progress, Store: n.Store, Sinks: n.Sinks,
+		Jobs: n.Jobs, Holds: n.holds, Describer: n.Describer(), Targets: n.Targets(),
 		Cleaner: &deliver.Cleaner{Sinks: n.Sinks, StoreID: n.StoreID, Owner: n.Owner, Spool: n.Spool, Runs: n.Stores.Runs},
 		Alive:   n.Alive, Untold: n.Untold, Owner: n.Owner, Parallel: n.Parallel, LogMaxBytes: n.LogMaxBytes, Timeout: n.Timeout, StorePatience: n.StorePatience,
 		News: n.News, Budget: n.Budget, Memory: n.Memory, Log: n.Log, Follow: n.Follow}
+	if w != nil {
+		c.Hands, c.Own = w, w.own
+	}
+	return c
 }
 
 // holds reports whether the address of a connection must not go into the store: there is, or may be, a password in it.
@@ -98,9 +140,6 @@ func (n *Node) holds(c *pipeline.Connection) bool {
 	alone := n.Owner.Home == "" // no other host has the store
 	return pipeline.LiteralPassword(c.DSN, n.Databases) || alone && !pipeline.HasReference(c.DSN) && (kind == nil || !kind.File)
 }
-
-// workers are the processes that ask connections, by token: this one, as far as it knows.
-func (n *Node) workers() []string { return []string{n.Owner.Token} }
 
 // View reads what the store has of runs.
 func (n *Node) View() *view.View {
@@ -125,18 +164,3 @@ func (n *Node) Letters() *deliver.Letters {
 
 // Places are the tokens of the places that this process has: commands that go there are for it.
 func (n *Node) Places() []string { return []string{pipeline.HomePlace(n.Owner.Home)} }
-
-// hands are those of the process.
-type hands struct{ n *Node }
-
-func (h hands) Asker(w coordinate.Work) coordinate.Asker {
-	n := h.n
-	return &query.Worker{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, RowLogs: n.RowLogs, Databases: n.Databases, Owner: n.Owner, Notify: w.Notify, Log: w.Log,
-		Rows: w.Rows, Budget: n.Budget, Memory: n.Memory, QueryTimeout: n.QueryTimeout}
-}
-
-func (h hands) Deliverer(w coordinate.Work) coordinate.Deliveries {
-	n := h.n
-	return deliver.NewDeliverer(deliver.Deliverer{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, Records: n.Records, RowLogs: n.RowLogs, Sinks: n.Sinks, Owner: n.Owner, StoreID: n.StoreID,
-		Timeout: n.Timeout, Notify: w.Notify, Log: w.Log, Budget: n.Budget, Spool: n.Spool, Dead: n.Dead, Post: w.Post, Reports: n.Reports, StoreFails: w.StoreFails})
-}

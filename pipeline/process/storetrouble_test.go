@@ -18,7 +18,7 @@ type troubledBus struct {
 }
 
 func (b troubledBus) Publish(topic, id string, payload []byte) error {
-	for _, kind := range []string{"fanmill.jobs.query.", "fanmill.jobs.sink."} {
+	for _, kind := range []string{"fanmill.work.query.", "fanmill.work.sink."} {
 		if strings.HasPrefix(topic, kind) {
 			if _, again := b.seen.LoadOrStore(kind, true); !again {
 				return pipeline.Transient(errBroken)
@@ -67,7 +67,7 @@ func TestCommandThatWasStoredAllTheSame(t *testing.T) {
 	var once sync.Once
 	w.node.Bus = answeringBus{Bus: w.node.Bus, answer: func(topic string, publish func() error) error {
 		err := publish()
-		if strings.HasPrefix(topic, "fanmill.jobs.query.") {
+		if strings.HasPrefix(topic, "fanmill.work.query.") {
 			once.Do(func() { err = pipeline.Transient(errBroken) })
 		}
 		return err

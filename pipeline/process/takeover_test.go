@@ -46,7 +46,7 @@ func TestRedeliveredSinkCommand(t *testing.T) {
 	w.watch = func(e pipeline.Event) {
 		if e.Kind == pipeline.EventConnected {
 			payload, _ := json.Marshal(pipeline.SinkCommand{Job: e.Job, Run: e.Run, Destination: "d"})
-			if err := w.node.Bus.Publish(pipeline.TopicSink(e.Run), "", payload); err != nil {
+			if err := w.node.Bus.Publish(pipeline.TopicSinkCommand(pipeline.OwnPool(w.node.Owner.Token), "memory", e.Run, "d"), "", payload); err != nil {
 				t.Error(err)
 			}
 			time.AfterFunc(4*time.Second, func() { close(again) })
