@@ -19,19 +19,20 @@ import (
 // handover is what an adopted run has under way.
 type handover struct {
 	taken    map[string]bool // connections that a worker has
-	claimed  map[string]bool // destinations that have an owner, or have ended
+	claimed  map[string]bool // destinations that a process has which lives, or that have ended
 	unmarked []string        // destinations whose records do not say yet that the run has another coordinator
 }
 
 // Orphans lists the runs that this process can adopt: of triggers, as what fanmill run asks of itself is nobody
 // else's.
+// A job that a trigger has brought along comes again with that.
 func (n *Coordinator) Orphans(ctx context.Context) (all []*checkpoint.Document[checkpoint.RunRecord], _ error) {
 	docs, err := checkpoint.RunRecords(ctx, n.Stores.Runs, n.pass)
 	if err != nil {
 		return nil, fmt.Errorf("look for runs without a coordinator: %w", err)
 	}
 	for _, doc := range docs {
-		if doc.Value().Trigger == 0 {
+		if rec := doc.Value(); rec.Trigger == 0 || rec.Inline {
 			continue
 		}
 		orphaned, err := n.orphaned(ctx, doc)
@@ -88,12 +89,16 @@ func (n *Coordinator) workedOn(ctx context.Context, run string) (bool, error) {
 		case err != nil:
 			return false, err
 		}
-		// A claim has a token of its own.
-		if rec.Token != "" && !rec.Ended() && slices.ContainsFunc(live, func(p checkpoint.ProcessRecord) bool { return p.Owner.Host == rec.Host && p.Owner.PID == rec.PID }) {
+		if !rec.Ended() && claimed(rec, live) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// claimed reports whether one of these processes has a destination. A claim has a token of its own.
+func claimed(rec checkpoint.CommitRecord, live []checkpoint.ProcessRecord) bool {
+	return rec.Token != "" && slices.ContainsFunc(live, func(p checkpoint.ProcessRecord) bool { return p.Owner.Host == rec.Host && p.Owner.PID == rec.PID })
 }
 
 // adopt makes this process the coordinator of a run that is orphaned, and that goes on. nil, without an error, is a
@@ -131,13 +136,13 @@ func (n *Coordinator) adopt(ctx context.Context, def *spec.Definition, t spec.Re
 // underWay finds out what of a run is under way, and what is still to be asked.
 func (r *run) underWay(ctx context.Context) error {
 	r.handover = &handover{taken: map[string]bool{}, claimed: map[string]bool{}}
-	records := make([]checkpoint.CommitRecord, len(r.m.Destinations))
+	records, live := make([]checkpoint.CommitRecord, len(r.m.Destinations)), r.c.Peers.Live()
 	for i, d := range r.m.Destinations {
 		rec, err := r.c.Records.Load(ctx, r.m.Run, d.ID)
 		if err != nil {
 			return err
 		}
-		records[i], r.handover.claimed[d.ID] = rec, rec.Ended() || rec.Token != ""
+		records[i], r.handover.claimed[d.ID] = rec, rec.Ended() || claimed(rec, live)
 		r.handover.unmarked = append(r.handover.unmarked, d.ID)
 	}
 	conns, err := checkpoint.ConnRecords(ctx, r.c.Stores.Runs, r.m.Run, r.c.pass)
