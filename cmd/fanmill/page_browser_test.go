@@ -37,11 +37,26 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	do := func(steps ...chromedp.Action[chromedp.Void]) {
+	// The page goes on by itself: what is clicked on is what has its place by then.
+	click := func(selector string) {
 		t.Helper()
-		if err := chromedp.Do(ctx, steps...); err != nil {
-			t.Fatal(err)
+		for ctx.Err() == nil {
+			clicked, err := chromedp.Run(ctx, chromedp.Evaluate[bool](fmt.Sprintf(`new Promise(done => {
+				const look = () => {
+					if (!document.querySelector(%[1]q)) return;
+					watch.disconnect();
+					setTimeout(() => document.querySelector(%[1]q).click());
+					done(true);
+				};
+				const watch = new MutationObserver(look);
+				watch.observe(document, {subtree: true, childList: true, attributes: true});
+				look();
+			})`, selector), chromedp.EvalAwaitPromise))
+			if err == nil && clicked {
+				return
+			}
 		}
+		t.Fatalf("there is no %s", selector)
 	}
 	says := func(want string) {
 		t.Helper()
@@ -59,8 +74,9 @@ func TestPageInABrowser(t *testing.T) {
 		text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
 		t.Fatalf("the page does not say %q:\n%s", want, text)
 	}
-	do(chromedp.Click(`#jobs a`))
-	do(chromedp.Click(`button.main`))
+	click("#jobs a")
+	says("Start a run")
+	click("button.main")
 	says("of job gst: running")
 	says("◐ partial")
 	says("missing.db: there is no such file")
@@ -73,7 +89,7 @@ func TestPageInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	do(chromedp.Click(`#acts button.main`))
+	click("#acts button.main")
 	says("✓ complete")
 	says("2 of 2 connections")
 	w.exact()

@@ -233,7 +233,7 @@ func TestResumeByClick(t *testing.T) {
 	f, _ := asking(t)
 	b := openTab(t, f)
 	b.open("runs/r1")
-	b.do(chromedp.Click("#acts button.main"))
+	b.click("#acts button.main")
 	b.says(".said", "resume is done")
 	b.says("#head", "running")
 	if n := b.number(`document.querySelectorAll("#acts button.main").length`); n != 0 {
@@ -246,23 +246,23 @@ func TestDropRefusedAndDone(t *testing.T) {
 	f, _ := asking(t)
 	b := openTab(t, f)
 	b.open("checkpoints")
-	b.do(chromedp.Click(`a[href$="/drop"]`))
+	b.click(`a[href$="/drop"]`)
 	b.says("h1", "Drop the checkpoint of Sales?")
 	f.points[0].Revision = "running.1.2" // it was resumed while the question stood there
-	b.do(chromedp.Click("button.danger"))
+	b.click("button.danger")
 	b.says(".problem", "it has changed")
 	f.points[0].Revision = "interrupted.0.1"
 	b.open("checkpoints")
-	b.do(chromedp.Click(`a[href$="/drop"]`))
+	b.click(`a[href$="/drop"]`)
 	b.says("h1", "Drop the checkpoint")
-	b.do(chromedp.Click(`.ask a.button`))
+	b.click(`.ask a.button`)
 	b.says("h1", "Checkpoints")
 	if len(f.asked) > 0 {
 		t.Errorf("it was done: %q", f.asked)
 	}
-	b.do(chromedp.Click(`a[href$="/drop"]`))
+	b.click(`a[href$="/drop"]`)
 	b.says("h1", "Drop the checkpoint")
-	b.do(chromedp.Click("button.danger"))
+	b.click("button.danger")
 	b.says(".said", "drop is done")
 	b.says("main", "No checkpoints")
 }

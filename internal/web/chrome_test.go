@@ -132,6 +132,33 @@ func whenSaid(text, part string) string {
 	})`, text, part)
 }
 
+// click waits for an element, over however many pages, and clicks on what has its place by then: a page that goes on by
+// itself may exchange it at any moment.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	for b.ctx.Err() == nil {
+		if clicked, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](clickWhenThere(selector), chromedp.EvalAwaitPromise)); err == nil && clicked {
+			return
+		}
+	}
+	b.t.Fatalf("there is no %s; the page:\n%s", selector, b.text("body"))
+}
+
+// clickWhenThere is a promise of true, kept before the click, which may lead to another page.
+func clickWhenThere(selector string) string {
+	return fmt.Sprintf(`new Promise(done => {
+		const look = () => {
+			if (!document.querySelector(%[1]s)) return;
+			watch.disconnect();
+			setTimeout(() => document.querySelector(%[1]s).click());
+			done(true);
+		};
+		const watch = new MutationObserver(look);
+		watch.observe(document, {subtree: true, childList: true, attributes: true});
+		look();
+	})`, quoted(selector))
+}
+
 // inner is what is read in an element.
 func inner(selector string) string {
 	return `document.querySelector(` + quoted(selector) + `)?.innerText ?? ""`
