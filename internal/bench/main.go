@@ -50,7 +50,9 @@ var parts = []part{
 	{"parquet", unused, benchParquet, "rows in memory to a Parquet file, beside DuckDB"},
 	{"sources", optional, benchSources, "each database read into columns, beside its driver's own loops"},
 	{"sinks", required, benchSinks, "PostgreSQL to each kind of destination"},
-	{"memory", required, benchMemory, "the peak memory of large runs, and under a threshold"},
+	{"memory", required, benchMemory, "the peak memory of runs that grow"},
+	{"spooled", required, benchSpooled, "that of large runs whose rows wait in a spool"},
+	{"thresholds", required, benchThresholds, "that of wide rows under a threshold"},
 }
 
 // options are the command line.
@@ -119,7 +121,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		fmt.Fprintf(stderr, "\nPeers; what lacks is left out, and the output says how to get it:\n%s\nFlags:\n", peers)
 		fl.PrintDefaults()
 	}
-	fl.IntVar(&o.rows, "rows", 1_000_000, "rows of a table that is read; parts rows and parquet write half of them, part memory up to five times as many")
+	fl.IntVar(&o.rows, "rows", 1_000_000, "rows of a table that is read; parts rows and parquet write half of them, parts memory and spooled up to five times as many")
 	fl.IntVar(&o.runs, "runs", 5, "measured runs of each contender, after one warm-up; at most 3 where one takes long")
 	only := fl.String("only", "", "comma-separated parts: "+known+" (default all)")
 	sources := fl.Bool("sources", false, "the same as -only sources; beside -only, that part too")

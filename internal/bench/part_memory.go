@@ -14,19 +14,8 @@ const (
 	aimSpooled = 256 << 20 // bytes, where a row group or sorted keys are in memory, too
 )
 
-// benchMemory measures how the process's memory follows the rows, and whether it stays under its threshold.
+// benchMemory measures how the process's memory follows the rows: with one, two and four times as many.
 func benchMemory(ctx context.Context, b *bench) error {
-	if err := b.growth(ctx); err != nil {
-		return err
-	}
-	if err := b.spooled(ctx); err != nil {
-		return err
-	}
-	return b.thresholds(ctx)
-}
-
-// growth runs with one, two and four times the rows.
-func (b *bench) growth(ctx context.Context) error {
 	b.printf("\n[memory] Peak memory of one run each, PostgreSQL -> destinations, --parallel 4\n")
 	rows := b.rows / 4 * 4
 	cases := []struct {
@@ -91,8 +80,8 @@ const (
 	memoryExit      = 5  // the exit code of a run that was stopped for memory
 )
 
-// thresholds runs with rows of a kilobyte, many connections at a time and little memory allowed.
-func (b *bench) thresholds(ctx context.Context) error {
+// benchThresholds runs with rows of a kilobyte, many connections at a time and little memory allowed.
+func benchThresholds(ctx context.Context, b *bench) error {
 	each := b.rows / wideShare
 	sql := fmt.Sprintf(`DROP TABLE IF EXISTS %[1]s; CREATE UNLOGGED TABLE %[1]s (id bigint NOT NULL, remarks text NOT NULL);
 INSERT INTO %[1]s SELECT i, (SELECT string_agg(md5((i * %[3]d + k)::text), '') FROM generate_series(1, %[3]d) k) FROM generate_series(1::bigint, %[2]d) i; ANALYZE %[1]s`, wide, each, wideMD5s)
@@ -100,7 +89,7 @@ INSERT INTO %[1]s SELECT i, (SELECT string_agg(md5((i * %[3]d + k)::text), '') F
 		return fmt.Errorf("make the table of wide rows: %w", err)
 	}
 	total := each * wideConnections
-	b.printf("\n  Rows of 1 KB, CSV and XLSX, %d connections, --parallel %d: peak memory under MEMORY_THRESHOLD_MB\n", wideConnections, wideConnections)
+	b.printf("\n[thresholds] Rows of 1 KB, CSV and XLSX, %d connections, --parallel %d: peak memory under MEMORY_THRESHOLD_MB\n", wideConnections, wideConnections)
 	t := table{}
 	t.add("threshold MB", "rows", "seconds", "rows/s", "CPU s", "peak MB", "of the threshold")
 	var aims []func()

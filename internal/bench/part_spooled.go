@@ -9,16 +9,16 @@ import (
 
 const spooledTimes = 5 // the rows of a run, of options.rows
 
-// spooled runs what keeps rows in a spool before it writes or sends them, with five times the rows. No two rows are
-// equal: dedupe has to remember every one.
-func (b *bench) spooled(ctx context.Context) error {
+// benchSpooled runs what keeps rows in a spool before it writes or sends them, with five times the rows. No two rows
+// are equal: dedupe has to remember every one.
+func benchSpooled(ctx context.Context, b *bench) error {
 	taken, err := startReceiver()
 	if err != nil {
 		return err
 	}
 	defer taken.close()
 	rows := b.rows / 4 * 4 * spooledTimes
-	b.printf("\n  From the spool: %s rows of 15 columns, no two of them equal, 4 connections; one run each\n", count(float64(rows)))
+	b.printf("\n[spooled] From the spool: %s rows of 15 columns, no two of them equal, 4 connections; one run each\n", count(float64(rows)))
 	t := table{}
 	t.add("", "seconds", "rows/s", "CPU s", "peak MB", "MB written")
 	var aims []func()
