@@ -132,6 +132,15 @@ func expandOptions(raw json.RawMessage, table []Option, expand func(string) (str
 	return json.Marshal(out)
 }
 
+// LacksReferences is the error of a process in which something is not there that options of a destination refer to,
+// where their table has references replaced; see Missing. nil is none.
+func LacksReferences(raw json.RawMessage, table []Option, expand func(string) (string, error)) error {
+	if _, err := expandOptions(raw, table, expand); Missing(err) != nil {
+		return err
+	}
+	return nil
+}
+
 // eachText is a value with change applied to the texts in it whose option, or one around it, is of those that are
 // meant.
 func eachText(v any, o *Option, meant func(*Option) bool, within bool, change func(o *Option, text string) string) any {

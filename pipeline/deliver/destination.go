@@ -58,6 +58,9 @@ func NewDeliverer(d Deliverer) *Deliverer {
 // process owns it (ErrFenced, ErrHeld) or ctx ends. For a command of an older incarnation than the record is opened for
 // nothing is done (ErrFenced). A permanent error without a kind means that the record could not be claimed.
 //
+// A process that lacks what the destination's options refer to claims nothing, and returns nil: the coordinator
+// publishes the command again as long as nobody has claimed the destination, and gives that up after its timeout.
+//
 // claimed is called right after the first claim, and before a file is touched: from then on the claim's lease tells who
 // has the destination, and the command is needed no more. Its error changes nothing, as a command that is delivered
 // once more finds the record claimed. It may be nil.
@@ -72,6 +75,12 @@ func (d *Deliverer) Deliver(ctx context.Context, command pipeline.SinkCommand, c
 		return pipeline.Permanent(fmt.Errorf("run %s has no destination %q", command.Run, command.Destination))
 	}
 	log := d.Log.With("destination", dest.ID)
+	if kind := d.Sinks[dest.Type]; kind != nil {
+		if err := pipeline.LacksReferences(dest.Options, kind.Options, d.Jobs.Expand(m.JobID)); err != nil {
+			log.Warn(fmt.Sprintf("this process cannot write %s, and leaves it to others: %v", dest.Where(), err))
+			return nil
+		}
+	}
 	if claimed == nil {
 		claimed = func(context.Context) error { return nil }
 	}
