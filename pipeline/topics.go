@@ -102,6 +102,9 @@ func DurableSinks(place, kind string) string {
 	return "at-" + place + "-" + kind + "-v1"
 }
 
+// TopicDescribe asks a process that asks databases what the queries of a connection return. No stream keeps it.
+func TopicDescribe(owner string) string { return "fanmill.describe." + Token(owner) }
+
 // TopicEvent tells the world about a run.
 func TopicEvent(job, run, kind string) string {
 	return "fanmill.events." + Token(job) + "." + Token(run) + "." + kind

@@ -71,7 +71,7 @@ func (s *supervisor) retryRefused(ctx context.Context, now time.Time) error {
 // giveUpRefused gives a connection up that all workers have refused: after two leases, in which another one may come,
 // or at once where this process is the only one.
 func (s *supervisor) giveUpRefused(ctx context.Context, id string, r *refusal, now time.Time) error {
-	workers, rec := s.c.workers(), r.doc.Value()
+	workers, rec := s.c.Workers(), r.doc.Value()
 	if !rec.RefusedBy(workers) {
 		r.all = time.Time{}
 		return nil

@@ -31,8 +31,8 @@ func (n *Coordinator) window() int {
 	return max(2*places, 2)
 }
 
-// workers are the tokens of the askers.
-func (n *Coordinator) workers() (tokens []string) {
+// Workers are the tokens of the processes that take query commands of this coordinator, as far as it knows.
+func (n *Coordinator) Workers() (tokens []string) {
 	for _, p := range n.askers() {
 		tokens = append(tokens, p.Owner.Token)
 	}

@@ -105,6 +105,10 @@ func (n *Node) Serve(ctx context.Context, s trigger.Service) error {
 	w.storeFails = c.StoreFails
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return w.serve(ctx) })
+	if n.has(pipeline.RoleQuery) {
+		describing := &query.DescribingFor{Describer: n.Describer(), Jobs: n.Jobs, Bus: n.Bus, Owner: n.Owner, Log: n.Log}
+		all.Go(func() error { describing.Serve(ctx); return nil })
+	}
 	if n.has(pipeline.RoleCoordinator) {
 		all.Go(func() error { return trigger.Serve(ctx, c, s) })
 	} else if s.Ready != nil {
@@ -129,6 +133,9 @@ func (n *Node) coordinator(w *work) *coordinate.Coordinator {
 		News: n.News, Budget: n.Budget, Memory: n.Memory, Log: n.Log, Follow: n.Follow}
 	if w != nil {
 		c.Hands, c.Own = w, w.own
+	}
+	if w != nil && !w.own && !n.has(pipeline.RoleQuery) { // it may have neither the variables nor the way to the databases
+		c.Describer = &query.DescribedElsewhere{Bus: n.Bus, Workers: c.Workers, Holds: n.holds}
 	}
 	return c
 }
