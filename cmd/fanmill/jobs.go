@@ -129,7 +129,7 @@ func (f *folder) read(path string) {
 	if seen := stamps(inputs); seen == j.seen {
 		return
 	}
-	file, err := config.Load(path, jobOptions(f.s.strict, nil))
+	file, err := config.Load(path, f.s.servedOptions())
 	if err == nil {
 		err = f.s.noLiterals(file)
 	}

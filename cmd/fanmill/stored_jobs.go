@@ -189,7 +189,7 @@ func (j *storedJobs) load(job string, text *checkpoint.JobText) (*config.File, e
 	if err != nil {
 		return nil, err
 	}
-	file, err := config.LoadStored(stored, j.s.envDir, jobOptions(j.s.strict, nil))
+	file, err := config.LoadStored(stored, j.s.envDir, j.s.servedOptions())
 	if err != nil {
 		return nil, err
 	}

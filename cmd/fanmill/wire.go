@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"fanmill/checkpoint"
 	"fanmill/internal/config"
 	"fanmill/nats"
+	"fanmill/pipeline"
 	"fanmill/sinks"
 	"fanmill/stages"
 )
@@ -29,6 +31,15 @@ var (
 // jobOptions say what a job file may name.
 func jobOptions(strict bool, only []string) config.Options {
 	return config.Options{Strict: strict, Only: only, Databases: databaseKinds(), Destinations: sinkKinds()}
+}
+
+// servedOptions say what a job that is served may name. What it refers to for a role that this process does not have
+// need not be here.
+func (s *settings) servedOptions() config.Options {
+	o := jobOptions(s.strict, nil)
+	has := func(role string) bool { return len(s.roles) == 0 || slices.Contains(s.roles, role) }
+	o.OthersAsk, o.OthersWrite = !has(pipeline.RoleQuery), !has(pipeline.RoleSink)
+	return o
 }
 
 // loadJob reads a job file, or store:ID, against the databases and destinations there are. only are the ids of the

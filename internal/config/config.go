@@ -28,6 +28,9 @@ type Options struct {
 	// Only are the ids of the connections that the job is loaded for; all if empty. What the others refer to need not
 	// be there.
 	Only []string
+	// OthersAsk, OthersWrite: other processes ask the connections, or write the destinations. What addresses, or options,
+	// refer to need not be there.
+	OthersAsk, OthersWrite bool
 	// Databases are the kinds of databases by the names that a connection may give as its driver.
 	Databases map[string]*pipeline.DatabaseKind
 	// Destinations are the kinds of destinations by name, the "type" in the file.

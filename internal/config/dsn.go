@@ -74,8 +74,15 @@ func (d *decoder) references(id, path, text string) {
 		return
 	}
 	_, err := d.expand(text)
+	d.missing(path, err, d.o.OthersAsk)
+}
+
+// missing reports what is wrong with the references of a text. What is only not there may be there for others.
+func (d *decoder) missing(path string, err error, others bool) {
 	for _, e := range split(err) {
-		d.errorf(path, "%s", e)
+		if !others || pipeline.Missing(e) == nil {
+			d.errorf(path, "%s", e)
+		}
 	}
 }
 

@@ -50,11 +50,8 @@ func (d *decoder) valueWithin(p place, o *pipeline.Option, secret, references bo
 	case o.Enum != nil && scalar && p.n.kind != boolNode && !slices.Contains(o.Enum, p.n.text):
 		d.errorf(p.path, "%s", notAllowed(p.n.text, o.Enum))
 	case references && p.n.kind == stringNode && pipeline.HasReference(p.n.text):
-		if _, err := d.expand(p.n.text); err != nil {
-			for _, e := range split(err) {
-				d.errorf(p.path, "%s", e)
-			}
-		}
+		_, err := d.expand(p.n.text)
+		d.missing(p.path, err, d.o.OthersWrite)
 	case slices.Contains(o.Types, durationType) && (p.n.kind == stringNode || p.n.kind == numberNode):
 		var v pipeline.Duration
 		d.duration(p, max(time.Duration(o.Min)*time.Second, minOptionDuration), cmp.Or(time.Duration(o.Max)*time.Second, maxOptionDuration), &v)

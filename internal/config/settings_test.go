@@ -3,6 +3,7 @@ package config_test
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,5 +152,34 @@ func TestOnlySomeConnections(t *testing.T) {
 	o.Only = []string{"b"}
 	if _, err := config.Parse("j.json", []byte(text), o); err == nil {
 		t.Error("only b: no error")
+	}
+}
+
+// What a job refers to for the roles of other processes need not be there; all else that is wrong is said.
+func TestReferencesForOthers(t *testing.T) {
+	job := `{"id": "j", "query": "q", "connections": [{"id": "c", "driver": "postgres", "dsn": "${DSN}"}, {"id": "d", "driver": "postgres", "server": "h", "database": "x", "user": "u", "password": "${PW}"}],
+		"destinations": [{"type": "webhook", "url": "https://h/${HOOK}", "signingSecrets": ["${file:nowhere}"]}, {"type": "csv", "filePath": "${FOLDER}/a.csv"}]}`
+	for _, c := range []struct {
+		ask, write bool
+		want       []string
+	}{
+		{false, false, []string{"${DSN}", "${PW}", "${HOOK}", "${file:nowhere}", "${FOLDER}"}},
+		{true, false, []string{"${HOOK}", "${file:nowhere}", "${FOLDER}"}},
+		{false, true, []string{"${DSN}", "${PW}", "${FOLDER}"}},
+		{true, true, []string{"${FOLDER}"}},
+	} {
+		o := options(map[string]string{})
+		o.OthersAsk, o.OthersWrite = c.ask, c.write
+		_, err := config.Parse("j.json", []byte(job), o)
+		for _, name := range []string{"${DSN}", "${PW}", "${HOOK}", "${file:nowhere}", "${FOLDER}"} {
+			if got := err != nil && strings.Contains(err.Error(), name); got != slices.Contains(c.want, name) {
+				t.Errorf("others ask: %v, others write: %v, and %s is named: %v: %v", c.ask, c.write, name, got, err)
+			}
+		}
+	}
+	o := options(map[string]string{})
+	o.OthersAsk, o.OthersWrite = true, true
+	if _, err := config.Parse("j.json", []byte(strings.Replace(strings.Replace(job, "${FOLDER}/", "", 1), "${PW}", "${P W}", 1)), o); err == nil || !strings.Contains(err.Error(), "is not the name of a variable") {
+		t.Errorf("a name that is none: %v", err)
 	}
 }

@@ -26,6 +26,10 @@ func (t *Targets) Probe(ctx context.Context, log *slog.Logger, def *spec.Definit
 	if kind == nil || kind.Probe == nil {
 		return nil
 	}
+	if err := pipeline.LacksReferences(d.Options, kind.Options, def.Expand); err != nil { // it is for others to write
+		log.Warn(fmt.Sprintf("destination %s (%s) is not looked at here before the run begins: %v", d.ID, d.Where(), err))
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
 	spec, secrets := pipeline.SinkSpec{Manifest: m, Destination: d, StoreID: t.StoreID, Log: log, Expand: def.Expand}.Masking()
