@@ -97,6 +97,9 @@ func TestCancelIsAnsweredByWhoHasIt(t *testing.T) {
 	w.deliverTo("x")
 	idle := w.another()
 	idle.Bus = tapBus{Bus: w.node.Bus, tap: func(*pipeline.Message, func() error) error { return errBroken }}
+	idle.Roles = []string{pipeline.RoleCoordinator}
+	w.node.Alive = func(pipeline.Owner) (bool, bool) { return true, true }
+	idle.Alive = w.node.Alive
 	w.serveBy(idle)
 	w.node.Stores.Runs = slowKV{KV: w.node.Stores.Runs} // who does not have it finds out faster
 	w.serve()
