@@ -57,16 +57,16 @@ func TestLateCommandClaimsNothing(t *testing.T) {
 	records := opened(t, kv, checkpoint.Opened{Epoch: 1, Generation: 1})
 	before := kv.values[checkpoint.RecordKey("run", "dest")]
 	reopen(t, records, checkpoint.Opened{Epoch: 2, Incarnation: 1, Generation: 2})
-	if _, err := records.Claim(t.Context(), "run", "dest", 0, owner, ""); !errors.Is(err, pipeline.ErrFenced) {
+	if _, err := records.Claim(t.Context(), "run", "dest", 0, owner, "", nil); !errors.Is(err, pipeline.ErrFenced) {
 		t.Errorf("a late command answers %v", err)
 	}
 	untouched(t, records, 1)
 	kv.stale = &before
-	if _, err := records.Claim(t.Context(), "run", "dest", 0, owner, ""); !errors.Is(err, pipeline.ErrHeld) {
+	if _, err := records.Claim(t.Context(), "run", "dest", 0, owner, "", nil); !errors.Is(err, pipeline.ErrHeld) {
 		t.Errorf("a late command that has read what was before answers %v", err)
 	}
 	untouched(t, records, 1)
-	c, err := records.Claim(t.Context(), "run", "dest", 1, owner, "")
+	c, err := records.Claim(t.Context(), "run", "dest", 1, owner, "", nil)
 	if err != nil || c.Record().Opened.Generation != 2 {
 		t.Fatalf("the resume claims %+v, %v", c, err)
 	}
@@ -76,7 +76,7 @@ func TestLateCommandClaimsNothing(t *testing.T) {
 func TestClaimOfAnOldRecord(t *testing.T) {
 	for _, incarnation := range []int{0, 3} {
 		records := opened(t, newBucket(), checkpoint.Opened{})
-		if _, err := records.Claim(t.Context(), "run", "dest", incarnation, owner, ""); err != nil {
+		if _, err := records.Claim(t.Context(), "run", "dest", incarnation, owner, "", nil); err != nil {
 			t.Errorf("a command of incarnation %d: %v", incarnation, err)
 		}
 	}
@@ -107,14 +107,14 @@ func TestDetachOfASuccessorsRecord(t *testing.T) {
 // A claim that was let go is nobody's: the next one waits for no lease, and the former one writes nothing.
 func TestReleasedClaim(t *testing.T) {
 	records := opened(t, newBucket(), checkpoint.Opened{Epoch: 1, Generation: 1})
-	first, err := records.Claim(t.Context(), "run", "dest", 0, pipeline.Owner{Token: "a", LeaseMS: 3600_000}, "")
+	first, err := records.Claim(t.Context(), "run", "dest", 0, pipeline.Owner{Token: "a", LeaseMS: 3600_000}, "", nil)
 	if err == nil {
 		err = first.Release(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := records.Claim(t.Context(), "run", "dest", 0, owner, ""); err != nil {
+	if _, err := records.Claim(t.Context(), "run", "dest", 0, owner, "", nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.Commit(t.Context(), func(r *checkpoint.CommitRecord) { r.Seq = 9 }); !errors.Is(err, pipeline.ErrFenced) {

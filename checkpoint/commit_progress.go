@@ -11,6 +11,9 @@ import (
 // that is read.
 func (r *CommitRecord) Recover(home string, artifact pipeline.State, log pipeline.LogID, found map[int]pipeline.Settlement) {
 	r.Home, r.Artifact, r.Log = home, artifact, log
+	if r.Next != "" {
+		r.Nonce, r.Next = r.Next, ""
+	}
 	r.Settle(r.Known(found))
 }
 

@@ -21,6 +21,13 @@ func (r *CommitRecord) Take(o pipeline.Owner) {
 	}
 }
 
+// Leave notes what the claim that begins is about to leave where the files are, and which of Next and Nonce is there
+// now; "" is none.
+func (r *CommitRecord) Leave(found, next string) { r.Nonce, r.Next = found, next }
+
+// Move makes a home that of the destination's files, as a person says that they are there.
+func (r *CommitRecord) Move(home string) { r.Home = home }
+
 // LetGo ends a claim that its owner has no use for: the next one need not wait for its lease.
 func (r *CommitRecord) LetGo() { r.Token = "" }
 

@@ -28,8 +28,9 @@ type Records interface {
 	// Claim makes owner the record's owner, by a compare-and-set of the record itself, before a file is touched. A
 	// record that another owner holds is claimed once its lease has run out without a sign of life, by the caller's
 	// own clock; while the owner lives the error is ErrHeld. previous is the caller's own former claim, which needs
-	// no waiting. A command of an earlier incarnation than the record is opened for claims nothing: ErrFenced.
-	Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (Claim, error)
+	// no waiting. A command of an earlier incarnation than the record is opened for claims nothing: ErrFenced. look may
+	// refuse the record before anything of it is written; nil takes any.
+	Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string, look Look) (Claim, error)
 	// SetError keeps why a destination lacks a connection, cut to MaxErrorBytes; Errors reads them by connection id.
 	SetError(ctx context.Context, run, destination, connection, text string) error
 	Errors(ctx context.Context, run, destination string) (map[string]string, error)
@@ -39,6 +40,10 @@ type Records interface {
 	// there is Tell.
 	Watch(ctx context.Context, run string) (<-chan RecordUpdate, error)
 }
+
+// Look is shown a record that is about to be claimed, and before the wait for a lease, too. Its error ends the claim;
+// nothing of it was written then. prepare is applied by the compare-and-set that claims; nil is nothing.
+type Look func(rec *CommitRecord) (prepare func(*CommitRecord), _ error)
 
 // RecordUpdate is a destination's newest record.
 type RecordUpdate struct {

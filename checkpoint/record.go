@@ -20,7 +20,11 @@ type CommitRecord struct {
 	Host  string   `json:"host,omitempty"`
 	Homes []string `json:"homes,omitempty"` // Owner.Home of every process that has claimed it
 	// Home is Owner.Home of the last claim that has recorded something: the bytes are on a disk that it sees.
-	Home    string               `json:"home,omitempty"`
+	Home string `json:"home,omitempty"`
+	// Nonce is what the last such claim has left where the files are, and Next what one that has begun since has left
+	// there, or is about to. Who finds one of them sees that place, or a copy of it.
+	Nonce   string               `json:"nonce,omitempty"`
+	Next    string               `json:"next,omitempty"`
 	PID     int                  `json:"pid,omitempty"`
 	LeaseMS int64                `json:"leaseMs,omitempty"` // the owner writes at least every third of it
 	State   pipeline.RecordState `json:"state"`
@@ -124,6 +128,9 @@ type RunRecord struct {
 	// Unclaimed are destinations that no process writes, by id, and when they are given up: by the owner's clock, for
 	// people.
 	Unclaimed map[string]time.Time `json:"unclaimed,omitempty"`
+	// Awaited is the host, or the place, that an unclaimed destination waits for, in words; any process if it is not
+	// here.
+	Awaited map[string]string `json:"awaited,omitempty"`
 	// Stopping: connections are not asked any more, in whatever process; destinations still write what is delivered.
 	Stopping bool `json:"stopping,omitempty"`
 	Taken    bool `json:"taken,omitempty"` // by Owner, which is about to go on with it or to give it up

@@ -175,7 +175,7 @@ func (s *records) Watch(ctx context.Context, run string) (<-chan RecordUpdate, e
 const standbyStep = 500 * time.Millisecond
 
 // Claim implements Records.
-func (s *records) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (Claim, error) {
+func (s *records) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string, look Look) (Claim, error) {
 	key := RecordKey(run, destination)
 	doc, err := LoadDocument[CommitRecord](ctx, s.kv, key)
 	if err == nil {
@@ -184,7 +184,13 @@ func (s *records) Claim(ctx context.Context, run, destination string, incarnatio
 	if err != nil {
 		return nil, fmt.Errorf("claim %s of run %s: %w", destination, run, err)
 	}
+	if look == nil {
+		look = func(*CommitRecord) (func(*CommitRecord), error) { return nil, nil }
+	}
 	if rec := doc.Value(); rec.Token != "" && rec.Token != previous {
+		if _, err := look(&rec); err != nil {
+			return nil, err
+		}
 		if err := standby(ctx, doc); err != nil {
 			return nil, fmt.Errorf("claim %s of run %s: %w (pid %d on %s)", destination, run, err, rec.PID, rec.Host)
 		}
@@ -192,6 +198,13 @@ func (s *records) Claim(ctx context.Context, run, destination string, incarnatio
 	next := clone(doc.Value())
 	if err := recall(ctx, s.kv, key, &next); err != nil {
 		return nil, err
+	}
+	prepare, err := look(&next)
+	if err != nil {
+		return nil, err
+	}
+	if prepare != nil {
+		prepare(&next)
 	}
 	next.Take(owner)
 	if err := doc.Write(ctx, next); err != nil {

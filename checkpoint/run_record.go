@@ -60,19 +60,19 @@ func (r *RunRecord) Resume(seq uint64, again bool, id string) {
 // Stop notes that an interrupted run does not go on by itself, as it was cancelled before it did.
 func (r *RunRecord) Stop() { r.Stopped = pipeline.StoppedCancelled }
 
-// Live is a sign of life with the destinations that no process writes, and when they are given up, and whether the run
-// is being stopped.
-func (r *RunRecord) Live(unclaimed map[string]time.Time, stopping bool) {
-	r.Unclaimed, r.Stopping = nil, stopping
+// Live is a sign of life with the destinations that no process writes, when they are given up and for what each of them
+// waits, and whether the run is being stopped.
+func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]string, stopping bool) {
+	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, stopping
 	if len(unclaimed) > 0 {
-		r.Unclaimed = maps.Clone(unclaimed)
+		r.Unclaimed, r.Awaited = maps.Clone(unclaimed), maps.Clone(awaited)
 	}
 }
 
 // Interrupt ends the run before its end. stopped is StoppedCancelled or StoppedMemory, or "" where it goes on by
 // itself. m is what its process saw of itself; nil leaves what there is.
 func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
-	r.Unclaimed, r.Stopping = nil, false
+	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, false
 	if m != nil {
 		r.Measures = m
 	}
@@ -81,7 +81,7 @@ func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
 
 // End is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there.
 func (r *RunRecord) End(state pipeline.RunState, m *pipeline.Measures, cleaned bool, waits map[string][]string) {
-	r.Unclaimed, r.Stopping = nil, false
+	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, false
 	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
 }
 

@@ -85,7 +85,7 @@ func claimed(t *testing.T, kv *bucket) (checkpoint.Records, checkpoint.Claim) {
 
 func claim(t *testing.T, records checkpoint.Records) checkpoint.Claim {
 	t.Helper()
-	c, err := records.Claim(t.Context(), "run", "dest", 0, owner, owner.Token)
+	c, err := records.Claim(t.Context(), "run", "dest", 0, owner, owner.Token, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

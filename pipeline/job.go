@@ -87,8 +87,10 @@ const (
 
 // Destination is where rows end. ID is unique within the job and stable from run to run.
 type Destination struct {
-	ID       string          `json:"id"`
-	Type     string          `json:"type"`
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	// Place is the name of the folder that FilePath is relative to; "" where that is a path of the host.
+	Place    string          `json:"place,omitempty"`
 	FilePath string          `json:"filePath"` // with its tokens; a run's manifest has the resolved path
 	Mode     string          `json:"mode"`
 	Options  json.RawMessage `json:"options,omitempty"` // the destination's own keys, for the sink of its type

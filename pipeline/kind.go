@@ -57,6 +57,9 @@ type SinkKind struct {
 	// check. It changes nothing and sends nothing. A run does not begin after an error that is permanent, or a *Trouble
 	// of the target; after any other one it begins with a warning. nil probes nothing.
 	Probe func(ctx context.Context, spec SinkSpec) error
+	// HasNonce reports whether a claim of the destination has left this nonce where its files are, as this process sees
+	// that place. It changes nothing. nil is of a kind that writes no files.
+	HasNonce func(spec SinkSpec, nonce string) (bool, error)
 	// Clean removes everything private of a destination whose run is over, without a claim; keepPrevious leaves what
 	// a first commit replaced where it was kept. Calling it again changes nothing. What is not of the run and the store
 	// of spec is not touched: the paths may be those of another host. homes are SinkSpec.Home of the processes whose

@@ -42,6 +42,7 @@ type Stores struct {
 	// <job>.definition.<version>: JobText
 	Jobs KV
 	// <run>: RunRecord; <run>.manifest; <run>.conn.<connection>: ConnRecord; <run>.cancel: Cancellation;
+	// <run>.place.<destination>: PlaceNote;
 	// job.<job>: JobRun; process.<token>: ProcessRecord
 	Runs        KV
 	Checkpoints KV // <job>: PublicCheckpoint; <run>.<destination>: CommitRecord

@@ -72,7 +72,12 @@ type ManifestDestination struct {
 }
 
 // Where says where rows go: the path of a file, else the target in words. It has no secret in it.
-func (d *ManifestDestination) Where() string { return cmp.Or(d.Target, d.Path) }
+func (d *ManifestDestination) Where() string {
+	if d.Place != "" && d.Target == "" {
+		return fmt.Sprintf("%s (place %s)", d.Path, d.Place)
+	}
+	return cmp.Or(d.Target, d.Path)
+}
 
 // Location is the time zone instants are shown in.
 func (m *Manifest) Location() (*time.Location, error) { return time.LoadLocation(m.TimeZone) }

@@ -17,6 +17,7 @@ type SinkSpec struct {
 	Destination *ManifestDestination
 	StoreID     string // names the store whose commit records fence this sink's rivals
 	Home        string // Owner.Home of the process that the sink is for
+	Nonce       string // what the claim leaves where the files are, see SinkKind.HasNonce; "" is nothing
 	Log         *slog.Logger
 	// Expand replaces the references ${VAR} and ${file:PATH} in a text of an option, as they are at this moment. The
 	// values are masked in the sink's errors, notes and log lines from then on. nil replaces nothing.

@@ -44,6 +44,9 @@ func fileKind(kind pipeline.SinkKind, make func(f *file) (fileFormat, error)) {
 	kind.Clean = func(_ context.Context, spec pipeline.SinkSpec, keepPrevious bool) ([]string, error) {
 		return cleanFiles(spec, kind.Traits.Dataset && spec.Destination.Files != nil, keepPrevious)
 	}
+	kind.HasNonce = func(spec pipeline.SinkSpec, nonce string) (bool, error) {
+		return groundOf(spec, kind.Traits.Dataset).HasNonce(nonce)
+	}
 	registered = append(registered, kind)
 }
 
@@ -149,7 +152,7 @@ func newFileSink(spec pipeline.SinkSpec, dataset bool, make func(f *file) (fileF
 // artifactSpec is the artifact that a sink's specification asks for.
 func artifactSpec(spec pipeline.SinkSpec, dataset bool) artifact.Spec {
 	return artifact.Spec{Path: spec.Destination.Path, Mode: spec.Destination.Mode, StoreID: spec.StoreID, Job: spec.Manifest.JobID,
-		Destination: spec.Destination.ID, Run: spec.Manifest.Run, Home: spec.Home, Earlier: spec.Manifest.Earlier, Log: spec.Log, Dataset: dataset}
+		Destination: spec.Destination.ID, Run: spec.Manifest.Run, Home: spec.Home, Nonce: spec.Nonce, Earlier: spec.Manifest.Earlier, Log: spec.Log, Dataset: dataset}
 }
 
 func (s *fileSink) Recover(ctx context.Context, f pipeline.Fence, state pipeline.State, parts []pipeline.PartState) (pipeline.Recovered, error) {
@@ -262,6 +265,9 @@ func cleanFiles(spec pipeline.SinkSpec, dataset, keepPrevious bool) (homes []str
 		a := artifact.New(artifactSpec(spec, dataset))
 		homes, err := a.Clean(keepPrevious)
 		return homes, errors.Join(err, a.Close())
+	}
+	if err := groundOf(spec, dataset).CleanNonces(); err != nil {
+		return nil, err
 	}
 	var mu sync.Mutex
 	all := make([]int, len(spec.Destination.Files))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fanmill/pipeline"
+	"fanmill/sinks/artifact"
 )
 
 // maxStaleNames is how many files of earlier runs a line of the log names; each one's own report says it, too.
@@ -25,7 +26,7 @@ func newSplit(single func(pipeline.SinkSpec) (*fileSink, error), dataset bool, s
 	if spec.Log == nil {
 		spec.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &splitSink{single: single, dataset: dataset, spec: spec, live: map[int]*splitFile{}, done: map[int]splitDone{}}
+	s := &splitSink{single: single, dataset: dataset, spec: spec, ground: groundOf(spec, dataset), live: map[int]*splitFile{}, done: map[int]splitDone{}}
 	if len(spec.Manifest.Connections) > 0 {
 		if _, err := s.newFile(0); err != nil { // what is wrong with one is wrong with all
 			return nil, err
@@ -59,6 +60,7 @@ type splitSink struct {
 	single  func(pipeline.SinkSpec) (*fileSink, error) // makes the sink of one file
 	dataset bool
 	spec    pipeline.SinkSpec
+	ground  *artifact.Artifact // has the nonce of the claim
 	fence   pipeline.Fence
 	live    map[int]*splitFile // by connection; none that is done
 	done    map[int]splitDone
@@ -110,6 +112,11 @@ func (s *splitSink) Recover(ctx context.Context, fence pipeline.Fence, state pip
 			st.Files[p.Connection] = splitFileState{State: ps.File}
 		}
 		own[p.Connection] = append(own[p.Connection], narrowPart(p, ps))
+	}
+	if s.spec.Nonce != "" {
+		if err := s.ground.LeaveNonce(); err != nil {
+			return pipeline.Recovered{}, err
+		}
 	}
 	s.done = st.Done
 	for connection, recorded := range st.Files {
@@ -228,6 +235,7 @@ func (s *splitSink) Release(ctx context.Context, _ []pipeline.WireRequest, r *pi
 
 func (s *splitSink) release(ctx context.Context, r *pipeline.Report, insist bool) error {
 	if r == nil {
+		s.ground.DropNonces()
 		return each(s.all(), func(f *splitFile) error {
 			if err := f.sink.release(ctx, nil, false); err != nil {
 				return err

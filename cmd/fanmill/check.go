@@ -38,7 +38,7 @@ branch differs where the job says onDrift: fail or skip.`,
 		Example: "  fanmill check gst.json\n  fanmill check gst.json --connections conn_3,conn_17 --json",
 		Args:    arguments(1, 1),
 	}
-	f.add(c, storeFlags, envDirFlag, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag)
+	f.add(c, storeFlags, envDirFlag, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, placeFlag)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s, file, given, err := f.load(c, args[0], f.connections, stderr)
 		if err != nil {
@@ -144,6 +144,10 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 	view.Destinations, err = probeTargets(ctx, file, destinations, started)
 	if err != nil {
 		return view, err
+	}
+	view.Destinations = append(view.Destinations, s.placeProblems(job)...)
+	for _, missing := range s.missingPlaces(job) {
+		view.Warnings = append(view.Warnings, missing+". Nobody has looked whether it can be written")
 	}
 	warnOfHeaders(&view, destinations, compare(&view, openings), openings)
 	view.Millis = time.Since(started).Milliseconds()

@@ -23,9 +23,10 @@ type settings struct {
 	logMB    int64
 	timeout  time.Duration // destinationTimeout
 	lease    time.Duration
-	workDir  string // of logs
-	envDir   string // of jobs of the store: their .env, and where relative paths of their secrets begin
-	id       string // of the run, if the command line gives one
+	workDir  string            // of logs
+	envDir   string            // of jobs of the store: their .env, and where relative paths of their secrets begin
+	places   map[string]string // folders that this process offers, by name
+	id       string            // of the run, if the command line gives one
 	nats     natsFlags
 	store    string // the flags that led to the store, for commands that are to find it again
 	quiet    bool
@@ -57,7 +58,7 @@ type flags struct {
 	parallel, memoryMB           int
 	logMB                        int64
 	lease, queryTimeout, timeout time.Duration
-	connections, params          []string
+	connections, params, places  []string
 }
 
 // add gives a command groups of flags.
@@ -147,6 +148,9 @@ func (f *flags) settings(c *cobra.Command, path string) (settings, error) {
 		s.store += " --data " + shellQuote(f.data)
 	}
 	s.store += f.nats.line()
+	if err := s.readPlaces(f.places); err != nil {
+		return s, badLine(c, err)
+	}
 	// A flag that the command line does not have, or the command, leaves what there is.
 	fl := c.Flags()
 	for name, take := range map[string]func(){

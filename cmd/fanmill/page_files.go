@@ -57,8 +57,13 @@ type reportHead struct {
 	Updated     time.Time `json:"updated"`
 }
 
-// filesOf are the paths of a destination's files, by number; nil if it is no file.
-func filesOf(d *pipeline.ManifestDestination) []string {
+// filesOf are the paths of a destination's files, by number; nil if it is no file, or at a place that this process does
+// not offer.
+func (b *pageBackend) filesOf(d *pipeline.ManifestDestination) []string {
+	d, err := b.sys.node.Disks.Here(d)
+	if err != nil {
+		return nil
+	}
 	switch {
 	case d.Path == "":
 		return nil
@@ -81,7 +86,7 @@ func (b *pageBackend) fileViews(ctx context.Context, m *pipeline.Manifest, d *pi
 	for _, path := range v.Files {
 		has[path] = true
 	}
-	for i, path := range filesOf(d) {
+	for i, path := range b.filesOf(d) {
 		if d.Files != nil && !has[path] || d.Files == nil && v.Connections == 0 {
 			continue
 		}
@@ -155,10 +160,14 @@ func (b *pageBackend) Open(ctx context.Context, run, destination string, number 
 		return nil, err
 	}
 	d := m.Destination(destination)
-	if d == nil || number < 0 || number >= len(filesOf(d)) {
+	var files []string
+	if d != nil {
+		files = b.filesOf(d)
+	}
+	if number < 0 || number >= len(files) {
 		return nil, web.None("run %s has no such file", run)
 	}
-	path := filesOf(d)[number]
+	path := files[number]
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, web.None("%s is not here; %s", path, b.whereElse(ctx, run, d))
 	}

@@ -58,7 +58,7 @@ delivered once. A date in the id makes it a run a day.
   RESUME_JOBS=true FANMILL_DATA=D:/fanmill fanmill run gst.json`,
 		Args: arguments(1, 1),
 	}
-	f.add(c, storeFlags, envDirFlag, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, workFlags)
+	f.add(c, storeFlags, envDirFlag, logFlags, jsonFlag, listFlag, jobFlag, connectionsFlag, paramFlag, queryFlag, workFlags, placeFlag)
 	c.Flags().BoolVar(&f.resume, "resume", false, "go on with the job's unfinished run (also RESUME_JOBS=true)")
 	c.Flags().BoolVar(&f.startOver, "start-over", false, "begin a new run also where the unfinished one has sent some of its rows, which are then sent again")
 	c.Flags().BoolVar(&f.moved, "target-moved", false, targetMoved)
@@ -105,6 +105,9 @@ func run(c *cobra.Command, path string, f runFlags, stdout, stderr io.Writer) er
 	}
 	if err := fits(file, f.connections, params); err != nil {
 		return &exitError{exitBadJob, err}
+	}
+	if missing := append(s.missingPlaces(&file.Job), s.placeProblems(&file.Job)...); len(missing) > 0 {
+		return &exitError{exitBadJob, errors.New(strings.Join(missing, "\n"))}
 	}
 	return s.runJob(c.Context(), file, pipeline.Trigger{ID: f.id, Resume: s.env.ResumeJobs, StartOver: f.startOver, TargetMoved: f.moved, Connections: f.connections, Params: params}, stdout, out, log)
 }

@@ -65,11 +65,12 @@ file of this machine; it writes below --artifact-root, and reads databases on ea
   fanmill serve --roles query --parallel 16 --nats nats://nats.example.org:4222 --env-dir /etc/fanmill
   fanmill serve --roles sink --sinks excel,csv --nats nats://nats.example.org:4222
   fanmill serve --jobs /etc/fanmill/jobs --inline-jobs --artifact-root /srv/adhoc --allow-host '*.branches.example.org:5432'
+  fanmill serve --jobs store --nats nats://nats.example.org:4222 --place reports=D:/Reports
   nats req fanmill.jobs.run.job_gst_data '{}'
   fanmill trigger job_gst_data --resume`,
 		Args: arguments(0, 0),
 	}
-	f.add(c, storeFlags, envDirFlag, logFlags, jobFlag, queryFlag, workFlags)
+	f.add(c, storeFlags, envDirFlag, logFlags, jobFlag, queryFlag, workFlags, placeFlag)
 	fl := c.Flags()
 	fl.StringArrayVar(&f.jobs, "jobs", nil, "`folder` of job files, or: store; may be given twice, once for each")
 	fl.IntVar(&f.maxRuns, "max-runs", 2, "`number` of runs, of different jobs, that go on at a time; they share the memory")
@@ -122,6 +123,7 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 		log.Warn("this process leaves to others: " + left + ". With the embedded server only processes of this machine with the same --data can do that")
 	}
 	s.limitMemory()
+	s.sayPlaces(log)
 	ctx := c.Context()
 	shown, err := page.openPage(log)
 	if err != nil {

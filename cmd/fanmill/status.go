@@ -124,7 +124,7 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 	for i, d := range m.Destinations {
 		v.Destinations[i].Type = d.Type
 		if rec.State == pipeline.RunRunning {
-			v.Destinations[i].Unclaimed = rec.Unclaimed[d.ID]
+			v.Destinations[i].Unclaimed, v.Destinations[i].Awaited = rec.Unclaimed[d.ID], rec.Awaited[d.ID]
 		}
 		if info.Log != nil && rec.State == pipeline.RunRunning {
 			lag := max(int64(info.Log.Last)-int64(info.Positions[i]), 0)

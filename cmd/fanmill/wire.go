@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"fanmill/pipeline/deliver"
 	"fanmill/pipeline/memory"
 	"fanmill/pipeline/process"
 	"fanmill/pipeline/spec"
@@ -121,7 +122,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
 		Specs:    &spec.Cache{Runs: stores.Runs}, Jobs: &spec.Jobs{Elsewhere: config.ExpandIn(s.envDir)},
 		Databases: databaseKinds(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,
-		Owner: own.Owner, Program: version(), StoreID: conn.StoreID(), Roles: s.roles, Writes: s.sinks, Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
+		Owner: own.Owner, Disks: &deliver.Places{Home: own.Home, Folders: s.places}, Program: version(), StoreID: conn.StoreID(), Roles: s.roles, Writes: s.sinks, Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
 		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Spool: s.spool(conn.StoreID(), log),
 		Dead: s.dead(), Reports: filepath.Join(s.env.Data, "reports"), Log: log,
 	}

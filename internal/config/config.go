@@ -200,7 +200,8 @@ func (f *File) Params(given map[string]any, at time.Time) ([]pipeline.Arg, error
 }
 
 // Destinations are the destinations of the run that begins at this moment. Paths are absolute, relative ones
-// beginning in the working directory, with references expanded and tokens replaced. A destination with a file per
+// beginning in the working directory, with references expanded and tokens replaced; that of a destination with a place
+// stays relative to that. A destination with a file per
 // query becomes one for each, with the id <id>.<query>; of one with a file per connection, Files follows the order of
 // the job's connections. A path with a Windows drive is an error on any other system.
 func (f *File) Destinations(run string, at time.Time) ([]pipeline.ManifestDestination, error) {
@@ -227,7 +228,8 @@ func (f *File) Destinations(run string, at time.Time) ([]pipeline.ManifestDestin
 func (f *File) elsewhere() (bad []outputError) {
 	for i := range f.Job.Destinations {
 		path, err := f.expand(f.Job.Destinations[i].FilePath)
-		if err == nil && drive(path) && f.os != "windows" { // what cannot be expanded is named already
+		// What cannot be expanded is named already.
+		if err == nil && f.Job.Destinations[i].Place == "" && drive(path) && f.os != "windows" {
 			bad = append(bad, outputError{i, fmt.Errorf("%s is a path of Windows, and this host has another system; run the job on a Windows host, or give filePath a path of this one", path)})
 		}
 	}

@@ -25,6 +25,7 @@ func (d *decoder) destination(p place) {
 		d.textField("id", &out.ID),
 		d.textField("type", &out.Type),
 		d.textField("filePath", &out.FilePath),
+		field{"place", func(p place) { d.placeName(p, kind, &out.Place) }},
 		field{"mode", func(p place) { d.mode(p, kind, &out.Mode) }},
 	)
 	if kind != nil {
@@ -60,6 +61,22 @@ func (d *decoder) destination(p place) {
 // takesFile reports whether a destination needs a filePath; nil is a kind that nobody knows.
 func takesFile(kind *pipeline.SinkKind) bool {
 	return kind == nil || kind.Traits.Target == pipeline.TargetFile
+}
+
+// placeName reads the name of the folder that filePath is relative to.
+func (d *decoder) placeName(p place, kind *pipeline.SinkKind, dst *string) {
+	d.textField("place", dst).read(p)
+	switch {
+	case kind == nil || *dst == "": // reported
+	case !takesFile(kind):
+		d.errorf(p.path, "%s has no file, and so no place; remove it", kind.Label)
+	case d.o.Bounds != nil:
+		d.errorf(p.path, "a job that is brought along writes to no place; serve a job with this destination from a file")
+	default:
+		if err := CheckPlace(*dst); err != nil {
+			d.errorf(p.path, "%s", err)
+		}
+	}
 }
 
 // mode reads what a destination makes of what is there already, in the words of its kind.

@@ -34,6 +34,7 @@ type Env struct {
 	Data              string `env:"FANMILL_DATA"` // "" where this user has no folder for it
 	Spool             string `env:"FANMILL_SPOOL"`
 	SpoolMaxMB        int64  `env:"FANMILL_SPOOL_MAX_MB"`
+	Places            string `env:"FANMILL_PLACES"`
 	HTTP              string `env:"FANMILL_HTTP"` // address of the page, or off
 	HTTPToken         string `env:"FANMILL_HTTP_TOKEN"`
 	HTTPCert          string `env:"FANMILL_HTTP_CERT"`
@@ -72,6 +73,7 @@ var settings = []setting{
 	{"FANMILL_SPOOL", "", "folder for rows that wait to be written or sent whole; by default spool in FANMILL_DATA", "", nil},
 	{"FANMILL_SPOOL_MAX_MB", "0", "the most that such rows may take on the disk in MB, of all runs and all processes that share the folder; queries wait above it; 0 is no limit but the disk's last twentieth",
 		"a whole number of at least 64, or 0", readNumber(64, true)},
+	{"FANMILL_PLACES", "", "folders that destinations with a place are written in, NAME=FOLDER each, with ; between", "", nil},
 	{"NATS_URL", "", "an external NATS server to use instead of the embedded one", "", nil},
 	{"NATS_CONTEXT", "", "a context of the nats CLI that says where NATS is and who connects", "", nil},
 	{"NATS_USER", "", "user of the NATS server; without NATS_PASSWORD a token", "", nil},

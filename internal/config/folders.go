@@ -30,7 +30,7 @@ func (d *decoder) artifacts() {
 			d.errorf(at(i), "names a folder; add the file's name, such as %s{jobName}.xlsx", path)
 			failed[i] = true
 		}
-		if drive(expanded) && d.o.OS != "windows" && !d.o.Elsewhere {
+		if j.Destinations[i].Place == "" && drive(expanded) && d.o.OS != "windows" && !d.o.Elsewhere {
 			d.warnf(at(i), "is a path of Windows: this host runs no such job, a Windows host does")
 		}
 	}
@@ -51,7 +51,7 @@ func (d *decoder) artifacts() {
 	}
 	for i := range outs {
 		for _, file := range outs[i].paths() {
-			if failed[outs[i].of] || file == "" {
+			if failed[outs[i].of] || file == "" || outs[i].Place != "" { // of a place its claimer looks
 				continue
 			}
 			if err := f.writable(file); err != nil {
@@ -69,6 +69,9 @@ const windowsPath = 259
 func (d *decoder) longPaths(outs []output, at func(int) string) {
 	said := map[int]bool{}
 	for i := range outs {
+		if outs[i].Place != "" {
+			continue
+		}
 		most := windowsPath
 		if kind := d.o.Destinations[outs[i].Type]; kind != nil && kind.Traits.LongestPath > 0 {
 			most = kind.Traits.LongestPath
@@ -102,6 +105,9 @@ func (f *folders) clashes(outs []output) (bad []outputError) {
 				continue
 			}
 			key := f.key(file)
+			if outs[i].Place != "" {
+				key = placeKey(outs[i].Place, file)
+			}
 			k, twice := first[key]
 			if !twice {
 				first[key] = outs[i].of

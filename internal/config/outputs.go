@@ -55,7 +55,7 @@ func outputs(j *pipeline.Job, kinds map[string]*pipeline.SinkKind, base, run str
 
 func outputsOf(j *pipeline.Job, i int, kind *pipeline.SinkKind, v tokenValues, expand func(string) (string, error), goos string) ([]output, error) {
 	d := &j.Destinations[i]
-	base := output{pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Mode: d.Mode, Options: d.Options}, i}
+	base := output{pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Place: d.Place, Mode: d.Mode, Options: d.Options}, i}
 	if kind != nil {
 		base.Target = kind.Where(d.Options)
 	}
@@ -111,7 +111,7 @@ func sharesOf(j *pipeline.Job, kind *pipeline.SinkKind, base output) (outs []out
 func (o *output) place(j *pipeline.Job, kind *pipeline.SinkKind, path string, v tokenValues, goos string) (err error) {
 	perConnection := hasToken(path, connectionToken)
 	v.keepConnection = perConnection
-	if o.Path, err = absolute(path, v, goos); err != nil || !perConnection {
+	if o.Path, err = o.locate(path, v, goos); err != nil || !perConnection {
 		return err
 	}
 	names := make([]string, len(j.Connections))
@@ -131,11 +131,19 @@ func (o *output) place(j *pipeline.Job, kind *pipeline.SinkKind, path string, v 
 		if v.connection = value; value == "" {
 			continue // without a name and an id, and reported as such
 		}
-		if o.Files[i], err = absolute(path, v, goos); err != nil {
+		if o.Files[i], err = o.locate(path, v, goos); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// locate resolves a path: to one inside of the destination's place, or to an absolute one of this host.
+func (o *output) locate(path string, v tokenValues, goos string) (string, error) {
+	if o.Place != "" {
+		return inPlace(path, v)
+	}
+	return absolute(path, v, goos)
 }
 
 // absolute resolves a path against the folder where relative ones begin.

@@ -200,6 +200,7 @@ func destinationSchema(kinds map[string]*pipeline.SinkKind) *schema {
 			{"type", &schema{Enum: spellings, Description: "What is written."}},
 			{"filePath", text("Path of the file; folders are made. Tokens: {jobName}, {jobId}, {runId}, {date}, {connection} (a file per connection), {query} (a file per query). May refer to ${VARIABLES}.",
 				"D:/Reports/{jobName} {date}.xlsx")},
+			{"place", text("Name of a folder that the processes which write it offer (--place NAME=FOLDER). filePath is a path inside of it then.", "reports")},
 			{"mode", &schema{Type: "string", Description: "What becomes of what an earlier run left; its type says which modes there are."}},
 		},
 	}
@@ -210,7 +211,7 @@ func destinationSchema(kinds map[string]*pipeline.SinkKind) *schema {
 		if takesFile(kind) {
 			own.Required = []string{"filePath"}
 		} else {
-			refused = append(refused, &schema{Required: []string{"filePath"}})
+			refused = append(refused, &schema{Required: []string{"filePath"}}, &schema{Required: []string{"place"}})
 		}
 		if kind.Modes != nil {
 			own.Properties = properties{{"mode", &schema{Enum: kind.Modes, Default: kind.Modes[0]}}}

@@ -74,6 +74,8 @@ type DestinationView struct {
 	Delivery    *pipeline.Delivery   `json:"delivery,omitempty"` // of what is sent in requests
 	// Unclaimed says by when a process has to write it, as none does now; it is given up for this run then.
 	Unclaimed time.Time `json:"unclaimedUntil,omitzero"`
+	// Awaited is the host, or the place, that it waits for then, in words; any process if it is "".
+	Awaited string `json:"waitingFor,omitempty"`
 	// Lag is how many frames of the row log it has not committed; absent where that is not known.
 	Lag *int64 `json:"lag,omitempty"`
 

@@ -172,7 +172,11 @@ func (s *sheet) destinations(all []DestinationView, total int, resume string) {
 		case d.Error != "":
 			r.note(red, oneLine(d.Error))
 		case !d.Unclaimed.IsZero():
-			r.note(yellow, "no process writes it; it is given up for this run at "+s.when(d.Unclaimed)+" unless one does")
+			whom := ""
+			if d.Awaited != "" {
+				whom = ", waiting for " + clean(d.Awaited)
+			}
+			r.note(yellow, "no process writes it"+whom+"; it is given up for this run at "+s.when(d.Unclaimed)+" unless one does")
 		}
 		if d.Delivery != nil {
 			r.note(dim, s.delivery(d.Delivery))

@@ -124,7 +124,8 @@ type Destination struct {
 	Sealed      int       `json:"sealed,omitempty"`
 	Lag         *int64    `json:"lag,omitempty"` // frames of the row log that it has not committed
 	Unclaimed   time.Time `json:"unclaimedUntil,omitzero"`
-	Requests    *Requests `json:"requests,omitempty"` // of what is sent in requests
+	Awaited     string    `json:"waitingFor,omitempty"` // the host, or the place, then; "" is any
+	Requests    *Requests `json:"requests,omitempty"`   // of what is sent in requests
 	Files       []File    `json:"files"`
 	MoreFiles   int       `json:"moreFiles,omitempty"` // that are not in Files
 }

@@ -104,7 +104,7 @@ func newAdoptWorld(t *testing.T) *adoptWorld {
 	must(w.records().Create(t.Context(), "r", "d", checkpoint.OpenRecord(opened)))
 	claimer := processOf("w")
 	claimer.Token = "claim of w"
-	w.claim, err = w.records().Claim(t.Context(), "r", "d", 0, claimer, "")
+	w.claim, err = w.records().Claim(t.Context(), "r", "d", 0, claimer, "", nil)
 	must(err)
 	must(w.claim.Commit(t.Context(), func(r *checkpoint.CommitRecord) { r.Log = state.ID }))
 	for _, token := range []string{"a", "b", "w"} {

@@ -46,6 +46,7 @@ type supervisor struct {
 	claims     map[string]claimSign // by destination id
 	claimsSeen time.Time            // when they were last looked at
 	unclaimed  map[string]time.Time // destinations without a live claim, and when they are given up
+	awaited    map[string]string    // and for which host or place they wait
 	left       bool                 // no attempt of this process is left, once stopping
 	restBy     time.Time            // once stopping: when other processes are waited for no longer
 	draining   bool

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fanmill/checkpoint"
+	"fanmill/pipeline"
 )
 
 // A destination that no process can write, as the one that could is gone, must not hold the run for ever: not before
@@ -37,7 +38,7 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 	}
 	s.claimsSeen = now
 	lease := time.Duration(s.c.Owner.LeaseMS) * time.Millisecond
-	until := map[string]time.Time{}
+	until, awaited := map[string]time.Time{}, map[string]string{}
 	for _, d := range s.m.Destinations {
 		rec := s.records[d.ID]
 		if rec.Ended() {
@@ -48,12 +49,17 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 		if silent <= 0 {
 			continue
 		}
+		whom := pipeline.PlaceText(rec.At(s.m, &d, s.c.Sinks[d.Type]))
+		if whom != "" {
+			awaited[d.ID] = whom
+			whom = "; it waits for " + whom
+		}
 		if silent <= s.c.Timeout {
 			until[d.ID] = now.Add(s.c.Timeout - silent).UTC().Truncate(time.Second)
 			if !sign.lapsed {
 				sign.lapsed = true
 				s.claims[d.ID] = sign
-				s.c.Log.Warn(fmt.Sprintf("no process writes %s; it is given up for this run at %s unless one does", d.Where(), until[d.ID].Local().Format(time.TimeOnly)), "destination", d.ID)
+				s.c.Log.Warn(fmt.Sprintf("no process writes %s%s; it is given up for this run at %s unless one does", d.Where(), whom, until[d.ID].Local().Format(time.TimeOnly)), "destination", d.ID)
 			}
 			continue
 		}
@@ -61,15 +67,15 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 		if rec.Token != "" {
 			why = fmt.Sprintf("process %d on %s, which had it, has given no sign of life for %s, and no other has claimed it", rec.PID, rec.Host, s.c.Timeout)
 		}
-		if err := s.detach(ctx, d.ID, why); err != nil {
+		if err := s.detach(ctx, d.ID, why+whom); err != nil {
 			return err
 		}
 	}
-	s.unclaimed = until
+	s.unclaimed, s.awaited = until, awaited
 	return nil
 }
 
 // keepAlive is the sign of life in the run's record, with what a look at the run shows.
 func (s *supervisor) keepAlive(r *checkpoint.RunRecord) {
-	r.Live(s.unclaimed, s.stopping)
+	r.Live(s.unclaimed, s.awaited, s.stopping)
 }

@@ -18,6 +18,7 @@ type Cleaner struct {
 	Sinks   map[string]*pipeline.SinkKind
 	StoreID string
 	Owner   pipeline.Owner
+	Places  *Places     // of this process
 	Spool   *spool.Root // nil if there is none
 	Runs    pipeline.KV
 }
@@ -35,7 +36,13 @@ func (l *Cleaner) Clean(ctx context.Context, log *slog.Logger, m *pipeline.Manif
 		if !ok || kind == nil {
 			continue
 		}
-		settled, err := l.cleanSink(ctx, log, kind, m, d, keepPrevious)
+		var settled []string
+		here, err := l.Places.Here(d)
+		if err == nil {
+			settled, err = l.cleanSink(ctx, log, kind, m, here, keepPrevious)
+		} else if errors.Is(err, pipeline.ErrElsewhere) {
+			err = nil
+		}
 		if err != nil && len(claimed) > 0 && !slices.Contains(claimed, l.Owner.Home) {
 			log.Debug("a path of another host cannot be looked at here", "run", m.Run, "destination", d.ID, "error", err)
 			settled, err = nil, nil

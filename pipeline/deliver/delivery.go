@@ -79,8 +79,15 @@ func (v *delivery) run(ctx context.Context, previous string, incarnation int) (e
 			err = context.Cause(ctx) // the first cause, not what it led to
 		}
 	}()
-	owner := withToken(v.d.Owner)
-	if v.claim, err = v.d.Records.Claim(ctx, v.m.Run, v.dest.ID, incarnation, owner, previous); err != nil {
+	owner, kind := withToken(v.d.Owner), v.d.Sinks[v.dest.Type]
+	here, err := v.d.Places.Here(v.dest)
+	if err != nil {
+		return err
+	}
+	v.dest = here
+	made := pipeline.SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.d.StoreID, Home: owner.Home, Nonce: owner.Token, Log: v.log, Expand: v.d.Jobs.Expand(v.m.JobID)}
+	at := sight{kind: kind, spec: made, places: v.d.Places, alone: v.d.Alone, log: v.log}
+	if v.claim, err = v.d.Records.Claim(ctx, v.m.Run, v.dest.ID, incarnation, owner, previous, at.look); err != nil {
 		return err
 	}
 	if err := v.claimed(ctx); err != nil && ctx.Err() == nil {
@@ -93,12 +100,11 @@ func (v *delivery) run(ctx context.Context, previous string, incarnation int) (e
 	renewed := v.keepLease(ctx)
 	defer func() { v.stop(nil); <-renewed }()
 
-	kind, ok := v.d.Sinks[v.dest.Type]
-	if !ok {
+	if kind == nil {
 		return pipeline.Permanent(fmt.Errorf("destination %s: no sink of type %q", v.dest.ID, v.dest.Type))
 	}
 	v.oneSchema = kind.OneSchema(v.dest)
-	if v.sink, err = pipeline.NewMasked(kind, pipeline.SinkSpec{Manifest: v.m, Destination: v.dest, StoreID: v.d.StoreID, Home: v.d.Owner.Home, Log: v.log, Expand: v.d.Jobs.Expand(v.m.JobID)}); err != nil {
+	if v.sink, err = pipeline.NewMasked(kind, made); err != nil {
 		return err
 	}
 	defer func() {
@@ -258,6 +264,8 @@ func (v *delivery) adopt(ctx context.Context, rec checkpoint.CommitRecord) error
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("place-recorded")
+	v.notePlace(ctx)
 	if _, err := v.sink.Release(ctx, nil, nil, false); err != nil {
 		return fmt.Errorf("publish %s: %w", v.dest.Where(), err)
 	}

@@ -29,6 +29,9 @@ type Deliverer struct {
 	RowLogs pipeline.RowLogs
 	Sinks   map[string]*pipeline.SinkKind
 	Owner   pipeline.Owner // token unused: every claim gets its own
+	Places  *Places        // of this process
+	// Alone: no other process takes commands of these runs, so one whose rows are elsewhere ends as owing.
+	Alone   bool
 	StoreID string
 	Timeout time.Duration // a destination that fails for so long, without progress, is detached
 	Notify  func(pipeline.Event)

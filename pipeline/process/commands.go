@@ -146,6 +146,9 @@ func (w *work) sink(_ context.Context, m *pipeline.Message) error {
 	case errors.Is(err, pipeline.ErrHeld):
 		sh.log.Warn("a destination is held by another process, which goes on with it", "destination", c.Destination, "error", err)
 		return nil
+	case errors.Is(err, pipeline.ErrElsewhere) && !w.own: // who coordinates the run publishes it again, for that one
+		sh.log.Debug("a destination is for a process at another place", "destination", c.Destination, "error", err)
+		return nil
 	case pipeline.IsPermanent(err):
 		return sh.detach(ctx, c, err)
 	}

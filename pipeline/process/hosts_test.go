@@ -33,11 +33,14 @@ func (w *world) host(name string) *host {
 	csv := *sinks.Kinds()["csv"]
 	here := func(spec pipeline.SinkSpec) pipeline.SinkSpec {
 		d := *spec.Destination
+		if d.Place != "" {
+			return spec
+		}
 		d.Path = filepath.Join(h.root, d.Path)
 		spec.Destination = &d
 		return spec
 	}
-	make, clean := csv.New, csv.Clean
+	make, clean, has := csv.New, csv.Clean, csv.HasNonce
 	csv.New = func(spec pipeline.SinkSpec) (pipeline.Sink, error) { return make(here(spec)) }
 	csv.Clean = func(ctx context.Context, spec pipeline.SinkSpec, keepPrevious bool) ([]string, error) {
 		if h.dirt != nil {
@@ -45,6 +48,7 @@ func (w *world) host(name string) *host {
 		}
 		return clean(ctx, here(spec), keepPrevious)
 	}
+	csv.HasNonce = func(spec pipeline.SinkSpec, nonce string) (bool, error) { return has(here(spec), nonce) }
 	node.Sinks = map[string]*pipeline.SinkKind{"memory": w.disk.kind(pipeline.Traits{}), "csv": &csv}
 	h.Node = &node
 	return h

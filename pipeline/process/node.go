@@ -42,7 +42,8 @@ type Node struct {
 	Untold func(pipeline.Owner) bool
 
 	Owner   pipeline.Owner
-	Program string // its version
+	Program string          // its version
+	Disks   *deliver.Places // of this process; nil is those of Owner.Home
 	StoreID string
 	// What the process does: pipeline.RoleCoordinator and the like; none is all. Run has all of them.
 	Roles       []string
@@ -100,6 +101,7 @@ func (n *Node) Serve(ctx context.Context, s trigger.Service) error {
 		return err
 	}
 	defer stop()
+	defer n.witness(ctx)()
 	ctx, c, unwatch := c.Watched(ctx, true)
 	defer unwatch()
 	w.storeFails = c.StoreFails
@@ -128,7 +130,7 @@ func (n *Node) Coordinator() *coordinate.Coordinator { return n.coordinator(nil)
 func (n *Node) coordinator(w *work) *coordinate.Coordinator {
 	c := &coordinate.Coordinator{Stores: n.Stores, Records: n.Records, RowLogs: n.RowLogs, Bus: n.Bus, Progress: n.Progress, Store: n.Store, Sinks: n.Sinks,
 		Jobs: n.Jobs, Holds: n.holds, Describer: n.Describer(), Targets: n.Targets(),
-		Cleaner: &deliver.Cleaner{Sinks: n.Sinks, StoreID: n.StoreID, Owner: n.Owner, Spool: n.Spool, Runs: n.Stores.Runs},
+		Cleaner: &deliver.Cleaner{Sinks: n.Sinks, StoreID: n.StoreID, Owner: n.Owner, Places: n.disks(), Spool: n.Spool, Runs: n.Stores.Runs},
 		Alive:   n.Alive, Untold: n.Untold, Owner: n.Owner, Parallel: n.Parallel, LogMaxBytes: n.LogMaxBytes, Timeout: n.Timeout, StorePatience: n.StorePatience,
 		News: n.News, Budget: n.Budget, Memory: n.Memory, Log: n.Log, Follow: n.Follow}
 	if w != nil {
@@ -169,5 +171,34 @@ func (n *Node) Letters() *deliver.Letters {
 		Spool: n.Spool, LogMaxBytes: n.LogMaxBytes, Log: n.Log}
 }
 
+// Adopter takes over files of other homes.
+func (n *Node) Adopter() *deliver.Adopter {
+	return &deliver.Adopter{Records: n.Records, Sinks: n.Sinks, StoreID: n.StoreID, Owner: n.Owner, Places: n.disks(), Spool: n.Spool, Log: n.Log}
+}
+
 // Places are the tokens of the places that this process has: commands that go there are for it.
-func (n *Node) Places() []string { return []string{pipeline.HomePlace(n.Owner.Home)} }
+func (n *Node) Places() []string { return n.disks().Tokens() }
+
+// witness watches what others leave in the folders that this process offers, until stop is called.
+func (n *Node) witness(ctx context.Context) (stop func()) {
+	places := n.disks()
+	if len(places.Folders) == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	w := &deliver.Witness{Places: places, Runs: n.Stores.Runs, Sinks: n.Sinks, StoreID: n.StoreID, Log: n.Log}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.Run(ctx, nil)
+	}()
+	return func() { cancel(); <-done }
+}
+
+// disks are those of the process.
+func (n *Node) disks() *deliver.Places {
+	if n.Disks == nil {
+		return &deliver.Places{Home: n.Owner.Home}
+	}
+	return n.Disks
+}

@@ -31,8 +31,8 @@ type trimmingClaim struct {
 	destination string
 }
 
-func (r *trimming) Claim(ctx context.Context, run, destination string, incarnation int, o pipeline.Owner, previous string) (checkpoint.Claim, error) {
-	c, err := r.Records.Claim(ctx, run, destination, incarnation, o, previous)
+func (r *trimming) Claim(ctx context.Context, run, destination string, incarnation int, o pipeline.Owner, previous string, look checkpoint.Look) (checkpoint.Claim, error) {
+	c, err := r.Records.Claim(ctx, run, destination, incarnation, o, previous, look)
 	if err != nil {
 		return nil, err
 	}

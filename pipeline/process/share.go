@@ -41,7 +41,7 @@ func newShare(w *work, job, run string, incarnation int, log *slog.Logger) *shar
 	sh := &share{w: w, run: run, incarnation: incarnation, job: job, log: log, asking: newInHand(), writing: newInHand(), nudged: make(chan struct{}, 1), over: make(chan struct{})}
 	sh.worker = &query.Worker{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, RowLogs: n.RowLogs, Databases: n.Databases, Owner: n.Owner, Notify: sh.notify, Rows: sh.rows, Log: log,
 		Budget: n.Budget, Memory: n.Memory, QueryTimeout: n.QueryTimeout}
-	sh.deliverer = deliver.NewDeliverer(deliver.Deliverer{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, Records: n.Records, RowLogs: n.RowLogs, Sinks: n.Sinks, Owner: n.Owner, StoreID: n.StoreID,
+	sh.deliverer = deliver.NewDeliverer(deliver.Deliverer{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, Records: n.Records, RowLogs: n.RowLogs, Sinks: n.Sinks, Owner: n.Owner, Places: n.disks(), Alone: w.own, StoreID: n.StoreID,
 		Timeout: n.Timeout, Notify: sh.notify, Log: log, Budget: n.Budget, Spool: n.Spool, Dead: n.Dead, Post: n.Bus.Publish, Reports: n.Reports, StoreFails: sh.storeFails})
 	return sh
 }

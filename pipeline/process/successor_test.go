@@ -23,12 +23,12 @@ type sinkHeld struct {
 	once sync.Once
 }
 
-func (r *sinkHeld) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (c checkpoint.Claim, err error) {
+func (r *sinkHeld) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string, look checkpoint.Look) (c checkpoint.Claim, err error) {
 	r.once.Do(func() { err = pipeline.ErrHeld })
 	if err != nil {
 		return nil, err
 	}
-	return r.Records.Claim(ctx, run, destination, incarnation, owner, previous)
+	return r.Records.Claim(ctx, run, destination, incarnation, owner, previous, look)
 }
 
 // A destination that is held when its command comes, by a predecessor about to learn that it is one, is claimed
@@ -50,11 +50,11 @@ type lateClaim struct {
 	gate chan struct{}
 }
 
-func (r *lateClaim) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (checkpoint.Claim, error) {
+func (r *lateClaim) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string, look checkpoint.Look) (checkpoint.Claim, error) {
 	if destination == r.id {
 		<-r.gate
 	}
-	return r.Records.Claim(ctx, run, destination, incarnation, owner, previous)
+	return r.Records.Claim(ctx, run, destination, incarnation, owner, previous, look)
 }
 
 // A resume, too, asks its connections once every destination has claimed its record.

@@ -20,14 +20,14 @@ type awayRecords struct {
 	away map[string]bool
 }
 
-func (r *awayRecords) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string) (checkpoint.Claim, error) {
+func (r *awayRecords) Claim(ctx context.Context, run, destination string, incarnation int, owner pipeline.Owner, previous string, look checkpoint.Look) (checkpoint.Claim, error) {
 	r.mu.Lock()
 	away := r.away[destination]
 	r.mu.Unlock()
 	if away {
 		return nil, pipeline.Transient(errors.New("its files are on another host"))
 	}
-	c, err := r.Records.Claim(ctx, run, destination, incarnation, owner, previous)
+	c, err := r.Records.Claim(ctx, run, destination, incarnation, owner, previous, look)
 	if err != nil {
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func (w *world) definition() *spec.Definition {
 	return &spec.Definition{Job: job,
 		Resolve: func(string, time.Time) (out []pipeline.ManifestDestination, err error) {
 			for _, d := range job.Destinations {
-				out = append(out, pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Path: d.FilePath, Mode: d.Mode, Options: d.Options})
+				out = append(out, pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Place: d.Place, Path: d.FilePath, Mode: d.Mode, Options: d.Options})
 			}
 			return out, nil
 		},

@@ -8,6 +8,7 @@
 //	Reports/sales.csv.manifest.json      the report
 //	Reports/.fanmill/sales.csv/lock      keeps a second data folder off the file
 //	Reports/.fanmill/sales.csv/run.json  the store and the run whose files are here
+//	Reports/.fanmill/sales.csv/nonce-<w> left by a claim: who finds it sees the folder that the claim saw (nonce.go)
 //	Reports/.fanmill/sales.csv/<token>/  what one claim owns: the private files a and b, part files, temporary files
 //
 // A commit appends to the private file that is not public, fsyncs it and returns its length and SHA-256 for the
@@ -49,6 +50,7 @@ type Spec struct {
 	Destination string // id
 	Run         string
 	Home        string                // names the host, and the data folder, of this process
+	Nonce       string                // what the claim leaves in the private folder (nonce.go); "" is nothing
 	Earlier     []pipeline.EarlierRun // of the job, as far as their files may still be here
 	Log         *slog.Logger          // nil is silent
 	// Dataset says that readers take every file of the folder for data, unless its name begins with a point and ends in
@@ -121,6 +123,7 @@ type Artifact struct {
 	spent   []*Part // read by the last Append
 	parts   map[*Part]struct{}
 	orphans []string // folders of earlier claims, as found by this one
+	former  []string // nonces of earlier claims, as found by this one
 	earlier *Print   // the final artifact of the state that was claimed
 
 	access    access // of the file that is replaced

@@ -53,6 +53,9 @@ func (a *Artifact) Claim(ctx context.Context, token string, st *State, parts []F
 	if err := a.mark(token); err != nil {
 		return State{}, err
 	}
+	if err := a.leaveNonce(); err != nil {
+		return State{}, err
+	}
 	began, err := a.fence(token, st)
 	if err != nil {
 		return State{}, err
@@ -311,6 +314,7 @@ func (a *Artifact) Adopted(ctx context.Context) error {
 	}
 	a.step("republished")
 	a.removeOrphans()
+	a.DropNonces()
 	return nil
 }
 

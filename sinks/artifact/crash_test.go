@@ -68,6 +68,9 @@ func deathAt(w *world, n int, act func(*world) string, untouched, inPlace bool, 
 	}
 	w.t.Logf("died at step %d, %q", n, step)
 	w.wantReadable(earlier)
+	if w.record != nil && w.found() == "" {
+		w.t.Fatalf("died at step %d, %q: neither nonce of the record is there", n, step)
+	}
 	before, _ := os.ReadFile(w.path)
 	users := act(w)
 

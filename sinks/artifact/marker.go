@@ -75,7 +75,7 @@ func (a *Artifact) mark(token string) error {
 	return nil
 }
 
-// unmark removes the marker if nothing else is left in the folder but the lock, which is held.
+// unmark removes nonces and marker if nothing else is left in the folder but the lock, which is held.
 func (a *Artifact) unmark() {
 	entries, err := os.ReadDir(a.base)
 	if err != nil {
@@ -84,7 +84,7 @@ func (a *Artifact) unmark() {
 	var markers []string
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case strings.HasPrefix(name, markerName):
+		case strings.HasPrefix(name, markerName), strings.HasPrefix(name, noncePrefix): // these come first
 			markers = append(markers, filepath.Join(a.base, name))
 		case name != "lock":
 			return

@@ -84,7 +84,7 @@ func pausedAt(w *world, n int) bool {
 			wake()
 		}
 	})
-	if errors.Is(err, pipeline.ErrFenced) && slices.Contains([]string{"locked", "marker written", "marked"}, step) {
+	if errors.Is(err, pipeline.ErrFenced) && slices.Contains([]string{"locked", "marker written", "marked", "nonce"}, step) {
 		// The old owner slept on its way to fence its own predecessors and has fenced its successor. The record still
 		// names that one, which therefore claims again.
 		if w.owner != "token2" {
@@ -107,7 +107,7 @@ func pausedAt(w *world, n int) bool {
 // The same, with the old owner waking up at every step of its successor's claim.
 func TestPausedOwnerWakesDuringClaim(t *testing.T) {
 	for _, stop := range []string{"before cas", "after cas", "linked", "published", "mid-stage", "appended"} {
-		for at := 1; at <= 14; at++ {
+		for at := 1; at <= 16; at++ {
 			w := newWorld(t)
 			w.earlier("last month's file")
 			paused, resume, ended := make(chan bool, 1), make(chan struct{}), make(chan error, 1)

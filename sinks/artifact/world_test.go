@@ -35,6 +35,8 @@ type world struct {
 	inspect func(r io.ReaderAt, size int64) error
 	home    string
 	before  []pipeline.EarlierRun
+
+	nonce, next string // of the record
 }
 
 func newWorld(t testing.TB) *world {
@@ -43,7 +45,7 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) open() *artifact.Artifact {
-	spec := artifact.Spec{Path: w.path, StoreID: "store", Job: "job", Destination: "csv", Run: w.runID, Home: w.home, Earlier: w.before, Inspect: w.inspect}
+	spec := artifact.Spec{Path: w.path, StoreID: "store", Job: "job", Destination: "csv", Run: w.runID, Home: w.home, Nonce: w.token(w.claims + 1), Earlier: w.before, Inspect: w.inspect}
 	if w.appends {
 		spec.Mode = "append"
 	}
@@ -63,11 +65,24 @@ func (w *world) rival(spec artifact.Spec) *artifact.Artifact {
 	return a
 }
 
+func (w *world) token(claim int) string { return fmt.Sprintf("token%d", claim) }
+
 // claim takes the record, as the loop does before it touches a file.
 func (w *world) claim() string {
 	w.claims++
-	w.owner = fmt.Sprintf("token%d", w.claims)
+	w.owner = w.token(w.claims)
+	w.nonce, w.next = w.found(), w.owner
 	return w.owner
+}
+
+// found is which of the record's nonces is there.
+func (w *world) found() string {
+	for _, nonce := range []string{w.next, w.nonce} {
+		if nonce != "" && exists(filepath.Join(filepath.Dir(w.path), ".fanmill", filepath.Base(w.path), "nonce-"+nonce)) {
+			return nonce
+		}
+	}
+	return ""
 }
 
 // cas writes the record unless another claim owns it.
@@ -75,7 +90,9 @@ func (w *world) cas(token string, s artifact.State) error {
 	if w.owner != token {
 		return pipeline.ErrFenced
 	}
-	w.record = &s
+	if w.record = &s; w.next == token {
+		w.nonce, w.next = token, ""
+	}
 	return nil
 }
 
