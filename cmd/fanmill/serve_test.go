@@ -51,6 +51,13 @@ func (l *lines) text() (string, <-chan struct{}) {
 // serve starts a child that serves the world's job.
 func (w *world) serve(more ...string) *server {
 	w.t.Helper()
+	w.putJob()
+	return w.serveFolder("serving 1 job of", more...)
+}
+
+// putJob puts the world's job into the folder that is served.
+func (w *world) putJob() {
+	w.t.Helper()
 	jobs := filepath.Join(w.dir, "jobs")
 	data, err := os.ReadFile(w.job())
 	if err == nil {
@@ -62,13 +69,18 @@ func (w *world) serve(more ...string) *server {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.serveFolder("serving 1 job of", more...)
 }
 
 // serveFolder starts a child that serves the folder of jobs as it is, and waits until it says so.
 func (w *world) serveFolder(says string, more ...string) *server {
 	w.t.Helper()
-	cmd, _ := w.command(nil)
+	return w.serveAs(nil, says, more...)
+}
+
+// serveAs is serveFolder with these variables.
+func (w *world) serveAs(env []string, says string, more ...string) *server {
+	w.t.Helper()
+	cmd, _ := w.command(env)
 	cmd.Args = append(append([]string{cmd.Args[0], "serve", "--jobs", filepath.Join(w.dir, "jobs")}, w.args...), more...)
 	s := &server{w: w, cmd: cmd, out: &lines{changed: make(chan struct{})}}
 	cmd.Stdout, cmd.Stderr = s.out, s.out

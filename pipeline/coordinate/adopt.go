@@ -23,9 +23,8 @@ type handover struct {
 	unmarked []string        // destinations whose records do not say yet that the run has another coordinator
 }
 
-// Orphans lists the runs that this process can adopt: of triggers, as what fanmill run asks of itself is nobody
-// else's.
-// A job that a trigger has brought along comes again with that.
+// Orphans lists the runs whose coordinator is gone, for this process to go on with: of triggers, as what fanmill run
+// asks of itself is nobody else's. A job that a trigger has brought along comes again with that.
 func (n *Coordinator) Orphans(ctx context.Context) (all []*checkpoint.Document[checkpoint.RunRecord], _ error) {
 	docs, err := checkpoint.RunRecords(ctx, n.Stores.Runs, n.pass)
 	if err != nil {
@@ -35,24 +34,29 @@ func (n *Coordinator) Orphans(ctx context.Context) (all []*checkpoint.Document[c
 		if rec := doc.Value(); rec.Trigger == 0 || rec.Inline {
 			continue
 		}
-		orphaned, err := n.orphaned(ctx, doc)
+		gone, err := n.coordinatorGone(ctx, doc)
 		if err != nil {
 			return nil, err
 		}
-		if orphaned {
+		if gone {
 			all = append(all, doc)
 		}
 	}
 	return all, nil
 }
 
-// orphaned reports whether the process is gone that coordinates a run, while others work on it.
-func (n *Coordinator) orphaned(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) (bool, error) {
+// coordinatorGone reports whether the process is gone that coordinates a run.
+func (n *Coordinator) coordinatorGone(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) (bool, error) {
 	rec := doc.Value()
 	if n.Peers == nil || rec.State != pipeline.RunRunning || rec.Owner.Token == n.Owner.Token {
 		return false, nil
 	}
-	if gone, err := n.Peers.Gone(ctx, rec.Owner.Token); err != nil || !gone {
+	return n.Peers.Gone(ctx, rec.Owner.Token)
+}
+
+// orphaned reports whether a run can be adopted: its coordinator is gone, while others work on it.
+func (n *Coordinator) orphaned(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) (bool, error) {
+	if gone, err := n.coordinatorGone(ctx, doc); err != nil || !gone {
 		return false, err
 	}
 	return n.workedOn(ctx, checkpoint.RunOf(doc))

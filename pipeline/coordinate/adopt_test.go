@@ -442,29 +442,29 @@ func TestTwoAdoptAtOnce(t *testing.T) {
 	}
 }
 
-// What nobody works on is not adopted, but taken over; nor is what a living process coordinates, or what fanmill run
-// has asked of itself.
+// What nobody works on is not adopted, but taken over; what a living process coordinates, or what fanmill run has asked
+// of itself, is left alone.
 func TestNotAdopted(t *testing.T) {
 	for name, c := range map[string]struct {
-		orphaned bool
-		happens  func(*adoptWorld)
+		orphaned, left bool
+		happens        func(*adoptWorld)
 	}{
-		"w lives":            {true, func(w *adoptWorld) { w.dies("a") }},
-		"a lives":            {false, func(*adoptWorld) {}},
-		"nobody works on it": {false, func(w *adoptWorld) { w.dies("a"); w.dies("w") }},
-		"of fanmill run": {false, func(w *adoptWorld) {
+		"w lives":            {true, false, func(w *adoptWorld) { w.dies("a") }},
+		"a lives":            {false, true, func(*adoptWorld) {}},
+		"nobody works on it": {false, false, func(w *adoptWorld) { w.dies("a"); w.dies("w") }},
+		"of fanmill run": {true, true, func(w *adoptWorld) {
 			w.dies("a")
 			if err := w.runDoc().Change(w.t.Context(), checkpoint.Anybody, func(r *checkpoint.RunRecord) { r.Trigger = 0 }); err != nil {
 				w.t.Fatal(err)
 			}
 		}},
-		"interrupted": {false, func(w *adoptWorld) {
+		"interrupted": {false, true, func(w *adoptWorld) {
 			w.dies("a")
 			if err := w.runDoc().Change(w.t.Context(), checkpoint.Anybody, (*checkpoint.RunRecord).Judge); err != nil {
 				w.t.Fatal(err)
 			}
 		}},
-		"w has a destination": {true, func(w *adoptWorld) {
+		"w has a destination": {true, false, func(w *adoptWorld) {
 			w.dies("a")
 			doc := w.conn("asked")
 			rec := doc.Value()
@@ -477,9 +477,13 @@ func TestNotAdopted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newAdoptWorld(t)
 			c.happens(w)
-			all, err := w.node("b").Orphans(t.Context())
-			if err != nil || (len(all) == 1) != c.orphaned {
-				t.Errorf("%d runs can be adopted, %v", len(all), err)
+			b := w.node("b")
+			orphaned, err := b.orphaned(t.Context(), w.runDoc())
+			if err != nil || orphaned != c.orphaned {
+				t.Errorf("it can be adopted: %v, %v", orphaned, err)
+			}
+			if all, err := b.Orphans(t.Context()); err != nil || (len(all) == 0) != c.left {
+				t.Errorf("%d runs are for b to go on with, %v", len(all), err)
 			}
 		})
 	}

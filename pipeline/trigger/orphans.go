@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,8 +16,8 @@ import (
 // The trigger of a run whose coordinator is gone comes again, but only when the server takes it for lost, and if
 // nobody has removed it. Whoever serves sees the process gone before that.
 
-// adoptOrphans adopts runs whose processes are gone, and on which others work, until ctx ends. Runs are looked at
-// when a process has gone.
+// adoptOrphans goes on with runs whose coordinators are gone, until ctx ends. They are looked for when a process has
+// gone.
 func (s *server) adoptOrphans(ctx context.Context) {
 	peers := s.c.Peers
 	if peers == nil {
@@ -94,7 +95,11 @@ func (s *server) adopt(ctx context.Context, run string, rec checkpoint.RunRecord
 		defer s.pending.finish(held)
 		_, err = s.c.Carry(own, def, spec.Request{Run: run, Seq: rec.Trigger}, func(run string) { s.pending.began(held, run) })
 	}
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil, ctx.Err() != nil:
+	case errors.Is(err, pipeline.ErrHeld), errors.Is(err, pipeline.ErrFenced):
+		s.c.Log.Debug("a run whose process is gone goes on elsewhere", "run", run, "error", err)
+	default:
 		s.c.Log.Warn(fmt.Sprintf("run %s, whose process is gone, did not go on here: %v", run, coordinate.Reason(ctx, err)))
 	}
 }
