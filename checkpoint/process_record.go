@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"fanmill/pipeline"
@@ -35,6 +36,9 @@ type InHand struct {
 
 // Over reports whether the process has nothing in hand any more, whatever other records say.
 func (r *ProcessRecord) Over() bool { return r.Released || r.Dead != nil }
+
+// Alone reports whether the process works on nothing but a run of its own, which nobody else takes by himself.
+func (r *ProcessRecord) Alone() bool { return slices.Contains(r.Roles, pipeline.RoleRun) }
 
 // Drain has the process take nothing more.
 func (r *ProcessRecord) Drain() { r.Draining = true }

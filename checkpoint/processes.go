@@ -220,14 +220,15 @@ func (p *Processes) Departed() int {
 }
 
 // Sweep declares dead what has stood still for its lease, and removes the records of processes that are released or
-// dead for a day.
+// dead for a day. A process that works for nobody else may sleep for a day: whoever wants what it has asks whether it
+// is Gone.
 func (p *Processes) Sweep(ctx context.Context) error {
 	p.mu.Lock()
 	var silent, old []string
 	for token, s := range p.seen {
 		switch {
 		case s.doc.rev == 0:
-		case p.life(s) == LifeSilent:
+		case p.life(s) == LifeSilent && (!s.doc.value.Alone() || p.gone(s) || s.confirmed.Sub(s.since) > forgetProcess):
 			silent = append(silent, token)
 		case s.doc.value.Over() && time.Since(s.doc.value.Ended) > forgetProcess:
 			old = append(old, token)

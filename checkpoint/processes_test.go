@@ -261,6 +261,20 @@ func TestSweepOfProcesses(t *testing.T) {
 	w.is(w.p, LifeDead)
 }
 
+// A process that carries out a run of its own, and sleeps, is left alone by sweeps: nobody takes what it has by
+// himself. Whoever wants that finds it gone.
+func TestSweepLeavesOwnRunsAlone(t *testing.T) {
+	w := newObserverWorld(t)
+	changeProcess(t, w.kv, "p", func(r *ProcessRecord) { r.Roles = []string{pipeline.RoleRun} })
+	w.tell(w.p)
+	w.pass(4*testLease, w.p)
+	if err := w.p.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.is(w.p, LifeSilent)
+	w.gone(w.p, true)
+}
+
 // muteKV has watches that bring what there is, and nothing of what follows.
 type muteKV struct {
 	*memstore.KV

@@ -41,6 +41,7 @@ func (n *Node) leased(ctx context.Context, c *coordinate.Coordinator, w *work) (
 		case <-lease.Lost():
 			cancel(pipeline.Permanent(pipeline.OfKind(pipeline.ErrFenced, checkpoint.ErrDead)))
 		case <-ctx.Done():
+			lease.Change((*checkpoint.ProcessRecord).Drain)
 		}
 	}()
 	return ctx, func() {

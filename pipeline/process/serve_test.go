@@ -29,8 +29,10 @@ func (w *world) serve() (stop func()) {
 func (w *world) serveBy(node *process.Node) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done, ready := make(chan error, 1), make(chan struct{})
+	done, ready, token := make(chan error, 1), make(chan struct{}), node.Owner.Token
+	w.serving.Store(token, true)
 	go func() {
+		defer w.serving.Delete(token)
 		done <- node.Serve(ctx, trigger.Service{MaxRuns: 2, SweepEvery: w.sweepEvery, Ready: func() { close(ready) }, Find: func(job string, inline json.RawMessage) (*spec.Definition, error) {
 			if job != "job" {
 				return nil, fmt.Errorf("there is no job %q", job)

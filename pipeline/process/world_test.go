@@ -45,6 +45,8 @@ type world struct {
 	watch   func(pipeline.Event)
 
 	sweepEvery time.Duration // of processes that serve; 0 is as ever
+
+	serving sync.Map // tokens of processes that do
 }
 
 const mb = 1 << 20
@@ -96,7 +98,10 @@ func newWorldAt(t *testing.T, logBytes int64, o nats.Options) *world {
 			}
 		}}
 	}
-	w.node.Alive = func(o pipeline.Owner) (bool, bool) { return o.Token == w.node.Owner.Token, true }
+	w.node.Alive = func(o pipeline.Owner) (bool, bool) {
+		_, serving := w.serving.Load(o.Token)
+		return serving || o.Token == w.node.Owner.Token, true
+	}
 	return w
 }
 
