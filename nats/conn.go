@@ -42,6 +42,9 @@ type Options struct {
 	// Guest is for who reads, or asks those who serve: on external servers nothing is made and no permission asked
 	// for before it is needed.
 	Guest bool
+	// Worker is for who works on what others coordinate: on external servers nothing is made, and Open waits, as long as
+	// ctx allows, for a coordinator to have made it.
+	Worker bool
 	// Name is what operators see in `nats server report connections`; "fanmill" if empty.
 	Name string
 	// NoSync lets the embedded server acknowledge before its data is on disk. Only for tests that do not crash.
@@ -102,8 +105,9 @@ func DefaultDataDir() (string, error) {
 }
 
 // Open connects to the store, starting the embedded server if no other process has, and makes the streams and buckets
-// that are missing.
+// that are missing, unless it is for a guest or a worker.
 func Open(ctx context.Context, o Options) (*Conn, error) {
+	waiting := ctx
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, openTimeout)
@@ -125,9 +129,13 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 	} else {
 		err = c.openEmbedded(ctx)
 	}
-	if err == nil && o.Guest && c.External() {
+	switch {
+	case err != nil:
+	case o.Guest && c.External():
 		c.lookAt()
-	} else if err == nil {
+	case c.worker():
+		err = c.findStores(waiting)
+	default:
 		err = c.ensureStreams(ctx)
 	}
 	c.refused.alone.Store(o.Guest)
@@ -219,6 +227,9 @@ func (c *Conn) StoreID() string { return c.storeID }
 
 // External reports whether the store is on servers that fanmill does not run.
 func (c *Conn) External() bool { return c.host == nil }
+
+// worker reports whether this connection is for somebody who makes nothing.
+func (c *Conn) worker() bool { return c.opts.Worker && c.External() }
 
 // Stores are the buckets fanmill keeps its state in.
 func (c *Conn) Stores() pipeline.Stores { return c.stores }

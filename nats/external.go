@@ -44,7 +44,7 @@ func (c *Conn) openExternal(ctx context.Context) error {
 	if most := nc.MaxPayload(); most < leastPayload {
 		return pipeline.Permanent(fmt.Errorf("NATS at %s takes messages of at most %d bytes, and fanmill needs %d: raise its max_payload", where, most, leastPayload))
 	}
-	if c.opts.Guest {
+	if c.opts.Guest || c.opts.Worker {
 		return nil
 	}
 	var without error

@@ -128,25 +128,31 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.host == nil { // the store is as old as the bucket of its runs, and no older or newer one is the same store
-		return c.call(ctx, "identify the store", func(ctx context.Context) error {
-			kv, err := runs.opened(ctx)
-			if err != nil {
-				return err
-			}
-			st, err := kv.Status(ctx)
-			if err != nil {
-				return err
-			}
-			status, ok := st.(*jetstream.KeyValueBucketStatus)
-			if !ok {
-				return fmt.Errorf("status of bucket %s is a %T", bucketRuns, st)
-			}
-			c.storeID = "nats-" + strconv.FormatInt(status.StreamInfo().Created.UnixNano(), 36)
-			return nil
-		})
+	if c.host == nil {
+		return c.identify(ctx, runs)
 	}
 	return nil
+}
+
+// identify names an external store: it is as old as the bucket of its runs, and no older or newer one is the same
+// store.
+func (c *Conn) identify(ctx context.Context, runs *bucket) error {
+	return c.call(ctx, "identify the store", func(ctx context.Context) error {
+		kv, err := runs.opened(ctx)
+		if err != nil {
+			return err
+		}
+		st, err := kv.Status(ctx)
+		if err != nil {
+			return err
+		}
+		status, ok := st.(*jetstream.KeyValueBucketStatus)
+		if !ok {
+			return fmt.Errorf("status of bucket %s is a %T", bucketRuns, st)
+		}
+		c.storeID = "nats-" + strconv.FormatInt(status.StreamInfo().Created.UnixNano(), 36)
+		return nil
+	})
 }
 
 // lookAt is for a guest, who needs no permission for what it does not read.
@@ -239,6 +245,9 @@ func (c *Conn) remake(ctx context.Context, name string) error {
 	}
 	if err := c.same(ctx); err != nil {
 		return err
+	}
+	if c.worker() {
+		return pipeline.Transient(fmt.Errorf("stream %s is gone, another program has deleted it; a coordinator makes it anew", name))
 	}
 	for _, cfg := range fixedStreams() {
 		if cfg.Name != name {
@@ -335,17 +344,8 @@ func (c *Conn) bucket(ctx context.Context, name, description string) (*bucket, e
 		if err != nil {
 			return err
 		}
-		s, err := c.js.Stream(ctx, "KV_"+name)
+		has, err := c.known(ctx, b)
 		if err != nil {
-			return err
-		}
-		c.born[name] = s.CachedInfo().Created
-		has := s.CachedInfo().Config
-		b.expires = has.SubjectDeleteMarkerTTL > 0
-		if has.MaxAge > 0 {
-			return pipeline.Permanent(fmt.Errorf("it exists and lets its keys expire after %s, and fanmill's state must stay: nats stream edit %s --max-age=-1", has.MaxAge, has.Name))
-		}
-		if err := durable(has); err != nil {
 			return err
 		}
 		return c.raise(ctx, has)
@@ -354,6 +354,22 @@ func (c *Conn) bucket(ctx context.Context, name, description string) (*bucket, e
 		return nil, err
 	}
 	return b, c.leaderReads(ctx, b)
+}
+
+// known notes what this connection needs to know of a bucket, and reports settings by which it would lose what it
+// keeps.
+func (c *Conn) known(ctx context.Context, b *bucket) (has jetstream.StreamConfig, _ error) {
+	s, err := c.js.Stream(ctx, "KV_"+b.name)
+	if err != nil {
+		return has, err
+	}
+	c.born[b.name] = s.CachedInfo().Created
+	has = s.CachedInfo().Config
+	b.expires = has.SubjectDeleteMarkerTTL > 0
+	if has.MaxAge > 0 {
+		return has, pipeline.Permanent(fmt.Errorf("it exists and lets its keys expire after %s, and fanmill's state must stay: nats stream edit %s --max-age=-1", has.MaxAge, has.Name))
+	}
+	return has, durable(has)
 }
 
 // leaderReads has a bucket's reads answered by its leader alone. A replica that answers them, too, may lag behind: what

@@ -50,23 +50,32 @@ func (w *world) context(name string, keys map[string]any) (path string) {
 	return path
 }
 
-// The permissions that docs/nats.md gives to each user are enough for what it says, and what another would need is
-// named at once.
-func TestPermissionsAreAsDocumented(t *testing.T) {
-	_, conf, _ := strings.Cut(pages(t)["docs/nats.md"], "```conf\n")
-	conf, _, ok := strings.Cut(conf, "```")
-	if !ok {
-		t.Fatal("docs/nats.md has no configuration of a server")
+// natsUsers are those of examples/nats-server.conf.
+var natsUsers = []string{"coordinator", "query", "sink", "observer", "trigger"}
+
+// permitted runs the server of examples/nats-server.conf, and returns the context of each of its users.
+func (w *world) permitted() (as map[string]string) {
+	w.t.Helper()
+	conf, err := os.ReadFile(filepath.Join("..", "..", "examples", "nats-server.conf"))
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	w := newWorld(t, 30, 40, 50)
-	as := map[string]string{}
-	for _, user := range []string{"fanmill", "reader", "trigger"} {
-		t.Setenv(strings.ToUpper(user)+"_PASSWORD", "pw-"+user)
+	for _, user := range natsUsers {
+		w.t.Setenv(strings.ToUpper(user)+"_PASSWORD", "pw-"+user)
 	}
-	url := natsWith(t, conf)
-	for _, user := range []string{"fanmill", "reader", "trigger"} {
+	url := natsWith(w.t, string(conf))
+	as = map[string]string{}
+	for _, user := range natsUsers {
 		as[user] = w.context(user, map[string]any{"url": url, "user": user, "password": "pw-" + user, "inbox_prefix": "_INBOX_" + user})
 	}
+	return as
+}
+
+// The permissions that examples/nats-server.conf gives to each user are enough for what it says, and what another would
+// need is named at once.
+func TestPermissionsAreAsDocumented(t *testing.T) {
+	w := newWorld(t, 30, 40, 50)
+	as := w.permitted()
 	ask := func(user string, code int, want string, args ...string) {
 		t.Helper()
 		got, out, problems := call(append(args, "--nats-context", as[user])...)
@@ -78,19 +87,19 @@ func TestPermissionsAreAsDocumented(t *testing.T) {
 		return fmt.Sprintf("lacks the permission to publish to %q; docs/nats.md lists", subject)
 	}
 	// Nobody has ever run a job.
-	ask("reader", exitComplete, "", "runs")
-	ask("reader", exitFailed, "there are no runs in", "status")
-	ask("reader", exitComplete, "no checkpoints", "checkpoint", "ls")
+	ask("observer", exitComplete, "", "runs")
+	ask("observer", exitFailed, "there are no runs in", "status")
+	ask("observer", exitComplete, "no checkpoints", "checkpoint", "ls")
 	ask("trigger", exitFailed, "start fanmill serve first", "trigger", "gst")
 
-	w.args = append(w.args, "--nats-context", as["fanmill"])
+	w.args = append(w.args, "--nats-context", as["coordinator"])
 	w.queries = map[int]string{2: "select * from nothing"}
 	w.write()
 	w.mustRun(exitPartial, nil)
-	ask("reader", exitComplete, "gst", "runs")
-	ask("reader", exitComplete, "state", "status", "gst")
-	ask("reader", exitComplete, `"jobId": "gst"`, "checkpoint", "export", "gst")
-	ask("fanmill", exitComplete, "is given up", "checkpoint", "rm", "gst")
+	ask("observer", exitComplete, "gst", "runs")
+	ask("observer", exitComplete, "state", "status", "gst")
+	ask("observer", exitComplete, `"jobId": "gst"`, "checkpoint", "export", "gst")
+	ask("coordinator", exitComplete, "is given up", "checkpoint", "rm", "gst")
 	w.queries = nil
 	w.write()
 	if code, out := w.run([]string{"FANMILL_FAILPOINT=after-publish:1"}); code == exitComplete {
@@ -103,13 +112,13 @@ func TestPermissionsAreAsDocumented(t *testing.T) {
 	defer s.stop()
 	ask("trigger", exitComplete, "run first of job gst", "trigger", "gst", "--id", "first")
 	s.says("run first ended: complete")
-	ask("trigger", exitFailed, "it is complete", "cancel", "first")
+	ask("trigger", exitFailed, lacks("fanmill.jobs.cancel.first"), "cancel", "first")
 	ask("trigger", exitFailed, lacks("fanmill.jobs.run.other"), "trigger", "other")
-	ask("reader", exitComplete, "complete", "status", "first", "--json")
+	ask("observer", exitComplete, "complete", "status", "first", "--json")
 
-	ask("reader", exitFailed, lacks("fanmill.jobs.run.gst"), "trigger", "gst")
-	ask("reader", exitFailed, lacks("fanmill.jobs.cancel.first"), "cancel", "first")
-	ask("reader", exitFailed, lacks("$JS.API.INFO"), "run", w.job())
+	ask("observer", exitFailed, lacks("fanmill.jobs.run.gst"), "trigger", "gst")
+	ask("observer", exitFailed, lacks("fanmill.jobs.cancel.first"), "cancel", "first")
+	ask("observer", exitFailed, lacks("$JS.API.INFO"), "run", w.job())
 	ask("trigger", exitFailed, lacks("$JS.API.STREAM.INFO.FANMILL_TRIGGERS"), "runs")
 	ask("trigger", exitFailed, lacks("$JS.API.STREAM.INFO.KV_fanmill_runs"), "status", "first")
 	if text, _ := s.out.text(); strings.Contains(text, "violation") {

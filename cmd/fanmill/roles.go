@@ -51,6 +51,11 @@ func (f *roleFlags) check() (roles, sinks []string, _ error) {
 	return roles, slices.Compact(sinks), nil
 }
 
+// coordinates reports whether this process coordinates runs.
+func (s *settings) coordinates() bool {
+	return len(s.roles) == 0 || slices.Contains(s.roles, pipeline.RoleCoordinator)
+}
+
 // kindNames are the first names of kinds of destinations.
 func kindNames(kinds map[string]*pipeline.SinkKind) (names []string) {
 	for _, kind := range kinds {

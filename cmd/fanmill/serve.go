@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"fanmill/pipeline/coordinate"
@@ -89,9 +88,8 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 	if s.roles, s.sinks, err = f.roles.check(); err != nil {
 		return badLine(c, err)
 	}
-	coordinates := slices.Contains(s.roles, pipeline.RoleCoordinator)
 	switch {
-	case len(f.jobs) == 0 && coordinates:
+	case len(f.jobs) == 0 && s.coordinates():
 		return badLine(c, errors.New("--jobs is missing; it names the folder of job files, or store for the jobs of the store. A process without the role coordinator needs none"))
 	case f.maxRuns < 1:
 		return badLine(c, fmt.Errorf("--max-runs is at least 1, not %d", f.maxRuns))
@@ -137,6 +135,9 @@ func serve(c *cobra.Command, f serveFlags, stderr io.Writer) error {
 			log.Error(fmt.Sprintf("%v. Others go on with what it had; it serves on as another process", err))
 			continue
 		}
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil // it was stopped while it waited for a coordinator
+		}
 		if !errors.Is(err, pipeline.ErrStore) {
 			return err
 		}
@@ -164,7 +165,7 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *served, ou
 		defer stop()
 		jobs.watch(watching, &sys.work)
 		err := sys.node.Serve(ctx, trigger.Service{MaxRuns: f.maxRuns, Ready: func() {
-			if !slices.Contains(s.roles, pipeline.RoleCoordinator) {
+			if !s.coordinates() {
 				log.Info("serving as " + strings.Join(s.roles, " and ") + "; runs are coordinated by other processes")
 				return
 			}

@@ -107,7 +107,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 	if err != nil {
 		return nil, err
 	}
-	conn, err := nats.Open(ctx, nats.Options{DataDir: s.env.Data, Access: access, Log: log})
+	conn, err := nats.Open(ctx, nats.Options{DataDir: s.env.Data, Access: access, Worker: !s.coordinates(), Log: log})
 	if err != nil {
 		own.close()
 		return nil, err
