@@ -119,7 +119,7 @@ func queryFlag(f *flags, fl *pflag.FlagSet) {
 func workFlags(f *flags, fl *pflag.FlagSet) {
 	fl.IntVar(&f.parallel, "parallel", defaultParallel, "`number` of connections asked at a time, by this process")
 	fl.Int64Var(&f.logMB, "log-max-mb", defaultLogMB, "bound of a run's row log on disk, in `MB`")
-	fl.DurationVar(&f.lease, "lease", defaultLease, "`time` that a resume waits for a sign of life of an owner that it cannot prove to be gone")
+	fl.DurationVar(&f.lease, "lease", defaultLease, "`time` without a sign of life until others take this process for gone; a resume waits so long for one of an owner that may be alive")
 	fl.IntVar(&f.memoryMB, "memory-mb", 0, "resident memory in `MB` above which queries pause (also MEMORY_THRESHOLD_MB; default 1024)")
 	fl.DurationVar(&f.timeout, "destination-timeout", defaultTimeout, "`time` that a destination that cannot be written is tried before the run goes on without it")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress; warnings, errors and the result only")
