@@ -36,7 +36,7 @@ func (a *Adopter) Adopt(ctx context.Context, m *pipeline.Manifest, d *pipeline.M
 	if err := a.hasSpool(d, &rec); err != nil {
 		return "", err
 	}
-	at := sight{kind: a.Sinks[d.Type], places: a.Places, alone: true, adopted: true, log: a.Log,
+	at := sight{kind: a.Sinks[d.Type], places: a.Places, alone: true, log: a.Log,
 		spec: pipeline.SinkSpec{Manifest: m, Destination: here, StoreID: a.StoreID, Home: a.Places.Home, Log: a.Log}}
 	look := func(rec *checkpoint.CommitRecord) (func(*checkpoint.CommitRecord), error) {
 		_, err := at.look(rec)

@@ -21,17 +21,18 @@ import (
 // Who does not win the claim has left nothing, so nobody is locked out by that. At the home of the last claim a nonce
 // that is gone says that somebody has emptied the folder, or put an older one in its place: it is said, and the bytes
 // are compared with the record, as they always are. Anywhere else it says that the files are elsewhere. A nonce that is
-// there may be a copy's; so another home must have seen, too, that one came there while others had the files.
+// there may be a copy's; so another home must have seen, too, that one came there while others had the files. But who
+// starts fanmill run on a host says by that that the files there are the run's: a container may have another name each
+// time.
 
 // sight is the look at a destination's place before its claim.
 type sight struct {
-	kind    *pipeline.SinkKind
-	spec    pipeline.SinkSpec // of the claim
-	places  *Places
-	alone   bool // no other process takes the command
-	adopted bool // a person says that the files are here
-	said    bool // that the nonce is gone
-	log     *slog.Logger
+	kind   *pipeline.SinkKind
+	spec   pipeline.SinkSpec // of the claim
+	places *Places
+	alone  bool // no other process takes the command, or a person says that the files are here
+	said   bool // that the nonce is gone
+	log    *slog.Logger
 }
 
 // look implements checkpoint.Look. It changes nothing.
@@ -51,7 +52,7 @@ func (s *sight) look(rec *checkpoint.CommitRecord) (prepare func(*checkpoint.Com
 		return nil, elsewhere(d, "waiting for %s: %s, which has its files, cannot be looked at here: %v", pipeline.HostOf(rec.Home), d.Where(), err)
 	case away && found == "":
 		return nil, elsewhere(d, "waiting for %s: what it left beside %s is not on this host", pipeline.HostOf(rec.Home), d.Where())
-	case away && !s.adopted && !s.places.shares(d.Place, rec.Home):
+	case away && !s.alone && !s.places.shares(d.Place, rec.Home):
 		return nil, elsewhere(d, "waiting for %s: %s may be a copy of what it has; if these are the files, fanmill place adopt %s says so", pipeline.HostOf(rec.Home), d.Where(), s.spec.Manifest.JobID)
 	case err != nil:
 		return nil, err

@@ -80,7 +80,7 @@ func (g *ground) claim(v *visitor, until string, adopted bool) (err error) {
 	}
 	log := slog.New(slog.NewTextHandler(&g.said, nil))
 	spec := pipeline.SinkSpec{Manifest: g.m, Destination: d, StoreID: "store", Home: owner.Home, Nonce: owner.Token, Log: log}
-	at := sight{kind: kind, spec: spec, places: v.places, adopted: adopted, log: log}
+	at := sight{kind: kind, spec: spec, places: v.places, alone: adopted, log: log}
 	c, err := g.records.Claim(g.t.Context(), "run", "csv", 0, owner, "", at.look)
 	if err != nil {
 		return err

@@ -129,26 +129,26 @@ func (w *world) goesOn(h *host) {
 	}
 }
 
-// A host that has another disk under the path waits for the one that wrote there, and so does one with a copy of the
-// folder, or with the folder itself as far as it cannot tell that from a copy. Nothing is taken for lost.
+// A host that has another disk under the path waits for the one that wrote there. Nothing is taken for lost.
 func TestFilesOfAnotherHostAreWaitedFor(t *testing.T) {
-	for name, make := range map[string]func(t *testing.T, first, second *host){
-		"another disk": func(*testing.T, *host, *host) {},
-		"a copy": func(t *testing.T, first, second *host) {
-			if err := os.CopyFS(second.root, os.DirFS(first.root)); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"the folder, never seen to change": func(_ *testing.T, first, second *host) { second.root = first.root },
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, first, run := halfWorld(t)
-			second := w.host("second")
-			make(t, first, second)
-			w.waits(second, run)
-			w.db.askedSince()
-			w.goesOn(first)
-		})
+	w, first, run := halfWorld(t)
+	w.waits(w.host("second"), run)
+	w.db.askedSince()
+	w.goesOn(first)
+}
+
+// Whoever starts the run on a host that has its files, as a container of another name has them on a volume, goes on
+// with them. From then on the first host waits.
+func TestRunGoesOnWhereItIsStarted(t *testing.T) {
+	w, first, run := halfWorld(t)
+	second := w.host("second")
+	second.root = first.root
+	third := w.host("third")
+	w.waits(third, run)
+	w.db.askedSince()
+	w.goesOn(second)
+	if rec := w.commitRecord(run); rec.Home != second.Owner.Home {
+		t.Errorf("the record is of %q", rec.Home)
 	}
 }
 
@@ -265,22 +265,13 @@ func TestPlaceIsCopied(t *testing.T) {
 	w.goesOn(a.host)
 }
 
-// A host whose place of that name is another folder, and one that began after the claim, have seen nothing of it.
-func TestPlaceThatWasNotSeen(t *testing.T) {
-	t.Run("another folder", func(t *testing.T) {
-		w, a, b, run := placedWorld(t, func(w *world, _ *placed) *placed { return w.shared("second", t.TempDir()) })
-		if here := <-b.looks; here {
-			t.Fatal("another folder has what the first host left")
-		}
-		w.waits(b.host, run)
-		w.db.askedSince()
-		w.goesOn(a.host)
-	})
-	t.Run("later", func(t *testing.T) {
-		w, a, _, run := placedWorld(t, func(w *world, first *placed) *placed { return nil })
-		b := w.shared("second", a.root)
-		w.waits(b.host, run)
-		w.db.askedSince()
-		w.goesOn(a.host)
-	})
+// A host whose place of that name is another folder waits for the one that wrote there.
+func TestPlaceIsAnotherFolder(t *testing.T) {
+	w, a, b, run := placedWorld(t, func(w *world, _ *placed) *placed { return w.shared("second", t.TempDir()) })
+	if here := <-b.looks; here {
+		t.Fatal("another folder has what the first host left")
+	}
+	w.waits(b.host, run)
+	w.db.askedSince()
+	w.goesOn(a.host)
 }
