@@ -44,7 +44,8 @@ type Hands interface {
 // Work is what a coordinator gives to what its process does for its run.
 type Work struct {
 	Job, Run    string
-	Incarnation int // of the run, as in its commands
+	Incarnation int             // of the run, as in its commands
+	Asking      context.Context // connections are asked as long as it lasts
 	Log         *slog.Logger
 	Notify      func(pipeline.Event)                // tells what happened
 	Rows        func(connection string, rows int64) // how many rows an attempt has read; may be nil

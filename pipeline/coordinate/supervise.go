@@ -73,7 +73,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	s := newSupervisor(r)
 	s.queue, s.mine, s.stop = r.dispatcher(), checkpoint.Owned(r.doc), cancel
 	s.heed(ctx)
-	s.share = r.c.Hands.Join(Work{Job: r.m.JobID, Run: r.m.Run, Incarnation: r.fixed.Resumes, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows,
+	s.share = r.c.Hands.Join(Work{Job: r.m.JobID, Run: r.m.Run, Incarnation: r.fixed.Resumes, Asking: ctx, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows,
 		Fail: s.fail, StoreFails: r.c.StoreFails})
 	defer r.c.hear(r.m)()
 

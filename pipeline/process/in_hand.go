@@ -9,15 +9,16 @@ import (
 type inHand struct {
 	mu      sync.Mutex
 	busy    map[string]bool
+	while   context.Context // as long as this lasts something is taken
 	ctx     context.Context // of what is in hand
 	cancel  context.CancelCauseFunc
 	stopped bool          // nothing is taken any more
 	empty   chan struct{} // closed once stopped, and nothing is left
 }
 
-func newInHand() *inHand {
-	h := &inHand{busy: map[string]bool{}, empty: make(chan struct{})}
-	h.ctx, h.cancel = context.WithCancelCause(context.Background())
+func newInHand(while context.Context) *inHand {
+	h := &inHand{busy: map[string]bool{}, while: while, empty: make(chan struct{})}
+	h.ctx, h.cancel = context.WithCancelCause(while)
 	return h
 }
 
@@ -26,7 +27,7 @@ func newInHand() *inHand {
 func (h *inHand) take(id string) (ctx context.Context, taken bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.stopped || h.busy[id] {
+	if h.stopped || h.busy[id] || h.while.Err() != nil {
 		return nil, false
 	}
 	h.busy[id] = true
@@ -76,7 +77,7 @@ func (h *inHand) drop(why error) {
 	defer h.mu.Unlock()
 	if !h.stopped {
 		h.cancel(why)
-		h.ctx, h.cancel = context.WithCancelCause(context.Background())
+		h.ctx, h.cancel = context.WithCancelCause(h.while)
 	}
 }
 

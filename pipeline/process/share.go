@@ -36,9 +36,10 @@ type share struct {
 	over        chan struct{} // closed when nothing more is done for the run here
 }
 
-func newShare(w *work, job, run string, incarnation int, log *slog.Logger) *share {
+// newShare makes a share that asks connections while a context lasts.
+func newShare(asking context.Context, w *work, job, run string, incarnation int, log *slog.Logger) *share {
 	n := w.n
-	sh := &share{w: w, run: run, incarnation: incarnation, job: job, log: log, asking: newInHand(), writing: newInHand(), nudged: make(chan struct{}, 1), over: make(chan struct{})}
+	sh := &share{w: w, run: run, incarnation: incarnation, job: job, log: log, asking: newInHand(asking), writing: newInHand(context.Background()), nudged: make(chan struct{}, 1), over: make(chan struct{})}
 	sh.worker = &query.Worker{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, RowLogs: n.RowLogs, Databases: n.Databases, Owner: n.Owner, Notify: sh.notify, Rows: sh.rows, Log: log,
 		Budget: n.Budget, Memory: n.Memory, QueryTimeout: n.QueryTimeout}
 	sh.deliverer = deliver.NewDeliverer(deliver.Deliverer{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, Records: n.Records, RowLogs: n.RowLogs, Sinks: n.Sinks, Owner: n.Owner, Places: n.disks(), Alone: w.own, StoreID: n.StoreID,

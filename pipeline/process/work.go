@@ -130,7 +130,7 @@ func (w *work) Join(c coordinate.Work) coordinate.Share {
 	defer w.mu.Unlock()
 	sh := w.shares[key]
 	if sh == nil || sh.asking.over() || sh.writing.over() {
-		sh = newShare(w, c.Job, c.Run, c.Incarnation, c.Log)
+		sh = newShare(c.Asking, w, c.Job, c.Run, c.Incarnation, c.Log)
 		w.shares[key] = sh
 	}
 	sh.joined.Store(&c)
@@ -174,7 +174,7 @@ func (w *work) share(job, run string, incarnation int) (sh *share, done func()) 
 	case w.leaving, w.own: // a command of an own run that is over
 		return nil, nil
 	default:
-		sh = newShare(w, job, run, incarnation, w.logOf(run))
+		sh = newShare(context.Background(), w, job, run, incarnation, w.logOf(run))
 		w.shares[key] = sh
 		w.following.Add(1)
 		go sh.follow()
