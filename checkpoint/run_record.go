@@ -61,9 +61,9 @@ func (r *RunRecord) Resume(seq uint64, again bool, id string) {
 func (r *RunRecord) Stop() { r.Stopped = pipeline.StoppedCancelled }
 
 // Live is a sign of life with the destinations that no process writes, when they are given up and for what each of them
-// waits, what no process does at all, and whether the run is being stopped.
-func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]string, unserved []string, stopping bool) {
-	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, unserved, stopping
+// waits, and whether the run is being stopped.
+func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]string, stopping bool) {
+	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, stopping
 	if len(unclaimed) > 0 {
 		r.Unclaimed, r.Awaited = maps.Clone(unclaimed), maps.Clone(awaited)
 	}
@@ -72,7 +72,7 @@ func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]stri
 // Interrupt ends the run before its end. stopped is StoppedCancelled or StoppedMemory, or "" where it goes on by
 // itself. m is what its process saw of itself; nil leaves what there is.
 func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
-	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, nil, false
+	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, false
 	if m != nil {
 		r.Measures = m
 	}
@@ -81,7 +81,7 @@ func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
 
 // End is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there.
 func (r *RunRecord) End(state pipeline.RunState, m *pipeline.Measures, cleaned bool, waits map[string][]string) {
-	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, nil, false
+	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, false
 	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
 }
 
@@ -103,6 +103,18 @@ func (r *RunRecord) Clean(waits map[string][]string) {
 	if r.Cleaned, r.Taken, r.Waits = len(waits) == 0, false, waits; r.Cleaned {
 		r.Waits = nil
 	}
+}
+
+// CleanThere notes which homes are left that may have something of a destination. The run is over.
+func (r *RunRecord) CleanThere(destination string, left []string) {
+	if _, waits := r.Waits[destination]; !waits {
+		return
+	}
+	waits := maps.Clone(r.Waits)
+	if waits[destination] = left; len(left) == 0 {
+		delete(waits, destination)
+	}
+	r.Clean(waits)
 }
 
 // WorkedOn reports whether an incarnation of the run goes on: then its destinations are written. Where the run is

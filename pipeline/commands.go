@@ -17,3 +17,10 @@ type SinkCommand struct {
 	// Place is the token of the place that the command went to, as of its publication; "" is any.
 	Place string `json:"place,omitempty"`
 }
+
+// CleanCommand asks for the removal of what a run that is over keeps to itself of a destination, where that lies. It is
+// a hint: the run's record decides.
+type CleanCommand struct {
+	Run         string `json:"run"`
+	Destination string `json:"destination"`
+}

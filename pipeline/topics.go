@@ -69,6 +69,14 @@ func sinkCommands(place string) string {
 	return "fanmill.work.sink.at." + place
 }
 
+// TopicCleanCommand asks for what a run that is over has left of a destination at a place, which is a token.
+func TopicCleanCommand(place, run, destination string) string {
+	return "fanmill.work.clean." + place + "." + Token(run) + "." + Token(destination)
+}
+
+// TopicCleanCommands is every TopicCleanCommand at a place.
+func TopicCleanCommands(place string) string { return "fanmill.work.clean." + place + ".>" }
+
 // TopicQueryCommands is every TopicQueryCommand of a pool, and TopicSinkCommands every TopicSinkCommand of a kind at a
 // place; of every kind where none is given, which is for a place of one process alone.
 func TopicQueryCommands(pool string) string { return "fanmill.work.query." + Token(pool) + ".>" }
@@ -83,7 +91,7 @@ func TopicSinkCommands(place, kind string) string {
 // TopicsOfCommands are all commands of a run, to whomever.
 func TopicsOfCommands(run string) []string {
 	of := "." + Token(run) + ".>"
-	return []string{"fanmill.work.query.*" + of, "fanmill.work.sink.any.*" + of, "fanmill.work.sink.at.*.*" + of}
+	return []string{"fanmill.work.query.*" + of, "fanmill.work.sink.any.*" + of, "fanmill.work.sink.at.*.*" + of, "fanmill.work.clean.*" + of}
 }
 
 // The consumers of commands are never changed. What they are made with has a version, and stands in their names.
@@ -104,6 +112,9 @@ func DurableSinks(place, kind string) string {
 
 // TopicDescribe asks a process that asks databases what the queries of a connection return. No stream keeps it.
 func TopicDescribe(owner string) string { return "fanmill.describe." + Token(owner) }
+
+// DurableCleaning is the consumer of the clean commands at a place.
+func DurableCleaning(place string) string { return "clean-" + place + "-v1" }
 
 // TopicEvent tells the world about a run.
 func TopicEvent(job, run, kind string) string {

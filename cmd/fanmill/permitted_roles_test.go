@@ -51,7 +51,7 @@ func TestRolesWithTheirPermissions(t *testing.T) {
 	as := w.permitted()
 	const waits = "This process waits for one"
 	query := w.serveUser(as["query"], waits, "--roles", "query")
-	sink := w.serveUser(as["sink"], waits, "--roles", "sink")
+	sink := w.serveUser(as["sink"], waits, "--roles", "sink", "--data", filepath.Join(w.dir, "data of the sink"))
 	w.args = append(w.args, "--nats-context", as["coordinator"], "--roles", "coordinator")
 	coordinator := w.serve()
 	query.says("serving as query")
@@ -77,6 +77,7 @@ func TestRolesWithTheirPermissions(t *testing.T) {
 		t.Fatalf("exit code %d of the trigger; it said:\n%s%s", code, out, problems)
 	}
 	coordinator.says("run first ended: complete")
+	sink.says("what run first kept to itself of destination hook is removed here") // its spool
 	if _, err := small.Stores().Runs.Get(t.Context(), "first"); err == nil || !strings.Contains(err.Error(), "lacks the permission to publish") {
 		t.Errorf("the user trigger reads the record of a run: %v", err)
 	}

@@ -66,6 +66,9 @@ func (n *Coordinator) abandon(ctx context.Context, job string, doc *checkpoint.D
 	if err == nil {
 		err = n.markCleaned(ctx, doc, waits)
 	}
+	if err == nil {
+		n.askCleaners(ctx, m, waits)
+	}
 	if err != nil {
 		n.Log.Warn(fmt.Sprintf("abandoned run %s could not be tidied up; the next start tries again", id), "error", err)
 	}

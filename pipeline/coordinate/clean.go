@@ -31,9 +31,67 @@ func (n *Coordinator) clean(ctx context.Context, rec checkpoint.RunRecord, m *pi
 		err = errors.Join(err, n.Progress.Remove(ctx, m.JobID))
 	}
 	for _, d := range slices.Sorted(maps.Keys(waits)) {
-		n.Log.Info(fmt.Sprintf("run %s is over; what it keeps to itself of destination %s may be on %s, where the next start of fanmill removes it", m.Run, d, hostsOf(waits[d])))
+		n.Log.Debug(fmt.Sprintf("run %s is over; what it keeps to itself of destination %s may be on %s, where the next process that writes destinations removes it", m.Run, d, hostsOf(waits[d])))
 	}
 	return waits, err
+}
+
+// askCleaners asks for what other processes can remove, once the record says that the run is over. A command that waits
+// for its process is not published again; one that is lost is, by the next sweep.
+func (n *Coordinator) askCleaners(ctx context.Context, m *pipeline.Manifest, waits map[string][]string) {
+	for _, id := range slices.Sorted(maps.Keys(waits)) {
+		d := m.Destination(id)
+		if d == nil {
+			continue
+		}
+		places := map[string]bool{}
+		for _, home := range waits[id] {
+			places[pipeline.HomePlace(home)] = true
+		}
+		if d.Place != "" { // whoever has that folder, also after those homes are gone
+			places[pipeline.NamedPlace(d.Place)] = true
+		}
+		for _, place := range slices.Sorted(maps.Keys(places)) {
+			topic := pipeline.TopicCleanCommand(place, m.Run, id)
+			kept, err := n.Bus.Kept(ctx, topic, 1)
+			if err == nil && len(kept) == 0 {
+				err = n.command(topic, pipeline.CleanCommand{Run: m.Run, Destination: id})
+			}
+			if err != nil {
+				n.Log.Debug("nobody is asked to tidy up after a run; the next sweep asks", "run", m.Run, "place", place, "error", err)
+			}
+		}
+	}
+}
+
+// CleanHere carries out a clean command on the disks of this process. What is left waits for others.
+func (n *Coordinator) CleanHere(ctx context.Context, c pipeline.CleanCommand) error {
+	doc, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, n.Stores.Runs, checkpoint.RunKey(c.Run))
+	if errors.Is(err, pipeline.ErrNoKey) || errors.Is(err, pipeline.ErrForeign) || errors.Is(err, checkpoint.ErrLater) {
+		return nil // it is forgotten, or for another program
+	}
+	if err != nil {
+		return err
+	}
+	rec := doc.Value()
+	claimed := rec.Waits[c.Destination]
+	if len(claimed) == 0 || rec.State != pipeline.RunComplete && rec.State != pipeline.RunAbandoned {
+		return nil
+	}
+	m, err := checkpoint.LoadManifest(ctx, n.Stores.Runs, c.Run)
+	if err != nil {
+		return err
+	}
+	left, err := n.Cleaner.Clean(ctx, n.Log, m, map[string][]string{c.Destination: claimed}, rec.State == pipeline.RunAbandoned)
+	if err != nil {
+		return err
+	}
+	over := func(r *checkpoint.RunRecord) bool { return r.State == rec.State }
+	err = doc.Change(ctx, over, func(r *checkpoint.RunRecord) { r.CleanThere(c.Destination, left[c.Destination]) })
+	if err == nil {
+		n.Log.Debug(fmt.Sprintf("what run %s kept to itself of destination %s is removed here", c.Run, c.Destination))
+	}
+	return err
 }
 
 // hostsOf names the hosts of homes.

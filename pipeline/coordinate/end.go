@@ -46,6 +46,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 		return nil, err
 	}
 	failpoint.Hit("after-ended")
+	r.c.askCleaners(ctx, r.m, waits)
 	r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventEnded, State: string(out.State)}))
 	return out, nil
 }

@@ -27,7 +27,7 @@ func (n *Coordinator) fresh(ctx context.Context, def *spec.Definition, t spec.Re
 	defer func() { leave(err) }()
 	var r *run
 	if err := n.holding(ctx, last, func(ctx context.Context) (err error) {
-		r, err = n.prepare(ctx, def, t, now, paths)
+		r, err = n.prepare(ctx, def, t, now, paths, newest)
 		return err
 	}); err != nil {
 		return nil, err
@@ -46,13 +46,15 @@ func (n *Coordinator) fresh(ctx context.Context, def *spec.Definition, t spec.Re
 	return r, nil
 }
 
-// prepare settles what a new run that begins now is to be, and fixes its columns.
-func (n *Coordinator) prepare(ctx context.Context, def *spec.Definition, t spec.Request, now time.Time, paths []pipeline.ManifestDestination) (*run, error) {
+// prepare settles what a new run that begins now is to be, and fixes its columns. newest is the job's newest run.
+func (n *Coordinator) prepare(ctx context.Context, def *spec.Definition, t spec.Request, now time.Time, paths []pipeline.ManifestDestination, newest *checkpoint.Document[checkpoint.RunRecord]) (*run, error) {
 	m, err := pipeline.NewManifest(def.Job, t.Run, now.UTC(), n.LogMaxBytes, t.Connections, paths)
 	if err != nil {
 		return nil, err
 	}
-	m.Home = n.Owner.Home
+	if m.Home, err = n.filesHome(ctx, m, newest); err != nil {
+		return nil, err
+	}
 	if m.Params, err = def.Params(t.Params, now); err != nil {
 		return nil, pipeline.Permanent(err)
 	}

@@ -12,14 +12,20 @@ import (
 
 // probeTargets looks at the targets before the first database is asked. What will stay as it is ends the run here; what
 // may pass is said, and the destination waits for it. Destinations that have everything, by their records, are left
-// alone; records is nil for a new run.
+// alone, and so are files on other disks than this process's; records is nil for a new run.
 func (r *run) probeTargets(ctx context.Context, records []checkpoint.CommitRecord) error {
 	found := make([]error, len(r.m.Destinations))
 	var g errgroup.Group
 	for i := range r.m.Destinations {
-		if records == nil || records[i].State != pipeline.RecordFinished {
+		d, rec := &r.m.Destinations[i], checkpoint.CommitRecord{}
+		if records != nil {
+			rec = records[i]
+		}
+		kind := r.c.Sinks[d.Type]
+		files := kind != nil && kind.Traits.Target == pipeline.TargetFile
+		if rec.State != pipeline.RecordFinished && (!files || rec.At(r.m, d, kind) == pipeline.HomePlace(r.c.Owner.Home)) {
 			g.Go(func() error {
-				found[i] = r.c.Targets.Probe(ctx, r.c.Log, r.def, r.m, &r.m.Destinations[i])
+				found[i] = r.c.Targets.Probe(ctx, r.c.Log, r.def, r.m, d)
 				return nil
 			})
 		}

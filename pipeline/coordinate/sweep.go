@@ -118,10 +118,13 @@ func (n *Coordinator) sweepRun(ctx context.Context, doc *checkpoint.Document[che
 			}
 		}
 		waits, err := n.clean(ctx, rec, m, homes, rec.State == pipeline.RunAbandoned)
-		if err != nil {
-			return err
+		if err == nil {
+			err = n.markCleaned(ctx, doc, waits)
 		}
-		return n.markCleaned(ctx, doc, waits)
+		if err == nil {
+			n.askCleaners(ctx, m, waits)
+		}
+		return err
 	}
 	return nil
 }

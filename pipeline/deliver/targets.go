@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"fanmill/pipeline"
@@ -17,13 +18,15 @@ const probePatience = 30 * time.Second
 type Targets struct {
 	Sinks   map[string]*pipeline.SinkKind
 	StoreID string
+	// Writes are the types that this process writes: it looks at no others. nil is all.
+	Writes []string
 }
 
 // Probe looks whether a destination can be reached and written, as its kind does. It changes nothing. The error
 // has no secret in it, and names the destination.
 func (t *Targets) Probe(ctx context.Context, log *slog.Logger, def *spec.Definition, m *pipeline.Manifest, d *pipeline.ManifestDestination) error {
 	kind := t.Sinks[d.Type]
-	if kind == nil || kind.Probe == nil {
+	if kind == nil || kind.Probe == nil || t.Writes != nil && !slices.Contains(t.Writes, kind.Name) {
 		return nil
 	}
 	if err := pipeline.LacksReferences(d.Options, kind.Options, def.Expand); err != nil { // it is for others to write

@@ -158,6 +158,20 @@ func (w *work) sink(_ context.Context, m *pipeline.Message) error {
 	return err
 }
 
+// clean handles a clean command. What cannot be removed now, as somebody has it open, say, is tried again.
+func (w *work) clean(ctx context.Context, m *pipeline.Message) error {
+	var c pipeline.CleanCommand
+	if err := json.Unmarshal(m.Payload, &c); err != nil || c.Run == "" || c.Destination == "" {
+		w.n.Log.Error("dropped a clean command that names no destination of a run", "command", string(m.Payload))
+		return nil
+	}
+	err := w.n.Coordinator().CleanHere(ctx, c)
+	if err != nil && ctx.Err() == nil {
+		w.n.Log.Warn("it could not be tidied up after a run that is over; that is tried again", "run", c.Run, "destination", c.Destination, "error", err)
+	}
+	return err
+}
+
 // detach gives up a destination that this process cannot even claim, for its run as it was when the command was
 // published.
 func (sh *share) detach(ctx context.Context, c pipeline.SinkCommand, why error) error {

@@ -136,6 +136,13 @@ func (n *Node) coordinator(w *work) *coordinate.Coordinator {
 	if w != nil {
 		c.Hands, c.Own = w, w.own
 	}
+	if w != nil && !w.own {
+		targets := n.Targets()
+		if targets.Writes = []string{}; n.has(pipeline.RoleSink) {
+			targets.Writes = n.sinkKinds()
+		}
+		c.Targets = targets
+	}
 	if w != nil && !w.own && !n.has(pipeline.RoleQuery) { // it may have neither the variables nor the way to the databases
 		c.Describer = &query.DescribedElsewhere{Bus: n.Bus, Workers: c.Workers, Holds: n.holds}
 	}

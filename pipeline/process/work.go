@@ -71,6 +71,12 @@ func (w *work) handlers() (all []pipeline.Handler) {
 			all = append(all, pipeline.Handler{Topic: pipeline.TopicSinkCommands(place, kind), Durable: pipeline.DurableSinks(place, kind), Room: room, Private: w.own, Handle: w.sink})
 		}
 	}
+	if w.own {
+		return all
+	}
+	for _, place := range n.Places() {
+		all = append(all, pipeline.Handler{Topic: pipeline.TopicCleanCommands(place), Durable: pipeline.DurableCleaning(place), Parallel: 1, Handle: w.clean})
+	}
 	return all
 }
 
