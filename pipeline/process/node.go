@@ -113,8 +113,13 @@ func (n *Node) Serve(ctx context.Context, s trigger.Service) error {
 	}
 	if n.has(pipeline.RoleCoordinator) {
 		all.Go(func() error { return trigger.Serve(ctx, c, s) })
-	} else if s.Ready != nil {
-		s.Ready()
+	} else {
+		if s.Ready != nil {
+			s.Ready()
+		}
+		if n.has(pipeline.RoleSink) {
+			all.Go(func() error { trigger.Tidy(ctx, c, s.SweepEvery); return nil })
+		}
 	}
 	err = all.Wait()
 	if cause := context.Cause(ctx); errors.Is(cause, pipeline.ErrStore) || errors.Is(cause, checkpoint.ErrDead) {

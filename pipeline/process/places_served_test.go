@@ -35,11 +35,13 @@ func (w *world) commitsOf(run string, is func(checkpoint.CommitRecord) bool) che
 
 // A coordinator that offers no place has its destination written by one of two hosts that share a folder. That host
 // ends in mid-run; the other one, which saw the claim's nonce come to its folder, goes on. No connection that is
-// delivered is asked again, and the file is exact.
+// delivered is asked again, and the file is exact. What the run keeps beside it is removed by the host that has it: the
+// coordinator does not reach it.
 func TestPlaceIsServedByTwoHosts(t *testing.T) {
 	w := newWorld(t, 8*mb)
 	w.node.StoreID, w.node.Owner.Home, w.node.Owner.Host = "store", "coordinator 0", "coordinator"
 	w.node.Roles = []string{pipeline.RoleCoordinator, pipeline.RoleQuery}
+	w.sweepEvery = 100 * time.Millisecond
 	gate := make(chan struct{})
 	open := sync.OnceFunc(func() { close(gate) })
 	t.Cleanup(open)
@@ -72,6 +74,10 @@ func TestPlaceIsServedByTwoHosts(t *testing.T) {
 	open()
 	w.becomes("night", pipeline.RunComplete)
 	hosts[next].once(t, 8)
+	w.untilRecord("night", func(r checkpoint.RunRecord) bool { return r.Cleaned && len(r.Waits) == 0 })
+	if left := hosts[next].private(); left != nil {
+		t.Errorf("there is left %q", left)
+	}
 	if asked := w.db.askedSince(); slices.Contains(asked, "b") {
 		t.Errorf("asked again: %q", asked)
 	}

@@ -62,7 +62,7 @@ func Serve(ctx context.Context, n *coordinate.Coordinator, service Service) erro
 	}
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
-	sweeping.Go(func() { s.sweep(ctx) })
+	sweeping.Go(func() { sweep(ctx, n, s.SweepEvery) })
 	sweeping.Go(func() { s.adoptOrphans(ctx) })
 	var handlers []pipeline.Handler
 	for topic, durable := range map[string]string{pipeline.TopicTriggers: serveDurable, pipeline.TopicInlines: inlineDurable} {
@@ -85,9 +85,18 @@ type server struct {
 	slots   *semaphore.Weighted
 }
 
+// Tidy does for a process that takes no triggers what Serve does beside them, until ctx ends: it tidies up at once, and
+// every now and then. What runs keep to themselves beside their files, only a process that has those can remove.
+func Tidy(ctx context.Context, n *coordinate.Coordinator, every time.Duration) {
+	if err := n.Sweep(ctx); err != nil && ctx.Err() == nil {
+		n.Log.Warn("it could not be tidied up after old runs; that is tried again", "error", err)
+	}
+	sweep(ctx, n, every)
+}
+
 // sweep tidies up now and then until ctx ends.
-func (s *server) sweep(ctx context.Context) {
-	tick := time.NewTicker(cmp.Or(s.SweepEvery, sweepEvery))
+func sweep(ctx context.Context, n *coordinate.Coordinator, every time.Duration) {
+	tick := time.NewTicker(cmp.Or(every, sweepEvery))
 	defer tick.Stop()
 	for {
 		select {
@@ -95,8 +104,8 @@ func (s *server) sweep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := s.c.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.c.Log.Warn("it could not be tidied up after old runs; that is tried again", "error", err)
+		if err := n.Sweep(ctx); err != nil && ctx.Err() == nil {
+			n.Log.Warn("it could not be tidied up after old runs; that is tried again", "error", err)
 		}
 	}
 }
