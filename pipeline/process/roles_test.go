@@ -275,9 +275,9 @@ func TestSmallRunBesideALargeOne(t *testing.T) {
 	w.until(pipeline.EventEnded, run)
 	w.exact("y", "z")
 	w.exact("x", ids...)
-	// Two are asked and two wait before its command; while those end, each may be followed by one that was published
-	// before it.
-	if n := before.Load(); n > 6 {
+	// Two are asked and two wait before its command. While this process reads what the other run is made from, its other
+	// place goes on with the large one.
+	if n := before.Load(); n > 40 {
 		t.Errorf("%d connections of the run of 200 were asked before the only one of the other", n)
 	}
 }
