@@ -87,6 +87,9 @@ func refusedIn(ctx context.Context) *refusal {
 // tell ends those who wait for what was refused, and reports whether there was any.
 func (r *refusals) tell(err error) (told bool) {
 	now := newRefusal(err)
+	if now.ofService() {
+		return true // Offer says it
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = now

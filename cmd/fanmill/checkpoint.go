@@ -135,10 +135,14 @@ func (f *flags) checkpoint(c *cobra.Command, job string, stderr io.Writer, show 
 			return err
 		}
 		if len(all) == 0 {
-			return fmt.Errorf("job %q has no checkpoint: its last run is complete or given up, or it never ran; fanmill checkpoint ls lists those there are", job)
+			return noCheckpoint(job)
 		}
 		return show(&s, all[0])
 	})
+}
+
+func noCheckpoint(job string) error {
+	return fmt.Errorf("job %q has no checkpoint: its last run is complete or given up, or it never ran; fanmill checkpoint ls lists those there are", job)
 }
 
 // givenUpText says that a run was given up.

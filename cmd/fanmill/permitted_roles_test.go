@@ -81,6 +81,9 @@ func TestRolesWithTheirPermissions(t *testing.T) {
 	if _, err := small.Stores().Runs.Get(t.Context(), "first"); err == nil || !strings.Contains(err.Error(), "lacks the permission to publish") {
 		t.Errorf("the user trigger reads the record of a run: %v", err)
 	}
+	if data, err := guest(t, as["observer"]).Bus().Ask(t.Context(), "fanmill.api.status", "", []byte(`{"run":"first"}`)); err != nil || !strings.Contains(string(data), `"complete"`) {
+		t.Errorf("the user observer asks for the status: %s, %v", data, err)
+	}
 	mu.Lock()
 	if len(heard) != 1 || !strings.Contains(heard[0], `"first"`) {
 		t.Errorf("the user trigger has heard %q, and there is one answer for it", heard)

@@ -164,11 +164,14 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *served, ou
 		watching, stop := context.WithCancel(ctx)
 		defer stop()
 		jobs.watch(watching, &sys.work)
+		silence := func() {}
+		defer func() { silence() }()
 		err := sys.node.Serve(ctx, trigger.Service{MaxRuns: f.maxRuns, Ready: func() {
 			if !s.coordinates() {
 				log.Info("serving as " + strings.Join(s.roles, " and ") + "; runs are coordinated by other processes")
 				return
 			}
+			silence = natsAPI{backend}.offer(sys.conn)
 			log.Info(fmt.Sprintf("serving %s of %s; ask for a run: %s", screen.Of(int64(jobs.count()), "job"), jobs.where(), sys.conn.CLI("req 'fanmill.jobs.run.<jobId>' '{}'")))
 			if page != nil {
 				log.Info("the page: " + page.url)
