@@ -33,8 +33,8 @@ type Question struct {
 	Payload []byte
 }
 
-// Refused is the error of a question that is answered by a code as HTTP has them; any other error has 500. Who asks gets
-// {"code":...,"error":...}, and the headers of ADR-32.
+// Refused is the error of a question that is answered by a code as HTTP has them; any other error has 500. Who asks
+// gets {"code":...,"error":...}, and the headers of ADR-32.
 type Refused struct {
 	Code int
 	Err  error

@@ -39,6 +39,22 @@ func (n *Coordinator) Sweep(ctx context.Context) error {
 	return nil
 }
 
+// SweepHere removes what finished runs left on the disks of this process, which coordinates nothing: it needs not be
+// permitted what a coordinator is.
+func (n *Coordinator) SweepHere(ctx context.Context) error {
+	docs, err := checkpoint.RunRecords(ctx, n.Stores.Runs, n.pass)
+	if err != nil {
+		return fmt.Errorf("look for old runs: %w", err)
+	}
+	var errs []error
+	for _, doc := range docs {
+		for destination := range doc.Value().Waits {
+			errs = append(errs, n.CleanHere(ctx, pipeline.CleanCommand{Run: checkpoint.RunOf(doc), Destination: destination}))
+		}
+	}
+	return errors.Join(append(errs, n.Cleaner.Sweep(ctx))...)
+}
+
 // dropStray removes what a process asked of itself that is gone: before it had a run, or just after it. Where nobody
 // can tell that it is gone, it is what is as old as no process waits, and has no run.
 func (n *Coordinator) dropStray(ctx context.Context, docs []*checkpoint.Document[checkpoint.RunRecord]) error {

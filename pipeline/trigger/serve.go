@@ -62,7 +62,7 @@ func Serve(ctx context.Context, n *coordinate.Coordinator, service Service) erro
 	}
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
-	sweeping.Go(func() { sweep(ctx, n, s.SweepEvery) })
+	sweeping.Go(func() { sweep(ctx, n, s.SweepEvery, n.Sweep) })
 	sweeping.Go(func() { s.adoptOrphans(ctx) })
 	var handlers []pipeline.Handler
 	for topic, durable := range map[string]string{pipeline.TopicTriggers: serveDurable, pipeline.TopicInlines: inlineDurable} {
@@ -85,17 +85,18 @@ type server struct {
 	slots   *semaphore.Weighted
 }
 
-// Tidy does for a process that takes no triggers what Serve does beside them, until ctx ends: it tidies up at once, and
-// every now and then. What runs keep to themselves beside their files, only a process that has those can remove.
+// Tidy does for a process that takes no triggers what it can do beside them, until ctx ends: it tidies up on its own
+// disks at once, and every now and then. What runs keep to themselves beside their files, only a process that has those
+// can remove; all else is a coordinator's.
 func Tidy(ctx context.Context, n *coordinate.Coordinator, every time.Duration) {
-	if err := n.Sweep(ctx); err != nil && ctx.Err() == nil {
+	if err := n.SweepHere(ctx); err != nil && ctx.Err() == nil {
 		n.Log.Warn("it could not be tidied up after old runs; that is tried again", "error", err)
 	}
-	sweep(ctx, n, every)
+	sweep(ctx, n, every, n.SweepHere)
 }
 
 // sweep tidies up now and then until ctx ends.
-func sweep(ctx context.Context, n *coordinate.Coordinator, every time.Duration) {
+func sweep(ctx context.Context, n *coordinate.Coordinator, every time.Duration, tidy func(context.Context) error) {
 	tick := time.NewTicker(cmp.Or(every, sweepEvery))
 	defer tick.Stop()
 	for {
@@ -104,7 +105,7 @@ func sweep(ctx context.Context, n *coordinate.Coordinator, every time.Duration) 
 			return
 		case <-tick.C:
 		}
-		if err := n.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := tidy(ctx); err != nil && ctx.Err() == nil {
 			n.Log.Warn("it could not be tidied up after old runs; that is tried again", "error", err)
 		}
 	}
