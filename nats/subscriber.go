@@ -24,6 +24,7 @@ const (
 	// Of a message that is given back because this process ends. With a delay, however short, the server writes down
 	// when it is due; without one it would wait for ackWait if it is restarted now, as the embedded one often is.
 	returnDelay   = time.Millisecond
+	beginPause    = time.Second // between two tries to begin
 	ackTimeout    = 10 * time.Second
 	closePatience = 50 * time.Second // of Close with handlers that do not notice
 	durableIdle   = 30 * 24 * time.Hour
@@ -71,7 +72,7 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, errNoStream(topic)
 	}
 	sub := &subscription{subscriber: s, topic: topic, stream: stream.Name, out: make(chan *message.Message)}
-	consumer, err := sub.consumer(ctx)
+	consumer, err := sub.begin(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		close(sub.out)
@@ -106,6 +107,26 @@ func (s *subscriber) Close() error {
 	s.mu.Unlock()
 	s.workers.Wait()
 	return nil
+}
+
+// begin is consumer, again and again while the server does not answer: the cluster chooses a leader, say, in which a
+// node has just ended. Only what waiting does not change is an error: what is not permitted, for one.
+func (s *subscription) begin(ctx context.Context) (jetstream.Consumer, error) {
+	for {
+		began := time.Now()
+		consumer, err := s.consumer(ctx)
+		if err == nil || pipeline.IsPermanent(err) || s.c.refused.since(began) != nil || s.c.nc.IsClosed() {
+			return consumer, err
+		}
+		s.c.log.Warn("cannot read messages, trying again", "topic", s.topic, "consumer", s.durable, "error", err)
+		select {
+		case <-time.After(beginPause):
+		case <-s.ctx.Done():
+			return nil, err
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // consumer finds the durable consumer, or makes it. Where one of its name was removed a moment ago the server may
