@@ -17,6 +17,7 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 	if s.stopping {
 		return nil
 	}
+	s.seeDeparted(after)
 	for _, d := range s.m.Destinations {
 		topic, c := s.sinkCommand(d.ID)
 		rec := s.records[d.ID]
@@ -45,7 +46,24 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 	return nil
 }
 
-// recallOne publishes a command again that was not there for so long.
+// seeDeparted looks whether a process has gone. It may have got commands that it had not begun, which the server keeps
+// for it until it takes them for lost; one that stands still may get another one of each consumer that it had asked. So
+// whatever nobody has is published again at once, and again for a lease, kept or not.
+func (s *supervisor) seeDeparted(after time.Duration) {
+	if s.c.Peers == nil || s.c.Own {
+		return
+	}
+	departed := s.c.Peers.Departed()
+	if departed == s.departed {
+		return
+	}
+	s.departed, s.doubted = departed, time.Now().Add(time.Duration(s.c.Owner.LeaseMS)*time.Millisecond)
+	for topic := range s.idle {
+		s.idle[topic] = time.Now().Add(-after)
+	}
+}
+
+// recallOne publishes a command again that was not there for so long, or that a process may have that is gone.
 func (s *supervisor) recallOne(ctx context.Context, topic string, command any, after time.Duration) error {
 	if s.idle[topic].IsZero() {
 		s.idle[topic] = time.Now()
@@ -54,6 +72,10 @@ func (s *supervisor) recallOne(ctx context.Context, topic string, command any, a
 		return nil
 	}
 	s.idle[topic] = time.Now()
+	if time.Now().Before(s.doubted) {
+		s.c.Log.Debug("a process that is gone may have a command of the run; it is published again", "topic", topic)
+		return s.run.command(topic, command)
+	}
 	if kept, err := s.c.Bus.Kept(ctx, topic, 1); err != nil || len(kept) > 0 {
 		return nil // who has room takes it
 	}

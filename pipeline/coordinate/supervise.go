@@ -27,6 +27,8 @@ type supervisor struct {
 	published time.Time            // the public checkpoint
 	stale     bool                 // records changed since
 	idle      map[string]time.Time // by topic of a command: since when nobody is known to have it
+	departed  int                  // processes that had gone when commands were last looked at
+	doubted   time.Time            // until then what the server keeps of commands may be for one of those
 	moved     map[string]progress
 	looked    time.Time // at the row log
 	full      time.Time // since when every look has found it full; zero if the last one did not
@@ -71,6 +73,9 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	r.fixed = r.doc.Value()
 	s := newSupervisor(r)
 	s.queue, s.mine, s.stop = r.dispatcher(), checkpoint.Owned(r.doc), cancel
+	if r.handover == nil && r.c.Peers != nil {
+		s.departed = r.c.Peers.Departed() // before the run's first command
+	}
 	s.heed(ctx)
 	s.share = r.c.Hands.Join(Work{Job: r.m.JobID, Run: r.m.Run, Incarnation: r.fixed.Resumes, Asking: ctx, Log: r.c.Log, Notify: r.c.event, Rows: r.c.follower.Rows,
 		Fail: s.fail, StoreFails: r.c.StoreFails})
