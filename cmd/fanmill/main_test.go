@@ -90,7 +90,31 @@ func (s *watchedSession) Stream(ctx context.Context, q int, b *columnar.Builder,
 		return err
 	}
 	s.asked = true
+	if os.Getenv("FANMILL_TEST_HELD") != "" {
+		if err := s.held(ctx); err != nil {
+			return err
+		}
+	}
 	return s.Session.Stream(ctx, q, b, due, emit)
+}
+
+// heldSuffix is behind the name of a database that does not answer as long as there is a file of that name.
+const heldSuffix = ".held"
+
+// held waits until the database answers.
+func (s *watchedSession) held(ctx context.Context) error {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if _, err := os.Stat(s.dsn + heldSuffix); errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // Notes implements pipeline.NotingSession for a session that does.
