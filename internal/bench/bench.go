@@ -47,7 +47,7 @@ func run(ctx context.Context, o options, out io.Writer) (missed int, err error) 
 			defer func() { err = errors.Join(err, b.pg.stop()) }()
 		}
 	}
-	if b.pg != nil && b.any(func(p part) bool { return p.postgres == required }) {
+	if b.any(func(p part) bool { return p.name == scalePart || p.postgres == required && b.pg != nil }) {
 		if err = b.build(ctx); err != nil {
 			return 0, err
 		}

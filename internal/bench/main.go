@@ -6,6 +6,7 @@
 //	go run ./internal/bench
 //	go run ./internal/bench -sources
 //	go run ./internal/bench -sinks
+//	go run ./internal/bench -scale
 //	go run ./internal/bench -only rows,append -rows 200000
 package main
 
@@ -38,7 +39,7 @@ type need int
 const (
 	unused   need = iota
 	optional      // what has none says so
-	required      // and the program's binary, which reads from it
+	required
 )
 
 // parts are in the order in which they run.
@@ -50,6 +51,7 @@ var parts = []part{
 	{"parquet", unused, benchParquet, "rows in memory to a Parquet file, beside DuckDB"},
 	{"sources", optional, benchSources, "each database read into columns, beside its driver's own loops"},
 	{"sinks", required, benchSinks, "PostgreSQL to each kind of destination"},
+	{scalePart, unused, benchScale, "the work of a run by one, two and four processes"},
 	{"memory", required, benchMemory, "the peak memory of runs that grow"},
 	{"spooled", required, benchSpooled, "that of large runs whose rows wait in a spool"},
 	{"thresholds", required, benchThresholds, "that of wide rows under a threshold"},
@@ -124,6 +126,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fl.IntVar(&o.rows, "rows", 1_000_000, "rows of a table that is read; parts rows and parquet write half of them, parts memory and spooled up to five times as many")
 	fl.IntVar(&o.runs, "runs", 5, "measured runs of each contender, after one warm-up; at most 3 where one takes long")
 	only := fl.String("only", "", "comma-separated parts: "+known+" (default all)")
+	scale := fl.Bool("scale", false, "the same as -only scale; beside -only, that part too")
 	sources := fl.Bool("sources", false, "the same as -only sources; beside -only, that part too")
 	sinks := fl.Bool("sinks", false, "the same as -only sinks; beside -only, that part too")
 	fl.StringVar(&o.libx, "libxlsxwriter", "auto", "auto: compare with it where it and a C compiler are installed; on: or fail; off")
@@ -138,6 +141,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
+	}
+	if *scale {
+		o.only = append(o.only, scalePart)
 	}
 	if *sources {
 		o.only = append(o.only, "sources")

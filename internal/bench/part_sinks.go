@@ -53,7 +53,7 @@ func sinkContenders(receiver string) []sinkContender {
 // of Google's is not among them: its quota, not fanmill, says how many rows a minute it takes.
 func benchSinks(ctx context.Context, b *bench) error {
 	rounds := min(b.runs, 3)
-	taken, err := startReceiver()
+	taken, err := startReceiver(0)
 	if err != nil {
 		return err
 	}

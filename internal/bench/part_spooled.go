@@ -12,7 +12,7 @@ const spooledTimes = 5 // the rows of a run, of options.rows
 // benchSpooled runs what keeps rows in a spool before it writes or sends them, with five times the rows. No two rows
 // are equal: dedupe has to remember every one.
 func benchSpooled(ctx context.Context, b *bench) error {
-	taken, err := startReceiver()
+	taken, err := startReceiver(0)
 	if err != nil {
 		return err
 	}

@@ -8,22 +8,24 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // receiver takes every request, and counts.
 type receiver struct {
 	url         string
 	rows, bytes atomic.Int64
+	pause       time.Duration // before each answer
 	server      *http.Server
 }
 
-// startReceiver listens until close.
-func startReceiver() (*receiver, error) {
+// startReceiver listens until close. It answers after a pause.
+func startReceiver(pause time.Duration) (*receiver, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	r := &receiver{url: "http://" + l.Addr().String() + "/rows"}
+	r := &receiver{pause: pause, url: "http://" + l.Addr().String() + "/rows"}
 	r.server = &http.Server{Handler: r}
 	go func() { _ = r.server.Serve(l) }() // until close
 	return r, nil
@@ -40,6 +42,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 	r.rows.Add(int64(bytes.Count(body, []byte(`{"_connection":`))))
 	r.bytes.Add(int64(len(body)))
+	time.Sleep(r.pause)
 	w.WriteHeader(http.StatusNoContent)
 }
 
