@@ -60,6 +60,10 @@ type SinkKind struct {
 	// HasNonce reports whether a claim of the destination has left this nonce where its files are, as this process sees
 	// that place. It changes nothing. nil is of a kind that writes no files.
 	HasNonce func(spec SinkSpec, nonce string) (bool, error)
+	// Count counts the rows in a finished file of this kind, as it stands. It goes by the layout that the file's report
+	// has of it, holds no more than a few MB, and reads each byte about once. An error is of a file that is damaged, or of
+	// another format. nil is of a kind that writes no files.
+	Count func(ctx context.Context, f CountedFile) (Counts, error)
 	// Clean removes everything private of a destination whose run is over, without a claim; keepPrevious leaves what
 	// a first commit replaced where it was kept. Calling it again changes nothing. What is not of the run and the store
 	// of spec is not touched: the paths may be those of another host. homes are SinkSpec.Home of the processes whose

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"time"
 )
@@ -19,9 +20,16 @@ type Report struct {
 	Updated     time.Time          `json:"updated"`
 	Connections []ReportConnection `json:"connections"`
 	Delivery    *Delivery          `json:"delivery,omitempty"` // of what is sent in requests
+	Format      *ReportFormat      `json:"format,omitempty"`   // of a file: how its rows are found
 
 	Query *int     `json:"-"` // the only query that the destination takes; all if nil
 	Files []string `json:"-"` // a file per connection, by index; nil if it is one artifact
+}
+
+// ReportFormat says how the rows of a connection are found in a file, so that they can be counted without its job.
+type ReportFormat struct {
+	Type   string          `json:"type"`             // the destination's
+	Layout json.RawMessage `json:"layout,omitempty"` // what the type's SinkKind.Count goes by
 }
 
 // ReportConnection is one connection's line.

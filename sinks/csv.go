@@ -29,6 +29,7 @@ func init() {
 		Example:     "D:/Exports/{jobName} {date}.csv",
 		Options:     csvTable,
 		Traits:      pipeline.Traits{OneQuery: true, OneSchema: true},
+		Count:       countCSV,
 		Check: func(d *pipeline.Destination) error {
 			o, err := readCSVOptions(d.Options)
 			return errors.Join(err, checkCompression(d, o.compression))

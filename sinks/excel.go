@@ -37,6 +37,7 @@ func init() {
 		Example:     "D:/Reports/{jobName} {date}.xlsx",
 		Options:     excelTable,
 		Traits:      pipeline.Traits{LongestPath: 218}, // Excel takes less than other programs
+		Count:       countExcel,
 		Check: func(d *pipeline.Destination) error {
 			_, err := readExcelOptions(d.Options)
 			if path := strings.TrimSpace(d.FilePath); path != "" && !strings.EqualFold(filepath.Ext(path), ".xlsx") {

@@ -106,6 +106,8 @@ type fileFormat interface {
 	// assemble writes finished parts behind the committed bytes. What it returns may be written a second time, and
 	// writes the same bytes then.
 	assemble(ctx context.Context, parts []pipeline.Part) (*assembly, error)
+	// layout says how the kind's Count finds the rows of what is committed.
+	layout() any
 	// final writes the artifact's last form from its committed bytes; nil if those are it.
 	final(r *pipeline.Report) func(w io.Writer, committed io.ReaderAt, length int64) error
 }
@@ -249,12 +251,26 @@ func (s *fileSink) release(ctx context.Context, r *pipeline.Report, insist bool)
 		return s.artifact.Adopted(ctx)
 	}
 	s.last = r
-	own := ofQuery(r, s.manifest, s.dest.Query)
+	own, err := s.reported(r)
+	if err != nil {
+		return err
+	}
 	if s.artifact.State().Final == nil {
 		return s.artifact.Publish(ctx, own)
 	}
-	_, err := s.artifact.PublishFinal(ctx, own, insist)
+	_, err = s.artifact.PublishFinal(ctx, own, insist)
 	return err
+}
+
+// reported is what stands beside the file: of its query, and with its layout.
+func (s *fileSink) reported(r *pipeline.Report) (*pipeline.Report, error) {
+	layout, err := json.Marshal(s.format.layout())
+	if err != nil {
+		return nil, pipeline.Permanent(err)
+	}
+	own := *ofQuery(r, s.manifest, s.dest.Query)
+	own.Format = &pipeline.ReportFormat{Type: s.dest.Type, Layout: layout}
+	return &own, nil
 }
 
 func (s *fileSink) Close() error { return s.artifact.Close() }

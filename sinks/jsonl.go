@@ -34,6 +34,7 @@ func init() {
 		Example:     "D:/Exports/{jobName} {date}.jsonl",
 		Options:     jsonlTable,
 		Traits:      pipeline.Traits{OneQuery: true, OneSchema: true},
+		Count:       countJSONL,
 		Check: func(d *pipeline.Destination) error {
 			o, err := readJSONLOptions(d.Options)
 			return errors.Join(err, checkCompression(d, o.compression))

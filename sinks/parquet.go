@@ -36,6 +36,7 @@ func init() {
 		Modes:       []string{"replace"},
 		Traits: pipeline.Traits{OneQuery: true, OneSchema: true, Dataset: true, Spooled: true, Gathers: true,
 			WorkingSet: parquet.DefaultGroupBytes},
+		Count:     countParquet,
 		Check:     checkParquet,
 		Warn:      parquetOptionTwins,
 		Partition: parquet.Partition,

@@ -79,7 +79,11 @@ func (f *splitFile) finish(ctx context.Context, r *pipeline.Report) (err error) 
 // releaseFinal makes it public. Without insist that is tried once; a program that holds the file has it wait in its
 // phase.
 func (f *splitFile) releaseFinal(ctx context.Context, r *pipeline.Report, insist bool) error {
-	public, err := f.sink.artifact.PublishFinal(ctx, ofQuery(f.report(r, pipeline.RecordFinished), f.sink.manifest, f.sink.dest.Query), insist)
+	own, err := f.sink.reported(f.report(r, pipeline.RecordFinished))
+	if err != nil {
+		return err
+	}
+	public, err := f.sink.artifact.PublishFinal(ctx, own, insist)
 	if err != nil || !public {
 		return err
 	}

@@ -192,13 +192,7 @@ var errOther = errors.New("the file is not the one that its report is of")
 
 // open opens a file that has the size and the checksum of its report.
 func (c *fileCache) open(path string, view *web.File) (*os.File, error) {
-	// A link out of the folder is not followed; and on Windows a file that is opened so can be replaced meanwhile.
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	f, err := root.Open(filepath.Base(path))
+	f, err := artifact.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -39,11 +39,15 @@ const edited = "edited"
 
 // asideName is the n-th name for what a user has at path: "sales (edited).csv", "sales (edited 2).csv".
 func (a *Artifact) asideName(path, word string, n int) string {
+	return asideOf(path, word, n, a.spec.Dataset)
+}
+
+func asideOf(path, word string, n int, dataset bool) string {
 	ext := outfile.Ext(path)
 	switch {
-	case a.spec.Dataset && n == 1:
+	case dataset && n == 1:
 		return fmt.Sprintf("%s (%s)", hidden(path), word)
-	case a.spec.Dataset:
+	case dataset:
 		return fmt.Sprintf("%s (%s %d)", hidden(path), word, n)
 	case n == 1:
 		return fmt.Sprintf("%s (%s)%s", strings.TrimSuffix(path, ext), word, ext)

@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -26,6 +25,9 @@ func (a *Artifact) reportName() string { return ReportName(a.path, a.spec.Datase
 func ReportName(path string, dataset bool) string { return besideOf(path, reportSuffix, dataset) }
 
 const reportSuffix = ".manifest.json"
+
+// Reported is the file that a report of this name is on, but for the point that a dataset's begins with.
+func Reported(report string) string { return strings.TrimSuffix(report, reportSuffix) }
 
 // IsReport reports whether a file of this name is the report on an artifact.
 func IsReport(name string) bool { return strings.HasSuffix(name, reportSuffix) }
@@ -54,12 +56,12 @@ func (a *Artifact) writeOwed() error {
 	if a.reports.owed == nil {
 		return nil
 	}
-	text, err := json.MarshalIndent(a.reports.owed, "", "  ")
+	text, err := pipeline.SealReport(a.reports.owed)
 	if err != nil {
 		return pipeline.Permanent(err)
 	}
 	tmp, who := a.in("report"), a.reportAccess()
-	if err := a.create(tmp, who, func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
+	if err := a.create(tmp, who, func(f *os.File) error { _, err := f.Write(text); return err }); err != nil {
 		return a.trouble("write report", tmp, err)
 	}
 	if who.sealed() {

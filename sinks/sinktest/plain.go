@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// finished delivers what is left and checks that the target has it all.
+// finished delivers what is left and checks that the target has it all, and that its files prove it.
 func (w *world) finished() error {
 	if err := w.script(context.Background()); err != nil {
 		return err
 	}
-	return w.whole()
+	return errors.Join(w.whole(), w.proven())
 }
 
 // same checks that the artifacts have the bytes of an undisturbed run's.
