@@ -22,7 +22,7 @@ func delivers(c *cobra.Command) bool { return c.GroupID == groupRun }
 
 // judges reports whether a command's exit code tells of something else than what it prints.
 func judges(c *cobra.Command) bool {
-	return delivers(c) || slices.Contains([]string{"status", "check", "validate"}, c.Name())
+	return delivers(c) || slices.Contains([]string{"status", "check", "validate", "verify"}, c.Name())
 }
 
 // unread says that a result could not be written, where that can be said, and returns the exit code. A delivery is as
