@@ -131,6 +131,9 @@ type RunRecord struct {
 	// Awaited is the host, or the place, that an unclaimed destination waits for, in words; any process if it is not
 	// here.
 	Awaited map[string]string `json:"awaited,omitempty"`
+	// Unserved is what the run needs and no process does that lives: connections, or types of destinations, with their
+	// places; for people.
+	Unserved []string `json:"unserved,omitempty"`
 	// Stopping: connections are not asked any more, in whatever process; destinations still write what is delivered.
 	Stopping bool `json:"stopping,omitempty"`
 	Taken    bool `json:"taken,omitempty"` // by Owner, which is about to go on with it or to give it up

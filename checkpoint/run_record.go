@@ -61,9 +61,9 @@ func (r *RunRecord) Resume(seq uint64, again bool, id string) {
 func (r *RunRecord) Stop() { r.Stopped = pipeline.StoppedCancelled }
 
 // Live is a sign of life with the destinations that no process writes, when they are given up and for what each of them
-// waits, and whether the run is being stopped.
-func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]string, stopping bool) {
-	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, stopping
+// waits, what no process does at all, and whether the run is being stopped.
+func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]string, unserved []string, stopping bool) {
+	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, unserved, stopping
 	if len(unclaimed) > 0 {
 		r.Unclaimed, r.Awaited = maps.Clone(unclaimed), maps.Clone(awaited)
 	}
@@ -72,7 +72,7 @@ func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]stri
 // Interrupt ends the run before its end. stopped is StoppedCancelled or StoppedMemory, or "" where it goes on by
 // itself. m is what its process saw of itself; nil leaves what there is.
 func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
-	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, false
+	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, nil, false
 	if m != nil {
 		r.Measures = m
 	}
@@ -81,7 +81,7 @@ func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
 
 // End is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there.
 func (r *RunRecord) End(state pipeline.RunState, m *pipeline.Measures, cleaned bool, waits map[string][]string) {
-	r.Unclaimed, r.Awaited, r.Stopping = nil, nil, false
+	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, nil, false
 	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
 }
 

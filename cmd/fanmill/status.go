@@ -139,13 +139,13 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 		v.Millis = rec.Ended.Sub(rec.Started).Milliseconds()
 	}
 	if rec.State == pipeline.RunRunning {
-		v.Owner = ownerText(&rec.Owner)
+		v.Owner, v.Unserved = ownerText(&rec.Owner), rec.Unserved
 		if info.Cancelled != nil {
 			v.Cancelling = info.Cancelled.At
 		}
 		if s.gone(rec.Owner) {
 			v.State, v.Error = pipeline.RunInterrupted, goneText(&rec.Owner)
-			v.Owner = ""
+			v.Owner, v.Unserved = "", nil
 		}
 	}
 	if v.State.Resumable() && v.State != pipeline.RunRunning {

@@ -2,6 +2,7 @@ package screen
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -13,9 +14,11 @@ type StatusView struct {
 	Owner  string    `json:"owner,omitempty"`  // who carries it out: process 12887 on vm
 	// Cancelling is since when somebody wants it to stop, as long as its process has not obeyed.
 	Cancelling time.Time `json:"cancelling,omitzero"`
-	Resumes    int       `json:"resumes"`
-	Ended      time.Time `json:"ended,omitzero"`
-	Log        *LogView  `json:"log,omitempty"` // absent where the row log is gone
+	// Unserved is what no process does that the run waits for.
+	Unserved []string  `json:"unserved,omitempty"`
+	Resumes  int       `json:"resumes"`
+	Ended    time.Time `json:"ended,omitzero"`
+	Log      *LogView  `json:"log,omitempty"` // absent where the row log is gone
 }
 
 // LogView is how full a run's row log is.
@@ -31,6 +34,7 @@ type statusJSON struct {
 	Owner  string    `json:"owner,omitempty"`
 
 	Cancelling time.Time `json:"cancelling,omitzero"`
+	Unserved   []string  `json:"unserved,omitempty"`
 
 	Resumes int       `json:"resumes"`
 	Ended   time.Time `json:"ended,omitzero"`
@@ -38,7 +42,7 @@ type statusJSON struct {
 }
 
 func (v StatusView) data() any {
-	return statusJSON{v.json(), v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Resumes, v.Ended, v.Log}
+	return statusJSON{v.json(), v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Unserved, v.Resumes, v.Ended, v.Log}
 }
 
 func (v StatusView) text(s *sheet) {
@@ -54,6 +58,9 @@ func (v StatusView) text(s *sheet) {
 	s.fact("state", state, stateStyle(string(v.State)))
 	if !v.Cancelling.IsZero() {
 		s.fact("", "it was cancelled "+s.when(v.Cancelling)+", and stops when its process has seen that", yellow)
+	}
+	if len(v.Unserved) > 0 {
+		s.fact("", "nobody serves: "+oneLine(strings.Join(v.Unserved, ", "))+"; start fanmill serve with the roles for that", yellow)
 	}
 	s.fact("", oneLine(v.Error), red)
 	s.fact("job", clean(v.JobID), plain)

@@ -20,17 +20,21 @@ func (r *run) queryCommand(id string) (topic string, _ pipeline.QueryCommand) {
 
 // sinkCommand is the command for a destination, and where it goes as things stand: where its files or its rows are.
 func (s *supervisor) sinkCommand(id string) (topic string, _ pipeline.SinkCommand) {
-	r, d, rec := s.run, s.m.Destination(id), s.records[id]
-	kind := r.c.Sinks[d.Type]
-	place := rec.At(s.m, d, kind)
-	if r.c.Own {
-		place = pipeline.OwnPool(r.c.Owner.Token)
+	kind, place := s.kindAndPlace(id)
+	if s.c.Own {
+		place = pipeline.OwnPool(s.c.Owner.Token)
 	}
-	name := d.Type
-	if kind != nil {
+	return pipeline.TopicSinkCommand(place, kind, s.m.Run, id), pipeline.SinkCommand{Job: s.m.JobID, Run: s.m.Run, Incarnation: s.run.fixed.Resumes, Destination: id, Place: place}
+}
+
+// kindAndPlace is the type of a destination by its first name, and where it is to be written; "" is anywhere.
+func (s *supervisor) kindAndPlace(id string) (name, place string) {
+	d, rec := s.m.Destination(id), s.records[id]
+	kind := s.c.Sinks[d.Type]
+	if name = d.Type; kind != nil {
 		name = cmp.Or(kind.Name, name)
 	}
-	return pipeline.TopicSinkCommand(place, name, r.m.Run, id), pipeline.SinkCommand{Job: r.m.JobID, Run: r.m.Run, Incarnation: r.fixed.Resumes, Destination: id, Place: place}
+	return name, rec.At(s.m, d, kind)
 }
 
 func (r *run) command(topic string, c any) error { return r.c.command(topic, c) }

@@ -49,6 +49,7 @@ type supervisor struct {
 	claimsSeen time.Time            // when they were last looked at
 	unclaimed  map[string]time.Time // destinations without a live claim, and when they are given up
 	awaited    map[string]string    // and for which host or place they wait
+	unserved   []string             // what no process does that lives
 	left       bool                 // no attempt of this process is left, once stopping
 	restBy     time.Time            // once stopping: when other processes are waited for no longer
 	draining   bool
@@ -221,6 +222,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		}
 		s.heed(short)
 	}
+	s.lookForWorkers()
 	if s.c.StoreFails() || s.c.Lease != nil && s.c.Lease.Unsure() {
 		s.missed()
 		return nil // the next tick, then

@@ -77,5 +77,5 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 
 // keepAlive is the sign of life in the run's record, with what a look at the run shows.
 func (s *supervisor) keepAlive(r *checkpoint.RunRecord) {
-	r.Live(s.unclaimed, s.awaited, s.stopping)
+	r.Live(s.unclaimed, s.awaited, s.unserved, s.stopping)
 }

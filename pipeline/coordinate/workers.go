@@ -1,7 +1,9 @@
 package coordinate
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"fanmill/checkpoint"
 	"fanmill/pipeline"
@@ -37,4 +39,42 @@ func (n *Coordinator) Workers() (tokens []string) {
 		tokens = append(tokens, p.Owner.Token)
 	}
 	return tokens
+}
+
+// lookForWorkers finds out what the run needs and nobody does, and tells when that changes.
+func (s *supervisor) lookForWorkers() {
+	if s.c.Own || s.c.Peers == nil || s.stopping {
+		return
+	}
+	var lacking []string
+	if len(s.queue.out)+len(s.queue.waiting) > 0 && len(s.c.askers()) == 0 {
+		lacking = append(lacking, "connections")
+	}
+	live := s.c.Peers.Live()
+	for _, d := range s.m.Destinations {
+		rec := s.records[d.ID]
+		if rec.Ended() || rec.Token != "" && s.silent(d.ID) <= 0 {
+			continue
+		}
+		kind, place := s.kindAndPlace(d.ID)
+		if !slices.ContainsFunc(live, func(p checkpoint.ProcessRecord) bool { return serves(p, kind, place) }) {
+			if text := pipeline.PlaceText(place); text != "" {
+				kind += " (" + text + ")"
+			}
+			lacking = append(lacking, kind)
+		}
+	}
+	slices.Sort(lacking)
+	lacking = slices.Compact(lacking)
+	if slices.Equal(lacking, s.unserved) {
+		return
+	}
+	if s.unserved = lacking; len(lacking) > 0 {
+		s.c.Log.Warn(fmt.Sprintf("nobody serves: %s. Run %s waits for a process that does; see fanmill serve --roles", strings.Join(lacking, ", "), s.m.Run))
+	}
+}
+
+// serves reports whether a process writes destinations of a type at a place.
+func serves(p checkpoint.ProcessRecord, kind, place string) bool {
+	return !p.Draining && slices.Contains(p.Sinks, kind) && (place == "" || slices.Contains(p.Places, place))
 }

@@ -40,6 +40,12 @@ func (w *world) worker(roles ...string) (*process.Node, *atomic.Int32) {
 // becomes waits until a run is in a state.
 func (w *world) becomes(run string, state pipeline.RunState) {
 	w.t.Helper()
+	w.seen(run, func(r checkpoint.RunRecord) bool { return r.State == state })
+}
+
+// seen waits until a run's record is as a test wants it.
+func (w *world) seen(run string, is func(checkpoint.RunRecord) bool) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
 	defer cancel()
 	changes, err := w.node.Stores.Runs.Watch(ctx, checkpoint.RunKey(run))
@@ -50,14 +56,14 @@ func (w *world) becomes(run string, state pipeline.RunState) {
 		if e.Key == "" {
 			continue
 		}
-		if doc, err := checkpoint.DocumentOf[checkpoint.RunRecord](w.node.Stores.Runs, e); err == nil && doc.Value().State == state {
+		if doc, err := checkpoint.DocumentOf[checkpoint.RunRecord](w.node.Stores.Runs, e); err == nil && is(doc.Value()) {
 			cancel()
 			for range changes { // the store closes it
 			}
 			return
 		}
 	}
-	w.t.Fatalf("run %s does not become %s", run, state)
+	w.t.Fatalf("the record of run %s does not become so", run)
 }
 
 // letGo waits until no process has a destination of a run.
@@ -327,4 +333,23 @@ func TestStopReachesOtherProcesses(t *testing.T) {
 	if asked := w.db.askedSince(); !slices.Equal(asked, []string{"b"}) {
 		t.Errorf("the resume has asked %v", asked)
 	}
+}
+
+// What nobody serves is in the run's record, for those who ask how it stands, until somebody does.
+func TestNobodyServes(t *testing.T) {
+	w := newWorld(t, 8*mb)
+	w.node.Owner.LeaseMS = 600
+	w.connect("a", of(5, 10))
+	w.deliverTo("x")
+	coordinator, _ := w.worker(pipeline.RoleCoordinator)
+	w.serveBy(coordinator)
+	run := w.ask(pipeline.TopicTrigger("job"), "one", "{}").Run
+	w.seen(run, func(r checkpoint.RunRecord) bool { return slices.Equal(r.Unserved, []string{"connections", "memory"}) })
+	asks, _ := w.worker(pipeline.RoleQuery)
+	w.serveBy(asks)
+	w.seen(run, func(r checkpoint.RunRecord) bool { return slices.Equal(r.Unserved, []string{"memory"}) })
+	writes, _ := w.worker(pipeline.RoleSink)
+	w.serveBy(writes)
+	w.until(pipeline.EventEnded, run)
+	w.exact("x", "a")
 }
