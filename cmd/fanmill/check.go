@@ -44,6 +44,7 @@ branch differs where the job says onDrift: fail or skip.`,
 		if err != nil {
 			return err
 		}
+		s.sayPlaces(s.log(stderr))
 		view, err := s.checkJob(c.Context(), file, f.connections, given)
 		if err != nil {
 			return err

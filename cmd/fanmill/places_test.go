@@ -49,3 +49,27 @@ func TestRunIntoAPlace(t *testing.T) {
 		t.Errorf("there is left %q: %v", left, err)
 	}
 }
+
+// check says which folders the process offers, and looks whether files can be written there; a place that others may
+// offer is a warning.
+func TestCheckOfPlaces(t *testing.T) {
+	w := newJob(t, object{"id": "gst", "query": "select * from sale order by id", "connections": branches(t), "destinations": []object{
+		{"type": "csv", "place": "reports", "filePath": "daily/gst.csv"}}})
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{nil, exitComplete, "destination csv is written at the place reports, which this process does not offer; --place reports=FOLDER does. Nobody has looked whether it can be written"},
+		{[]string{"--place", "reports=" + w.dir}, exitComplete, "place reports: " + w.dir + " can be written"},
+		{[]string{"--place", "reports=" + filepath.Join(w.dir, "none")}, exitPartial, "is no folder on this host"},
+	} {
+		code, out, problems := call(append([]string{"check", w.job()}, c.args...)...)
+		if code != c.code || !strings.Contains(out+problems, c.want) {
+			t.Errorf("check %q: exit code %d, want %d and %q:\n%s%s", c.args, code, c.code, c.want, out, problems)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(w.dir, ".fanmill-probe-*")); err != nil || left != nil {
+		t.Errorf("there is left %q: %v", left, err)
+	}
+}

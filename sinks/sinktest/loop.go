@@ -27,6 +27,7 @@ type loop struct {
 func (w *world) claim() (*loop, error) {
 	w.cas(func(r *record) { r.Epoch++ })
 	l := &loop{world: w, spec: w.spec(), token: fmt.Sprint("token", w.record.Epoch), parts: map[int]pipeline.Part{}}
+	l.spec.Nonce = l.token
 	var err error
 	l.sink, err = w.subject.Kind.New(l.spec)
 	return l, err
@@ -72,6 +73,9 @@ func (l *loop) rest(ctx context.Context) error {
 	return l.finish(ctx)
 }
 
+// errNoNonce is a claim that the next one will not find.
+var errNoNonce = errors.New("it is not there")
+
 // recover takes over what the record names.
 func (l *loop) recover(ctx context.Context) error {
 	fence := pipeline.Fence{Token: l.token, Epoch: l.record.Epoch, Birth: l.spec.Manifest.Birth}
@@ -88,6 +92,11 @@ func (l *loop) recover(ctx context.Context) error {
 	found, err := l.sink.Recover(ctx, fence, l.record.Artifact, parts)
 	if err != nil {
 		return fmt.Errorf("recover: %w", err)
+	}
+	if has := l.subject.Kind.HasNonce; has != nil {
+		if here, err := has(l.spec, l.token); err != nil || !here {
+			return fmt.Errorf("recover: the claim has left no nonce (%w)", errors.Join(err, errNoNonce))
+		}
 	}
 	err = l.commit("claim", func(r *record) {
 		r.Artifact = found.State
