@@ -12,7 +12,6 @@ import (
 
 	"fanmill/checkpoint"
 	"fanmill/pipeline"
-	"fanmill/pipeline/spec"
 )
 
 // unset is a variable that a process lacks.
@@ -58,11 +57,6 @@ func (p *published) Publish(_, _ string, payload []byte) error {
 	return nil
 }
 
-// onOneServer is where all connections are.
-type onOneServer struct{ Describing }
-
-func (onOneServer) Server(*spec.Definition, *pipeline.Connection) string { return "server" }
-
 // living are workers that live.
 func living(tokens *[]string) func() []checkpoint.ProcessRecord {
 	return func() (all []checkpoint.ProcessRecord) {
@@ -79,7 +73,7 @@ func refusing(t *testing.T, workers ...string) (w *fenceWorld, s *supervisor, bu
 	w.job.Connections[0].DSN = "${A} ${B}"
 	w.specify(0)
 	s, bus = w.coordinator(), &published{}
-	s.c.Bus, s.c.Describer, s.c.live = bus, onOneServer{}, living(&workers)
+	s.c.Bus, s.c.Describer, s.c.live = bus, oneServer{}, living(&workers)
 	s.c.Owner.LeaseMS = 15000
 	s.run.wanted, s.run.fixed = []string{"c"}, checkpoint.RunRecord{Epoch: 1, Generation: 1}
 	s.queue, s.asked = s.run.dispatcher(), true
