@@ -204,7 +204,7 @@ func TestMedian(t *testing.T) {
 // A mistake on the command line is refused, with the words that would be right.
 func TestBadArguments(t *testing.T) {
 	for args, want := range map[string]string{
-		"-only csv,xls":       "the parts are csv, xlsx, rows, append, parquet, sources, sinks, memory, spooled, thresholds",
+		"-only csv,xls":       "the parts are csv, xlsx, rows, append, parquet, sources, sinks, scale, memory, spooled, thresholds",
 		"-libxlsxwriter yes":  "use auto, on or off",
 		"-duckdb npm":         "use auto, on or off",
 		"-rows 5":             "at least 1000",
