@@ -134,6 +134,8 @@ func (p *Processes) life(s *sighting) Life {
 		return LifeDead
 	case rec.Released:
 		return LifeReleased
+	case s.doc.key == ProcessKey(p.by.Token): // whether the observer is gone others judge
+		return LifeAlive
 	case s.confirmed.Sub(s.since) >= p.leaseOf(s), p.gone(s):
 		return LifeSilent
 	case s.moved:

@@ -358,3 +358,23 @@ func TestKeysOfProcessesAreTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+// Nobody judges itself: an observer that stood still, or takes its own lock for free, does not declare itself dead.
+func TestObserverDoesNotJudgeItself(t *testing.T) {
+	kv := &memstore.KV{}
+	me := pipeline.Owner{Token: "me", Host: "here", PID: 1, LeaseMS: 1}
+	if _, err := CreateDocument(t.Context(), kv, ProcessKey("me"), ProcessRecord{Owner: me}); err != nil {
+		t.Fatal(err)
+	}
+	peers, err := ObserveProcesses(t.Context(), kv, me, func(pipeline.Owner) (alive, known bool) { return false, true }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peers.Close()
+	if err := peers.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := peers.Gone(t.Context(), "me"); err != nil || gone || peers.Life("me") != LifeAlive {
+		t.Errorf("it takes itself for gone: %v, %v, %v", gone, err, peers.Life("me"))
+	}
+}
