@@ -73,8 +73,11 @@ func (p *Publisher) Append(ctx context.Context, f *pipeline.Frame) error {
 		}
 	}
 	_, err := p.Log.Append(ctx, f)
-	if !errors.Is(err, pipeline.ErrOvertaken) {
+	switch {
+	case err == nil:
 		p.stored = time.Now()
+		return nil
+	case !errors.Is(err, pipeline.ErrOvertaken):
 		return err
 	}
 	if err := p.own(ctx); err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"fanmill/pipeline/columnar"
 
@@ -316,6 +318,25 @@ func TestZombieOfATrimmedFence(t *testing.T) {
 	w.again()
 	w.mustQuery()
 	w.ends(checkpoint.ConnDone, 2, append([]string{"2/4:eof"}, someFrames(1, 2, 4)...)...)
+}
+
+// The fence is trimmed while the zombie waits for its database: it has stored nothing for so long that it asks the
+// record before its next frame, and stores none.
+func TestZombieAsksTheRecordAfterALongWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFenceWorld(t)
+		w.opens = func() {
+			w.opens = nil               // its successor's does not wait
+			time.Sleep(6 * time.Second) // of the bubble's clock
+			w.again()
+			w.mustQuery()
+			if err := w.log.Trim(t.Context(), w.log.Position()); err != nil {
+				t.Error(err)
+			}
+		}
+		w.mustQuery()
+		w.ends(checkpoint.ConnDone, 2)
+	})
 }
 
 // The zombie's attempt was the last one that the connection had: what fences it is no try, and gives nobody up.
