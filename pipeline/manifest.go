@@ -18,7 +18,7 @@ type Manifest struct {
 	JobName string    `json:"jobName"`
 	Created time.Time `json:"created"`
 	Birth   string    `json:"birth,omitempty"` // random: two runs of one id, in two stores, are told apart by it
-	// Home is Owner.Home of the process that began the run: paths are absolute there.
+	// Home is Owner.Home of the processes that write its files which name no place: paths are absolute there.
 	Home         string                `json:"home,omitempty"`
 	TimeZone     string                `json:"timeZone,omitempty"`
 	LogMaxBytes  int64                 `json:"logMaxBytes"`

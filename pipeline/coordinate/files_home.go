@@ -46,16 +46,13 @@ func (n *Coordinator) filesHome(ctx context.Context, m *pipeline.Manifest, newes
 
 // homesThatWrite are the hosts, by home, whose processes write destinations of all these types.
 func (n *Coordinator) homesThatWrite(types []string) map[string]string {
-	if n.Own || n.live == nil && n.Peers == nil {
+	live, alone := n.living()
+	if alone {
 		return map[string]string{n.Owner.Home: n.Owner.Host}
 	}
-	live := n.live
-	if live == nil {
-		live = n.Peers.Live
-	}
 	written, hosts := map[string]map[string]bool{}, map[string]string{}
-	for _, p := range live() {
-		if p.Draining || !slices.Contains(p.Roles, pipeline.RoleSink) {
+	for _, p := range live {
+		if p.Draining {
 			continue
 		}
 		if written[p.Owner.Home] == nil {

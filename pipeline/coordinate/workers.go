@@ -12,16 +12,27 @@ import (
 // askers are the processes that take query commands of this coordinator, as far as it knows: those that live, ask
 // connections, and do not end.
 func (n *Coordinator) askers() (all []checkpoint.ProcessRecord) {
-	if n.Own || n.live == nil && n.Peers == nil {
+	live, alone := n.living()
+	if alone {
 		return []checkpoint.ProcessRecord{{Owner: n.Owner, Slots: n.Parallel}}
 	}
-	live := n.live
-	if live == nil {
-		live = n.Peers.Live
-	}
-	return slices.DeleteFunc(live(), func(p checkpoint.ProcessRecord) bool {
+	return slices.DeleteFunc(live, func(p checkpoint.ProcessRecord) bool {
 		return p.Draining || !slices.Contains(p.Roles, pipeline.RoleQuery)
 	})
+}
+
+// living are the processes that share the work of this coordinator's runs, as far as it knows; alone says that this
+// process does all of it.
+func (n *Coordinator) living() (live []checkpoint.ProcessRecord, alone bool) {
+	switch {
+	case n.Own:
+		return nil, true
+	case n.live != nil:
+		return n.live(), false
+	case n.Peers != nil:
+		return n.Peers.Live(), false
+	}
+	return nil, true
 }
 
 // window is how many query commands of a run are out at a time: twice the places of all who take them.
