@@ -34,20 +34,20 @@ const maxUnsure = 32
 // taken as gone; what had been written is found by whoever reads the record next.
 const cellPatience = 30 * time.Second
 
-// LoadCell reads the document; ErrNoKey if there is none, ErrForeign if it is none of ours: Overwrite then takes its
-// place. One of a later version is ErrLater, and stays.
+// LoadDocument reads the document; ErrNoKey if there is none, ErrForeign if it is none of ours: Overwrite then takes
+// its place. One of a later version is ErrLater, and stays.
 func LoadDocument[T any](ctx context.Context, kv pipeline.KV, key string) (*Document[T], error) {
 	c := &Document[T]{kv: kv, key: key}
 	return c, c.Reload(ctx)
 }
 
-// CellOf is the document of an entry of the store, as a watch has brought it; the errors are LoadCell's.
+// DocumentOf is the document of an entry of the store, as a watch has brought it; the errors are LoadDocument's.
 func DocumentOf[T any](kv pipeline.KV, e pipeline.KVEntry) (*Document[T], error) {
 	c := &Document[T]{kv: kv, key: e.Key}
 	return c, c.adopt(e)
 }
 
-// CreateCell writes a new document; ErrConflict if there is another one already.
+// CreateDocument writes a new document; ErrConflict if there is another one already.
 func CreateDocument[T any](ctx context.Context, kv pipeline.KV, key string, value T) (*Document[T], error) {
 	c := &Document[T]{kv: kv, key: key}
 	return c, c.Write(ctx, value)

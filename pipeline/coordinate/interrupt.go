@@ -18,7 +18,7 @@ const endPatience = 10 * time.Second
 var ErrUnrecorded = errors.New("the stop of the run could not be recorded")
 
 // interrupt records that the run stopped before its end, and returns why. If the store cannot be told, the run is
-// taken for running until whoever has its trigger, or the next start, finds out; the error is errUnrecorded, too.
+// taken for running until whoever has its trigger, or the next start, finds out; the error is ErrUnrecorded, too.
 func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 	// In a store that took the place of ours there is no such run.
 	if errors.Is(cause, pipeline.ErrFenced) || errors.Is(cause, pipeline.ErrStore) {

@@ -4,7 +4,7 @@ import (
 	"fanmill/pipeline"
 )
 
-// RunRequest is a trigger on its way to its run.
+// Request is a trigger on its way to its run.
 type Request struct {
 	pipeline.Trigger
 	Run string // the id of the run that it asks for, unless it resumes another; "" for one that is no message
