@@ -12,8 +12,9 @@ import (
 )
 
 // filesHome is the home whose disks get the files of a new run that name no place: that of this process, if it writes
-// destinations of their types or if nobody does; else the only one where processes write all of them; and of several
-// the one that had those of the job's newest run. Where that does not tell the job has to.
+// destinations of their types or if nobody does; else the one that has a file to which rows are appended, by the job's
+// newest run, even if it is away; else the only one where processes write all of them; and of several the one that had
+// those of that run. Where that does not tell the job has to.
 func (n *Coordinator) filesHome(ctx context.Context, m *pipeline.Manifest, newest *checkpoint.Document[checkpoint.RunRecord]) (string, error) {
 	var types []string
 	var files []string
@@ -26,6 +27,17 @@ func (n *Coordinator) filesHome(ctx context.Context, m *pipeline.Manifest, newes
 	homes := n.homesThatWrite(types)
 	if _, own := homes[n.Owner.Home]; own || len(homes) == 0 || len(types) == 0 {
 		return n.Owner.Home, nil
+	}
+	if newest != nil {
+		for i := range m.Destinations {
+			d := &m.Destinations[i]
+			if d.Mode != "append" || !slices.Contains(files, d.ID) {
+				continue
+			}
+			if rec, err := n.Records.Load(ctx, checkpoint.RunOf(newest), d.ID); err == nil && rec.Home != "" {
+				return rec.Home, nil
+			}
+		}
 	}
 	if len(homes) > 1 && newest != nil {
 		if before, err := checkpoint.LoadManifest(ctx, n.Stores.Runs, checkpoint.RunOf(newest)); err == nil && homes[before.Home] != "" {

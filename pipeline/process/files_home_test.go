@@ -58,10 +58,11 @@ func TestFilesThatSeveralHostsCouldWrite(t *testing.T) {
 	}
 }
 
-// The files stay on the host of the job's last run, whoever else could write them by now.
+// The files stay on the host of the job's last run, whoever else could write them by now. A file that rows are appended
+// to is waited for.
 func TestFilesStayWhereTheyWere(t *testing.T) {
 	w := appendingWorld(t)
-	first, _ := w.serveOn("first", pipeline.RoleSink)
+	first, stopFirst := w.serveOn("first", pipeline.RoleSink)
 	w.serveOn("databases", pipeline.RoleQuery)
 	complete := func(id string) {
 		_, stop := w.serveOn("head of "+id, pipeline.RoleCoordinator)
@@ -74,5 +75,14 @@ func TestFilesStayWhereTheyWere(t *testing.T) {
 	complete("night-2")
 	if n := len(first.lines(t)); n != 16 {
 		t.Errorf("the file on the host of the first run has %d rows, want 16", n)
+	}
+	stopFirst()
+	w.serveOn("head of night-3", pipeline.RoleCoordinator)
+	run := w.ask(pipeline.TopicTrigger("job"), "night-3", "{}").Run
+	w.untilRecord(run, func(r checkpoint.RunRecord) bool { return r.State == pipeline.RunRunning })
+	w.serveBy(first.Node)
+	w.untilRecord(run, func(r checkpoint.RunRecord) bool { return r.State == pipeline.RunComplete })
+	if n := len(first.lines(t)); n != 24 {
+		t.Errorf("once its host is back the file has %d rows, want 24", n)
 	}
 }
