@@ -142,7 +142,7 @@ func (l *lines) packed(text []byte) []byte {
 // beginning is what a commit writes before its parts. A compressed file without a byte would be none: it has a member
 // without text.
 func (l *lines) beginning(head []byte, rows bool) []byte {
-	if l.codec != nil && len(head) == 0 && !rows && l.artifact.State().Length == 0 {
+	if l.codec != nil && len(head) == 0 && !rows && l.table.artifact.State().Length == 0 {
 		return l.codec.pack(nil, nil)
 	}
 	return l.packed(head)
@@ -153,7 +153,7 @@ func (l *lines) length() int64 {
 	if l.codec != nil {
 		return l.text
 	}
-	return l.artifact.State().Length
+	return l.table.artifact.State().Length
 }
 
 // committed accounts for text that a commit has added.
@@ -166,7 +166,7 @@ func (l *lines) committed(text int64) {
 // final makes compressed members one. What rows were appended to stays as it is. A file that is not compressed is
 // final as it was committed.
 func (l *lines) final(*pipeline.Report) func(io.Writer, io.ReaderAt, int64) error {
-	st, from := l.artifact.State(), int64(0)
+	st, from := l.table.artifact.State(), int64(0)
 	if st.Baseline != nil {
 		from = st.Baseline.Length
 	}
@@ -179,7 +179,7 @@ func (l *lines) final(*pipeline.Report) func(io.Writer, io.ReaderAt, int64) erro
 		}
 		err := l.codec.join(w, committed, from, length)
 		if errors.Is(err, errNotJoined) {
-			err = pipeline.Transient(fmt.Errorf("%s: %w", l.artifact.Path(), err)) // the next claim proves it
+			err = pipeline.Transient(fmt.Errorf("%s: %w", l.table.artifact.Path(), err)) // the next claim proves it
 		}
 		return err
 	}

@@ -27,7 +27,7 @@ func (l *lines) linesLayout() (out linesLayout) {
 	if l.codec != nil {
 		out.Compression = l.codec.name()
 	}
-	if b := l.artifact.State().Baseline; b != nil {
+	if b := l.table.artifact.State().Baseline; b != nil {
 		out.Earlier = b.Length
 	}
 	return out

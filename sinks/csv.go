@@ -125,13 +125,13 @@ func (s *csvFile) assemble(_ context.Context, parts []pipeline.Part) (*assembly,
 // head is what the next commit begins with: the beginning of the file, or the line end that the last line of an
 // earlier run lacks.
 func (s *csvFile) head() (head []byte) {
-	switch st := s.artifact.State(); {
+	switch st := s.table.artifact.State(); {
 	case s.length() == 0:
 		if s.options.bom {
 			head = append(head, byteOrderMark...)
 		}
 		if s.options.headers {
-			head = s.format.appendHeader(head, s.header.line(s.header.names))
+			head = s.format.appendHeader(head, s.table.header.line(s.table.header.names))
 		}
 	case st.Commits == 0 && s.unended:
 		head = append(head, s.format.lineEnd...)

@@ -61,10 +61,10 @@ func (s *csvFile) inspect(r io.ReaderAt, size int64) error {
 			problem("%s", differs)
 		}
 	case other != "": // the right number of fields was a sign of it
-	case s.header.names != nil && len(fields) != len(s.header.line(s.header.names)):
-		problem("its lines have %d fields, and those of this run %d", len(fields), len(s.header.line(s.header.names)))
+	case s.table.header.names != nil && len(fields) != len(s.table.header.line(s.table.header.names)):
+		problem("its lines have %d fields, and those of this run %d", len(fields), len(s.table.header.line(s.table.header.names)))
 	default:
-		s.header.width = len(fields)
+		s.table.header.width = len(fields)
 	}
 	if len(problems) > 0 {
 		return s.refuse("%s", strings.Join(problems, "; "))
@@ -114,8 +114,8 @@ func firstRecord(text []byte, delimiter string) (fields []string, end string, ok
 // otherDelimiter finds out whether the first line makes sense with another delimiter only, and its fields with that;
 // "" if not.
 func (s *csvFile) otherDelimiter(body []byte, fields []string) (delimiter string, separated []string) {
-	want := s.header.names
-	if s.options.headers && want != nil && slices.Equal(fields, s.fileNames(s.header.line(s.header.names))) {
+	want := s.table.header.names
+	if s.options.headers && want != nil && slices.Equal(fields, s.fileNames(s.table.header.line(s.table.header.names))) {
 		return "", nil
 	}
 	for _, d := range []string{",", ";", "\t", "|"} {
@@ -125,9 +125,9 @@ func (s *csvFile) otherDelimiter(body []byte, fields []string) (delimiter string
 		other, _, _ := firstRecord(body, d)
 		switch {
 		case len(other) < 2:
-		case want != nil && s.options.headers && slices.Equal(other, s.fileNames(s.header.line(s.header.names))):
+		case want != nil && s.options.headers && slices.Equal(other, s.fileNames(s.table.header.line(s.table.header.names))):
 			return d, other
-		case len(fields) == 1 && (want == nil || len(other) == len(s.header.line(s.header.names)) || s.options.headers && s.knowsAny(other)):
+		case len(fields) == 1 && (want == nil || len(other) == len(s.table.header.line(s.table.header.names)) || s.options.headers && s.knowsAny(other)):
 			return d, other
 		}
 	}
@@ -136,7 +136,7 @@ func (s *csvFile) otherDelimiter(body []byte, fields []string) (delimiter string
 
 // knowsAny reports whether one of the names is a column's of this run.
 func (s *csvFile) knowsAny(names []string) bool {
-	mine := s.fileNames(s.header.line(s.header.names))
+	mine := s.fileNames(s.table.header.line(s.table.header.names))
 	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(mine, name) })
 }
 
@@ -152,7 +152,7 @@ func (s *csvFile) fileNames(names []string) []string {
 // compareHeader says how the file's header differs from the run's; "" if it does not. Without a schema it takes the
 // file's.
 func (s *csvFile) compareHeader(fields []string) string {
-	if s.header.names == nil {
+	if s.table.header.names == nil {
 		names := make([]string, len(fields))
 		for i, field := range fields {
 			names[i] = s.format.bareName(field)
@@ -163,12 +163,12 @@ func (s *csvFile) compareHeader(fields []string) string {
 			}
 			names = names[1:]
 		}
-		s.header.names = names
+		s.table.header.names = names
 		return ""
 	}
-	want := s.fileNames(s.header.line(s.header.names))
+	want := s.fileNames(s.table.header.line(s.table.header.names))
 	if slices.EqualFunc(want, fields, strings.EqualFold) {
-		if name, unclear := s.header.unclear(); unclear {
+		if name, unclear := s.table.header.unclear(); unclear {
 			return fmt.Sprintf("%s stands more than once in its header, for different columns: which is which cannot be told", pipeline.ShowName(name))
 		}
 		return ""

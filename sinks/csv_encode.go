@@ -12,7 +12,7 @@ import (
 // Encode turns a batch into lines. What depends on a column alone is decided once per batch, so that a cell costs its
 // text and little else.
 func (p *csvPart) Encode(query int, firstRow int64, b *columnar.Batch) (pipeline.Chunk, error) {
-	if query != p.sink.query {
+	if query != p.sink.table.query {
 		return nil, nil
 	}
 	e := csvEncoders.Get().(*csvEncoder)

@@ -40,13 +40,13 @@ type csvPartState struct {
 }
 
 func (s *csvFile) newPart(id pipeline.PartID, part *artifact.Part, o *pipeline.Opening, names csvNames, st csvPartState) *csvPart {
-	columns := o.Queries[s.query].Columns
-	p := &csvPart{sink: s, file: part, columns: columns, csvNames: names, id: id, others: s.others(o), order: st.Order, nulls: st.Nulls, guarded: st.Guarded, tally: st.Tally, sylk: st.SYLK, text: st.Text, instant: make([]bool, len(columns))}
+	columns := o.Queries[s.table.query].Columns
+	p := &csvPart{sink: s, file: part, columns: columns, csvNames: names, id: id, others: s.table.others(o), order: st.Order, nulls: st.Nulls, guarded: st.Guarded, tally: st.Tally, sylk: st.SYLK, text: st.Text, instant: make([]bool, len(columns))}
 	for i, c := range columns {
 		p.instant[i] = c.Type == columnar.Instant.String() || c.Type == columnar.Timestamp.String()
 	}
 	if s.options.connection != "" {
-		p.prefix, p.marked = s.format.appendText(nil, []byte(s.manifest.Connections[id.Connection].Name), false)
+		p.prefix, p.marked = s.format.appendText(nil, []byte(s.table.manifest.Connections[id.Connection].Name), false)
 		if len(names.names) > 0 {
 			p.prefix = append(p.prefix, s.options.delimiter...)
 		}
@@ -75,7 +75,7 @@ func (c *csvChunk) release() {
 var errNotOurChunk = errors.New("a chunk of another part")
 
 func (p *csvPart) Append(_ context.Context, query int, c pipeline.Chunk) error {
-	if query != p.sink.query {
+	if query != p.sink.table.query {
 		return nil
 	}
 	chunk, ok := c.(*csvChunk)
@@ -112,7 +112,7 @@ func (p *csvPart) Save(context.Context) (pipeline.State, error) {
 // Finish makes its columns the header if there is none yet; a part that was begun before and has others is turned
 // away. It gives up the file handle: a thousand connections may be staged at once.
 func (p *csvPart) Finish(context.Context) (pipeline.Summary, error) {
-	if err := p.sink.header.fix(p.csvNames); err != nil {
+	if err := p.sink.table.header.fix(p.csvNames); err != nil {
 		return pipeline.Summary{}, err
 	}
 	return pipeline.Summary{Losses: p.losses(), Notes: p.notes()}, p.file.Close()
@@ -131,7 +131,7 @@ func (p *csvPart) losses() []pipeline.Loss {
 // notes says how the connection differs from what the file or the job expects, which texts were changed, and which
 // columns hold values that are none of their kind.
 func (p *csvPart) notes() []string {
-	notes := append(p.sink.header.notes(p.columns, p.others, p.names), p.sink.namesakeNotes(p.id.Connection)...)
+	notes := append(p.sink.table.header.notes(p.columns, p.others, p.names), p.sink.table.namesakeNotes(p.id.Connection)...)
 	if p.marked {
 		notes = append(notes, fmt.Sprintf("%s: the name got a ' in front, so that no program takes it for a formula", p.sink.options.connection))
 	}

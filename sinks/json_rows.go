@@ -9,18 +9,18 @@ import (
 
 // jsonRows is how the rows of one connection become JSON objects, and what there is to say of those that did.
 type jsonRows struct {
-	lines    *lines
-	strings  bool // decimals and whole numbers are strings
-	columns  []pipeline.OpeningColumn
-	others   []pipeline.OpeningColumn // of the connection's other queries
-	csvNames                          // of the fields, without the connection's
-	id       pipeline.PartID
-	keys     []jsonlKey // of the fields
-	order    []int      // of the fields: which of columns each is, -1 for none; nil if they are as the columns are
-	prefix   []byte     // of every line: the brace, and the connection's name
-	lost     []pipeline.Loss
-	tally    []columnar.Tally // by field
-	kinds    []string         // by field; "" where one is declared, or has no value yet
+	lines   *lines
+	strings bool // decimals and whole numbers are strings
+	columns []pipeline.OpeningColumn
+	others  []pipeline.OpeningColumn // of the connection's other queries
+	fields  csvNames                 // of the fields, without the connection's
+	id      pipeline.PartID
+	keys    []jsonlKey // of the fields
+	order   []int      // of the fields: which of columns each is, -1 for none; nil if they are as the columns are
+	prefix  []byte     // of every line: the brace, and the connection's name
+	lost    []pipeline.Loss
+	tally   []columnar.Tally // by field
+	kinds   []string         // by field; "" where one is declared, or has no value yet
 }
 
 // jsonlKey is what is fixed of a field before its first row.
@@ -35,15 +35,15 @@ type jsonlKey struct {
 // newJSONRows prepares for the rows of an attempt. order and names are what the header says of its columns; ask what
 // the job wants of keys and numbers.
 func newJSONRows(l *lines, id pipeline.PartID, o *pipeline.Opening, order []int, names csvNames, ask *jsonlOptions) jsonRows {
-	columns := o.Queries[l.query].Columns
-	p := jsonRows{lines: l, strings: ask.strings, columns: columns, others: l.others(o), csvNames: names, id: id, order: order, prefix: []byte{'{'}}
-	keys := jsonKeys(l.header.line(names.names))
+	columns := o.Queries[l.table.query].Columns
+	p := jsonRows{lines: l, strings: ask.strings, columns: columns, others: l.table.others(o), fields: names, id: id, order: order, prefix: []byte{'{'}}
+	keys := jsonKeys(l.table.header.line(names.names))
 	if ask.names.connection != "" {
 		p.prefix = append(appendJSONText(p.prefix, []byte(keys[0])), ':')
-		p.prefix = appendJSONText(p.prefix, []byte(l.manifest.Connections[id.Connection].Name))
+		p.prefix = appendJSONText(p.prefix, []byte(l.table.manifest.Connections[id.Connection].Name))
 		keys = keys[1:]
 	}
-	types := l.header.types(columns)
+	types := l.table.header.types(columns)
 	for i, key := range keys {
 		var k jsonlKey
 		if i > 0 || len(p.prefix) > 1 {
@@ -57,7 +57,7 @@ func newJSONRows(l *lines, id pipeline.PartID, o *pipeline.Opening, order []int,
 		if at >= 0 {
 			k.zoned = columns[at].Type == columnar.Instant.String()
 			k.asText = types[at] == columnar.Text.String()
-			k.open = l.header.schema != nil && !k.asText && columns[at].Type == columnar.Unknown.String()
+			k.open = l.table.header.schema != nil && !k.asText && columns[at].Type == columnar.Unknown.String()
 			k.usual = jsonlKindOf(types[at])
 		}
 		p.keys = append(p.keys, k)
@@ -77,7 +77,7 @@ func (p *jsonRows) add(c *jsonlChunk) {
 // finish fixes the keys if there are none yet, and sums up. Rows that were begun before and have others are turned
 // away.
 func (p *jsonRows) finish() (pipeline.Summary, error) {
-	if err := p.lines.header.fix(p.csvNames); err != nil {
+	if err := p.lines.table.header.fix(p.fields); err != nil {
 		return pipeline.Summary{}, err
 	}
 	sum := pipeline.Summary{Losses: p.lost, Notes: p.notes()}
@@ -88,8 +88,8 @@ func (p *jsonRows) finish() (pipeline.Summary, error) {
 // notes say how the connection differs from what the file or the job expects, which columns hold values that are none
 // of their kind, and which keys are not as the columns are called.
 func (p *jsonRows) notes() []string {
-	notes := append(p.lines.header.notes(p.columns, p.others, p.names), p.lines.namesakeNotes(p.id.Connection)...)
-	names := p.lines.header.line(p.names)
+	notes := append(p.lines.table.header.notes(p.columns, p.others, p.fields.names), p.lines.table.namesakeNotes(p.id.Connection)...)
+	names := p.lines.table.header.line(p.fields.names)
 	keys := jsonKeys(names)
 	for i, key := range keys {
 		if key != names[i] {
@@ -100,5 +100,5 @@ func (p *jsonRows) notes() []string {
 		notes = append(notes, "of the keys "+twin)
 	}
 	notes = append(notes, p.kindNotes()...)
-	return append(notes, strayNotes("", p.tally, func(i int) string { return p.names[i] }, strayValues)...)
+	return append(notes, strayNotes("", p.tally, func(i int) string { return p.fields.names[i] }, strayValues)...)
 }

@@ -117,7 +117,7 @@ func (s *jsonlFile) assemble(_ context.Context, parts []pipeline.Part) (*assembl
 		text, rows = text+part.text, rows+part.file.Length()
 	}
 	var head []byte
-	if s.length() > 0 && s.artifact.State().Commits == 0 && s.unended { // a line end that the last line of an earlier run lacks
+	if s.length() > 0 && s.table.artifact.State().Commits == 0 && s.unended { // a line end that the last line of an earlier run lacks
 		head = []byte{'\n'}
 	}
 	text += int64(len(head))
@@ -143,14 +143,14 @@ func (s *jsonlFile) inspect(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return s.refuse("its first line is no JSON object (%v)", err)
 	}
-	if s.header.names == nil {
+	if s.table.header.names == nil {
 		if column := s.options.names.connection; column != "" && keys[0] == column {
 			keys = keys[1:]
 		}
-		s.header.names = keys
+		s.table.header.names = keys
 		return nil
 	}
-	if want := jsonKeys(s.header.line(s.header.names)); !slices.Equal(keys, want) {
+	if want := jsonKeys(s.table.header.line(s.table.header.names)); !slices.Equal(keys, want) {
 		return s.refuse("its objects have the keys %s, and those of this run %s", strings.Join(keys, ", "), strings.Join(want, ", "))
 	}
 	return nil

@@ -72,7 +72,7 @@ const (
 
 // Encode turns a batch into lines. What depends on a column alone is decided once per batch.
 func (p *jsonlPart) Encode(query int, first int64, b *columnar.Batch) (pipeline.Chunk, error) {
-	if query != p.lines.query {
+	if query != p.lines.table.query {
 		return nil, nil
 	}
 	return p.encode(first, b, func(data []byte) piece { return p.sink.piece(data, 0) }), nil
@@ -82,17 +82,17 @@ func (p *jsonlPart) Encode(query int, first int64, b *columnar.Batch) (pipeline.
 // first row, so any number may run at once.
 func (p *jsonRows) encode(first int64, b *columnar.Batch, pieceOf func(lines []byte) piece) *jsonlChunk {
 	e := jsonlEncoders.Get().(*jsonlEncoder)
-	e.clock = columnar.NewClock(p.lines.location)
+	e.clock = columnar.NewClock(p.lines.table.location)
 	e.plan(b, p)
 	e.buf = e.encode(e.buf[:0], b.Rows, p.prefix, p.strings)
 	c := &jsonlChunk{encoder: e, piece: pieceOf(e.buf), tally: make([]columnar.Tally, len(e.fields))}
 	for i := range e.fields {
 		f := &e.fields[i]
 		if f.notFinite > 0 {
-			c.losses = append(c.losses, pipeline.Loss{Column: p.names[i], What: lossNotFinite, Cells: f.notFinite})
+			c.losses = append(c.losses, pipeline.Loss{Column: p.fields.names[i], What: lossNotFinite, Cells: f.notFinite})
 		}
 		if f.notUTF8 > 0 {
-			c.losses = append(c.losses, pipeline.Loss{Column: p.names[i], What: lossNotUTF8, Cells: f.notUTF8})
+			c.losses = append(c.losses, pipeline.Loss{Column: p.fields.names[i], What: lossNotUTF8, Cells: f.notUTF8})
 		}
 		if f.view == &e.absent {
 			continue

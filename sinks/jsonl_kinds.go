@@ -71,7 +71,7 @@ func (p *jsonRows) kindNotes() (notes []string) {
 			more++
 		default:
 			notes = append(notes, fmt.Sprintf("%s: its values are %s here and %s elsewhere, and the database does not say what it is: a cast in the query does",
-				pipeline.ShowName(p.names[i]), kind, usual))
+				pipeline.ShowName(p.fields.names[i]), kind, usual))
 		}
 	}
 	if more > 0 {

@@ -34,7 +34,7 @@ func (s *jsonlFile) newPart(id pipeline.PartID, part *artifact.Part, o *pipeline
 func (p *jsonlPart) losses() []pipeline.Loss { return p.lost }
 
 func (p *jsonlPart) Append(_ context.Context, query int, c pipeline.Chunk) error {
-	if query != p.lines.query {
+	if query != p.lines.table.query {
 		return nil
 	}
 	chunk, ok := c.(*jsonlChunk)

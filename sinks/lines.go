@@ -12,7 +12,7 @@ import (
 // lines is what the formats have in common whose rows are lines of text: a part of theirs is a file of finished lines,
 // so that a commit only copies.
 type lines struct {
-	table
+	table   table
 	unended bool // what rows are appended to does not end with a line end
 	// kinds are, by field, what a column that no database declares holds in the connections that are there: see
 	// jsonlKind.
@@ -45,9 +45,9 @@ func (l *lines) restore(state json.RawMessage) error {
 	if err := json.Unmarshal(state, &st); err != nil {
 		return err
 	}
-	l.header.width, l.unended, l.kinds, l.text = st.Width, st.Unended, st.Kinds, st.Text
+	l.table.header.width, l.unended, l.kinds, l.text = st.Width, st.Unended, st.Kinds, st.Text
 	if st.Header != nil {
-		l.header.csvNames = csvNames{st.Header, st.From}
+		l.table.header.csvNames = csvNames{st.Header, st.From}
 	}
 	return nil
 }
@@ -55,9 +55,9 @@ func (l *lines) restore(state json.RawMessage) error {
 func (l *lines) recovered(artifact.State) error { return nil }
 
 func (l *lines) record() any {
-	st := linesState{Header: l.header.names, Width: l.header.width, Unended: l.unended, Kinds: l.kinds, Text: l.text}
-	if !slices.Equal(keysOf(l.header.csvNames), l.header.names) {
-		st.From = l.header.from
+	st := linesState{Header: l.table.header.names, Width: l.table.header.width, Unended: l.unended, Kinds: l.kinds, Text: l.text}
+	if !slices.Equal(keysOf(l.table.header.csvNames), l.table.header.names) {
+		st.From = l.table.header.from
 	}
 	return st
 }
@@ -72,7 +72,7 @@ type linesPartState struct {
 func (l *lines) partFiles(p pipeline.PartState) ([]artifact.FileState, error) {
 	var st linesPartState
 	err := json.Unmarshal(p.State, &st)
-	return []artifact.FileState{{Name: l.partName(p.PartID, l.query), Length: st.Length}}, err
+	return []artifact.FileState{{Name: l.table.partName(p.PartID, l.table.query), Length: st.Length}}, err
 }
 
 // part makes the file of a new part, or opens that of a recorded one again, whose state is read into st; common is
@@ -82,16 +82,16 @@ func (l *lines) part(id pipeline.PartID, o *pipeline.Opening, from *pipeline.Par
 		if err := json.Unmarshal(from.State, st); err != nil {
 			return nil, names, unreadable(fmt.Sprintf("part of connection %d", id.Connection), err)
 		}
-		part, err = l.artifact.ReopenPart(artifact.FileState{Name: l.partName(id, l.query), Length: common.Length})
-		return part, l.header.resume(o.Queries[l.query].Columns, common.Order), err
+		part, err = l.table.artifact.ReopenPart(artifact.FileState{Name: l.table.partName(id, l.table.query), Length: common.Length})
+		return part, l.table.header.resume(o.Queries[l.table.query].Columns, common.Order), err
 	}
-	columns, err := l.columns(o)
+	columns, err := l.table.columns(o)
 	if err != nil {
 		return nil, names, err
 	}
-	if common.Order, names, err = l.header.place(columns); err != nil {
+	if common.Order, names, err = l.table.header.place(columns); err != nil {
 		return nil, names, err
 	}
-	part, err = l.artifact.CreatePart(l.partName(id, l.query))
+	part, err = l.table.artifact.CreatePart(l.table.partName(id, l.table.query))
 	return part, names, err
 }

@@ -75,7 +75,7 @@ func (l *lines) begins(r io.ReaderAt) error {
 	b := make([]byte, 4)
 	n, err := r.ReadAt(b, 0)
 	if err != nil && err != io.EOF {
-		return pipeline.Transient(fmt.Errorf("read %s: %w", l.artifact.Path(), err))
+		return pipeline.Transient(fmt.Errorf("read %s: %w", l.table.artifact.Path(), err))
 	}
 	skippable := l.codec.name() == "zstd" && n == 4 && b[0]&0xf0 == 0x50 && string(b[1:]) == "\x2a\x4d\x18" // [RFC 8878] 3.1.2
 	if !strings.HasPrefix(string(b[:n]), l.codec.magic()) && !skippable {
@@ -87,7 +87,7 @@ func (l *lines) begins(r io.ReaderAt) error {
 // unread is the error of a file that cannot be read to its end.
 func (l *lines) unread(in *inspected, err error) error {
 	if in.err != nil || l.codec == nil {
-		return pipeline.Transient(fmt.Errorf("read %s: %w", l.artifact.Path(), err))
+		return pipeline.Transient(fmt.Errorf("read %s: %w", l.table.artifact.Path(), err))
 	}
 	if err == io.ErrUnexpectedEOF {
 		return l.refuse("it is damaged: it ends in the middle of its compressed bytes; put that right first")
@@ -98,7 +98,7 @@ func (l *lines) unread(in *inspected, err error) error {
 // refuse says why nothing can be appended, and what to do.
 func (l *lines) refuse(format string, args ...any) error {
 	return pipeline.Permanent(fmt.Errorf("rows cannot be appended to %s: %s; for a new run without --resume let the destination write the same way, or give it another filePath or \"mode\": \"replace\"",
-		l.artifact.Path(), fmt.Sprintf(format, args...)))
+		l.table.artifact.Path(), fmt.Sprintf(format, args...)))
 }
 
 // inspected remembers the error of a file that is read, which is none of what is in it.

@@ -70,7 +70,7 @@ func parquetOptionTwins(d *pipeline.Destination) error {
 
 // parquetFile is the format of one Parquet file.
 type parquetFile struct {
-	table
+	table   table
 	options parquetOptions
 	types   []string        // of the header's columns; nil until they are known
 	schema  *parquet.Schema // nil until they are known
@@ -87,9 +87,9 @@ func newParquetFile(f *file) (fileFormat, error) {
 	if p.table, err = newTable(f, &p.options.names); err != nil {
 		return nil, err
 	}
-	p.header.retyped = "it is written as that, and what cannot be is NULL"
-	if p.header.schema != nil {
-		p.types = typesOf(p.header.schema.Columns, o.names.arrange(p.header.schema.Columns))
+	p.table.header.retyped = "it is written as that, and what cannot be is NULL"
+	if p.table.header.schema != nil {
+		p.types = typesOf(p.table.header.schema.Columns, o.names.arrange(p.table.header.schema.Columns))
 	}
 	return p, nil
 }
@@ -122,13 +122,13 @@ func (s *parquetFile) restore(state json.RawMessage) error {
 		return fmt.Errorf("it has %d columns, %d names and %d types", len(st.Header), len(st.From), len(st.Types))
 	}
 	if st.Header != nil {
-		s.header.csvNames, s.types = csvNames{st.Header, st.From}, st.Types
+		s.table.header.csvNames, s.types = csvNames{st.Header, st.From}, st.Types
 	}
 	return nil
 }
 
 func (s *parquetFile) record() any {
-	return parquetState{Header: s.header.names, From: s.header.from, Types: s.types}
+	return parquetState{Header: s.table.header.names, From: s.table.header.from, Types: s.types}
 }
 
 // inspect refuses all: a file that rows were appended to would have to be rewritten.
@@ -147,14 +147,14 @@ func (s *parquetFile) recovered(st artifact.State) (err error) {
 
 // load reads the footer of the committed file.
 func (s *parquetFile) load(st artifact.State) (*parquet.File, error) {
-	f, err := os.Open(s.committed(st))
+	f, err := os.Open(s.table.committed(st))
 	if err != nil {
-		return nil, pipeline.Transient(fmt.Errorf("open the committed copy of %s: %w", s.artifact.Path(), err))
+		return nil, pipeline.Transient(fmt.Errorf("open the committed copy of %s: %w", s.table.artifact.Path(), err))
 	}
 	defer f.Close()
 	book, err := parquet.Open(parquet.Part{R: f, Size: st.Length})
 	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("%s: %w", s.artifact.Path(), err))
+		return nil, pipeline.Permanent(fmt.Errorf("%s: %w", s.table.artifact.Path(), err))
 	}
 	return book, nil
 }

@@ -16,7 +16,7 @@ import (
 // connection's name. The first connection fixes the columns of a file of a run without a schema. One that does not fit
 // is turned away.
 func (s *parquetFile) place(columns []pipeline.OpeningColumn) (from []int, names csvNames, err error) {
-	order, names, err := s.header.place(columns)
+	order, names, err := s.table.header.place(columns)
 	if err != nil {
 		return nil, names, err
 	}
@@ -30,13 +30,13 @@ func (s *parquetFile) place(columns []pipeline.OpeningColumn) (from []int, names
 			s.types = append(s.types, columns[at].Type)
 		}
 	}
-	if err := s.header.fix(names); err != nil {
+	if err := s.table.header.fix(names); err != nil {
 		return nil, names, err
 	}
 	if err := s.fixSchema(); err != nil {
 		return nil, names, &pipeline.RejectError{Reason: err.Error()}
 	}
-	if s.header.extra() > 0 {
+	if s.table.header.extra() > 0 {
 		order = append([]int{-1}, order...)
 	}
 	return order, names, nil
@@ -47,9 +47,9 @@ func (s *parquetFile) fixSchema() error {
 	if s.schema != nil {
 		return nil
 	}
-	s.keys = parquetKeys(s.header.line(s.header.names))
+	s.keys = parquetKeys(s.table.header.line(s.table.header.names))
 	out := make([]parquet.Column, 0, len(s.keys))
-	if s.header.extra() > 0 {
+	if s.table.header.extra() > 0 {
 		out = append(out, parquet.Column{Name: s.keys[0], Kind: columnar.Text, Connection: true})
 	}
 	for i, typ := range s.types {
@@ -57,7 +57,7 @@ func (s *parquetFile) fixSchema() error {
 		if err != nil {
 			return err
 		}
-		column := parquet.Column{Name: c.Name, Kind: c.Kind, Precision: c.Precision, Scale: c.Scale, Form: s.options.form(s.header.from[i])}
+		column := parquet.Column{Name: c.Name, Kind: c.Kind, Precision: c.Precision, Scale: c.Scale, Form: s.options.form(s.table.header.from[i])}
 		if column.Form != parquet.Plain && column.Kind == columnar.Unknown {
 			column.Kind = columnar.Text
 		}
@@ -94,8 +94,8 @@ func parquetKeys(names []string) []string {
 // notes say how the connection differs from what the file or the job expects, and which columns are called otherwise
 // than in the database.
 func (s *parquetFile) notes(id pipeline.PartID, o *pipeline.Opening, names csvNames) []string {
-	notes := append(s.header.notes(o.Queries[s.query].Columns, s.others(o), names.names), s.namesakeNotes(id.Connection)...)
-	for i, name := range s.header.line(s.header.names) {
+	notes := append(s.table.header.notes(o.Queries[s.table.query].Columns, s.table.others(o), names.names), s.table.namesakeNotes(id.Connection)...)
+	for i, name := range s.table.header.line(s.table.header.names) {
 		switch key := s.keys[i]; {
 		case key == name:
 		case name == "":
@@ -109,7 +109,7 @@ func (s *parquetFile) notes(id pipeline.PartID, o *pipeline.Opening, names csvNa
 
 // partitionNotes name the columns that readers make of the folders of a dataset, too.
 func (s *parquetFile) partitionNotes() (notes []string) {
-	for _, folder := range strings.Split(filepath.ToSlash(filepath.Dir(s.dest.Path)), "/") {
+	for _, folder := range strings.Split(filepath.ToSlash(filepath.Dir(s.table.dest.Path)), "/") {
 		key, _, err := parquet.ParsePartition(folder)
 		if err == nil && slices.ContainsFunc(s.keys, func(name string) bool { return strings.EqualFold(name, key) }) {
 			notes = append(notes, fmt.Sprintf("readers make a column %s of the folder %s, and the file has one, too: give one of them another name", key, folder))

@@ -21,7 +21,7 @@ func (s *parquetFile) assemble(ctx context.Context, parts []pipeline.Part) (*ass
 	if err != nil {
 		return nil, err
 	}
-	joint, err := s.artifact.CreatePart(fmt.Sprintf("joint.%d", s.artifact.State().Commits))
+	joint, err := s.table.artifact.CreatePart(fmt.Sprintf("joint.%d", s.table.artifact.State().Commits))
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +40,8 @@ func (s *parquetFile) take() (book *parquet.File, err error) {
 	book, s.book = s.book, nil
 	switch {
 	case book != nil:
-	case s.artifact.State().Length > 0:
-		return s.load(s.artifact.State())
+	case s.table.artifact.State().Length > 0:
+		return s.load(s.table.artifact.State())
 	default:
 		if book, err = parquet.Start(s.schema); err != nil {
 			return nil, pipeline.Permanent(err)
@@ -109,7 +109,7 @@ func (r partReader) ReadAt(b []byte, at int64) (int, error) {
 
 // final joins the committed file anew: without older footers, and with what is known only now.
 func (s *parquetFile) final(r *pipeline.Report) func(io.Writer, io.ReaderAt, int64) error {
-	if s.artifact.State().Length == 0 {
+	if s.table.artifact.State().Length == 0 {
 		return nil
 	}
 	return func(w io.Writer, committed io.ReaderAt, length int64) error {
@@ -137,7 +137,7 @@ func (s *parquetFile) final(r *pipeline.Report) func(io.Writer, io.ReaderAt, int
 
 // meta are the keys and values of every footer.
 func (s *parquetFile) meta() map[string]string {
-	return map[string]string{"fanmill.run": s.manifest.Run, "fanmill.jobId": s.manifest.JobID, "fanmill.job": s.manifest.JobName}
+	return map[string]string{"fanmill.run": s.table.manifest.Run, "fanmill.jobId": s.table.manifest.JobID, "fanmill.job": s.table.manifest.JobName}
 }
 
 // parquetTotals is what the finished file says of its rows, in the key fanmill.totals.
@@ -158,8 +158,8 @@ func (s *parquetFile) lastMeta(r *pipeline.Report) (map[string]string, error) {
 	totals := parquetTotals{Connections: []parquetConnection{}}
 	for _, c := range r.Connections {
 		t := parquetConnection{ID: c.ID, Name: c.Name, State: c.State}
-		if s.query < len(c.Rows) && c.State == pipeline.ReportSettled {
-			t.Rows = c.Rows[s.query]
+		if s.table.query < len(c.Rows) && c.State == pipeline.ReportSettled {
+			t.Rows = c.Rows[s.table.query]
 		}
 		totals.Rows += t.Rows
 		totals.Connections = append(totals.Connections, t)

@@ -23,7 +23,7 @@ type parquetPart struct {
 }
 
 func (s *parquetFile) open(id pipeline.PartID, o *pipeline.Opening, _ *pipeline.PartState, rows pipeline.Rows) (pipeline.Part, error) {
-	columns, err := s.columns(o)
+	columns, err := s.table.columns(o)
 	if err != nil {
 		return nil, err
 	}
@@ -31,11 +31,11 @@ func (s *parquetFile) open(id pipeline.PartID, o *pipeline.Opening, _ *pipeline.
 	if err != nil {
 		return nil, err
 	}
-	feed, err := s.schema.Feed(s.manifest.Connections[id.Connection].Name, from)
+	feed, err := s.schema.Feed(s.table.manifest.Connections[id.Connection].Name, from)
 	if err != nil {
 		return nil, pipeline.Permanent(err)
 	}
-	part, err := s.artifact.CreatePart(s.partName(id, s.query))
+	part, err := s.table.artifact.CreatePart(s.table.partName(id, s.table.query))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (p *parquetPart) write(ctx context.Context) error {
 	}
 	defer w.Discard()
 	err = p.rows.Each(ctx, func(query int, _ int64, b *columnar.Batch) error {
-		if query != p.sink.query {
+		if query != p.sink.table.query {
 			return nil
 		}
 		if err := w.Write(p.feed, b); err != nil {

@@ -116,12 +116,12 @@ func newWebhookSink(spec pipeline.SinkSpec, table []pipeline.Option, webhook boo
 func (s *webhookSink) Recover(_ context.Context, f pipeline.Fence, state pipeline.State, _ []pipeline.PartState) (pipeline.Recovered, error) {
 	if len(state) > 0 {
 		if err := json.Unmarshal(state, &s.state); err != nil {
-			return pipeline.Recovered{}, unreadable("state of "+s.dest.ID, err)
+			return pipeline.Recovered{}, unreadable("state of "+s.table.dest.ID, err)
 		}
 	}
 	s.folder, s.grow = f.Folder, f.Grow
 	if s.state.Header != nil {
-		s.header.csvNames = csvNames{s.state.Header, s.state.From}
+		s.table.header.csvNames = csvNames{s.state.Header, s.state.From}
 	}
 	st, err := s.recorded()
 	return pipeline.Recovered{State: st}, err
@@ -129,22 +129,22 @@ func (s *webhookSink) Recover(_ context.Context, f pipeline.Fence, state pipelin
 
 // recorded is the state to be recorded.
 func (s *webhookSink) recorded() (pipeline.State, error) {
-	if s.header.schema == nil {
-		s.state.Header, s.state.From = s.header.names, s.header.from
+	if s.table.header.schema == nil {
+		s.state.Header, s.state.From = s.table.header.names, s.table.header.from
 	}
 	return json.Marshal(s.state)
 }
 
 // about is what all bodies of a round say.
 func (s *webhookSink) about(round int) Envelope {
-	e := Envelope{JobID: s.manifest.JobID, JobName: s.manifest.JobName, RunID: s.manifest.Run, Connections: []EnvelopeConnection{}}
+	e := Envelope{JobID: s.table.manifest.JobID, JobName: s.table.manifest.JobName, RunID: s.table.manifest.Run, Connections: []EnvelopeConnection{}}
 	if round > 1 {
 		e.Round = round
 	}
-	if s.dest.Query != nil {
-		for _, c := range s.manifest.Connections {
-			if *s.dest.Query < len(c.Queries) {
-				e.Query = c.Queries[*s.dest.Query].Name
+	if s.table.dest.Query != nil {
+		for _, c := range s.table.manifest.Connections {
+			if *s.table.dest.Query < len(c.Queries) {
+				e.Query = c.Queries[*s.table.dest.Query].Name
 				break
 			}
 		}
@@ -161,8 +161,8 @@ func (s *webhookSink) named(r *pipeline.Report, rows map[int]int64) []EnvelopeCo
 			out[i].State, out[i].Rows = envelopeIncluded, n
 		} else if c.State == pipeline.ReportSettled || c.State == pipeline.ReportSealed {
 			out[i].State = envelopeDelivered
-			if s.query < len(c.Rows) {
-				out[i].Rows = c.Rows[s.query]
+			if s.table.query < len(c.Rows) {
+				out[i].Rows = c.Rows[s.table.query]
 			}
 		}
 	}

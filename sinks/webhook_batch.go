@@ -38,7 +38,7 @@ func (s *webhookSink) stageBatch(ctx context.Context, parts []pipeline.Part, rou
 	}
 	sent := map[int]int64{}
 	for _, p := range all {
-		n := p.rows.Count()[s.query]
+		n := p.rows.Count()[s.table.query]
 		if result != nil {
 			n = result.Counts(p.id.Connection, 0).Kept()
 		}
@@ -129,7 +129,7 @@ func (s *webhookSink) compare(ctx context.Context, parts []*webhookPart, round i
 	more := slices.ContainsFunc(final.Connections, func(c pipeline.ReportConnection) bool {
 		return c.State != pipeline.ReportSettled && c.State != pipeline.ReportSealed
 	})
-	spec := dedupe.Spec{Dir: filepath.Join(s.folder, compareName), Keep: s.options.keep(), Queries: []dedupe.Query{{Columns: s.columns, Keys: s.keyed}}, Zone: s.location,
+	spec := dedupe.Spec{Dir: filepath.Join(s.folder, compareName), Keep: s.options.keep(), Queries: []dedupe.Query{{Columns: s.columns, Keys: s.keyed}}, Zone: s.table.location,
 		Grow: func(bytes int64) error { s.grow(bytes); return nil }}
 	for _, keys := range s.state.Sent {
 		keys.Path = filepath.Join(s.folder, keys.Path)
@@ -142,7 +142,7 @@ func (s *webhookSink) compare(ctx context.Context, parts []*webhookPart, round i
 	result, err := dedupe.Run(ctx, spec, func(yield func(dedupe.Share) error) error {
 		for _, p := range parts {
 			err := p.rows.Each(ctx, func(query int, first int64, b *columnar.Batch) error {
-				if query != s.query {
+				if query != s.table.query {
 					return nil
 				}
 				return yield(dedupe.Share{Connection: p.id.Connection, First: first, Columns: p.order, Batch: b})
@@ -195,9 +195,9 @@ func (s *webhookSink) fixColumns(o *pipeline.Opening, p *webhookPart) error {
 	if s.columns != nil || !s.options.dedupes() {
 		return nil
 	}
-	from := o.Queries[s.query].Columns
-	if s.header.schema != nil {
-		from = s.header.schema.Columns
+	from := o.Queries[s.table.query].Columns
+	if s.table.header.schema != nil {
+		from = s.table.header.schema.Columns
 	}
 	outputs := s.options.rows.names.arrange(from)
 	for _, out := range outputs {
@@ -214,7 +214,7 @@ func (s *webhookSink) fixColumns(o *pipeline.Opening, p *webhookPart) error {
 		}
 		if at < 0 {
 			s.columns = nil
-			return pipeline.Permanent(fmt.Errorf("destination %s: the key %q of dedupe is no column of the rows that are sent; they have %s", s.dest.ID, key, strings.Join(namesOf(outputs).names, ", ")))
+			return pipeline.Permanent(fmt.Errorf("destination %s: the key %q of dedupe is no column of the rows that are sent; they have %s", s.table.dest.ID, key, strings.Join(namesOf(outputs).names, ", ")))
 		}
 		s.keyed = append(s.keyed, at)
 	}

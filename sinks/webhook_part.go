@@ -25,10 +25,10 @@ type webhookPart struct {
 }
 
 func (s *webhookSink) Open(_ context.Context, id pipeline.PartID, o *pipeline.Opening, _ *pipeline.PartState, rows pipeline.Rows) (pipeline.Part, error) {
-	if s.query >= len(o.Queries) {
-		return nil, &pipeline.RejectError{Reason: fmt.Sprintf("the connection has %d queries, and the destination takes the rows of query %d", len(o.Queries), s.query+1)}
+	if s.table.query >= len(o.Queries) {
+		return nil, &pipeline.RejectError{Reason: fmt.Sprintf("the connection has %d queries, and the destination takes the rows of query %d", len(o.Queries), s.table.query+1)}
 	}
-	order, names, err := s.header.place(o.Queries[s.query].Columns)
+	order, names, err := s.table.header.place(o.Queries[s.table.query].Columns)
 	if err != nil {
 		return nil, err
 	}
@@ -36,13 +36,13 @@ func (s *webhookSink) Open(_ context.Context, id pipeline.PartID, o *pipeline.Op
 	if err := s.fixColumns(o, p); err != nil {
 		return nil, err
 	}
-	return p, s.header.fix(names)
+	return p, s.table.header.fix(names)
 }
 
 // each encodes the part's rows, batch by batch.
 func (p *webhookPart) each(ctx context.Context, take func(first int64, b *columnar.Batch, c *jsonlChunk) error) error {
 	return p.rows.Each(ctx, func(query int, first int64, b *columnar.Batch) error {
-		if query != p.lines.query {
+		if query != p.lines.table.query {
 			return nil
 		}
 		c := p.encode(first, b, func(lines []byte) piece { return piece{data: lines} })
@@ -58,9 +58,9 @@ func (p *webhookPart) Finish(ctx context.Context) (sum pipeline.Summary, err err
 	most := p.sink.options.keys.MaxBytesPerRequest
 	var b *bodies
 	if p.sink.options.stream {
-		c := p.sink.manifest.Connections[p.id.Connection]
+		c := p.sink.table.manifest.Connections[p.id.Connection]
 		about := p.sink.about(1)
-		about.Connections = []EnvelopeConnection{{ID: c.ID, Name: c.Name, Rows: p.rows.Count()[p.lines.query]}}
+		about.Connections = []EnvelopeConnection{{ID: c.ID, Name: c.Name, Rows: p.rows.Count()[p.lines.table.query]}}
 		if b, err = newBodies(p.sink.folder, fmt.Sprintf("body-c%06d-a%d", p.id.Connection, p.id.Attempt), p.sink.options, about, p.id.Connection); err != nil {
 			return sum, err
 		}

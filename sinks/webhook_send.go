@@ -77,7 +77,7 @@ func (s *webhookSink) connect() error {
 		return err
 	}
 	for _, note := range s.client.Notes() {
-		s.log.Info(note)
+		s.table.log.Info(note)
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ is no text is shown as hexadecimal bytes. The folder that it names has all of it
 			if err != nil {
 				return err
 			}
-			v := screen.LetterView{Standing: l, Folder: node.Dead.Path(l.Key)}
+			v := screen.LetterView{Letter: l.Letter, State: l.State, Folder: node.Dead.Path(l.Key)}
 			if !l.Bodiless {
 				body, err := node.Dead.Body(l.Key)
 				if err != nil {

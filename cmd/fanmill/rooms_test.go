@@ -100,9 +100,7 @@ var harness = []string{"fanmill/internal/bench", "fanmill/sinks/sinktest"}
 // A method sees the fields of its struct, and of one that it embeds: not of what that embeds in turn.
 func TestEmbeddingIsOneDeep(t *testing.T) {
 	embeds := map[string][]string{} // by package and name
-	for _, part := range []string{"pipeline", "checkpoint", "nats", "stages"} {
-		collectEmbedded(t, filepath.Join("..", "..", part), embeds)
-	}
+	collectEmbedded(t, filepath.Join("..", ".."), embeds)
 	if len(embeds) < 5 {
 		t.Fatalf("%d structs that embed others were found", len(embeds))
 	}
@@ -166,6 +164,9 @@ func embeddedIn(file *ast.File) map[string][]string {
 				x := field.Type
 				if star, ok := x.(*ast.StarExpr); ok {
 					x = star.X
+				}
+				if generic, ok := x.(*ast.IndexExpr); ok {
+					x = generic.X
 				}
 				switch x := x.(type) {
 				case *ast.Ident:

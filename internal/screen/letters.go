@@ -59,7 +59,8 @@ func letterStyle(state string) style {
 
 // LetterView is one dead request with the beginning of its body.
 type LetterView struct {
-	dead.Standing
+	dead.Letter
+	State  string `json:"state"`
 	Folder string `json:"folder"`
 	Body   string `json:"body"` // its beginning, in printable form; unpacked if it is compressed with gzip
 	More   bool   `json:"more"` // the body has more

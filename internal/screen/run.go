@@ -68,6 +68,11 @@ func (v *RunView) suggestions() []string {
 // runJSON is a RunView with what follows from it.
 type runJSON struct {
 	RunView
+	follows
+}
+
+// follows is what follows from a RunView.
+type follows struct {
 	Done        int      `json:"done"`
 	Total       int      `json:"total"`
 	Rows        int64    `json:"rows"`
@@ -75,7 +80,7 @@ type runJSON struct {
 }
 
 func (v RunView) json() runJSON {
-	out := runJSON{RunView: v, Total: len(v.Connections), Suggestions: list(v.suggestions())}
+	out := runJSON{v, follows{Total: len(v.Connections), Suggestions: list(v.suggestions())}}
 	out.Done, out.Rows = v.totals()
 	out.Connections, out.Destinations = make([]ConnectionView, len(v.Connections)), list(v.Destinations)
 	for i, c := range v.Connections {

@@ -28,7 +28,8 @@ type LogView struct {
 }
 
 type statusJSON struct {
-	runJSON
+	RunView
+	follows
 	Asked  time.Time `json:"asked,omitzero"`
 	Cancel string    `json:"cancel,omitempty"`
 	Owner  string    `json:"owner,omitempty"`
@@ -42,7 +43,8 @@ type statusJSON struct {
 }
 
 func (v StatusView) data() any {
-	return statusJSON{v.json(), v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Unserved, v.Resumes, v.Ended, v.Log}
+	run := v.json()
+	return statusJSON{run.RunView, run.follows, v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Unserved, v.Resumes, v.Ended, v.Log}
 }
 
 func (v StatusView) text(s *sheet) {

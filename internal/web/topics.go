@@ -154,20 +154,24 @@ func lookAtRun(ctx context.Context, b Backend, id string) (*snapshot, error) {
 
 // runView is a run's page.
 type runView struct {
-	Run
+	Run  Run
 	Tail string
 }
 
 // headView is what stands above everything of a run.
 type headView struct {
-	runRow
+	RunLine
+	Part  string
+	Since time.Time // as in runRow
+
 	Owner, Resume, Cancel, TimeZone string
 	Selected                        bool
 	Params                          []Param
 }
 
 func (v *runView) head() headView {
-	return headView{rowOf(v.RunLine), v.Owner, v.Run.Resume, v.Cancel, v.TimeZone, v.Selected, v.Params}
+	row := rowOf(v.Run.RunLine)
+	return headView{row.RunLine, row.Part, row.Since, v.Run.Owner, v.Run.Resume, v.Run.Cancel, v.Run.TimeZone, v.Run.Selected, v.Run.Params}
 }
 
 type destinationRow struct {
@@ -190,7 +194,7 @@ func adviceOf(r *Run) adviceView { return adviceView{r.Suggestions, r.Drift} }
 
 // Rows are the parts of the page as it is made, the same that its stream sends.
 func (v *runView) Rows() (out []connectionRow) {
-	for _, c := range v.Connections {
+	for _, c := range v.Run.Connections {
 		out = append(out, connectionRow{c, "c-" + pipeline.Token(c.ID)})
 	}
 	return out
@@ -198,7 +202,7 @@ func (v *runView) Rows() (out []connectionRow) {
 
 // Into are the destinations as rows.
 func (v *runView) Into() (out []destinationRow) {
-	for _, d := range v.Destinations {
+	for _, d := range v.Run.Destinations {
 		out = append(out, destinationRow{Destination: d, Part: "d-" + pipeline.Token(d.ID), Run: v.Run.Run})
 	}
 	return out

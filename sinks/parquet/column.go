@@ -14,7 +14,7 @@ import (
 
 // columnWriter writes one column of a row group. Its memory is used again for the next rows.
 type columnWriter struct {
-	*target
+	target  *target
 	chunk   file.ColumnChunkWriter
 	nan     bool  // the row group has a NaN
 	loose   []int // the row groups that had one
@@ -49,13 +49,13 @@ func (c *columnWriter) append(v *columnar.View, lo, hi int) error {
 		}
 		return put(chunk.WriteBatch, c.bools, levels)
 	case *file.Int32ColumnChunkWriter:
-		if c.kind == columnar.Decimal {
+		if c.target.kind == columnar.Decimal {
 			c.ints = dense(c.ints, v.Decimals[lo:hi], levels, func(d decimal128.Num) int32 { return int32(d.LowBits()) })
 			return put(chunk.WriteBatch, c.ints, levels)
 		}
 		return put(chunk.WriteBatch, compact(&c.ints, v.Ints[lo:hi], levels, v.Nulls), levels)
 	case *file.Int64ColumnChunkWriter:
-		if c.kind == columnar.Decimal {
+		if c.target.kind == columnar.Decimal {
 			c.longs = dense(c.longs, v.Decimals[lo:hi], levels, func(d decimal128.Num) int64 { return int64(d.LowBits()) })
 			return put(chunk.WriteBatch, c.longs, levels)
 		}
@@ -84,7 +84,7 @@ func (c *columnWriter) append(v *columnar.View, lo, hi int) error {
 // fixedValues makes the big-endian numbers of decimals, and the bytes of UUIDs.
 func (c *columnWriter) fixedValues(v *columnar.View, lo, hi int, levels []int16) []pq.FixedLenByteArray {
 	c.fixed = c.fixed[:0]
-	if c.kind != columnar.Decimal {
+	if c.target.kind != columnar.Decimal {
 		for i := lo; i < hi; i++ {
 			if levels[i-lo] != 0 {
 				c.fixed = append(c.fixed, v.Bytes(i))
@@ -102,7 +102,7 @@ func (c *columnWriter) fixedValues(v *columnar.View, lo, hi int, levels []int16)
 		b := c.bytes[i*16 : i*16+16]
 		binary.BigEndian.PutUint64(b, uint64(d.HighBits()))
 		binary.BigEndian.PutUint64(b[8:], d.LowBits())
-		c.fixed = append(c.fixed, b[16-c.width:])
+		c.fixed = append(c.fixed, b[16-c.target.width:])
 	}
 	return c.fixed
 }

@@ -131,7 +131,7 @@ func (w *Writer) write(f *Feed, b *columnar.Batch) error {
 	}
 	for i := range w.columns {
 		if err := w.column(f, b, i); err != nil {
-			return fmt.Errorf("column %q: %w", w.columns[i].Name, err)
+			return fmt.Errorf("column %q: %w", w.columns[i].target.Name, err)
 		}
 	}
 	f.rows += int64(b.Rows)
@@ -159,7 +159,7 @@ func (w *Writer) column(f *Feed, b *columnar.Batch, i int) error {
 		switch {
 		case view != nil:
 			err = c.append(view, lo, hi)
-		case c.Connection:
+		case c.target.Connection:
 			err = c.repeat([]byte(f.connection), hi-lo)
 		default:
 			err = c.nulls(hi - lo)

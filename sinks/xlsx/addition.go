@@ -15,7 +15,7 @@ type Addition struct {
 
 // addedSheet is a sheet whose bytes come after so many of between.
 type addedSheet struct {
-	*NewSheet
+	sheet *NewSheet
 	after int
 }
 
@@ -36,8 +36,8 @@ func (a *Addition) Write(w io.Writer) error {
 			return fmt.Errorf("append to workbook: %w", err)
 		}
 		at = s.after
-		if _, err := copyExactly(w, s.Open, s.Length); err != nil {
-			return fmt.Errorf("append sheet %q: %w", s.Name, err)
+		if _, err := copyExactly(w, s.sheet.Open, s.sheet.Length); err != nil {
+			return fmt.Errorf("append sheet %q: %w", s.sheet.Name, err)
 		}
 	}
 	if _, err := w.Write(text[at:]); err != nil {

@@ -51,58 +51,58 @@ func (w *cellWriter) appendRows(from, to int, number int64) error {
 		buf = append(buf, `">`...)
 		for k := range w.cols {
 			c := &w.cols[k]
-			if c.Null(i) {
+			if c.view.Null(i) {
 				continue
 			}
 			buf = append(buf, c.open...)
 			buf = append(buf, row...)
 			switch c.form {
 			case columnar.Text:
-				if buf, err = w.appendText(buf, c.Bytes(i), k, i, textStart, textKeep); err != nil {
+				if buf, err = w.appendText(buf, c.view.Bytes(i), k, i, textStart, textKeep); err != nil {
 					return err
 				}
 			case columnar.Decimal:
-				v := c.Decimals[i]
+				v := c.view.Decimals[i]
 				if hi, lo := v.HighBits(), v.LowBits(); hi == 0 && lo < pastDigits || hi == -1 && -lo-1 < pastDigits-1 {
-					buf = append(columnar.AppendDecimal(append(buf, c.start...), v, int(c.Scale)), numberEnd...)
+					buf = append(columnar.AppendDecimal(append(buf, c.start...), v, int(c.view.Scale)), numberEnd...)
 				} else if buf, err = w.appendLongDecimal(buf, c, k, i); err != nil {
 					return err
 				}
 			case columnar.Int:
-				if v := c.Longs[i]; v < pastDigits && v > -pastDigits {
+				if v := c.view.Longs[i]; v < pastDigits && v > -pastDigits {
 					buf = append(strconv.AppendInt(append(buf, c.start...), v, 10), numberEnd...)
 				} else {
 					w.long(k, i)
 					buf = append(strconv.AppendInt(append(buf, exactStart...), v, 10), textEnd...)
 				}
 			case columnar.Date:
-				buf = w.appendDate(buf, c, k, i, int64(c.Ints[i]))
+				buf = w.appendDate(buf, c, k, i, int64(c.view.Ints[i]))
 			case columnar.Timestamp:
-				buf = w.appendStamp(buf, c, k, i, c.Longs[i])
+				buf = w.appendStamp(buf, c, k, i, c.view.Longs[i])
 			case columnar.Instant:
-				v := c.Longs[i]
+				v := c.view.Longs[i]
 				buf = w.appendStamp(buf, c, k, i, v+w.clock.Offset(v)*1_000_000)
 			case columnar.Float:
-				buf = w.appendFloat(buf, c, k, i, math.Float64frombits(uint64(c.Longs[i])))
+				buf = w.appendFloat(buf, c, k, i, math.Float64frombits(uint64(c.view.Longs[i])))
 			case columnar.Float32:
-				buf = w.appendFloat(buf, c, k, i, float64(math.Float32frombits(uint32(c.Ints[i]))))
+				buf = w.appendFloat(buf, c, k, i, float64(math.Float32frombits(uint32(c.view.Ints[i]))))
 			case columnar.Bool:
-				if c.Bool(i) {
+				if c.view.Bool(i) {
 					buf = append(buf, trueCell...)
 				} else {
 					buf = append(buf, falseCell...)
 				}
 			case columnar.Time:
-				buf = w.appendTime(buf, c, k, i, c.Longs[i])
+				buf = w.appendTime(buf, c, k, i, c.view.Longs[i])
 			case columnar.Uint:
-				if v := uint64(c.Longs[i]); v < pastDigits {
+				if v := uint64(c.view.Longs[i]); v < pastDigits {
 					buf = append(strconv.AppendUint(append(buf, c.start...), v, 10), numberEnd...)
 				} else {
 					w.long(k, i)
 					buf = append(strconv.AppendUint(append(buf, exactStart...), v, 10), textEnd...)
 				}
 			case columnar.Numeric:
-				if buf, err = w.appendNumber(buf, c, k, i, c.Bytes(i)); err != nil {
+				if buf, err = w.appendNumber(buf, c, k, i, c.view.Bytes(i)); err != nil {
 					return err
 				}
 			case columnar.Mixed:
@@ -116,7 +116,7 @@ func (w *cellWriter) appendRows(from, to int, number int64) error {
 					return err
 				}
 			case columnar.InstantNano:
-				if buf, err = w.appendStampNano(buf, c, k, i, w.clock.OffsetNano(c.Longs[i])); err != nil {
+				if buf, err = w.appendStampNano(buf, c, k, i, w.clock.OffsetNano(c.view.Longs[i])); err != nil {
 					return err
 				}
 			case columnar.TimeNano:
@@ -124,7 +124,7 @@ func (w *cellWriter) appendRows(from, to int, number int64) error {
 					return err
 				}
 			default:
-				if buf, err = w.appendBinary(buf, c.Bytes(i), k, i); err != nil {
+				if buf, err = w.appendBinary(buf, c.view.Bytes(i), k, i); err != nil {
 					return err
 				}
 			}
@@ -162,7 +162,7 @@ func (w *cellWriter) appendText(buf, s []byte, k, i int, start, keep string) ([]
 
 // appendLongDecimal writes a decimal whose unscaled value has more digits than Excel keeps.
 func (w *cellWriter) appendLongDecimal(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
-	w.scratch = columnar.AppendDecimal(w.scratch[:0], c.Decimals[i], int(c.Scale))
+	w.scratch = columnar.AppendDecimal(w.scratch[:0], c.view.Decimals[i], int(c.view.Scale))
 	return w.appendNumber(buf, c, k, i, w.scratch)
 }
 
@@ -208,10 +208,10 @@ func exactNumber(s []byte) bool {
 // appendFloat writes the shortest digits that read back as the same value.
 func (w *cellWriter) appendFloat(buf []byte, c *cellColumn, k, i int, f float64) []byte {
 	if keepsFloat(f) {
-		return append(c.AppendText(append(buf, c.start...), i, nil), numberEnd...)
+		return append(c.view.AppendText(append(buf, c.start...), i, nil), numberEnd...)
 	}
 	w.stray(k, i)
-	return append(c.AppendText(append(buf, textStart...), i, nil), textEnd...)
+	return append(c.view.AppendText(append(buf, textStart...), i, nil), textEnd...)
 }
 
 // keepsFloat reports whether a cell holds a double as a number: none but a number may stand there, or Excel takes the

@@ -126,8 +126,8 @@ func holdsNumber(s []byte) bool {
 
 // appendMixed writes row i of a batch in which some value is none of the column's kind.
 func (w *cellWriter) appendMixed(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
-	s := c.Bytes(i)
-	switch c.Classes[i] {
+	s := c.view.Bytes(i)
+	switch c.view.Classes[i] {
 	case columnar.ClassNumber:
 		return w.appendNumber(buf, c, k, i, s)
 	case columnar.ClassFloat:
@@ -166,7 +166,7 @@ func (w *cellWriter) appendDigits(buf []byte, c *cellColumn, k, i int) []byte {
 		start = textStart
 	}
 	from := len(buf)
-	buf = c.AppendText(append(buf, start...), i, nil)
+	buf = c.view.AppendText(append(buf, start...), i, nil)
 	if start == textStart { // any text
 		s := append([]byte(nil), buf[from+len(start):]...)
 		buf, _ = w.appendText(buf[:from], s, k, i, textStart, textKeep)
@@ -177,16 +177,16 @@ func (w *cellWriter) appendDigits(buf []byte, c *cellColumn, k, i int) []byte {
 
 // odd reports whether row i of a column of numbers is none.
 func (c *cellColumn) odd(i int) bool {
-	switch c.Kind {
+	switch c.view.Kind {
 	case columnar.Float:
-		f := math.Float64frombits(uint64(c.Longs[i]))
+		f := math.Float64frombits(uint64(c.view.Longs[i]))
 		return f-f != 0
 	case columnar.Float32:
-		f := math.Float32frombits(uint32(c.Ints[i]))
+		f := math.Float32frombits(uint32(c.view.Ints[i]))
 		return f-f != 0
 	case columnar.Mixed:
-		s := c.Bytes(i)
-		return c.Classes[i] == columnar.ClassStray || len(s) > 0 && s[len(s)-1] > '9'
+		s := c.view.Bytes(i)
+		return c.view.Classes[i] == columnar.ClassStray || len(s) > 0 && s[len(s)-1] > '9'
 	}
 	return false
 }

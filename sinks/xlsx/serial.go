@@ -36,7 +36,7 @@ func (w *cellWriter) appendStamp(buf []byte, c *cellColumn, k, i int, micros int
 	serial, part := serialOf(micros)
 	if !holds(serial, part) {
 		w.stray(k, i)
-		return append(c.AppendText(append(buf, textStart...), i, &w.clock), textEnd...)
+		return append(c.view.AppendText(append(buf, textStart...), i, &w.clock), textEnd...)
 	}
 	start := c.start
 	if part%1_000_000 != 0 {
@@ -62,12 +62,12 @@ func holds(serial, part int64) bool {
 
 // appendStampNano writes row i of a column of nanoseconds, which a wall clock shows offset seconds later.
 func (w *cellWriter) appendStampNano(buf []byte, c *cellColumn, k, i int, offset int64) ([]byte, error) {
-	micros, finer := microsOf(c.Longs[i])
+	micros, finer := microsOf(c.view.Longs[i])
 	micros += offset * 1_000_000 // in microseconds: the wall clock may be past what 64 bits of nanoseconds reach
 	buf, ok, err := w.appendFine(buf, c, k, i, micros, finer)
 	if err == nil && !ok {
 		w.stray(k, i)
-		buf = append(c.AppendText(append(buf, textStart...), i, &w.clock), textEnd...)
+		buf = append(c.view.AppendText(append(buf, textStart...), i, &w.clock), textEnd...)
 	}
 	return buf, err
 }
@@ -95,7 +95,7 @@ func (w *cellWriter) appendFine(buf []byte, c *cellColumn, k, i int, micros, fin
 // appendMoment writes row i of a column of dates or times whose batch has its values as texts because one of them,
 // such as infinity, is none.
 func (w *cellWriter) appendMoment(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
-	s, kind := c.Bytes(i), c.moment
+	s, kind := c.view.Bytes(i), c.moment
 	micros, nanos, ok := columnar.ParseMoment(s, kind)
 	if !ok && kind == columnar.Timestamp { // which a value with a zone may stand among
 		kind = columnar.Instant
@@ -164,7 +164,7 @@ func (w *cellWriter) appendTime(buf []byte, c *cellColumn, k, i int, micros int6
 
 // appendTimeNano writes row i of a column of nanoseconds since midnight.
 func (w *cellWriter) appendTimeNano(buf []byte, c *cellColumn, k, i int) ([]byte, error) {
-	micros, finer := microsOf(c.Longs[i])
+	micros, finer := microsOf(c.view.Longs[i])
 	return w.appendFineTime(buf, c, k, i, micros, finer)
 }
 

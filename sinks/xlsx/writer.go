@@ -36,7 +36,7 @@ type cellWriter struct {
 
 // cellColumn is a column of a batch with what its cells have in common.
 type cellColumn struct {
-	*columnar.View
+	view  *columnar.View
 	open  string // `<c r="AB`
 	start string // what follows the row number of a number, date or time
 	fine  string // the same for a time with a fraction of a second
@@ -86,7 +86,7 @@ func newCellWriter(e *Encoder, b *columnar.Batch, firstRow int64) *cellWriter {
 
 // cells says how a batch's values become cells.
 func (c *encoderColumn) cells(v *columnar.View) cellColumn {
-	out := cellColumn{View: v, open: c.open, form: v.Kind, of: v.Kind}
+	out := cellColumn{view: v, open: c.open, form: v.Kind, of: v.Kind}
 	kind, scale := v.Kind, v.Scale
 	if c.Kind == columnar.Decimal && (kind == columnar.Decimal || kind == columnar.Mixed) {
 		scale = c.Scale
@@ -227,7 +227,7 @@ func (w *cellWriter) losses() (out []Loss) {
 func (w *cellWriter) tallies(rows int) []columnar.Tally {
 	out := slices.Clone(w.tally)
 	for k := range out {
-		out[k].Filled = int64(rows - w.cols[k].Nulls)
+		out[k].Filled = int64(rows - w.cols[k].view.Nulls)
 	}
 	return out
 }
