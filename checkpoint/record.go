@@ -136,7 +136,9 @@ type RunRecord struct {
 	Unserved []string `json:"unserved,omitempty"`
 	// Stopping: connections are not asked any more, in whatever process; destinations still write what is delivered.
 	Stopping bool `json:"stopping,omitempty"`
-	Taken    bool `json:"taken,omitempty"` // by Owner, which is about to go on with it or to give it up
+	// HandedOver: Owner has let go of the run, which goes on. Who coordinates adopts it at once.
+	HandedOver bool `json:"handedOver,omitempty"`
+	Taken      bool `json:"taken,omitempty"` // by Owner, which is about to go on with it or to give it up
 	// Cleaned: what a run leaves behind when it ends is removed; of an unfinished one, its row log.
 	Cleaned bool `json:"cleaned,omitempty"`
 	// Waits has, of a complete or abandoned run, what is still to be removed: by destination, Owner.Home of the processes

@@ -24,20 +24,24 @@ func (r *RunRecord) Sign() {}
 func (r *RunRecord) Take(o pipeline.Owner) {
 	r.Owner, r.Taken, r.Epoch, r.Stopping = o, true, r.Epoch+1, false
 	if r.State == pipeline.RunRunning {
-		r.State, r.Ended, r.Died = pipeline.RunInterrupted, time.Now().UTC(), true
+		r.State, r.Ended, r.Died = pipeline.RunInterrupted, time.Now().UTC(), !r.HandedOver
 	}
+	r.HandedOver = false
 }
 
 // Adopt makes a process the coordinator of a run that goes on. Nothing else changes: who works on it goes by its
 // incarnation and its row log.
-func (r *RunRecord) Adopt(o pipeline.Owner) { r.Owner, r.Epoch = o, r.Epoch+1 }
+func (r *RunRecord) Adopt(o pipeline.Owner) { r.Owner, r.Epoch, r.HandedOver = o, r.Epoch+1, false }
+
+// HandOver has the run go on without its coordinator, for the next one to adopt. Whoever works on it is not disturbed.
+func (r *RunRecord) HandOver() { r.HandedOver = true }
 
 // LetGo ends a take that led to nothing.
 func (r *RunRecord) LetGo() { r.Taken = false }
 
 // Judge says that the owner is gone. Should it only have slept, it finds another epoch when it wakes.
 func (r *RunRecord) Judge() {
-	r.State, r.Ended, r.Died, r.Epoch = pipeline.RunInterrupted, time.Now().UTC(), true, r.Epoch+1
+	r.State, r.Ended, r.Died, r.Epoch, r.HandedOver = pipeline.RunInterrupted, time.Now().UTC(), !r.HandedOver, r.Epoch+1, false
 }
 
 // maxTriggers bounds the list of the triggers that had a run resumed. Only one that was not acknowledged comes again,

@@ -162,7 +162,7 @@ func (b *pageBackend) checkpoint(ctx context.Context, p *pipeline.PublicCheckpoi
 	}
 	rec := cell.Value()
 	c.State, c.Revision = string(rec.State), revision(&rec)
-	if rec.State == pipeline.RunRunning && b.s.gone(rec.Owner) {
+	if rec.State == pipeline.RunRunning && !rec.HandedOver && b.s.gone(rec.Owner) {
 		c.State = string(pipeline.RunInterrupted)
 	}
 	m, err := checkpoint.LoadManifest(ctx, b.sys.node.Stores.Runs, run)

@@ -75,7 +75,7 @@ func (b *pageBackend) line(ctx context.Context, r view.RunEntry, newest bool) (w
 	line := web.RunLine{Run: r.Run, JobID: rec.Job, State: string(rec.State), Error: rec.Error, Started: rec.Started, Resumes: rec.Resumes, Revision: revision(&rec)}
 	stamp := ""
 	if rec.State == pipeline.RunRunning {
-		if b.s.gone(rec.Owner) {
+		if !rec.HandedOver && b.s.gone(rec.Owner) {
 			line.State, line.Error = string(pipeline.RunInterrupted), goneText(&rec.Owner)
 		}
 	} else if text, err := json.Marshal(rec); err == nil {

@@ -143,7 +143,9 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 		if info.Cancelled != nil {
 			v.Cancelling = info.Cancelled.At
 		}
-		if s.gone(rec.Owner) {
+		if rec.HandedOver {
+			v.Owner = "nobody for the moment: " + v.Owner + " was stopped, and the next coordinator goes on with it"
+		} else if s.gone(rec.Owner) {
 			v.State, v.Error = pipeline.RunInterrupted, goneText(&rec.Owner)
 			v.Owner, v.Unserved = "", nil
 		}

@@ -51,13 +51,19 @@ func (n *Coordinator) coordinatorGone(ctx context.Context, doc *checkpoint.Docum
 	if n.Peers == nil || rec.State != pipeline.RunRunning || rec.Owner.Token == n.Owner.Token {
 		return false, nil
 	}
+	if rec.HandedOver {
+		return true, nil
+	}
 	return n.Peers.Gone(ctx, rec.Owner.Token)
 }
 
-// orphaned reports whether a run can be adopted: its coordinator is gone, while others work on it.
+// orphaned reports whether a run can be adopted: its coordinator has handed it over, or is gone while others work on it.
 func (n *Coordinator) orphaned(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) (bool, error) {
 	if gone, err := n.coordinatorGone(ctx, doc); err != nil || !gone {
 		return false, err
+	}
+	if rec := doc.Value(); rec.HandedOver {
+		return true, nil
 	}
 	return n.workedOn(ctx, checkpoint.RunOf(doc))
 }
@@ -126,14 +132,18 @@ func (n *Coordinator) adopt(ctx context.Context, def *spec.Definition, t spec.Re
 	if err := r.underWay(ctx); err != nil {
 		return nil, err
 	}
-	was := rec.Owner
+	was, handedOver := rec.Owner, rec.HandedOver
 	rec.Adopt(n.Owner)
 	if err := doc.Write(ctx, rec); errors.Is(err, pipeline.ErrConflict) { // over what was judged, and nothing later
 		return nil, n.lostTo(ctx, doc)
 	} else if err != nil {
 		return nil, err
 	}
-	n.Log.Warn(fmt.Sprintf("process %d on %s, which coordinated run %s, is gone; this process goes on with that, and whoever works on it keeps what he has", was.PID, was.Host, id))
+	why := "is gone"
+	if handedOver {
+		why = "is being stopped"
+	}
+	n.Log.Warn(fmt.Sprintf("process %d on %s, which coordinated run %s, %s; this process goes on with that, and whoever works on it keeps what he has", was.PID, was.Host, id, why))
 	return r, nil
 }
 

@@ -17,7 +17,9 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 	if s.stopping {
 		return nil
 	}
-	s.seeDeparted(after)
+	if s.seeDeparted() {
+		after = 0
+	}
 	for _, d := range s.m.Destinations {
 		topic, c := s.sinkCommand(d.ID)
 		rec := s.records[d.ID]
@@ -49,18 +51,16 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 // seeDeparted looks whether a process has gone. It may have got commands that it had not begun, which the server keeps
 // for it until it takes them for lost; one that stands still may get another one of each consumer that it had asked. So
 // whatever nobody has is published again at once, and again for a lease, kept or not.
-func (s *supervisor) seeDeparted(after time.Duration) {
+func (s *supervisor) seeDeparted() (gone bool) {
 	if s.c.Peers == nil || s.c.Own {
-		return
+		return false
 	}
 	departed := s.c.Peers.Departed()
 	if departed == s.departed {
-		return
+		return false
 	}
 	s.departed, s.doubted = departed, time.Now().Add(time.Duration(s.c.Owner.LeaseMS)*time.Millisecond)
-	for topic := range s.idle {
-		s.idle[topic] = time.Now().Add(-after)
-	}
+	return true
 }
 
 // recallOne publishes a command again that was not there for so long, or that a process may have that is gone.

@@ -27,7 +27,7 @@ func (n *Coordinator) Remove(ctx context.Context, run string) error {
 		return err
 	default:
 		rec := doc.Value()
-		if rec.Busy() && n.MayLive(rec.Owner) {
+		if rec.Busy() && n.mayHave(rec) {
 			return n.alreadyRunning(doc)
 		}
 		last, _, err := n.LastRun(ctx, rec.Job)

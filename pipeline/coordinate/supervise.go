@@ -89,14 +89,18 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	stop(err)
 	s.share.Leave(err)
 	s.failing.Wait()
-	if err != nil {
+	switch {
+	case errors.Is(err, errHandedOver):
+		return nil, s.handOver(ctx, err)
+	case err != nil:
 		return nil, s.interrupt(ctx, err)
 	}
 	return r.end(context.WithoutCancel(ctx), s)
 }
 
 // supervise returns nil once every destination is finished or detached. When asking ends, it waits until the
-// destinations have committed what the workers had delivered by then, and returns why asking ended.
+// destinations have committed what the workers had delivered by then, and returns why asking ended: at once, and as
+// errHandedOver, where another coordinator goes on with the run.
 func (s *supervisor) supervise(asking, ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -170,6 +174,9 @@ func (s *supervisor) supervise(asking, ctx context.Context) error {
 				broken, patience = true, time.After(brokenPatience)
 			}
 		case <-ended:
+			if s.successor() && !s.c.StoreFails() && errors.Is(context.Cause(asking), context.Canceled) {
+				return fmt.Errorf("%w, and %w", context.Cause(asking), errHandedOver)
+			}
 			ended, left, s.stopping, s.restBy = nil, s.share.Stop(context.Cause(asking)), true, time.Now().Add(restPatience)
 			if cause := context.Cause(asking); errors.Is(cause, pipeline.ErrFenced) { // nothing of it is its own any more
 				return cause

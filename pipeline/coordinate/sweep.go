@@ -89,7 +89,7 @@ func (n *Coordinator) sweepRun(ctx context.Context, doc *checkpoint.Document[che
 	rec := doc.Value()
 	switch {
 	case rec.State == pipeline.RunRunning:
-		if n.MayLive(rec.Owner) {
+		if n.mayHave(rec) {
 			return nil
 		}
 		if orphaned, err := n.orphaned(ctx, doc); err != nil || orphaned && rec.Trigger != 0 {

@@ -19,7 +19,7 @@ func (n *Coordinator) RefuseIfRunning(ctx context.Context, job string, resume bo
 		return err
 	}
 	// One that is merely taken is waited for: it may only be tidied up after.
-	if rec := last.Value(); rec.State == pipeline.RunRunning {
+	if rec := last.Value(); rec.State == pipeline.RunRunning && !rec.HandedOver {
 		if alive, known := n.Alive(rec.Owner); known && alive {
 			return n.alreadyRunning(last)
 		}
@@ -41,7 +41,7 @@ func (n *Coordinator) alreadyRunning(doc *checkpoint.Document[checkpoint.RunReco
 // Should it not go on, because the job has changed, say, letGo must follow.
 func (n *Coordinator) takeOver(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) error {
 	rec := doc.Value()
-	if rec.Busy() && rec.Owner.Token != n.Owner.Token && n.MayLive(rec.Owner) {
+	if rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayHave(rec) {
 		lease := time.Duration(rec.Owner.LeaseMS) * time.Millisecond
 		n.Log.Info(fmt.Sprintf("run %s belongs to process %d on %s; waiting up to %s for a sign of life", checkpoint.RunOf(doc), rec.Owner.PID, rec.Owner.Host, lease))
 		if _, err := n.untilChanged(ctx, doc, func() error { return errAlive }); err != nil && !errors.Is(err, errAlive) {
@@ -86,7 +86,7 @@ func (n *Coordinator) Hold(ctx context.Context, run string, f func(context.Conte
 	if err != nil {
 		return err
 	}
-	if rec := doc.Value(); rec.Busy() && rec.Owner.Token != n.Owner.Token && n.MayLive(rec.Owner) {
+	if rec := doc.Value(); rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayHave(rec) {
 		return n.alreadyRunning(doc)
 	}
 	if err := n.takeOver(ctx, doc); err != nil {
@@ -167,6 +167,11 @@ func (n *Coordinator) MayLive(o pipeline.Owner) bool {
 	return alive || !known
 }
 
+// mayHave reports whether the owner of a run has not let go of it, and runs, for all that is known.
+func (n *Coordinator) mayHave(rec checkpoint.RunRecord) bool {
+	return !rec.HandedOver && n.MayLive(rec.Owner)
+}
+
 // Elsewhere waits while the job's newest run is carried out by another process: until it ends, or gives no sign of
 // life for its lease. waits is called before each wait, and again with a sign of life; its error ends the wait.
 func (n *Coordinator) Elsewhere(ctx context.Context, job string, waits func(last *checkpoint.Document[checkpoint.RunRecord], lives bool) error) error {
@@ -176,7 +181,7 @@ func (n *Coordinator) Elsewhere(ctx context.Context, job string, waits func(last
 			return err
 		}
 		rec := last.Value()
-		if !rec.Busy() || rec.Owner.Token == n.Owner.Token || !n.MayLive(rec.Owner) {
+		if !rec.Busy() || rec.Owner.Token == n.Owner.Token || !n.mayHave(rec) {
 			return nil
 		}
 		alive, known := n.Alive(rec.Owner)
@@ -249,7 +254,7 @@ func (n *Coordinator) untilChanged(ctx context.Context, doc *checkpoint.Document
 			if err != nil {
 				return false, nil // whoever had it ends over that
 			}
-			if rec := seen.Value(); !rec.Busy() {
+			if rec := seen.Value(); !rec.Busy() || rec.HandedOver {
 				return false, nil
 			}
 			if e.Revision != doc.Revision() {

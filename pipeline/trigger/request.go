@@ -246,7 +246,7 @@ func (q *request) predecessor(ctx context.Context) (*coordinate.Outcome, error) 
 		return nil, err
 	}
 	rec, id := last.Value(), checkpoint.RunOf(last)
-	gone := rec.State == pipeline.RunRunning && (rec.Owner.Token == q.server.c.Owner.Token || !q.server.c.MayLive(rec.Owner)) || rec.State == pipeline.RunInterrupted && rec.Stopped == ""
+	gone := rec.State == pipeline.RunRunning && (rec.HandedOver || rec.Owner.Token == q.server.c.Owner.Token || !q.server.c.MayLive(rec.Owner)) || rec.State == pipeline.RunInterrupted && rec.Stopped == ""
 	if !gone || rec.Trigger == 0 || rec.Trigger == q.seq {
 		return nil, nil
 	}
