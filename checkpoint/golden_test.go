@@ -81,6 +81,8 @@ func fill(t *testing.T, v reflect.Value) {
 		v.SetInt(7)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		v.SetUint(8)
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(9.5)
 	default:
 		t.Fatalf("%s is not filled", v.Type())
 	}

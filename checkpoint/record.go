@@ -95,8 +95,8 @@ func (r CommitRecord) MarshalJSON() ([]byte, error) {
 
 // storedSettlement is what a record says of a settlement.
 func storedSettlement(s pipeline.Settlement) pipeline.Settlement {
-	s.Told = s.Told || len(s.Losses)+len(s.Notes) > 0
-	s.Losses, s.Notes = nil, nil
+	s.Told = s.Told || !toldOf(&s).none()
+	told{}.keep(&s)
 	return s
 }
 

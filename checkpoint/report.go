@@ -14,10 +14,10 @@ func NewReport(m *pipeline.Manifest, d *pipeline.ManifestDestination, rec Commit
 		line := pipeline.ReportConnection{ID: c.ID, Name: c.Name, State: pipeline.ReportPending}
 		if s, ok := rec.Settled[i]; ok {
 			line.State, line.Rows, line.Attempts, line.Millis = pipeline.ReportSettled, s.Rows, s.Attempts, s.Millis
-			line.Losses, line.Notes = s.Losses, s.Notes
+			line.Losses, line.Notes, line.Controls = s.Losses, s.Notes, s.Controls
 		} else if s, ok := rec.Sealed[i]; ok {
 			line.State, line.Rows, line.Attempts, line.Millis = pipeline.ReportSealed, s.Rows, s.Attempts, s.Millis
-			line.Losses, line.Notes = s.Losses, s.Notes
+			line.Losses, line.Notes, line.Controls = s.Losses, s.Notes, s.Controls
 			if line.Refused = s.Refused; s.Refused {
 				line.Error = errors[c.ID]
 			}

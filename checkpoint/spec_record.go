@@ -49,6 +49,8 @@ type SpecConnection struct {
 type SpecQuery struct {
 	Name string `json:"name,omitempty"`
 	Text int    `json:"text"` // its place among the texts of all parts
+	// Verify are its control totals; nil is none.
+	Verify *pipeline.Verify `json:"verify,omitempty"`
 }
 
 // Spec is a specification as a whole.

@@ -20,18 +20,27 @@ const (
 	toldAtOnce   = 8 // reads or writes of such keys
 )
 
-// told is what a destination lost of a connection, and what readers should know of it, under pipeline.ToldKey.
+// told is what a destination lost of a connection, what readers should know of it, and its control totals, under
+// ToldKey.
 type told struct {
-	Losses []pipeline.Loss `json:"losses,omitempty"`
-	Notes  []string        `json:"notes,omitempty"`
+	Losses   []pipeline.Loss    `json:"losses,omitempty"`
+	Notes    []string           `json:"notes,omitempty"`
+	Controls []pipeline.Control `json:"controls,omitempty"`
 }
 
-func toldOf(s *pipeline.Settlement) told { return told{s.Losses, s.Notes} }
+func toldOf(s *pipeline.Settlement) told { return told{s.Losses, s.Notes, s.Controls} }
 
-func (t told) none() bool { return len(t.Losses)+len(t.Notes) == 0 }
+func (t told) none() bool { return len(t.Losses)+len(t.Notes)+len(t.Controls) == 0 }
 
 func (t told) equal(o told) bool {
-	return slices.Equal(t.Losses, o.Losses) && slices.Equal(t.Notes, o.Notes)
+	return slices.Equal(t.Losses, o.Losses) && slices.Equal(t.Notes, o.Notes) && slices.EqualFunc(t.Controls, o.Controls, func(a, b pipeline.Control) bool {
+		return a.Query == b.Query && a.Name == b.Name && a.Error == b.Error && slices.Equal(a.Totals, b.Totals)
+	})
+}
+
+// keep puts what is told into a settlement.
+func (t told) keep(s *pipeline.Settlement) {
+	s.Losses, s.Notes, s.Controls = t.Losses, t.Notes, t.Controls
 }
 
 // bounded is t as JSON of at most maxToldBytes. What does not fit is counted in a last note.
@@ -39,7 +48,7 @@ func (t told) bounded() (told, []byte, error) {
 	data, err := EncodeRecord(t)
 	for n := len(t.Losses) + len(t.Notes); err == nil && len(data) > maxToldBytes && n > 0; {
 		n /= 2
-		short := told{t.Losses[:min(n, len(t.Losses))], slices.Clone(t.Notes[:min(n, len(t.Notes))])}
+		short := told{t.Losses[:min(n, len(t.Losses))], slices.Clone(t.Notes[:min(n, len(t.Notes))]), t.Controls} // which are bounded
 		cells := int64(0)
 		for _, l := range t.Losses[len(short.Losses):] {
 			cells += l.Cells
@@ -75,7 +84,7 @@ func tell(ctx context.Context, kv pipeline.KV, key string, before, next *CommitR
 		if err != nil {
 			return pipeline.Permanent(err)
 		}
-		s.Losses, s.Notes = t.Losses, t.Notes
+		t.keep(s)
 		under := ToldKey(key, i, s.Attempt)
 		g.Go(func() error {
 			if _, err := kv.Put(ctx, under, data); err != nil {
@@ -108,7 +117,7 @@ func recall(ctx context.Context, kv pipeline.KV, key string, rec *CommitRecord) 
 		}
 		g.Go(func() error {
 			t, err := readTold(ctx, kv, ToldKey(key, i, s.Attempt))
-			s.Losses, s.Notes = t.Losses, t.Notes
+			t.keep(&s)
 			mu.Lock()
 			defer mu.Unlock()
 			keep(s)

@@ -34,6 +34,9 @@ type DatabaseKind struct {
 	// CheckQuery reports what a query's text alone tells to be wrong with it in every database of this kind, whatever
 	// its settings. nil checks nothing.
 	CheckQuery func(sql string) error
+	// Control makes the query for control totals of a query: what that returns is a table within it. The error says why
+	// there is none for this one, such as a call of a procedure. nil makes none.
+	Control func(sql string, v *Verify) (ControlQuery, error)
 	// Passwords finds the passwords in a DSN, its references not replaced, as they are written there. nil finds none.
 	Passwords func(dsn string) []string
 	// Inline bounds the connections of a job that comes in a message. nil is a kind that such a job cannot read.

@@ -18,6 +18,8 @@ const (
 	EventSealed      = "sealed"            // a spooled destination has a connection's rows safe, to be written or sent
 	EventOwing       = "destination-owing" // what it has is safe, and not all of it is sent
 	EventLetter      = "request-refused"   // by the receiver; Connection is set if it has the rows of one
+	EventUnverified  = "unverified"        // a connection's control totals differ, or are not known
+	EventChanged     = "changed"           // a connection delivered much more or less than the last time
 	EventStopping    = "stopping"          // no connection is asked any more; what is delivered whole is still written
 	EventInterrupted = "interrupted"       // the run has stopped before its end
 	EventEnded       = "ended"

@@ -104,7 +104,8 @@ type Ending struct {
 	Millis   int64   `json:"durationMs"`      // from opening the database to the last row
 	Attempts int     `json:"attempts"`        // tries this run made, this one included
 
-	Notes map[int][]string `json:"notes,omitempty"` // by query, see NotingSession
+	Notes    map[int][]string `json:"notes,omitempty"` // by query, see NotingSession
+	Controls []Control        `json:"controls,omitempty"`
 }
 
 // Failure is the body of a failed frame.

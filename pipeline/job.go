@@ -24,6 +24,7 @@ type Job struct {
 	OnDrift         string         `json:"onDrift,omitempty"`         // DriftUnion, DriftFail or DriftSkip; "" is DriftUnion
 	ParallelPerHost int            `json:"parallelPerHost,omitempty"` // connections asked at a time on one server; 0 is DefaultParallelPerHost
 	Snapshot        bool           `json:"snapshot,omitempty"`        // all queries of a connection see one state of its database
+	Alert           *Alert         `json:"alert,omitempty"`           // which changes since the last run are named; nil is none
 }
 
 // What a trigger does that finds its job running.
@@ -62,7 +63,9 @@ type Connection struct {
 type Query struct {
 	Name string `json:"name,omitempty"`
 	SQL  string `json:"sql"`
-	Args []Arg  `json:"-"` // what :name in SQL stands for, in this run; a name that SQL does not have is not used
+	// Verify are its control totals; nil is none.
+	Verify *Verify `json:"verify,omitempty"`
+	Args   []Arg   `json:"-"` // what :name in SQL stands for, in this run; a name that SQL does not have is not used
 }
 
 // Arg is a value that is bound to a parameter of a query, never pasted into its text.

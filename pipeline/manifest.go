@@ -26,6 +26,7 @@ type Manifest struct {
 	Given        json.RawMessage       `json:"given,omitempty"`    // the trigger's params
 	Params       []Arg                 `json:"params,omitempty"`   // all of them, resolved
 	OnDrift      string                `json:"onDrift,omitempty"`
+	Alert        *Alert                `json:"alert,omitempty"`
 	Schemas      []Schema              `json:"schemas,omitempty"` // per query, where a destination has room for one set of columns only
 	Earlier      []EarlierRun          `json:"earlier,omitempty"` // runs of the job before this one, the oldest first
 	Connections  []ManifestConnection  `json:"connections"`
@@ -106,7 +107,7 @@ func (m *Manifest) Destination(id string) *ManifestDestination {
 // connections of the job. selected are the ids of the connections to ask; all if empty.
 func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, selected []string, paths []ManifestDestination) (*Manifest, error) {
 	m := &Manifest{Run: run, JobID: job.ID, JobName: job.Name, Created: created, Birth: NewToken(), TimeZone: job.TimeZone, LogMaxBytes: logMaxBytes,
-		Selected: len(selected) > 0, OnDrift: job.OnDrift, Destinations: slices.Clone(paths)}
+		Selected: len(selected) > 0, OnDrift: job.OnDrift, Alert: job.Alert, Destinations: slices.Clone(paths)}
 	for i := range m.Destinations {
 		m.Destinations[i].Files = nil
 	}

@@ -44,7 +44,14 @@ type ReportConnection struct {
 	Error    string   `json:"error,omitempty"`
 	Losses   []Loss   `json:"losses,omitempty"`
 	Notes    []string `json:"notes,omitempty"`
+
+	Controls []Control `json:"controls,omitempty"` // what its database says of the rows, per query that is verified
+	Before   *Figures  `json:"before,omitempty"`   // what it delivered the last time
+	Changes  []Change  `json:"changes,omitempty"`  // since then
 }
+
+// Verified is what became of the connection's control totals; "" if it has none.
+func (c *ReportConnection) Verified() Verified { return VerifiedOf(c.Controls) }
 
 // States of a connection in a report.
 const (

@@ -6,13 +6,16 @@ import (
 
 // Settlement is a connection that a destination has committed, whole.
 type Settlement struct {
-	Rows     []int64  `json:"r"` // per query
-	Attempt  int      `json:"a"`
-	Attempts int      `json:"t"`
-	Millis   int64    `json:"ms"`
-	Told     bool     `json:"told,omitempty"` // of a stored record: Losses and Notes are under ToldKey
-	Losses   []Loss   `json:"loss,omitempty"`
-	Notes    []string `json:"notes,omitempty"` // what readers of the artifact should know: columns it lacks, say
+	Rows     []int64 `json:"r"` // per query
+	Attempt  int     `json:"a"`
+	Attempts int     `json:"t"`
+	Millis   int64   `json:"ms"`
+	// Doubt says that its control totals differ, or are not known.
+	Doubt    bool      `json:"doubt,omitempty"`
+	Told     bool      `json:"told,omitempty"` // of a stored record: Losses, Notes and Controls are under ToldKey
+	Controls []Control `json:"controls,omitempty"`
+	Losses   []Loss    `json:"loss,omitempty"`
+	Notes    []string  `json:"notes,omitempty"` // what readers of the artifact should know: columns it lacks, say
 }
 
 // Refusal is a connection that a destination will not get in this run: it failed for all, or its columns do not fit

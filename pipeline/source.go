@@ -22,6 +22,8 @@ type Request struct {
 	DSN      string // expanded
 	Queries  []Query
 	Snapshot bool // all queries see one state of the database, where it can promise that; else Open fails, saying so (Permanent)
+	// Together has all queries see one state of the database where it can promise that, and fails nowhere else.
+	Together bool
 	// NoRun describes alone: where a query would have to run for that, Open fails with ErrMustRun.
 	NoRun bool
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"fanmill/pipeline/columnar"
-	"fanmill/sinks/xlsx"
 )
 
 // excelFacts is what the Summary says of one query of a connection and the sheets themselves do not: it is kept in
@@ -19,10 +18,10 @@ type excelFacts struct {
 
 // excelTotal is the control total of one column.
 type excelTotal struct {
-	Name   string     `json:"name"` // as the header has it
-	Type   string     `json:"type"`
-	Format string     `json:"format,omitempty"`
-	Total  xlsx.Total `json:"total"`
+	Name   string         `json:"name"` // as the header has it
+	Type   string         `json:"type"`
+	Format string         `json:"format,omitempty"`
+	Total  columnar.Total `json:"total"`
 
 	column columnar.Column // of Name and Type
 }

@@ -30,7 +30,7 @@ type excelQuery struct {
 	file     *artifact.Part
 	segments xlsx.Segments
 	losses   []pipeline.Loss
-	totals   []xlsx.Total     // see xlsx.Encoder.TotalColumns
+	totals   []columnar.Total // see xlsx.Encoder.TotalColumns
 	tally    []columnar.Tally // by column of the sheet
 }
 
@@ -45,7 +45,7 @@ type excelQueryState struct {
 	File     artifact.FileState `json:"file"`
 	Segments xlsx.Segments      `json:"segments,omitempty"`
 	Losses   []pipeline.Loss    `json:"losses,omitempty"`
-	Totals   []xlsx.Total       `json:"totals,omitempty"`
+	Totals   []columnar.Total   `json:"totals,omitempty"`
 	Tally    []columnar.Tally   `json:"tally,omitempty"`
 }
 

@@ -74,7 +74,7 @@ type mysqlResult struct {
 // setUp makes a new connection ready to stream. op says what an error is about.
 func (s *mysqlSession) setUp(r pipeline.Request) (op string, err error) {
 	const begin = "begin a read-only transaction"
-	if err := s.begin(r.Snapshot); err != nil {
+	if err := s.begin(r.Snapshot || r.Together); err != nil {
 		return begin, err
 	}
 	for q := range s.queries {

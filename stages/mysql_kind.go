@@ -17,7 +17,7 @@ func init() {
 		DSN: func(a *pipeline.Address, escape func(string) string) string {
 			return serverURL("mysql", a, "/"+a.Database, a.Options, escape) // its DSNs have a slash, database or not
 		},
-		CheckDSN: mysqlCheckDSN, CheckQuery: mysqlCheckQuery, Passwords: mysqlPasswords,
+		CheckDSN: mysqlCheckDSN, CheckQuery: mysqlCheckQuery, Control: mysqlControl, Passwords: mysqlPasswords,
 		Inline: &pipeline.InlineBounds{
 			Options: []string{"tls", "charset", "collation", "timeout", "time_zone", "tinyInt1isBit", "tlsmin"},
 		},

@@ -70,7 +70,7 @@ func (postgres) Open(ctx context.Context, r pipeline.Request) (pipeline.Session,
 		return nil, pgError(ctx, "connect to postgres", err, secrets)
 	}
 	s := &pgSession{conn: conn, queries: r.Queries, secrets: secrets}
-	err = s.begin(ctx, r.Snapshot)
+	err = s.begin(ctx, r.Snapshot || r.Together)
 	if err == nil {
 		err = s.describe(ctx, r.Snapshot)
 	}

@@ -10,7 +10,7 @@ func init() {
 		DSN: func(a *pipeline.Address, escape func(string) string) string {
 			return serverURL("postgres", a, asPath(a.Database), a.Options, escape)
 		},
-		CheckDSN: pgCheckDSN, CheckQuery: pgCheckQuery, Passwords: passwordsIn,
+		CheckDSN: pgCheckDSN, CheckQuery: pgCheckQuery, Control: postgresControl, Passwords: passwordsIn,
 		Inline: &pipeline.InlineBounds{
 			Options: []string{"sslmode", "application_name", "connect_timeout", "search_path", "statement_timeout", "client_encoding"},
 			// pgconn would take these from the account's own folder.

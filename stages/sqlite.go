@@ -42,7 +42,7 @@ func (sqlite) Open(ctx context.Context, r pipeline.Request) (pipeline.Session, e
 		return nil, err
 	}
 	s := &sqliteSession{target: target, conn: conn, queries: r.Queries}
-	if r.Snapshot {
+	if r.Snapshot || r.Together {
 		err = s.snapshot(ctx)
 	}
 	for q := 0; q < len(r.Queries) && err == nil; q++ {

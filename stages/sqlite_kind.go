@@ -12,7 +12,7 @@ func init() {
 	register(pipeline.DatabaseKind{
 		Name: "sqlite", Label: "SQLite", Driver: sqlite{}, File: true,
 		Example:    pipeline.Address{Database: "D:/Branches/001.db"},
-		CheckQuery: sqliteCheckQuery, Passwords: passwordsIn,
+		CheckQuery: sqliteCheckQuery, Control: sqliteControl, Passwords: passwordsIn,
 		Inline: &pipeline.InlineBounds{CheckFile: sqliteCheckFile, CheckQuery: sqliteReadsOnly},
 	})
 }

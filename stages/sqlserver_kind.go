@@ -17,7 +17,7 @@ func init() {
 			Options: []pipeline.AddressOption{{Name: "encrypt", Value: "true"}}},
 		WithoutUser: "Without it, SQL Server uses the Windows account.",
 		Split:       sqlserverSplit, DSN: sqlserverDSN,
-		CheckDSN: sqlserverCheckDSN, CheckQuery: sqlserverCheckQuery, Passwords: passwordsIn,
+		CheckDSN: sqlserverCheckDSN, CheckQuery: sqlserverCheckQuery, Control: sqlserverControl, Passwords: passwordsIn,
 		Inline: &pipeline.InlineBounds{
 			Options: []string{"encrypt", "trustServerCertificate", "hostNameInCertificate", "tlsmin", "app name", "packet size", "connection timeout", "dial timeout"},
 		},

@@ -110,6 +110,14 @@ func (d *decoder) queries(i int) {
 			d.slips[at] = true
 		}
 	}
+	for q := range c.Queries {
+		if sql := controlSQL(&c.Queries[q]); sql != "" {
+			if err := kind.CheckQuery(sql); err != nil && !d.slips["verify "+sql] {
+				d.slips["verify "+sql] = true
+				d.errorf("verify.query", "%s", err)
+			}
+		}
+	}
 }
 
 // plugin reports what a kind of database or destination found, at the key it names, else at the one given.

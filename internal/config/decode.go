@@ -18,6 +18,7 @@ func (d *decoder) job(root *node) {
 	j := &d.out
 	j.Retry.Attempts = DefaultAttempts
 	var shared []pipeline.Query
+	var verify *pipeline.Verify
 	hasConnections, hasDestinations := false, false
 	top := place{"", root}
 	_, ok := d.object(top, nil,
@@ -43,6 +44,8 @@ func (d *decoder) job(root *node) {
 		d.choiceField("onDrift", &j.OnDrift, []string{pipeline.DriftUnion, pipeline.DriftFail, pipeline.DriftSkip}),
 		field{"parallelPerHost", func(p place) { d.count(p, 1, maxParallelPerHost, &j.ParallelPerHost) }},
 		d.boolField("snapshot", &j.Snapshot),
+		d.verifyField(&verify),
+		field{"alert", d.alert},
 	)
 	if !ok {
 		return
@@ -71,6 +74,8 @@ func (d *decoder) job(root *node) {
 	} else {
 		d.missingQueries()
 	}
+	d.verifyAll(verify)
+	d.alertWithoutTotals()
 	d.nameDestinations()
 }
 
@@ -134,7 +139,7 @@ func (d *decoder) queriesField(dst *[]pipeline.Query) field {
 		several := len(p.n.items) > 1
 		d.list(p, "queries", func(p place) {
 			var q pipeline.Query
-			if _, ok := d.object(p, nil, d.textField("name", &q.Name), d.textField("sql", &q.SQL)); !ok {
+			if _, ok := d.object(p, nil, d.textField("name", &q.Name), d.textField("sql", &q.SQL), d.verifyField(&q.Verify)); !ok {
 				return
 			}
 			d.need(p, "sql", `"select ..."`)

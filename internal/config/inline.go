@@ -82,6 +82,11 @@ func (d *decoder) boundQueries() {
 			if err := kind.Inline.CheckQuery(q.SQL); err != nil {
 				d.errorf(connectionPath(i), "%s", err)
 			}
+			if sql := controlSQL(&q); sql != "" {
+				if err := kind.Inline.CheckQuery(sql); err != nil {
+					d.errorf(connectionPath(i), "verify: %s", err)
+				}
+			}
 		}
 	}
 }

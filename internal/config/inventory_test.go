@@ -63,9 +63,9 @@ func TestInventory(t *testing.T) {
 			got = append(got, fmt.Sprint(c.ID, "|", c.Name, "|", c.Driver, "|", c.DSN, "|", labels, "|", c.Queries))
 		}
 		want := []string{
-			`conn_1|Branch 001|sqlserver|sqlserver://${APP|url}:secret1@10.0.0.1?database=sale_DL&encrypt=disable&app%20name=fanmill%20Branch%20001|map[region:north state:DL]|[{ select 1 []}]`,
-			`conn_2|Branch "2"|sqlserver|sqlserver://${APP|url}:secret2@10.0.0.2:1444?database=sale_KA&encrypt=disable&app%20name=fanmill%20Branch%20%222%22|map[region:south state:KA]|[{ select 1 []}]`,
-			`conn_3|Branch 003|sqlserver|sqlserver://${APP|url}:secret3@10.0.0.3?database=sale_UP&encrypt=disable&app%20name=fanmill%20Branch%20003|map[region:North state:UP]|[{ select 1 []}]`,
+			`conn_1|Branch 001|sqlserver|sqlserver://${APP|url}:secret1@10.0.0.1?database=sale_DL&encrypt=disable&app%20name=fanmill%20Branch%20001|map[region:north state:DL]|[{ select 1 <nil> []}]`,
+			`conn_2|Branch "2"|sqlserver|sqlserver://${APP|url}:secret2@10.0.0.2:1444?database=sale_KA&encrypt=disable&app%20name=fanmill%20Branch%20%222%22|map[region:south state:KA]|[{ select 1 <nil> []}]`,
+			`conn_3|Branch 003|sqlserver|sqlserver://${APP|url}:secret3@10.0.0.3?database=sale_UP&encrypt=disable&app%20name=fanmill%20Branch%20003|map[region:North state:UP]|[{ select 1 <nil> []}]`,
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n%s\nwant:\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -131,7 +131,7 @@ func (d *decoder) params() {
 				continue
 			}
 			seen[q.SQL] = true
-			for _, m := range paramInSQL.FindAllStringSubmatch(q.SQL, -1) {
+			for _, m := range paramInSQL.FindAllStringSubmatch(q.SQL+controlSQL(&q), -1) {
 				used[m[1]] = true
 			}
 		}

@@ -113,6 +113,8 @@ func jobSchema(databases map[string]*pipeline.DatabaseKind, destinations map[str
 				pipeline.DriftUnion, pipeline.DriftFail, pipeline.DriftSkip)},
 			{"parallelPerHost", between(1, maxParallelPerHost, pipeline.DefaultParallelPerHost, "How many connections are asked at a time on one server.")},
 			{"snapshot", boolean("Whether all queries of a connection see one state of its database. A database that cannot promise it refuses.", false)},
+			{"verify", verifySchema()},
+			{"alert", alertSchema()},
 		},
 		Defs: properties{
 			{"queries", queriesSchema()},
@@ -162,6 +164,7 @@ func queriesSchema() *schema {
 		Properties: properties{
 			{"name", text("Names the query; with several, each needs its own. Sheets and files are named after it.", "sales")},
 			{"sql", text("The SQL. :name stands for a parameter.", "select * from sale")},
+			{"verify", verifySchema()},
 		},
 	}}
 }

@@ -81,6 +81,9 @@ func (r *run) outcome(records map[string]checkpoint.CommitRecord) pipeline.RunSt
 		rec := records[d.ID]
 		complete = complete && rec.State == pipeline.RecordFinished && len(rec.Settled) == len(r.m.Connections)
 		any = any || len(rec.Settled)+len(rec.Sealed) > 0
+		for _, s := range rec.Settled {
+			complete = complete && !s.Doubt
+		}
 	}
 	switch {
 	case complete:

@@ -140,6 +140,13 @@ func (v *delivery) settlement(p *openPart) pipeline.Settlement {
 			s.Notes = append(s.Notes, p.ending.Notes[q]...)
 		}
 	}
+	for _, c := range p.ending.Controls {
+		if c.Query >= 0 && c.Query < len(s.Rows) && v.takes(c.Query) {
+			s.Controls = append(s.Controls, c)
+		}
+	}
+	state := pipeline.VerifiedOf(s.Controls)
+	s.Doubt = state != "" && state != pipeline.VerifiedEqual
 	return s
 }
 

@@ -35,6 +35,8 @@ type attempt struct {
 
 	snapshot    bool
 	maxDuration pipeline.Duration
+	last        bool // no other attempt follows
+	controls    controls
 
 	rows       []int64
 	frame      uint64 // number of the last frame handed to the publisher
@@ -96,7 +98,7 @@ func (a *attempt) stream(ctx context.Context) (err error) {
 	if err != nil {
 		return pipeline.Permanent(err)
 	}
-	session, err := kind.Driver.Open(ctx, pipeline.Request{DSN: dsn, Queries: a.queries(), Snapshot: a.snapshot})
+	session, err := a.open(ctx, kind, dsn)
 	if err != nil {
 		return err // says itself what could not be opened
 	}
@@ -109,6 +111,7 @@ func (a *attempt) stream(ctx context.Context) (err error) {
 	for q := range columns {
 		columns[q] = session.Columns(q)
 	}
+	a.controls.find(columns)
 	back := a.stallTimer.away()
 	err = a.publish(ctx, &pipeline.Frame{Kind: pipeline.FrameOpen, Body: pipeline.JSONBody(pipeline.NewOpening(a.conn.Queries, columns))})
 	back()
@@ -141,8 +144,11 @@ func (a *attempt) stream(ctx context.Context) (err error) {
 	if err := a.settle(); err != nil {
 		return err
 	}
+	if err := a.askControls(ctx, session); err != nil {
+		return err
+	}
 	failpoint.Hit("before-eof")
-	end := pipeline.Ending{Rows: a.rows, Frames: a.frame, Checksum: uint64(a.chain), Millis: a.millis(), Attempts: a.tries, Notes: notes}
+	end := pipeline.Ending{Rows: a.rows, Frames: a.frame, Checksum: uint64(a.chain), Millis: a.millis(), Attempts: a.tries, Notes: notes, Controls: a.controls.compare(a.rows)}
 	return a.publish(ctx, &pipeline.Frame{Kind: pipeline.FrameEOF, Number: a.frame + 1, Body: pipeline.JSONBody(end)})
 }
 
@@ -177,7 +183,7 @@ func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) erro
 	if err != nil {
 		return pipeline.Permanent(err)
 	}
-	a.account(int64(b.Bytes() + len(encoded)))
+	a.account(int64(b.Bytes()+len(encoded)) + a.controls.takes(query, b.Bytes()))
 	// Steer the next batch by how well this one compressed.
 	a.aim(min(max(b.Bytes()*batchTarget/len(encoded), minBatch), pipeline.MaxBatch, int(a.m.LogMaxBytes/logShare)))
 	a.rows[query] += int64(rows)
@@ -195,6 +201,10 @@ func (a *attempt) emit(ctx context.Context, query int, b *columnar.Builder) erro
 	done := make(chan error, 1)
 	a.pending = done
 	go func() {
+		if err := a.controls.add(query, body); err != nil {
+			done <- err
+			return
+		}
 		for _, f := range frames {
 			if err := a.publish(ctx, f); err != nil {
 				done <- err

@@ -102,11 +102,12 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 		}
 		w.notify(m, pipeline.Event{Kind: pipeline.EventConnected, Connection: connection, Attempt: next.Attempts})
 		a := &attempt{worker: w, m: m, conn: c, held: held, out: out, tries: next.Attempts, started: time.Now(),
-			snapshot: run.Spec.Snapshot(), maxDuration: run.Spec.MaxDuration()}
+			snapshot: run.Spec.Snapshot(), maxDuration: run.Spec.MaxDuration(), last: next.Attempts >= retry.Attempts}
 		err = a.run(ctx)
 		switch {
 		case err == nil:
 			w.notify(m, pipeline.Event{Kind: pipeline.EventDelivered, Connection: connection, Attempt: next.Attempts, Rows: pipeline.SumRows(a.rows), Millis: a.millis()})
+			w.notifyUnverified(m, connection, a)
 			// Also when the run is being stopped: what is in the log whole is still delivered.
 			return w.finish(context.WithoutCancel(ctx), doc)
 		case ctx.Err() != nil:

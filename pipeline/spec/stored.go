@@ -40,7 +40,7 @@ func New(job *pipeline.Job, m *pipeline.Manifest, held func(*pipeline.Connection
 				texts[q.SQL] = at
 				s.Texts = append(s.Texts, q.SQL)
 			}
-			sc.Queries = append(sc.Queries, checkpoint.SpecQuery{Name: q.Name, Text: at})
+			sc.Queries = append(sc.Queries, checkpoint.SpecQuery{Name: q.Name, Text: at, Verify: q.Verify})
 		}
 		s.Connections = append(s.Connections, sc)
 	}
@@ -115,7 +115,7 @@ func (s *Stored) Connection(id string) (c *pipeline.Connection, held bool, _ err
 	sc := &s.s.Connections[i]
 	c = &pipeline.Connection{ID: sc.ID, Driver: sc.Driver, DSN: sc.DSN}
 	for _, q := range sc.Queries {
-		c.Queries = append(c.Queries, pipeline.Query{Name: q.Name, SQL: s.s.Texts[q.Text]})
+		c.Queries = append(c.Queries, pipeline.Query{Name: q.Name, SQL: s.s.Texts[q.Text], Verify: q.Verify})
 	}
 	return c, sc.Held, nil
 }
@@ -134,7 +134,7 @@ func (s *Stored) Snapshot() bool { return s.s.Head.Snapshot }
 func (s *Stored) Definition(m *pipeline.Manifest, jobs *Jobs) *Definition {
 	head := &s.s.Head
 	job := &pipeline.Job{ID: m.JobID, Name: m.JobName, TimeZone: m.TimeZone, Retry: head.Retry, MaxDuration: head.MaxDuration, OnOverlap: head.OnOverlap,
-		OnUnfinished: head.OnUnfinished, OnDrift: m.OnDrift, ParallelPerHost: head.ParallelPerHost, Snapshot: head.Snapshot}
+		OnUnfinished: head.OnUnfinished, OnDrift: m.OnDrift, ParallelPerHost: head.ParallelPerHost, Snapshot: head.Snapshot, Alert: m.Alert}
 	for _, mc := range m.Connections {
 		c, held, err := s.Connection(mc.ID)
 		if err != nil {

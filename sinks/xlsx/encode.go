@@ -123,8 +123,8 @@ func (e *Encoder) place(i int, c columnar.Column, l Layout) error {
 	if l.Header == "" {
 		l.Header = c.Name
 	}
-	col := encoderColumn{Column: c, layout: l, open: `<c r="` + columnName(i), style: styleOf(c), total: e.opt.Totals && totalled(c.Kind) && !l.Hidden}
-	if l.Digits && totalled(c.Kind) {
+	col := encoderColumn{Column: c, layout: l, open: `<c r="` + columnName(i), style: styleOf(c), total: e.opt.Totals && columnar.Totalled(c.Kind) && !l.Hidden}
+	if l.Digits && columnar.Totalled(c.Kind) {
 		col.style = styleExact
 	}
 	if l.Format != "" && formatted(c.Kind) {
@@ -174,10 +174,10 @@ func (e *Encoder) TotalColumns() []int {
 func (e *Encoder) Column(i int) (columnar.Column, Layout) { return e.cols[i].Column, e.cols[i].layout }
 
 // NewTotals are the totals of no rows, for those of chunks to be added to.
-func (e *Encoder) NewTotals() []Total {
-	var out []Total
+func (e *Encoder) NewTotals() []columnar.Total {
+	var out []columnar.Total
 	for _, i := range e.TotalColumns() {
-		out = append(out, newTotal(e.cols[i].Column))
+		out = append(out, columnar.NewTotal(e.cols[i].Column))
 	}
 	return out
 }
@@ -197,7 +197,7 @@ func columnName(i int) string {
 type Chunk struct {
 	Pieces []Piece
 	Losses []Loss
-	Totals []Total          // of the rows that it adds, see Encoder.TotalColumns; nil at the end of a query
+	Totals []columnar.Total // of the rows that it adds, see Encoder.TotalColumns; nil at the end of a query
 	Tally  []columnar.Tally // of the same rows, by the column's place in the sheet: strays are texts in a column of something else
 }
 
@@ -266,12 +266,12 @@ func (e *Encoder) Encode(firstRow int64, b *columnar.Batch) (*Chunk, error) {
 }
 
 // sum is the totals of a batch.
-func (e *Encoder) sum(b *columnar.Batch) []Total {
+func (e *Encoder) sum(b *columnar.Batch) []columnar.Total {
 	totals := e.NewTotals()
 	at := 0
 	for i := range e.cols {
 		if c := &e.cols[i]; c.total {
-			totals[at].addColumn(&b.Cols[c.layout.Column], b.Rows)
+			totals[at].AddColumn(&b.Cols[c.layout.Column], b.Rows)
 			at++
 		}
 	}

@@ -14,7 +14,7 @@ var (
 func (e *Encoder) LimitRows(rows int64) { e.rowsOfSheet = rows - 1 }
 
 // Sum is the totals of a batch.
-func (e *Encoder) Sum(b *columnar.Batch) []Total { return e.sum(b) }
+func (e *Encoder) Sum(b *columnar.Batch) []columnar.Total { return e.sum(b) }
 
 // MoveEnd says that the workbook ends somewhere else.
 func (wb *Workbook) MoveEnd(length int64) { wb.length = length }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"fanmill/pipeline/columnar"
 )
 
 // Limits of custom number formats.
@@ -97,7 +99,7 @@ func checkBracket(s string) error {
 	case slices.Contains(formatColours, lower):
 		return nil
 	case strings.HasPrefix(lower, "color"):
-		if n := strings.TrimSpace(lower[len("color"):]); n != "" && len(n) <= 2 && onlyDigits([]byte(n)) {
+		if n := strings.TrimSpace(lower[len("color"):]); n != "" && len(n) <= 2 && columnar.OnlyDigits([]byte(n)) {
 			return nil
 		}
 	case strings.HasPrefix(s, "$") || strings.HasPrefix(lower, "dbnum") || strings.HasPrefix(lower, "natnum"):

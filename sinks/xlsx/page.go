@@ -159,7 +159,7 @@ func (p *Page) Duration(millis int64) {
 
 // Sum adds the total of a column of this type, as its own cells show it: format is the place of its own format in
 // Workbook.Formats, or -1. A number that a cell does not hold exactly is a text.
-func (p *Page) Sum(t *Total, c columnar.Column, format int, total bool) {
+func (p *Page) Sum(t *columnar.Total, c columnar.Column, format int, total bool) {
 	text := t.Text()
 	exact := exactNumber([]byte(text))
 	if t.Approximate() {

@@ -124,7 +124,7 @@ func TestPageStandsLast(t *testing.T) {
 
 // TestPageCells: numbers are numbers where a cell holds them exactly, with the format of their column.
 func TestPageCells(t *testing.T) {
-	total := func(c columnar.Column, values ...string) *xlsx.Total {
+	total := func(c columnar.Column, values ...string) *columnar.Total {
 		v := totalOf(t, c, batchOf(t, []columnar.Column{c}, func(b *columnar.Builder) {
 			for _, s := range values {
 				if c.Kind == columnar.Decimal {

@@ -18,7 +18,7 @@ import (
 )
 
 // totalOf sums a column through the encoder, batch by batch, and passes the sum through its stored form after each.
-func totalOf(t testing.TB, declared columnar.Column, batches ...*columnar.Batch) xlsx.Total {
+func totalOf(t testing.TB, declared columnar.Column, batches ...*columnar.Batch) columnar.Total {
 	t.Helper()
 	e := newEncoder(t, []columnar.Column{declared}, xlsx.Options{Totals: true})
 	totals := e.NewTotals()
@@ -34,7 +34,7 @@ func totalOf(t testing.TB, declared columnar.Column, batches ...*columnar.Batch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var back xlsx.Total
+		var back columnar.Total
 		if err := json.Unmarshal(text, &back); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}

@@ -1,4 +1,4 @@
-package xlsx
+package columnar
 
 import (
 	"encoding/json"
@@ -8,8 +8,6 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
-
-	"fanmill/pipeline/columnar"
 )
 
 // Total is the sum of the numbers in one column. It is exact, and so does not depend on the order in which they were
@@ -27,16 +25,16 @@ type Total struct {
 // binaryScale makes an integer of every double: the smallest is 2^-1074.
 const binaryScale = 1074
 
-// totalled reports whether a column is one of numbers, or may turn out to be: that of one that nobody declared counts
+// Totalled reports whether a column is one of numbers, or may turn out to be: that of one that nobody declared counts
 // if Others is 0 and it has a value.
-func totalled(k columnar.Kind) bool { return k.Number() || k == columnar.Unknown }
+func Totalled(k Kind) bool { return k.Number() || k == Unknown }
 
-// newTotal is the sum of nothing in a column of this type.
-func newTotal(c columnar.Column) (t Total) {
-	if c.Kind == columnar.Decimal {
+// NewTotal is the sum of nothing in a column of this type.
+func NewTotal(c Column) (t Total) {
+	if c.Kind == Decimal {
 		t.scale = int(c.Scale)
 	}
-	t.float = c.Kind == columnar.Float || c.Kind == columnar.Float32
+	t.float = c.Kind == Float || c.Kind == Float32
 	return t
 }
 
@@ -79,8 +77,7 @@ func (t *Total) Text() string {
 	if !t.float {
 		return t.exactText()
 	}
-	sum := new(big.Rat).SetFrac(&t.exact, power10(t.scale))
-	sum.Add(sum, new(big.Rat).SetFrac(&t.binary, new(big.Int).Lsh(big.NewInt(1), binaryScale)))
+	sum := t.rat()
 	f, _ := sum.Float64()
 	if math.IsInf(f, 0) {
 		const mantissa = 53 // bits of a double's
@@ -148,20 +145,20 @@ func (t *Total) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// addColumn adds a column of a batch. What it allocates does not depend on the number of rows.
-func (t *Total) addColumn(v *columnar.View, rows int) {
+// AddColumn adds a column of a batch. What it allocates does not depend on the number of rows.
+func (t *Total) AddColumn(v *View, rows int) {
 	switch v.Kind {
-	case columnar.Int:
+	case Int:
 		t.addWide(sumLongs(v, rows, -1), 0)
-	case columnar.Uint:
+	case Uint:
 		t.addWide(sumLongs(v, rows, 0), 0)
-	case columnar.Decimal:
+	case Decimal:
 		t.addWide(sumDecimals(v, rows), int(v.Scale))
-	case columnar.Float, columnar.Float32:
+	case Float, Float32:
 		t.addFloats(v, rows)
-	case columnar.Numeric:
+	case Numeric:
 		t.addTexts(v, rows)
-	case columnar.Mixed:
+	case Mixed:
 		t.addMixed(v, rows)
 	default: // no numbers, whatever they look like
 		t.others += int64(rows - v.Nulls)

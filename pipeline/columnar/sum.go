@@ -1,4 +1,4 @@
-package xlsx
+package columnar
 
 import (
 	"bytes"
@@ -7,8 +7,6 @@ import (
 	"math/bits"
 	"strconv"
 	"unsafe"
-
-	"fanmill/pipeline/columnar"
 )
 
 // The loops that add a batch's column to a Total. They run over every row of every column of numbers, so they allocate
@@ -36,7 +34,7 @@ func kept(valid []byte, i int) uint64 {
 }
 
 // sumLongs adds 64-bit integers: signed ones with sign -1, unsigned ones with 0.
-func sumLongs(v *columnar.View, rows int, sign int64) (w wide) {
+func sumLongs(v *View, rows int, sign int64) (w wide) {
 	var lo, hi, carry uint64
 	longs := v.Longs[:rows]
 	if v.Valid == nil {
@@ -54,7 +52,7 @@ func sumLongs(v *columnar.View, rows int, sign int64) (w wide) {
 	return wide{lo, hi, uint64(int64(hi) >> 63 & sign)}
 }
 
-func sumDecimals(v *columnar.View, rows int) (w wide) {
+func sumDecimals(v *View, rows int) (w wide) {
 	decimals := v.Decimals[:rows]
 	if v.Valid == nil {
 		for i := range decimals {
@@ -73,7 +71,7 @@ func sumDecimals(v *columnar.View, rows int) (w wide) {
 // bins, so that a batch of 2^31 rows does not overflow one.
 type bins [68]int64
 
-func (t *Total) addFloats(v *columnar.View, rows int) {
+func (t *Total) addFloats(v *View, rows int) {
 	t.float = true
 	var b bins
 	var text [32]byte
@@ -82,7 +80,7 @@ func (t *Total) addFloats(v *columnar.View, rows int) {
 			continue
 		}
 		var f float64
-		if v.Kind == columnar.Float {
+		if v.Kind == Float {
 			f = math.Float64frombits(uint64(v.Longs[i]))
 		} else { // the cell holds the double nearest to the shortest decimal, and totals are of what cells hold
 			f = float64(math.Float32frombits(uint32(v.Ints[i])))
@@ -133,7 +131,7 @@ func (b *bins) sum() *big.Int {
 // fastDigits is how many digits a text may have to be summed without a big.Int.
 const fastDigits = 38
 
-func (t *Total) addTexts(v *columnar.View, rows int) {
+func (t *Total) addTexts(v *View, rows int) {
 	var sums [fastDigits + 1]wide // by scale
 	var used [fastDigits + 1]bool
 	for i := range rows {
@@ -156,17 +154,17 @@ func (t *Total) addTexts(v *columnar.View, rows int) {
 }
 
 // addMixed adds the numbers of a batch that has other values, too.
-func (t *Total) addMixed(v *columnar.View, rows int) {
+func (t *Total) addMixed(v *View, rows int) {
 	var b bins
 	for i, class := range v.Classes[:rows] {
 		s := v.Bytes(i)
 		switch class {
-		case columnar.ClassNull:
-		case columnar.ClassNumber:
+		case ClassNull:
+		case ClassNumber:
 			if !t.addLong(s) {
 				t.others++
 			}
-		case columnar.ClassFloat:
+		case ClassFloat:
 			t.float = true
 			if f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(s), len(s)), 64); err != nil || f-f != 0 {
 				t.others++
@@ -244,7 +242,7 @@ func (t *Total) addLong(s []byte) bool {
 	}
 	whole, fraction, point := bytes.Cut(mantissa, []byte("."))
 	digits := bytes.TrimPrefix(whole, []byte("-"))
-	if len(digits) == 0 || point && len(fraction) == 0 || !onlyDigits(digits) || !onlyDigits(fraction) || len(s) > 1<<16 {
+	if len(digits) == 0 || point && len(fraction) == 0 || !OnlyDigits(digits) || !OnlyDigits(fraction) || len(s) > 1<<16 {
 		return false
 	}
 	v, ok := new(big.Int).SetString(string(whole)+string(fraction), 10)
@@ -260,7 +258,8 @@ func (t *Total) addLong(s []byte) bool {
 	return true
 }
 
-func onlyDigits(s []byte) bool {
+// OnlyDigits reports whether a text has nothing but digits in it.
+func OnlyDigits(s []byte) bool {
 	for _, c := range s {
 		if c < '0' || c > '9' {
 			return false
