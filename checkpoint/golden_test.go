@@ -20,7 +20,7 @@ func TestRecordsAreSpelledAsEver(t *testing.T) {
 	for name, record := range map[string]any{
 		"run": &checkpoint.RunRecord{}, "connection": &checkpoint.ConnRecord{}, "commit": &checkpoint.CommitRecord{}, "pointer": &checkpoint.JobRun{},
 		"note": &checkpoint.TriggerNote{}, "manifest": &pipeline.Manifest{}, "checkpoint": &pipeline.PublicCheckpoint{},
-		"process": &checkpoint.ProcessRecord{}, "place": &checkpoint.PlaceNote{},
+		"process": &checkpoint.ProcessRecord{}, "place": &checkpoint.PlaceNote{}, "files": &checkpoint.FilesRecord{},
 		"specification": &checkpoint.SpecRecord{}, "specification.connection": &checkpoint.SpecConnection{},
 	} {
 		fill(t, reflect.ValueOf(record).Elem())

@@ -63,7 +63,9 @@ type ManifestDestination struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
 	// Place is the name of the folder that Path is relative to; "" where that is absolute.
-	Place   string          `json:"place,omitempty"`
+	Place string `json:"place,omitempty"`
+	// Home is where the job's files of this destination are, if that is not Manifest.Home.
+	Home    string          `json:"home,omitempty"`
 	Path    string          `json:"path"`             // of a file
 	Target  string          `json:"target,omitempty"` // where rows go, in words, of any other target: without secrets, references as they are
 	Mode    string          `json:"mode"`

@@ -52,7 +52,8 @@ func (n *Coordinator) prepare(ctx context.Context, def *spec.Definition, t spec.
 	if err != nil {
 		return nil, err
 	}
-	if m.Home, err = n.filesHome(ctx, m, newest); err != nil {
+	homes, err := n.filesHomes(ctx, def.Job, m, newest)
+	if err != nil {
 		return nil, err
 	}
 	if m.Params, err = def.Params(t.Params, now); err != nil {
@@ -63,7 +64,7 @@ func (n *Coordinator) prepare(ctx context.Context, def *spec.Definition, t spec.
 			return nil, pipeline.Permanent(fmt.Errorf("params: %w", err))
 		}
 	}
-	r := &run{c: n, def: def, job: def.Job, m: m, asker: t.Run}
+	r := &run{c: n, def: def, job: def.Job, m: m, asker: t.Run, homes: homes}
 	for _, c := range m.Connections {
 		r.wanted = append(r.wanted, c.ID)
 	}
@@ -101,7 +102,7 @@ func (n *Coordinator) clearID(ctx context.Context, id string) error {
 // the job's pointer that the decision was based on: of two processes that start the job at once, one finds it changed.
 func (r *run) create(ctx context.Context, t spec.Request, pointer *checkpoint.Document[checkpoint.JobRun]) error {
 	id := r.m.Run
-	if err := errors.Join(r.c.StoreJob(ctx, r.job), r.putManifest(ctx)); err != nil {
+	if err := errors.Join(r.c.StoreJob(ctx, r.job), r.c.keepFiles(ctx, r.m, r.homes), r.putManifest(ctx)); err != nil {
 		return err
 	}
 	rec := checkpoint.RunRecord{Job: r.job.ID, State: pipeline.RunRunning, Owner: r.c.Owner, Epoch: 1, Generation: 1, Trigger: t.Seq, Inline: r.def.Inline, Started: r.m.Created}

@@ -20,6 +20,7 @@ type run struct {
 	asker   string                          // the id of the trigger that asked for it
 	wanted  []string                        // ids of the connections to ask, in job order
 	suspect map[string]checkpoint.Suspicion // those of them that may be what ends processes
+	homes   []filesAt                       // of a new run: files that were nowhere before
 	// What was under way when it was adopted; nil of a run that this process has begun or resumed.
 	handover *handover
 }

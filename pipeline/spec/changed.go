@@ -16,6 +16,7 @@ func same(d, o *pipeline.ManifestDestination, table []pipeline.Option) bool {
 	a.Options, b.Options = nil, nil
 	a.Files, b.Files = nil, nil // follow from the path and the connections, which are compared
 	a.Target, b.Target = "", "" // follows from the options
+	a.Home, b.Home = "", ""     // was chosen when the run began
 	return reflect.DeepEqual(a, b) && len(pipeline.ChangedOptions(d.Options, o.Options, table)) == 0
 }
 
