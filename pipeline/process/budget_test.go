@@ -18,6 +18,7 @@ import (
 // Invariant 8: a destination whose storage hangs keeps the memory of the rows it was handed. Another one needs none of
 // that to go on.
 func TestHungDestinationLeavesMemoryToTheOthers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 16*mb)
 	w.node.Budget = memory.NewBudget(2 * mb) // a batch of the hung destination takes all of it
 	release := make(chan struct{})

@@ -122,6 +122,7 @@ func TestCancelOfARunElsewhere(t *testing.T) {
 // A cancelled run whose process ended before it obeyed is not gone on with by whoever takes it over: not at the next
 // start, not by its own trigger, which comes again, and not by the next one of its job.
 func TestCancelSurvivesATakeover(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"start", "own trigger", "next trigger"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 8*mb)

@@ -136,6 +136,7 @@ func TestTriggerOfARunUnderWayIsNotSkipped(t *testing.T) {
 // A frozen process loses its run to another one. Woken, it does not acknowledge the trigger: the run has not ended, and
 // the trigger is what brings it to its end if the other process dies.
 func TestFencedProcessKeepsTheTrigger(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 900
 	w.node.Alive = func(pipeline.Owner) (bool, bool) { return false, false }

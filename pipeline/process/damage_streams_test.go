@@ -98,6 +98,7 @@ func (r *rawNATS) deleteConsumers(stream string) {
 
 // A hostile hand on the streams, while the run goes on: what can be made anew is, and no row is lost or doubled.
 func TestDamageOfStreams(t *testing.T) {
+	t.Parallel()
 	cluster := newCluster(t, 1)
 	w := newWorldAt(t, 4*mb, nats.Options{Access: nats.Access{URL: nats.Given{Value: cluster.url()}}})
 	w.node.Owner.LeaseMS = 300

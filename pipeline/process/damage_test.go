@@ -147,6 +147,7 @@ func (d *damaged) each(t *testing.T, f func(t *testing.T, name, deed string)) {
 // While the run goes on: it ends as interrupted if the record is one that it relies on, and says which; its resume
 // brings what is missing.
 func TestDamageWhileRunning(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t)
 	d.each(t, func(t *testing.T, name, deed string) {
 		gate, began := d.next()
@@ -180,6 +181,7 @@ func TestDamageWhileRunning(t *testing.T) {
 // Between the end of a process and what follows: a resume goes on, a fresh run takes the place, and other jobs do not
 // notice.
 func TestDamageOfAnUnfinishedRun(t *testing.T) {
+	t.Parallel()
 	for _, resume := range []bool{true, false} {
 		t.Run(fmt.Sprintf("resume %v", resume), func(t *testing.T) {
 			d := newDamaged(t)
@@ -210,6 +212,7 @@ func TestDamageOfAnUnfinishedRun(t *testing.T) {
 // A run that is asked for by its id comes to its end under that id, whatever was damaged of it: what starts it again
 // does so until then.
 func TestDamageOfANamedRun(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t)
 	for _, names := range [][]string{{"run"}, {"manifest"}, {"run", "manifest"}, {"commit", "manifest"}, {"run", "manifest", "commit", "done conn", "pointer"}} {
 		for _, deed := range []string{"deleted", "emptied", "not JSON", "an object"} {
@@ -268,6 +271,7 @@ func TestNewestRunWithoutItsPointer(t *testing.T) {
 
 // After the run: nobody minds, and the run can be forgotten.
 func TestDamageOfACompleteRun(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t)
 	d.each(t, func(t *testing.T, name, deed string) {
 		gate, began := d.next()

@@ -91,6 +91,7 @@ func (b countingEars) Listen(topic string, f func(pipeline.Inquiry)) (func(), er
 // Of several processes, the one that has a run in line answers its cancellation; the others know nothing of it, and let
 // it speak first.
 func TestCancelIsAnsweredByWhoHasIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	gate := make(chan struct{})
 	w.connect("a", gated(gate))

@@ -19,6 +19,7 @@ import (
 
 // Rows in pieces pass, though each connection's first piece fits the log, and no second one does.
 func TestFragmentsPassALogTheyFill(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 30*mb)
 	w.node.Timeout = 30 * time.Second
 	all := make(chan struct{})
@@ -117,6 +118,7 @@ func TestBurstAfterALongWait(t *testing.T) {
 // A destination that the coordinator has detached, and whose sink then fails with something transient, does not claim
 // its record again to hold the trim as before.
 func TestDetachedDestinationStaysAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4*mb)
 	var run atomic.Value
 	var taken, back atomic.Bool

@@ -84,6 +84,7 @@ func TestDeadProcessDropsItsRun(t *testing.T) {
 
 // So does one that serves; who serves next has the run's trigger, and goes on.
 func TestDeadProcessServesNoMore(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 1500
 	slow, asked := begun(of(50, 10))

@@ -16,6 +16,7 @@ import (
 // Invariant 5: a connection six times the log passes through it, and the log never grows past its bound, whatever a
 // slow destination does; invariant 8: neither destination loses, repeats or reorders a row.
 func TestLogBoundHoldsAndSlowDestinationIsExact(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4*mb)
 	w.connect("big", of(24*16, 64<<10))
 	w.connect("small", of(100, 100))
@@ -53,6 +54,7 @@ func TestLogBoundHoldsAndSlowDestinationIsExact(t *testing.T) {
 
 // A row larger than a message travels in fragments and arrives whole, beside ordinary connections.
 func TestHugeRowInFragments(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 32*mb)
 	w.connect("huge", of(2, 12*mb))
 	w.connect("small", of(1000, 100))
@@ -82,6 +84,7 @@ func TestRowTooLargeForTheLog(t *testing.T) {
 
 // A transient failure in the middle of a stream is tried again; no row of the first attempt is left.
 func TestRetryInTheMiddle(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	s := of(40, 64<<10)
 	s.before = func(_ context.Context, attempt, _, row int) error {
@@ -217,6 +220,7 @@ func TestDetachedDestinationIsResumed(t *testing.T) {
 
 // Whatever is cancelled in the middle, a resume ends where an undisturbed run does.
 func TestInterruptedInTheMiddle(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4*mb)
 	ctx, cancel := context.WithCancel(t.Context())
 	big := of(12*16, 64<<10)

@@ -102,6 +102,7 @@ func TestDestinationWithoutItsRowLog(t *testing.T) {
 // While the run goes on as it is, the worker looks again, and takes the log up as soon as it is there: that its log was
 // not found is no trouble of the destination.
 func TestDestinationFindsItsRowLogAgain(t *testing.T) {
+	t.Parallel()
 	for name, another := range map[string]bool{"no log": false, "another log": true} {
 		t.Run(name, func(t *testing.T) {
 			log := &lostLog{looks: 3, another: another}

@@ -14,6 +14,7 @@ import (
 // carried out: its job is free, its mistake is mended, another process serves. It is answered for and has no run. A new
 // message of the same id is carried out.
 func TestOutcomeOutlivesALostAcknowledgement(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		payload string
 		left    func(a pipeline.Answer) bool

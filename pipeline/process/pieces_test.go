@@ -134,6 +134,7 @@ func (w *pieceWorld) pieceFiles() []string {
 // A row of which the record has some pieces is gone on with after a crash: the log need not have them any more.
 // Meanwhile they take room on the disk, and none in memory.
 func TestHalfARowIsGoneOnWith(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, w *pieceWorld) {
 		before, after := w.halfARow()
 		w.ends = func() {
@@ -163,6 +164,7 @@ func TestHalfARowIsGoneOnWith(t *testing.T) {
 
 // The claim that goes on with half a row may end, too, before it has read more, or after.
 func TestHalfARowIsGoneOnWithTwice(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, w *pieceWorld) {
 		before, after := w.halfARow()
 		w.deliver(4*mb, before)
@@ -178,6 +180,7 @@ func TestHalfARowIsGoneOnWithTwice(t *testing.T) {
 // Pieces that are gone, rotten or too short are found out: half a row is never delivered, and as the log has trimmed
 // them the connection is to be asked again.
 func TestLostPieces(t *testing.T) {
+	t.Parallel()
 	for name, harm := range map[string]func(path string) error{
 		"gone":   os.Remove,
 		"rotten": flip,
@@ -214,6 +217,7 @@ func TestLostPieces(t *testing.T) {
 
 // R16. Where there is no room for a piece the loop stops reading, and says so; it goes on when there is.
 func TestNoRoomForAPiece(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, w *pieceWorld) {
 		before, after := w.halfARow()
 		waits := make(chan string, 8)
@@ -265,6 +269,7 @@ func TestNoRoomForEver(t *testing.T) {
 
 // A row that the spool can never hold turns its connection away, by name.
 func TestRowLargerThanTheSpool(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, w *pieceWorld) {
 		before, after := w.halfARow()
 		w.node.Spool.Space.Max = 2 * mb
@@ -282,6 +287,7 @@ func TestRowLargerThanTheSpool(t *testing.T) {
 
 // A higher attempt replaces one of which half a row is there; what it has kept goes.
 func TestHalfARowIsReplaced(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, w *pieceWorld) {
 		before, _ := w.halfARow()
 		w.deliver(4*mb, before)

@@ -86,6 +86,7 @@ func TestPlaceIsServedByTwoHosts(t *testing.T) {
 // Nobody offers the place of a destination: it is given up, and its run says for what it waits, and until when. The
 // other destination has all.
 func TestNobodyOffersThePlace(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS, w.node.Timeout = 1500, 2*time.Second
 	w.connect("a", of(5, 10))

@@ -250,6 +250,7 @@ func (w *world) stoppedOnceSeen(h, other *placed, want bool) {
 // Letter b: the folder is copied once a claim was seen in it. The copy lacks the next claim's nonce, so whoever has it
 // learns that it is none, and leaves the file to the host that has it.
 func TestPlaceIsCopied(t *testing.T) {
+	t.Parallel()
 	w, a, b, run := placedWorld(t, func(w *world, first *placed) *placed { return w.shared("second", first.root) })
 	if here := <-b.looks; !here {
 		t.Fatal("what the first host left is not there")

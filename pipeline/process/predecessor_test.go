@@ -86,6 +86,7 @@ func TestCancellingTheNextLeavesTheInterruptedRunAlone(t *testing.T) {
 
 // The interrupted run can be cancelled, too, while another trigger finishes it; that one's turn has come then.
 func TestCancellingTheInterruptedRun(t *testing.T) {
+	t.Parallel()
 	w := serving(t)
 	old := w.lastRun()
 	asked, slow := make(chan struct{}), stuck()
@@ -108,6 +109,7 @@ func TestCancellingTheInterruptedRun(t *testing.T) {
 // Memory that stops the interrupted run costs the trigger behind it nothing: it is not taken for stopped before it
 // began.
 func TestMemoryStopOfTheInterruptedRun(t *testing.T) {
+	t.Parallel()
 	w := serving(t)
 	old := w.lastRun()
 	var over atomic.Bool

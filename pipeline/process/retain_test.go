@@ -107,6 +107,7 @@ func TestOldRunsAreForgotten(t *testing.T) {
 
 // A process that serves for months forgets old runs, too, and tidies up after processes that are gone.
 func TestServingSweeps(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.sweepEvery = time.Millisecond
 	w.serve()

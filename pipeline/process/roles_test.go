@@ -218,6 +218,7 @@ func TestOwnRunsAreDoneAlone(t *testing.T) {
 // Facts 1.1, 8: a run of many connections does not fill the queue. One that comes later waits for its window, and for
 // no more of it.
 func TestSmallRunBesideALargeOne(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 32*mb)
 	w.node.Parallel = 2
 	begun, small, gate := make(chan struct{}), make(chan struct{}), make(chan struct{})

@@ -17,6 +17,7 @@ import (
 // long as that lasts, and has its run when the cause is gone, also from a process that has heard nothing of the
 // refusal.
 func TestRefusedIDIsFree(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("x")
@@ -51,6 +52,7 @@ func TestRefusedIDIsFree(t *testing.T) {
 
 // What a stream drops because of an id that it has just seen is answered as the one before was.
 func TestDroppedByItsIDIsAnswered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("x")

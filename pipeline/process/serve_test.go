@@ -194,6 +194,7 @@ func (w *world) deadLetters() <-chan *pipeline.Message {
 // Triggers of one job wait for each other; the same Msg-Id asks for the same run; one that waits can be cancelled,
 // and one that runs.
 func TestTriggersWaitAndAreCancelled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	gate := make(chan struct{})
 	s := of(10, 100)

@@ -285,8 +285,10 @@ func TestEpochsHaveAnOrder(t *testing.T) {
 
 // A sender that froze before it sent, and wakes when its run was given up for another one, sends nothing more.
 func TestFrozenSenderOfAnAbandonedRun(t *testing.T) {
+	t.Parallel()
 	w, r := remote(t, 8*mb, false)
 	w.node.Sinks["remote"].Parallel = nil
+	w.node.Timeout = 3 * time.Second // for which the run waits for somebody to claim the destination
 	w.connect("a", of(40, 20))
 	w.connect("b", of(40, 20))
 	var run string

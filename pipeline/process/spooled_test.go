@@ -321,6 +321,7 @@ func TestSendAll(t *testing.T) {
 // A connection larger than the row log goes through the spool, while the receiver takes nothing: neither the log nor
 // another destination waits for it.
 func TestReceiverHoldsNobody(t *testing.T) {
+	t.Parallel()
 	w, r := remote(t, 2*mb, false)
 	w.connect("a", of(3000, 2000))
 	w.connect("b", of(3000, 2000))
@@ -351,6 +352,7 @@ func TestReceiverHoldsNobody(t *testing.T) {
 
 // What the receiver stored although its answer was lost is sent again under the same key, with the same bytes.
 func TestAnswersAreLost(t *testing.T) {
+	t.Parallel()
 	modes(t, func(t *testing.T, atEnd bool) {
 		w, r := remote(t, 8*mb, atEnd)
 		for _, id := range []string{"a", "b", "c"} {
@@ -377,6 +379,7 @@ func TestAnswersAreLost(t *testing.T) {
 // A receiver that refuses everything ends the run as owing once all is sealed. A resume asks nobody and sends what
 // waits.
 func TestOwing(t *testing.T) {
+	t.Parallel()
 	modes(t, func(t *testing.T, atEnd bool) {
 		w, r := remote(t, 8*mb, atEnd)
 		w.node.Timeout = time.Millisecond

@@ -78,6 +78,7 @@ func TestMemoryStop(t *testing.T) {
 
 // Memory that comes back below the threshold in time costs a pause, and nothing else.
 func TestMemoryPause(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	ids := branches(w, 8, of(20, 100))
 	w.deliverTo("x")
@@ -147,6 +148,7 @@ func TestStopDrains(t *testing.T) {
 // A database that delivers nothing for QueryTimeout is given up for that attempt, saying which setting it was; one
 // that delivers slowly, but does, is not.
 func TestSilentDatabase(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.QueryTimeout = time.Second
 	w.job.Retry = pipeline.Retry{Attempts: 2, Backoff: pipeline.Duration(time.Millisecond)}
@@ -179,6 +181,7 @@ func TestSilentDatabase(t *testing.T) {
 
 // Time that a query waits for our own destinations does not count against its database.
 func TestSlowDestinationIsNotASilentDatabase(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 4*mb)
 	w.node.QueryTimeout = 500 * time.Millisecond
 	w.job.Retry.Attempts = 1

@@ -59,6 +59,7 @@ func (b answeringBus) Publish(topic, id string, payload []byte) error {
 // A command that was stored, and of which nobody knows, is carried out before it is published again. Its connection
 // does not keep the place on its server that it was given for the second time: those behind it would wait for ever.
 func TestCommandThatWasStoredAllTheSame(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	ids := branches(w, 3, of(5, 10))
 	w.db.host = func(string) string { return "one" }

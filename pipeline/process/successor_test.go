@@ -34,6 +34,7 @@ func (r *sinkHeld) Claim(ctx context.Context, run, destination string, incarnati
 // A destination that is held when its command comes, by a predecessor about to learn that it is one, is claimed
 // later: the run does not wait for ever.
 func TestHeldDestinationIsClaimedLater(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("x", "y")
@@ -111,6 +112,7 @@ func (b *lateDrop) Drop(ctx context.Context, topic string) error {
 // row log. It may be the one that stopped the run, or one that found its owner gone, and it may have stood still in
 // between.
 func TestTidyingUpLeavesTheSuccessorAlone(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(w *world, slow *process.Node, late *lateDrop){
 		"stopped": func(w *world, slow *process.Node, late *lateDrop) {
 			w.rescript("b", stuck())
@@ -182,6 +184,7 @@ func TestTidyingUpLeavesTheSuccessorAlone(t *testing.T) {
 // begins meanwhile its own: that one waits for the removal. It would have gone on with a log that is gone the next
 // moment.
 func TestResumeWhileItsLogIsSwept(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.connect("b", stuck())

@@ -13,6 +13,7 @@ import (
 // A process gets commands, begins none, and is gone. The server would keep them for it for half a minute: who
 // coordinates publishes them again as soon as it sees that, and others carry them out.
 func TestCommandsOfAProcessThatIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	ids := branches(w, 4, of(20, 100))
 	w.deliverTo("x")

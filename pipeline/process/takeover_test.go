@@ -63,6 +63,7 @@ func TestRedeliveredSinkCommand(t *testing.T) {
 // The same job started twice in one moment: one runs, the other is told so; neither waits for a trigger that the
 // other took or dropped.
 func TestStartedTwiceAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 2000
 	w.connect("a", of(5, 10))
@@ -100,6 +101,7 @@ func TestStartedTwiceAtOnce(t *testing.T) {
 // A coordinator that was frozen on its way to give a connection up wakes after its successor has asked that
 // connection again: it changes nothing. Going on from the record as it is by then, it would fail what is going well.
 func TestZombieCoordinatorGivesNothingUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS = 60000
 	bad := of(5, 10)
@@ -213,6 +215,7 @@ func TestOneWinnerOfARevision(t *testing.T) {
 // A run that is waited for as its process gives no sign of life, and that ends after all, does not refuse the trigger
 // that waits: its turn has come.
 func TestRunThatEndsWhileItIsTakenOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("x")
@@ -254,6 +257,7 @@ func TestRunThatEndsWhileItIsTakenOver(t *testing.T) {
 // one goes on; the others are told who has it or how it ended, and disturb nothing. So it is also where none can tell
 // whether the others live.
 func TestOneOfSeveralGoesOn(t *testing.T) {
+	t.Parallel()
 	rounds := soak.Rounds(2, 6)
 	run := func(trigger pipeline.Trigger) func(*world, *process.Node) error {
 		return func(w *world, n *process.Node) error {

@@ -54,6 +54,7 @@ func (c leavingClaim) Renew(ctx context.Context, age time.Duration) error {
 // first query. The others get all, though they wait as long, with claims that live; a resume brings it what it
 // lacks. Meanwhile the run's record says by when it is given up, and no longer than that.
 func TestUnclaimedBeforeTheFirstQuery(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS, w.node.Timeout = 1500, 2*time.Second
 	records := &awayRecords{Records: w.node.Records, away: map[string]bool{"away": true}}
@@ -96,6 +97,7 @@ func TestUnclaimedBeforeTheFirstQuery(t *testing.T) {
 
 // The same with one whose claim gives no sign of life any more, while its run has little data: the row log never fills.
 func TestUnclaimedAfterTheFirstQuery(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8*mb)
 	w.node.Owner.LeaseMS, w.node.Timeout = 1500, 2*time.Second
 	records := &awayRecords{Records: w.node.Records, away: map[string]bool{}}

@@ -14,6 +14,7 @@ import (
 // Sequence 12: each record of a run, written by a later version while the run goes on, or when it is to be resumed,
 // started over, listed or forgotten. Nothing is done to it, the error names it, and every other job goes on.
 func TestLaterRecordsAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	const later = `{"version":2,"job":"job","state":"waiting"}`
 	for _, name := range []string{"run", "manifest", "open conn", "commit", "pointer"} {
 		t.Run(name, func(t *testing.T) {
