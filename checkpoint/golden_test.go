@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestRecordsAreSpelledAsEver(t *testing.T) {
 	for name, record := range map[string]any{
 		"run": &checkpoint.RunRecord{}, "connection": &checkpoint.ConnRecord{}, "commit": &checkpoint.CommitRecord{}, "pointer": &checkpoint.JobRun{},
-		"note": &checkpoint.TriggerNote{}, "manifest": &pipeline.Manifest{}, "checkpoint": &pipeline.PublicCheckpoint{},
+		"note": &checkpoint.TriggerNote{}, "timetable": &checkpoint.Timetable{}, "manifest": &pipeline.Manifest{}, "checkpoint": &pipeline.PublicCheckpoint{},
 		"process": &checkpoint.ProcessRecord{}, "place": &checkpoint.PlaceNote{}, "files": &checkpoint.FilesRecord{},
 		"specification": &checkpoint.SpecRecord{}, "specification.connection": &checkpoint.SpecConnection{},
 	} {

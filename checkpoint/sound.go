@@ -40,6 +40,9 @@ func remedy(key string) string {
 	if "."+strings.SplitN(rest, ".", 2)[0] == definitionPart {
 		return "fanmill job rm --history " + pipeline.Untoken(run) + " removes what is left of that job in the store, and fanmill job put puts it again"
 	}
+	if "."+rest == timetablePart {
+		return "remove it (nats kv del fanmill_jobs " + key + "): who serves job " + pipeline.Untoken(run) + " makes it anew, from now on"
+	}
 	if run == pipeline.ProcessKeys {
 		return "its process writes it anew, or is taken for gone"
 	}

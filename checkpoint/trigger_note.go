@@ -21,6 +21,8 @@ type TriggerNote struct {
 	Skipped bool   `json:"skipped,omitempty"`
 	Refused string `json:"refused,omitempty"` // why
 	Seq     uint64 `json:"seq,omitempty"`
+	// Scheduled: a schedule has asked for it. That is noted before the trigger is published.
+	Scheduled *pipeline.Scheduled `json:"scheduled,omitempty"`
 }
 
 // Of reports whether the note says what became of the message at seq, and of no other of its id.
@@ -33,8 +35,25 @@ const NoteSuffix = ".trigger"
 
 func noteKey(id string) string { return pipeline.Token(id) + NoteSuffix }
 
+// NoteScheduled keeps that a schedule is about to publish a trigger. What is known of the trigger already stays.
+func NoteScheduled(ctx context.Context, runs pipeline.KV, id, job string, s pipeline.Scheduled) error {
+	data, err := EncodeRecord(TriggerNote{Job: job, Scheduled: &s})
+	if err == nil {
+		if _, err = runs.Create(ctx, noteKey(id), data); errors.Is(err, pipeline.ErrConflict) {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("note trigger %s: %w", id, err)
+	}
+	return nil
+}
+
 // NoteTrigger keeps what became of a trigger.
 func NoteTrigger(ctx context.Context, runs pipeline.KV, id string, t TriggerNote) error {
+	if before, err := LoadTriggerNote(ctx, runs, id); err == nil && t.Scheduled == nil {
+		t.Scheduled = before.Scheduled
+	}
 	data, err := EncodeRecord(t)
 	if err == nil {
 		_, err = runs.Put(ctx, noteKey(id), data)

@@ -71,19 +71,28 @@ func (c *Conn) openExternal(ctx context.Context) error {
 }
 
 func checkVersion(v string) error {
-	part := strings.SplitN(strings.TrimPrefix(v, "v"), ".", 3)
-	if len(part) < 2 {
+	if major, minor, ok := readVersion(v); !ok {
 		return fmt.Errorf("server version %q is not one that fanmill can read", v)
-	}
-	major, err1 := strconv.Atoi(part[0])
-	minor, err2 := strconv.Atoi(part[1])
-	if err1 != nil || err2 != nil {
-		return fmt.Errorf("server version %q is not one that fanmill can read", v)
-	}
-	if major < oldestMajor || major == oldestMajor && minor < oldestMinor {
+	} else if major < oldestMajor || major == oldestMajor && minor < oldestMinor {
 		return fmt.Errorf("the server is version %s and fanmill needs at least %d.%d: update it", v, oldestMajor, oldestMinor)
 	}
 	return nil
+}
+
+// atLeast reports whether a server is of a version, or later.
+func atLeast(v string, major, minor int) bool {
+	has, hasMinor, ok := readVersion(v)
+	return ok && (has > major || has == major && hasMinor >= minor)
+}
+
+func readVersion(v string) (major, minor int, ok bool) {
+	part := strings.SplitN(strings.TrimPrefix(v, "v"), ".", 3)
+	if len(part) < 2 {
+		return 0, 0, false
+	}
+	major, err1 := strconv.Atoi(part[0])
+	minor, err2 := strconv.Atoi(part[1])
+	return major, minor, err1 == nil && err2 == nil
 }
 
 // unreachable says why a connection was not made, and what to look at.

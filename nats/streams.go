@@ -23,6 +23,7 @@ const (
 	streamTriggers = "FANMILL_TRIGGERS"
 	streamEvents   = "FANMILL_EVENTS"
 	streamDead     = "FANMILL_DEAD"
+	streamAlarms   = "FANMILL_SCHEDULES" // made where it is needed: older servers cannot
 
 	bucketJobs        = "fanmill_jobs"
 	bucketRuns        = "fanmill_runs"
@@ -74,7 +75,7 @@ func fixedStreams() []jetstream.StreamConfig {
 
 // streamOf is the stream that keeps a topic.
 func streamOf(topic string) (jetstream.StreamConfig, bool) {
-	for _, s := range fixedStreams() {
+	for _, s := range append(fixedStreams(), alarmStream()) {
 		if slices.ContainsFunc(s.Subjects, func(pattern string) bool { return covers(pattern, topic) }) {
 			return s, true
 		}
@@ -249,7 +250,7 @@ func (c *Conn) remake(ctx context.Context, name string) error {
 	if c.worker() {
 		return pipeline.Transient(fmt.Errorf("stream %s is gone, another program has deleted it; a coordinator makes it anew", name))
 	}
-	for _, cfg := range fixedStreams() {
+	for _, cfg := range append(fixedStreams(), alarmStream()) {
 		if cfg.Name != name {
 			continue
 		}

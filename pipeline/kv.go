@@ -39,7 +39,7 @@ type KVEntry struct {
 // Stores are the buckets fanmill keeps its state in.
 type Stores struct {
 	// <job>: the job as loaded, secrets as references; <job>.definition: JobDefinition, of a job of the store;
-	// <job>.definition.<version>: JobText; <job>.files: FilesRecord
+	// <job>.definition.<version>: JobText; <job>.files: FilesRecord; <job>.schedule: Timetable
 	Jobs KV
 	// <run>: RunRecord; <run>.manifest; <run>.conn.<connection>: ConnRecord; <run>.cancel: Cancellation;
 	// <run>.place.<destination>: PlaceNote;

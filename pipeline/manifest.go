@@ -22,6 +22,7 @@ type Manifest struct {
 	Home         string                `json:"home,omitempty"`
 	TimeZone     string                `json:"timeZone,omitempty"`
 	LogMaxBytes  int64                 `json:"logMaxBytes"`
+	Scheduled    *Scheduled            `json:"scheduled,omitempty"`
 	Selected     bool                  `json:"selected,omitempty"` // the trigger named connections: the job has others
 	Given        json.RawMessage       `json:"given,omitempty"`    // the trigger's params
 	Params       []Arg                 `json:"params,omitempty"`   // all of them, resolved

@@ -116,6 +116,18 @@ func TopicDescribe(owner string) string { return "fanmill.describe." + Token(own
 // DurableCleaning is the consumer of the clean commands at a place.
 func DurableCleaning(place string) string { return "clean-" + place + "-v1" }
 
+// TopicAlarm is where an alarm waits to go off, and TopicDue where it goes to then; see Alarms.
+func TopicAlarm(job, id string) string { return "fanmill.schedules." + Token(job) + "." + Token(id) }
+
+// TopicAlarms is every TopicAlarm.
+const TopicAlarms = "fanmill.schedules.*.*"
+
+// TopicDue has the alarms of a schedule that have gone off.
+func TopicDue(job, id string) string { return "fanmill.due." + Token(job) + "." + Token(id) }
+
+// TopicDues is every TopicDue.
+const TopicDues = "fanmill.due.*.*"
+
 // TopicEvent tells the world about a run.
 func TopicEvent(job, run, kind string) string {
 	return "fanmill.events." + Token(job) + "." + Token(run) + "." + kind

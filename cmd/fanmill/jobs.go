@@ -40,6 +40,7 @@ type jobFile struct {
 	file    *config.File
 	problem error // of what it is now
 	stored  bool
+	written time.Time // when file was
 }
 
 func (s *settings) openFolder(dir string, log *slog.Logger) (*folder, error) {
@@ -129,6 +130,7 @@ func (f *folder) read(path string) {
 	if seen := stamps(inputs); seen == j.seen {
 		return
 	}
+	written := writtenAt(path)
 	file, err := config.Load(path, f.s.servedOptions())
 	if err == nil {
 		err = f.s.noLiterals(file)
@@ -146,7 +148,7 @@ func (f *folder) read(path string) {
 		return
 	}
 	first := j.file == nil
-	*j = jobFile{inputs: file.Inputs(), seen: stamps(file.Inputs()), file: file}
+	*j = jobFile{inputs: file.Inputs(), seen: stamps(file.Inputs()), file: file, written: written}
 	for _, w := range file.Warnings {
 		f.log.Warn(w.String())
 	}
@@ -161,6 +163,15 @@ func (f *folder) read(path string) {
 	} else {
 		f.log.Info(fmt.Sprintf("job %s was changed; its next run is as %s says now", file.Job.ID, path))
 	}
+}
+
+// writtenAt is when a file was written; zero if it is not there.
+func writtenAt(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime().UTC()
 }
 
 // stamps tells one state of files from another.

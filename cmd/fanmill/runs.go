@@ -86,7 +86,7 @@ func (s *settings) runLine(ctx context.Context, node *process.Node, r view.RunEn
 		return line, err
 	}
 	v := s.statusView(info)
-	line.State = v.State
+	line.State, line.Scheduled = v.State, v.Scheduled
 	line.Total = len(v.Connections)
 	for _, d := range v.Destinations {
 		if d.State == pipeline.RecordOwing {

@@ -166,7 +166,7 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *served, ou
 		jobs.watch(watching, &sys.work)
 		silence := func() {}
 		defer func() { silence() }()
-		err := sys.node.Serve(ctx, trigger.Service{MaxRuns: f.maxRuns, Ready: func() {
+		err := sys.node.Serve(ctx, trigger.Service{MaxRuns: f.maxRuns, Served: jobs, Alarms: sys.conn.Alarms(), Ready: func() {
 			if !s.coordinates() {
 				log.Info("serving as " + strings.Join(s.roles, " and ") + "; runs are coordinated by other processes")
 				return

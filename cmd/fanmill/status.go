@@ -104,7 +104,7 @@ func (s *settings) queuedView(w *view.Waiting) screen.StatusView {
 func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 	rec, m := info.Record, info.Manifest
 	v := screen.StatusView{RunView: screen.RunView{Run: info.Run, JobID: m.JobID, JobName: m.JobName, State: rec.State, Error: rec.Error,
-		Started: rec.Started, Measures: rec.Measures}, Resumes: rec.Resumes, Ended: rec.Ended}
+		Scheduled: m.Scheduled, Started: rec.Started, Measures: rec.Measures}, Resumes: rec.Resumes, Ended: rec.Ended}
 	v.Connections, v.Destinations = screen.FromReports(info.Reports)
 	measure(v.Destinations)
 	for i := range v.Connections {

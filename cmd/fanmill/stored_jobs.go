@@ -41,6 +41,7 @@ type storedEntry struct {
 	seen    string       // their state when the version was read
 	file    *config.File // the last good version; nil if there was none
 	good    int          // its number
+	put     time.Time    // when it was put
 	problem error        // of the version that counts
 	shown   bool
 }
@@ -204,7 +205,7 @@ func (j *storedJobs) take(e *storedEntry, file *config.File, v checkpoint.JobVer
 	first := e.file == nil
 	again := e.good == e.version && e.problem == nil
 	e.inputs, e.file, e.good, e.problem, e.shown = file.Inputs(), file, e.version, nil, false
-	e.seen = stamps(e.inputs)
+	e.seen, e.put = stamps(e.inputs), v.At
 	for _, w := range file.Warnings {
 		j.log.Warn(w.String())
 	}

@@ -35,6 +35,7 @@ func (d *decoder) check() {
 	}
 	d.boundQueries()
 	d.params()
+	d.checkSchedules()
 	d.artifacts()
 }
 

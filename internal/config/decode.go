@@ -37,6 +37,7 @@ func (d *decoder) job(root *node) {
 		d.queriesField(&shared),
 		field{"params", d.paramValues},
 		d.textField("timeZone", &j.TimeZone),
+		field{"schedule", d.schedules},
 		field{"retry", d.retry},
 		field{"maxDuration", func(p place) { d.duration(p, minMaxDuration, maxMaxDuration, &j.MaxDuration) }},
 		d.choiceField("onOverlap", &j.OnOverlap, []string{pipeline.OverlapQueue, pipeline.OverlapSkip}),

@@ -19,6 +19,7 @@ type decoder struct {
 	out       pipeline.Job
 	checkable []pipeline.Destination // the destinations without what is known to be wrong
 	asked     []place                // the connections, as read
+	scheduled []string               // the paths of the schedules, as read
 	inputs    []string               // files read beside the job file
 	// inventoryText is the inventory, where the job has one: as it was given, else as it was read.
 	inventoryText *Inventory

@@ -98,6 +98,7 @@ func jobSchema(databases map[string]*pipeline.DatabaseKind, destinations map[str
 			{"id", text("Names the job in the store, in logs and for --resume; keep it from run to run. Without it, the file's name without its ending.", "job_gst_data")},
 			{"name", text("What people call the job; {jobName} in paths. Without it, the id.", "GST Sale Data - All Branches")},
 			{"timeZone", text("IANA name of the zone in which timestamps with a zone are shown, and of {date} and of dates in params. Without it, UTC.", "Asia/Kolkata")},
+			{"schedule", scheduleSchema()},
 			{"query", text("The SQL for all connections that have none of their own. :name stands for a parameter.", "select * from sale where invoice_date >= :from")},
 			{"queries", ref("queries", "Several queries with names, instead of query.")},
 			{"params", paramsSchema()},

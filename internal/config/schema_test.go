@@ -86,12 +86,16 @@ func TestSchemaAndDecoderAgree(t *testing.T) {
 		jobWith(""), jobWith(`, "retry": {"attempts": 1, "backoff": "1.5s", "max": "1h30m"}, "maxDuration": "90s"`), jobWith(`, "params": {"from": "{today}", "x": null}, "note": [1]`),
 		jobWith(`, "name": 7, "onDrift": "skip", "onOverlap": "queue", "parallelPerHost": 3, "snapshot": false, "$schema": 1`), dest(`"mode": "append", "delimiter": ";", "connectionColumn": true, "nullText": ""`),
 		excel(`"summary": false, "onLoss": "fail", "columns": {"a": {"format": "0.00", "width": 12.5, "hide": true, "rename": "A", "order": 3}}`),
+		jobWith(`, "schedule": "30 1 * * *"`), jobWith(`, "schedule": {"at": "@daily", "resume": true, "missed": "skip"}`),
+		jobWith(`, "params": {"from": "{today}"}, "schedule": ["0 6 * * mon-fri", {"at": "30 1 1 * *", "params": {"from": "{monthStart-1m}"}, "missed": "run", "within": "2h"}]`),
 		conn(`[{"id": "a", "driver": "sqlite", "database": "x"}, {"id": "b", "driver": "postgres", "server": "h", "port": "5432", "options": {"a": 1, "b": true}}]`),
 	}
 	bad := []string{
 		jobWith(`, "retry": []`), jobWith(`, "retry": {"attempts": 101}`), jobWith(`, "retry": {"backoff": "1"}`), jobWith(`, "maxDuration": 5`), jobWith(`, "maxDuration": "-5s"`),
 		jobWith(`, "maxDuration": "5 s"`), jobWith(`, "params": []`), jobWith(`, "params": {"a-b": 1}`), jobWith(`, "params": {"a": {}}`), jobWith(`, "onDrift": "x"`), jobWith(`, "onOverlap": null`),
 		jobWith(`, "parallelPerHost": 1001`), jobWith(`, "snapshot": 1`), jobWith(`, "queries": [{"sql": "q"}]`), jobWith(`, "name": " "`), jobWith(`, "timeZone": true`),
+		jobWith(`, "schedule": []`), jobWith(`, "schedule": 5`), jobWith(`, "schedule": {"params": {}}`), jobWith(`, "schedule": [{"at": "@daily", "missed": "x"}]`),
+		jobWith(`, "schedule": {"at": "@daily", "within": 5}`), jobWith(`, "schedule": {"at": "@daily", "resume": "yes"}`), jobWith(`, "schedule": [["@daily"]]`),
 		dest(`"mode": "x"`), dest(`"quoting": "x"`), dest(`"bom": "x"`), dest(`"columns": {"a": 1}`), dest(`"columns": {"a": {"order": 1.5}}`), dest(`"lineEnd": null`), dest(`"id": ""`), dest(`"connectionColumn": 1`),
 		excel(`"summary": 1`), excel(`"columns": {"a": {"width": 256}}`), excel(`"onLoss": "x"`),
 		conn(`[]`), conn(`"x"`), conn(`[{"driver": "sqlite", "dsn": "x"}]`), conn(`[{"id": "a", "dsn": "x"}]`), conn(`[{"id": "a", "driver": "sqlite"}]`), conn(`[{"id": "a", "driver": "oracle", "dsn": "x"}]`),

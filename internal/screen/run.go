@@ -12,19 +12,20 @@ import (
 // RunView is a run that has ended. Its JSON has, besides the fields below, "done" and "total" (connections) and
 // "rows", of the connections that every destination has, and "suggestions".
 type RunView struct {
-	Run          string             `json:"run"`
-	JobID        string             `json:"jobId"`
-	JobName      string             `json:"jobName,omitempty"`
-	State        pipeline.RunState  `json:"state"`
-	Error        string             `json:"error,omitempty"` // why it did not come to its end
-	Started      time.Time          `json:"started,omitzero"`
-	Millis       int64              `json:"durationMs"`
-	Connections  []ConnectionView   `json:"connections"`
-	Destinations []DestinationView  `json:"destinations"`
-	Measures     *pipeline.Measures `json:"measures,omitempty"`
-	Resumed      bool               `json:"resumed,omitempty"` // some of its rows are an earlier process's
-	Already      bool               `json:"already,omitempty"` // it was complete before it was asked for
-	Resume       string             `json:"resume,omitempty"`  // the command that brings what is missing
+	Run          string              `json:"run"`
+	JobID        string              `json:"jobId"`
+	JobName      string              `json:"jobName,omitempty"`
+	State        pipeline.RunState   `json:"state"`
+	Error        string              `json:"error,omitempty"`     // why it did not come to its end
+	Scheduled    *pipeline.Scheduled `json:"scheduled,omitempty"` // where a schedule asked for it
+	Started      time.Time           `json:"started,omitzero"`
+	Millis       int64               `json:"durationMs"`
+	Connections  []ConnectionView    `json:"connections"`
+	Destinations []DestinationView   `json:"destinations"`
+	Measures     *pipeline.Measures  `json:"measures,omitempty"`
+	Resumed      bool                `json:"resumed,omitempty"` // some of its rows are an earlier process's
+	Already      bool                `json:"already,omitempty"` // it was complete before it was asked for
+	Resume       string              `json:"resume,omitempty"`  // the command that brings what is missing
 }
 
 // totals counts the connections that every destination has, and their rows.

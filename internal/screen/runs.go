@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"slices"
 	"time"
 
 	"fanmill/pipeline"
@@ -27,6 +28,8 @@ type RunLine struct {
 	Total   int               `json:"total"`
 	Rows    int64             `json:"rows"`            // of these
 	Owing   []string          `json:"owing,omitempty"` // destinations that have yet to send what is safe
+	// Scheduled is for which time a schedule asked for it; nil if none did.
+	Scheduled *pipeline.Scheduled `json:"scheduled,omitempty"`
 }
 
 func (v RunsView) data() any { return list(v.Runs) }
@@ -42,21 +45,29 @@ func (v RunsView) text(s *sheet) {
 	}
 	t := &table{columns: []column{{head: "Run", min: 22}, {head: "Job", min: 6}, {head: "State"}, {head: "Started", spare: 4},
 		{head: "Time", right: true, spare: 3}, {head: "Connections", right: true, spare: 1}, {head: "Rows", right: true, spare: 2}}}
+	byItself := slices.ContainsFunc(v.Runs, func(r RunLine) bool { return r.Scheduled != nil })
+	if byItself {
+		t.columns = append(t.columns, column{head: "Scheduled for", spare: 5})
+	}
 	for _, r := range v.Runs {
 		took := ""
 		if r.Millis > 0 {
 			took = millis(r.Millis)
 		}
 		if r.State == StateQueued {
-			t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{text: string(StateQueued)}, cell{}, cell{took, dim}, cell{}, cell{})
+			t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{text: string(StateQueued)}, cell{}, cell{took, dim}, cell{}, cell{}, cell{})
 			continue
 		}
 		state := clean(string(r.State))
 		if len(r.Owing) > 0 {
 			state += ", owing"
 		}
-		t.add(cell{text: clean(r.Run)}, cell{text: clean(r.JobID)}, cell{state, stateStyle(string(r.State))}, cell{s.when(r.Started), dim},
-			cell{took, dim}, cell{text: Count(int64(r.Done)) + "/" + Count(int64(r.Total))}, cell{text: Count(r.Rows)})
+		line := []cell{{text: clean(r.Run)}, {text: clean(r.JobID)}, {state, stateStyle(string(r.State))}, {s.when(r.Started), dim},
+			{took, dim}, {text: Count(int64(r.Done)) + "/" + Count(int64(r.Total))}, {text: Count(r.Rows)}, {}}
+		if r.Scheduled != nil {
+			line[len(line)-1] = cell{s.when(r.Scheduled.For), dim}
+		}
+		t.add(line...)
 	}
 	s.table(t, 0)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"fanmill/pipeline"
 )
 
 // StatusView is a run at this moment, or as it ended. Its JSON has the fields of RunView and its own.
@@ -73,6 +75,9 @@ func (v StatusView) text(s *sheet) {
 	case v.Millis > 0:
 		started += ", " + millis(v.Millis) + " ago"
 	}
+	if v.Scheduled != nil {
+		s.fact("scheduled", scheduled(s, v.Scheduled), plain)
+	}
 	s.fact("started", started, plain)
 	s.fact("by", clean(v.Owner), plain)
 	s.fact("connections", v.states(), plain)
@@ -84,6 +89,15 @@ func (v StatusView) text(s *sheet) {
 		s.connections(v.Connections)
 	}
 	v.rest(s)
+}
+
+// scheduled says for which time of its schedule a run is.
+func scheduled(s *sheet, of *pipeline.Scheduled) string {
+	text := "for " + s.when(of.For)
+	if of.Missed > 0 {
+		text += ", and for " + Of(int64(of.Missed), "time") + " before that, which nobody served"
+	}
+	return text
 }
 
 // queued writes of a run that has not begun: all that is known is its trigger.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,6 +53,9 @@ func (n *Coordinator) prepare(ctx context.Context, def *spec.Definition, t spec.
 	if err != nil {
 		return nil, err
 	}
+	if m.Scheduled, err = n.scheduled(ctx, t); err != nil {
+		return nil, err
+	}
 	homes, err := n.filesHomes(ctx, def.Job, m, newest)
 	if err != nil {
 		return nil, err
@@ -72,6 +76,15 @@ func (n *Coordinator) prepare(ctx context.Context, def *spec.Definition, t spec.
 		return nil, err
 	}
 	return r, r.describe(ctx)
+}
+
+// scheduled is for which time a schedule has asked for a run; nil if none has.
+func (n *Coordinator) scheduled(ctx context.Context, t spec.Request) (*pipeline.Scheduled, error) {
+	if t.Seq == 0 || !strings.HasPrefix(t.Run, pipeline.ScheduledRuns) {
+		return nil, nil
+	}
+	note, err := n.View().Noted(ctx, t.Run)
+	return note.Scheduled, err
 }
 
 // anew begins a run under its id once more: without its manifest nobody can go on with it, and whoever asks for that

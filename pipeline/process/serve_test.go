@@ -33,7 +33,7 @@ func (w *world) serveBy(node *process.Node) (stop func()) {
 	w.serving.Store(token, true)
 	go func() {
 		defer w.serving.Delete(token)
-		done <- node.Serve(ctx, trigger.Service{MaxRuns: 2, SweepEvery: w.sweepEvery, Ready: func() { close(ready) }, Find: func(job string, inline json.RawMessage) (*spec.Definition, error) {
+		done <- node.Serve(ctx, trigger.Service{MaxRuns: 2, SweepEvery: w.sweepEvery, Served: w.served, Alarms: w.alarms, Ready: func() { close(ready) }, Find: func(job string, inline json.RawMessage) (*spec.Definition, error) {
 			if job != "job" {
 				return nil, fmt.Errorf("there is no job %q", job)
 			}

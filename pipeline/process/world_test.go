@@ -20,6 +20,7 @@ import (
 	"fanmill/pipeline/memory"
 	"fanmill/pipeline/process"
 	"fanmill/pipeline/spec"
+	"fanmill/pipeline/trigger"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -45,6 +46,9 @@ type world struct {
 	watch   func(pipeline.Event)
 
 	sweepEvery time.Duration // of processes that serve; 0 is as ever
+
+	served trigger.Served // of processes that serve; nil has no schedules
+	alarms pipeline.Alarms
 
 	serving sync.Map // tokens of processes that do
 }

@@ -23,6 +23,9 @@ type Service struct {
 	Find func(job string, inline json.RawMessage) (*spec.Definition, error)
 	// MaxRuns is how many runs, of different jobs, go on at a time.
 	MaxRuns int
+	// Served are the jobs that run by themselves, and Alarms what tells when; nil has none run so.
+	Served Served
+	Alarms pipeline.Alarms
 	// Ready is called once triggers are heard.
 	Ready func()
 	// SweepEvery is how often it is tidied up after processes that are gone, and old runs are forgotten; 0 is
@@ -57,20 +60,25 @@ func Serve(ctx context.Context, n *coordinate.Coordinator, service Service) erro
 	if err := errors.Join(s.pending.listen(), s.pending.listenTriggers()); err != nil {
 		return err
 	}
+	timetables := s.newSchedules()
+	handlers, err := timetables.handler(ctx)
+	if err != nil {
+		return err
+	}
 	if s.Ready != nil {
 		s.Ready()
 	}
 	var sweeping sync.WaitGroup
 	defer sweeping.Wait()
+	sweeping.Go(func() { timetables.run(ctx) })
 	sweeping.Go(func() { sweep(ctx, n, s.SweepEvery, n.Sweep) })
 	sweeping.Go(func() { s.adoptOrphans(ctx) })
-	var handlers []pipeline.Handler
 	for topic, durable := range map[string]string{pipeline.TopicTriggers: serveDurable, pipeline.TopicInlines: inlineDurable} {
 		handlers = append(handlers, pipeline.Handler{Topic: topic, Durable: durable, Parallel: inLine, Dead: pipeline.TopicDeadTriggers, Handle: func(_ context.Context, msg *pipeline.Message) error {
 			return s.handle(ctx, msg)
 		}})
 	}
-	err := n.Bus.Serve(ctx, n.Log, handlers...)
+	err = n.Bus.Serve(ctx, n.Log, handlers...)
 	if cause := context.Cause(ctx); errors.Is(cause, pipeline.ErrStore) || errors.Is(cause, pipeline.ErrFenced) {
 		return cause
 	}
