@@ -310,8 +310,12 @@ func TestFrozenSenderOfAnAbandonedRun(t *testing.T) {
 			return nil
 		}
 	})
-	if out, err := w.run(t.Context(), pipeline.Trigger{}); err == nil {
-		t.Errorf("the run went on: %s", reports(out))
+	out, err := w.run(t.Context(), pipeline.Trigger{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.State != pipeline.RunPartial || out.Reports[0].State != pipeline.RecordDetached {
+		t.Errorf("the run is %s: %s", out.State, reports(out))
 	}
 	if len(r.order) != 1 {
 		t.Errorf("%d requests were sent, the first one before the run was given up", len(r.order))
