@@ -144,6 +144,9 @@ type RunRecord struct {
 	// Waits has, of a complete or abandoned run, what is still to be removed: by destination, Owner.Home of the processes
 	// that have claimed it and on whose disks nobody has looked yet. Whoever starts there does. All else is removed.
 	Waits map[string][]string `json:"waits,omitempty"`
+	// Tell are those who are to be told how the run ended, and for whom there are no notices yet. It is written with the
+	// end, and taken out when there are: a crash in between leaves it to whoever tidies up.
+	Tell []pipeline.NotifyTarget `json:"tell,omitempty"`
 }
 
 // Busy reports whether some process has the run, if it lives.

@@ -83,11 +83,16 @@ func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
 	r.State, r.Taken, r.Ended, r.Error, r.Stopped = pipeline.RunInterrupted, false, time.Now().UTC(), pipeline.ShortError(why), stopped
 }
 
-// End is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there.
-func (r *RunRecord) End(state pipeline.RunState, m *pipeline.Measures, cleaned bool, waits map[string][]string) {
+// End is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there, tell
+// are those who are to be told.
+func (r *RunRecord) End(state pipeline.RunState, m *pipeline.Measures, cleaned bool, waits map[string][]string, tell []pipeline.NotifyTarget) {
 	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, nil, false
+	r.Tell = tell
 	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
 }
+
+// Told notes that there are notices of the run's end for everybody who is to be told.
+func (r *RunRecord) Told() { r.Tell = nil }
 
 // Over reports whether nothing of the run is needed any more, on any disk.
 func (r *RunRecord) Over() bool {

@@ -43,6 +43,9 @@ func remedy(key string) string {
 	if "."+rest == timetablePart {
 		return "remove it (nats kv del fanmill_jobs " + key + "): who serves job " + pipeline.Untoken(run) + " makes it anew, from now on"
 	}
+	if run == pipeline.NoticeKeys {
+		return "nobody is told what it was about"
+	}
 	if run == pipeline.ProcessKeys {
 		return "its process writes it anew, or is taken for gone"
 	}

@@ -29,6 +29,8 @@ type SpecRecord struct {
 	OnUnfinished    string            `json:"onUnfinished,omitempty"`
 	ParallelPerHost int               `json:"parallelPerHost,omitempty"`
 	Snapshot        bool              `json:"snapshot,omitempty"`
+	// Notify are those who are told how the run ends; references as they are.
+	Notify []pipeline.NotifyTarget `json:"notify,omitempty"`
 	// Digests of parts. Each has some connections, in the manifest's order, or some texts of queries.
 	Connections []string `json:"connections"`
 	Texts       []string `json:"texts"`

@@ -23,6 +23,8 @@ const (
 	EventStopping    = "stopping"          // no connection is asked any more; what is delivered whole is still written
 	EventInterrupted = "interrupted"       // the run has stopped before its end
 	EventEnded       = "ended"
+	EventNotified    = "notified"     // a target of notifications was told of State; Destination is its id
+	EventNotNotified = "not-notified" // it was not, and nobody tries again
 )
 
 // Event tells what happened in a run. Which fields are set follows from Kind.

@@ -26,6 +26,7 @@ type Job struct {
 	Snapshot        bool           `json:"snapshot,omitempty"`        // all queries of a connection see one state of its database
 	Schedules       []Schedule     `json:"schedule,omitempty"`        // when it runs by itself
 	Alert           *Alert         `json:"alert,omitempty"`           // which changes since the last run are named; nil is none
+	Notify          []NotifyTarget `json:"notify,omitempty"`          // who is told how runs end
 }
 
 // What a trigger does that finds its job running.

@@ -43,7 +43,8 @@ type Stores struct {
 	Jobs KV
 	// <run>: RunRecord; <run>.manifest; <run>.conn.<connection>: ConnRecord; <run>.cancel: Cancellation;
 	// <run>.place.<destination>: PlaceNote;
-	// job.<job>: JobRun; process.<token>: ProcessRecord
+	// job.<job>: JobRun; process.<token>: ProcessRecord;
+	// notice.run.<run>.<incarnation>.<target>, notice.late.<job>.<day>.<target>: NoticeRecord; notice.job.<job>: JobNotices
 	Runs        KV
 	Checkpoints KV // <job>: PublicCheckpoint; <run>.<destination>: CommitRecord
 }

@@ -31,7 +31,7 @@ func newCheck(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Reach every branch before the night: login, queries, columns",
 		Long: `check connects to every branch of a job, in parallel, logs in and has each query described, without running it where the database can. One table tells which
 branches can be reached and how fast, the server's version, which columns are missing, extra or of another type than elsewhere, and
-what the job's onDrift makes of that. It looks whether the destinations can be reached, and sends nothing there. It warns of what means something else than it seems to. Where a setting would let a branch in (encryption, certificates), the error names it and its risk.
+what the job's onDrift makes of that. It looks whether the destinations, and who is told by notify, can be reached, and sends nothing there. It warns of what means something else than it seems to. Where a setting would let a branch in (encryption, certificates), the error names it and its risk.
 
 Exit codes: 0 all is well, 2 bad job or command line, 3 some branch or destination cannot be reached, a query fails, or a
 branch differs where the job says onDrift: fail or skip.`,
@@ -147,6 +147,7 @@ func (s *settings) checkJob(ctx context.Context, file *config.File, only []strin
 		return view, err
 	}
 	view.Destinations = append(view.Destinations, s.placeProblems(job)...)
+	view.Destinations = append(view.Destinations, probeNotify(ctx, file)...)
 	for _, missing := range s.missingPlaces(job) {
 		view.Warnings = append(view.Warnings, missing+". Nobody has looked whether it can be written")
 	}

@@ -77,7 +77,7 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 func TestEveryKeyIsDocumented(t *testing.T) {
 	page := pages(t)["docs/job-file.md"]
 	var schema any
-	if err := json.Unmarshal(config.Schema(databaseKinds(), sinkKinds()), &schema); err != nil {
+	if err := json.Unmarshal(config.Schema(databaseKinds(), sinkKinds(), notifyKinds()), &schema); err != nil {
 		t.Fatal(err)
 	}
 	keys := map[string]bool{}

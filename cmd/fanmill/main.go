@@ -151,7 +151,7 @@ not yet committed: --resume goes on from there.`,
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(grouped(groupRun, newRun(stdout, stderr), newServe(stdout, stderr), newTrigger(stdout, stderr), newCancel(stdout, stderr), newDemo(stdout, stderr))...)
-	root.AddCommand(grouped(groupLook, newStatus(stdout, stderr), newRuns(stdout, stderr), newSchedule(stdout, stderr), newCheckpoint(stdout, stderr), newDead(stdout, stderr), newPlace(stdout, stderr), newVerify(stdout, stderr), newUI(stdout, stderr))...)
+	root.AddCommand(grouped(groupLook, newStatus(stdout, stderr), newRuns(stdout, stderr), newSchedule(stdout, stderr), newCheckpoint(stdout, stderr), newDead(stdout, stderr), newNotify(stdout, stderr), newPlace(stdout, stderr), newVerify(stdout, stderr), newUI(stdout, stderr))...)
 	root.AddCommand(grouped(groupJob, newValidate(stdout, stderr), newCheck(stdout, stderr), newPreview(stdout, stderr), newJobs(stdout, stderr), newSchema(stdout))...)
 	root.AddCommand(grouped(groupOther, newEnv(stdout), newVersion(stdout))...)
 	return group(root)

@@ -22,7 +22,8 @@ var pipelineRooms = map[string][]string{
 	"deliver":    {"checkpoint", "spec", "memory", "view"},
 	"coordinate": {"checkpoint", "spec", "memory", "view"},
 	"trigger":    {"checkpoint", "spec", "memory", "view", "coordinate"},
-	"process":    {"checkpoint", "spec", "memory", "view", "query", "deliver", "coordinate", "trigger"},
+	"notices":    {"checkpoint", "view"},
+	"process":    {"checkpoint", "spec", "memory", "view", "query", "deliver", "coordinate", "trigger", "notices"},
 }
 
 // otherRooms are the parts of the module outside pipeline. A part may import its own packages.

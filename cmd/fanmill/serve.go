@@ -155,6 +155,7 @@ func (s *settings) serveOnce(ctx context.Context, f serveFlags, jobs *served, ou
 		defer page.show(nil)
 		jobs.in(sys)
 		sys.node.Jobs.Served, sys.node.Jobs.Elsewhere = jobs.last, jobs.unserved(s.envDir)
+		sys.node.ServedJobs = jobs.now
 		jobs.look(ctx)
 		follow := s.follow(out, false, sys.reading)
 		sys.node.Follow = func(job *pipeline.Job, run string, destinations []pipeline.ManifestDestination) coordinate.Follower {

@@ -212,6 +212,16 @@ func (j *served) last(id string) *spec.Definition {
 	return definition(found[0])
 }
 
+// now are all jobs that are served, as they were last read.
+func (j *served) now() (all []*pipeline.Job) {
+	for _, token := range sortedKeys(j.list()) {
+		if def := j.last(pipeline.Untoken(token)); def != nil {
+			all = append(all, def.Job)
+		}
+	}
+	return all
+}
+
 // unserved replaces references in texts of jobs that are not served any more, but whose runs go on.
 func (j *served) unserved(envDir string) func(string) (string, error) {
 	if j.folder == nil {

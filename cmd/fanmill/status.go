@@ -52,7 +52,11 @@ and how far it is behind, how full the row log is, and, from what was measured, 
 			if err != nil {
 				return fmt.Errorf("look at run %s: %w", run, err)
 			}
-			return s.print(stdout, s.statusView(info))
+			v := s.statusView(info)
+			if v.Notices, err = noticesOf(c.Context(), node, run); err != nil {
+				return fmt.Errorf("look at who was told of run %s: %w", run, err)
+			}
+			return s.print(stdout, v)
 		})
 	}
 	return c

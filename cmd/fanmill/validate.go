@@ -77,7 +77,7 @@ write "$schema": "fanmill.schema.json", in YAML begin with # yaml-language-serve
 		Example: "  fanmill schema > fanmill.schema.json",
 		Args:    arguments(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := stdout.Write(config.Schema(databaseKinds(), sinkKinds()))
+			_, err := stdout.Write(config.Schema(databaseKinds(), sinkKinds(), notifyKinds()))
 			return err
 		},
 	}

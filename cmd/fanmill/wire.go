@@ -17,6 +17,7 @@ import (
 
 	"fanmill/checkpoint"
 	"fanmill/internal/config"
+	"fanmill/internal/notify"
 	"fanmill/nats"
 	"fanmill/pipeline"
 	"fanmill/sinks"
@@ -27,11 +28,12 @@ import (
 var (
 	databaseKinds = stages.Kinds
 	sinkKinds     = sinks.Kinds
+	notifyKinds   = func() map[string]*pipeline.NotifyKind { return notify.Kinds(postNotice) }
 )
 
 // jobOptions say what a job file may name.
 func jobOptions(strict bool, only []string) config.Options {
-	return config.Options{Strict: strict, Only: only, Databases: databaseKinds(), Destinations: sinkKinds()}
+	return config.Options{Strict: strict, Only: only, Databases: databaseKinds(), Destinations: sinkKinds(), Notify: notifyKinds()}
 }
 
 // servedOptions say what a job that is served may name. What it refers to for a role that this process does not have
@@ -121,7 +123,7 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 		Store: conn, Stores: stores, Records: checkpoint.NewRecords(stores.Checkpoints), RowLogs: conn.RowLogs(), Bus: conn.Bus(),
 		Progress: checkpoint.NewProgress(stores.Checkpoints, filepath.Join(s.workDir, "logs", "checkpoints")),
 		Specs:    &spec.Cache{Runs: stores.Runs}, Jobs: &spec.Jobs{Elsewhere: config.ExpandIn(s.envDir)},
-		Databases: databaseKinds(), Sinks: sinkKinds(), Alive: own.alive, Untold: own.untold,
+		Databases: databaseKinds(), Sinks: sinkKinds(), Notify: notifyKinds(), Alive: own.alive, Untold: own.untold,
 		Owner: own.Owner, Disks: &deliver.Places{Home: own.Home, Folders: s.places}, Program: version(), StoreID: conn.StoreID(), Roles: s.roles, Writes: s.sinks, Parallel: s.parallel, LogMaxBytes: s.logMB << 20, Timeout: s.timeout,
 		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Spool: s.spool(conn.StoreID(), log),
 		Dead: s.dead(), Reports: filepath.Join(s.env.Data, "reports"), Log: log,

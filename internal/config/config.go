@@ -35,6 +35,8 @@ type Options struct {
 	Databases map[string]*pipeline.DatabaseKind
 	// Destinations are the kinds of destinations by name, the "type" in the file.
 	Destinations map[string]*pipeline.SinkKind
+	// Notify are the kinds of targets of notifications by name.
+	Notify map[string]*pipeline.NotifyKind
 	// Lookup finds a variable of the environment; nil is os.LookupEnv. What it does not have, the .env file beside the
 	// job may have.
 	Lookup func(name string) (string, bool)

@@ -35,6 +35,7 @@ func (d *decoder) job(root *node) {
 		}},
 		d.queryField(&shared),
 		d.queriesField(&shared),
+		field{"notify", func(p place) { d.list(p, "targets", d.notify) }},
 		field{"params", d.paramValues},
 		d.textField("timeZone", &j.TimeZone),
 		field{"schedule", d.schedules},
@@ -78,6 +79,7 @@ func (d *decoder) job(root *node) {
 	d.verifyAll(verify)
 	d.alertWithoutTotals()
 	d.nameDestinations()
+	d.notifyTargets()
 }
 
 // missingQueries reports the connections without a query of their own in a job that has none for all.

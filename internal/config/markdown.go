@@ -11,12 +11,14 @@ import (
 )
 
 // OptionTable is the table of a destination's options in the page on job files, in Markdown.
-func OptionTable(kind *pipeline.SinkKind) string {
+func OptionTable(kind *pipeline.SinkKind) string { return optionTable(kind.Options) }
+
+func optionTable(options []pipeline.Option) string {
 	var b strings.Builder
 	b.WriteString("| key | value | if absent |\n|---|---|---|\n")
-	for i := range kind.Options {
-		if kind.Options[i].Each == nil || kind.Options[i].Each.Fields == nil { // else it has a table of its own
-			optionRows(&b, "", &kind.Options[i])
+	for i := range options {
+		if options[i].Each == nil || options[i].Each.Fields == nil { // else it has a table of its own
+			optionRows(&b, "", &options[i])
 		}
 	}
 	return b.String()

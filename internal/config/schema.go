@@ -70,11 +70,11 @@ func (ps properties) MarshalJSON() ([]byte, error) {
 // Schema is the JSON Schema of a job file, for editors and for whoever makes job files by program. Files in YAML have
 // the same keys. What it refuses, Load refuses too; Load finds more, as it looks at variables, folders and at the
 // values beside each other.
-func Schema(databases map[string]*pipeline.DatabaseKind, destinations map[string]*pipeline.SinkKind) []byte {
+func Schema(databases map[string]*pipeline.DatabaseKind, destinations map[string]*pipeline.SinkKind, notify map[string]*pipeline.NotifyKind) []byte {
 	var b bytes.Buffer
 	e := plainEncoder(&b)
 	e.SetIndent("", "  ")
-	if err := e.Encode(jobSchema(databases, destinations)); err != nil {
+	if err := e.Encode(jobSchema(databases, destinations, notify)); err != nil {
 		panic(err) // tables alone, which tests encode
 	}
 	return b.Bytes()
@@ -87,7 +87,7 @@ func plainEncoder(b *bytes.Buffer) *json.Encoder {
 	return e
 }
 
-func jobSchema(databases map[string]*pipeline.DatabaseKind, destinations map[string]*pipeline.SinkKind) *schema {
+func jobSchema(databases map[string]*pipeline.DatabaseKind, destinations map[string]*pipeline.SinkKind, notify map[string]*pipeline.NotifyKind) *schema {
 	return &schema{
 		Dialect: "https://json-schema.org/draft/2020-12/schema", Title: "fanmill job",
 		Description: "Connections x queries -> destinations. Texts may refer to variables as ${NAME} where their description says so.",
@@ -105,6 +105,7 @@ func jobSchema(databases map[string]*pipeline.DatabaseKind, destinations map[str
 			{"connections", &schema{Description: "The databases: a list, or an inventory that holds them.",
 				OneOf: []*schema{{Type: "array", MinItems: 1, Items: &schema{Ref: "#/$defs/connection"}}, {Ref: "#/$defs/inventory"}}}},
 			{"destinations", &schema{Description: "Where the rows go.", Type: "array", MinItems: 1, Items: &schema{Ref: "#/$defs/destination"}}},
+			{"notify", &schema{Description: "Who is told how runs end.", Type: "array", MinItems: 1, MaxItems: maxNotify, Items: &schema{Ref: "#/$defs/notify"}}},
 			{"retry", retrySchema()},
 			{"maxDuration", duration("The longest time for one attempt at a connection. Without it, there is no limit.", "", "30m")},
 			{"onOverlap", choice("What a trigger does that finds the job running: queue waits for that run to end, skip drops the trigger.", pipeline.OverlapQueue, pipeline.OverlapSkip)},
@@ -122,6 +123,7 @@ func jobSchema(databases map[string]*pipeline.DatabaseKind, destinations map[str
 			{"connection", connectionSchema(databases)},
 			{"inventory", inventorySchema(databases)},
 			{"destination", destinationSchema(destinations)},
+			{"notify", notifySchema(notify)},
 		},
 	}
 }

@@ -21,6 +21,8 @@ type StatusView struct {
 	Resumes  int       `json:"resumes"`
 	Ended    time.Time `json:"ended,omitzero"`
 	Log      *LogView  `json:"log,omitempty"` // absent where the row log is gone
+	// Notices are who was told how the run ended, or is to be.
+	Notices []NoticeLine `json:"notices,omitempty"`
 }
 
 // LogView is how full a run's row log is.
@@ -42,11 +44,13 @@ type statusJSON struct {
 	Resumes int       `json:"resumes"`
 	Ended   time.Time `json:"ended,omitzero"`
 	Log     *LogView  `json:"log,omitempty"`
+
+	Notices []NoticeLine `json:"notices,omitempty"`
 }
 
 func (v StatusView) data() any {
 	run := v.json()
-	return statusJSON{run.RunView, run.follows, v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Unserved, v.Resumes, v.Ended, v.Log}
+	return statusJSON{run.RunView, run.follows, v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Unserved, v.Resumes, v.Ended, v.Log, v.Notices}
 }
 
 func (v StatusView) text(s *sheet) {
@@ -83,6 +87,10 @@ func (v StatusView) text(s *sheet) {
 	s.fact("connections", v.states(), plain)
 	if v.Log != nil {
 		s.fact("row log", fmt.Sprintf("%s of %s (%s)", Size(v.Log.Bytes), Size(v.Log.Max), share(v.Log.Bytes, v.Log.Max)), plain)
+	}
+	for i := range v.Notices {
+		text, look := v.Notices[i].words(s)
+		s.fact("told", fmt.Sprintf("%s of %s: %s", clean(v.Notices[i].Target), clean(v.Notices[i].Event), text), look)
 	}
 	if len(v.Connections) > 0 {
 		s.blank()

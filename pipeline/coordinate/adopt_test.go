@@ -411,7 +411,7 @@ func TestEndedBeforeItIsAdopted(t *testing.T) {
 	if orphaned, err := b.orphaned(t.Context(), doc); err != nil || !orphaned {
 		t.Fatal(orphaned, err)
 	}
-	if err := w.runDoc().Change(t.Context(), checkpoint.Anybody, func(r *checkpoint.RunRecord) { r.End(pipeline.RunComplete, nil, true, nil) }); err != nil {
+	if err := w.runDoc().Change(t.Context(), checkpoint.Anybody, func(r *checkpoint.RunRecord) { r.End(pipeline.RunComplete, nil, true, nil, nil) }); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := b.adopt(t.Context(), w.definition(), spec.Request{Run: "r"}, doc); r != nil || !errors.Is(err, pipeline.ErrHeld) {

@@ -121,7 +121,7 @@ func (n *Coordinator) Carry(ctx context.Context, def *spec.Definition, t spec.Re
 	// A destination found its committed bytes gone, or what it must read next. The run knows how to bring them again,
 	// so nobody has to ask for it.
 	r.c.Log.Warn(fmt.Sprintf("run %s delivers anew what was lost", out.Run))
-	if err := r.c.takeOver(ctx, r.doc); err != nil { // it has ended: another process may have it by now
+	if err := r.c.take(ctx, r.doc); err != nil { // it has ended: another process may have it by now
 		return nil, err
 	}
 	defer r.c.letGo(ctx, r.doc)

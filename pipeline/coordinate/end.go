@@ -37,7 +37,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	failpoint.Hit("before-ended")
 	err := pipeline.ErrFenced
 	if !lost {
-		err = r.recordEnd(ctx, s.mine, func(r *checkpoint.RunRecord) { r.End(out.State, out.Measures, cleaned, waits) })
+		err = r.recordEnd(ctx, s.mine, func(rec *checkpoint.RunRecord) { rec.End(out.State, out.Measures, cleaned, waits, r.job.Notify) })
 	}
 	if errors.Is(err, pipeline.ErrFenced) || errors.Is(err, pipeline.ErrConflict) {
 		err = pipeline.Permanent(fmt.Errorf("run %s: %w; this process stops", r.m.Run, pipeline.ErrFenced))
@@ -46,6 +46,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 		return nil, err
 	}
 	failpoint.Hit("after-ended")
+	r.tellOwn(ctx, out)
 	r.c.askCleaners(ctx, r.m, waits)
 	r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventEnded, State: string(out.State)}))
 	return out, nil

@@ -13,7 +13,7 @@ import (
 // Remove forgets a run at once that has nothing left to do, or of which something cannot be read: its records, its
 // row log, its commands. Files stay. One that goes on, and one that a resume could go on with, is refused.
 func (n *Coordinator) Remove(ctx context.Context, run string) error {
-	if run == "" || pipeline.Token(run) != run || run == pipeline.JobKeys || run == pipeline.ProcessKeys {
+	if run == "" || pipeline.Token(run) != run || run == pipeline.JobKeys || run == pipeline.ProcessKeys || run == pipeline.NoticeKeys {
 		return pipeline.Permanent(fmt.Errorf("%q is no run's id; fanmill runs lists them", run))
 	}
 	doc, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, n.Stores.Runs, checkpoint.RunKey(run))
@@ -43,7 +43,7 @@ func (n *Coordinator) Remove(ctx context.Context, run string) error {
 
 // wipe removes what the store has of a run, its record last: until then it is there to be forgotten again.
 func (n *Coordinator) wipe(ctx context.Context, run string) error {
-	if err := errors.Join(n.dropCommands(ctx, run), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, checkpoint.RunKey(run)+".>")); err != nil {
+	if err := errors.Join(n.dropCommands(ctx, run), n.RowLogs.Delete(ctx, run, math.MaxInt), n.Records.Remove(ctx, run), n.Stores.Runs.RemoveAll(ctx, checkpoint.RunKey(run)+".>"), n.Stores.Runs.RemoveAll(ctx, checkpoint.RunNotices(run))); err != nil {
 		return err
 	}
 	if err := n.Cleaner.Forget(run); err != nil {

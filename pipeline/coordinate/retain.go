@@ -34,6 +34,9 @@ func (n *Coordinator) forgetOld(ctx context.Context, docs []*checkpoint.Document
 	if err := n.forgetNotes(ctx); err != nil && ctx.Err() == nil {
 		n.Log.Warn("what is known of old triggers could not be removed; the next start tries again", "error", err)
 	}
+	if err := n.forgetNotices(ctx, docs); err != nil && ctx.Err() == nil {
+		n.Log.Warn("old notices could not be removed; the next start tries again", "error", err)
+	}
 	old := outdated(docs, time.Now())
 	for _, doc := range old[max(0, len(old)-forgetAtOnce):] {
 		if err := n.forget(ctx, doc); err != nil && ctx.Err() == nil {
@@ -95,7 +98,7 @@ func (n *Coordinator) forget(ctx context.Context, doc *checkpoint.Document[check
 	if err := n.Records.Remove(ctx, id); err != nil {
 		return err
 	}
-	if err := n.Stores.Runs.RemoveAll(ctx, id+".>"); err != nil {
+	if err := errors.Join(n.Stores.Runs.RemoveAll(ctx, id+".>"), n.Stores.Runs.RemoveAll(ctx, checkpoint.RunNotices(id))); err != nil {
 		return err
 	}
 	return n.Stores.Runs.Delete(ctx, id)

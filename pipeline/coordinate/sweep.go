@@ -25,6 +25,7 @@ func (n *Coordinator) Sweep(ctx context.Context) error {
 		return fmt.Errorf("look for old runs: %w", err)
 	}
 	for _, doc := range docs {
+		n.tellLater(ctx, doc)
 		if err := n.sweepRun(ctx, doc); err != nil { // somebody else's rubbish is no reason not to work
 			n.Log.Warn(fmt.Sprintf("run %s of job %s could not be tidied up; the next start tries again", checkpoint.RunOf(doc), doc.Value().Job), "error", err)
 		}

@@ -40,6 +40,12 @@ func (n *Coordinator) alreadyRunning(doc *checkpoint.Document[checkpoint.RunReco
 // Until the run goes on it is marked as interrupted, and as taken: who wants it, too, waits for what becomes of that.
 // Should it not go on, because the job has changed, say, letGo must follow.
 func (n *Coordinator) takeOver(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) error {
+	n.tellLater(ctx, doc) // how it ended, before it goes on
+	return n.take(ctx, doc)
+}
+
+// take is takeOver of a run of whose end nobody is to be told yet.
+func (n *Coordinator) take(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) error {
 	rec := doc.Value()
 	if rec.Busy() && rec.Owner.Token != n.Owner.Token && n.mayHave(rec) {
 		lease := time.Duration(rec.Owner.LeaseMS) * time.Millisecond

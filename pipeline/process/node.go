@@ -34,6 +34,9 @@ type Node struct {
 	Jobs      *spec.Jobs                        // that the process holds
 	Databases map[string]*pipeline.DatabaseKind // by each of their names
 	Sinks     map[string]*pipeline.SinkKind
+	Notify    map[string]*pipeline.NotifyKind // none tells nobody
+	// ServedJobs are the jobs that this process serves now, which may be late; may be nil.
+	ServedJobs func() []*pipeline.Job
 
 	// Alive reports whether an owner's process still runs; known is false where this process cannot tell.
 	Alive func(pipeline.Owner) (alive, known bool)
@@ -85,6 +88,8 @@ func (n *Node) Run(ctx context.Context, def *spec.Definition, t pipeline.Trigger
 		defer cancel()
 		w.close(ctx)
 	}()
+	defer n.Jobs.Hold(def)()
+	defer own.telling(ctx, c, def.Job)()
 	return trigger.Run(ctx, c, def, t)
 }
 
@@ -113,6 +118,7 @@ func (n *Node) Serve(ctx context.Context, s trigger.Service) error {
 	}
 	if n.has(pipeline.RoleCoordinator) {
 		all.Go(func() error { return trigger.Serve(ctx, c, s) })
+		all.Go(func() error { n.tell(ctx, c); return nil })
 	} else {
 		if s.Ready != nil {
 			s.Ready()

@@ -22,7 +22,7 @@ type Stored struct {
 // not go into the store; nil holds none.
 func New(job *pipeline.Job, m *pipeline.Manifest, held func(*pipeline.Connection) bool) (*Stored, error) {
 	s := &checkpoint.Spec{Head: checkpoint.SpecRecord{Retry: job.Retry, MaxDuration: job.MaxDuration, OnOverlap: job.OnOverlap, OnUnfinished: job.OnUnfinished,
-		ParallelPerHost: job.ParallelPerHost, Snapshot: job.Snapshot}}
+		ParallelPerHost: job.ParallelPerHost, Snapshot: job.Snapshot, Notify: job.Notify}}
 	texts := map[string]int{}
 	for _, mc := range m.Connections {
 		c, err := job.Connection(mc.ID)
@@ -134,7 +134,7 @@ func (s *Stored) Snapshot() bool { return s.s.Head.Snapshot }
 func (s *Stored) Definition(m *pipeline.Manifest, jobs *Jobs) *Definition {
 	head := &s.s.Head
 	job := &pipeline.Job{ID: m.JobID, Name: m.JobName, TimeZone: m.TimeZone, Retry: head.Retry, MaxDuration: head.MaxDuration, OnOverlap: head.OnOverlap,
-		OnUnfinished: head.OnUnfinished, OnDrift: m.OnDrift, ParallelPerHost: head.ParallelPerHost, Snapshot: head.Snapshot, Alert: m.Alert}
+		OnUnfinished: head.OnUnfinished, OnDrift: m.OnDrift, ParallelPerHost: head.ParallelPerHost, Snapshot: head.Snapshot, Alert: m.Alert, Notify: head.Notify}
 	for _, mc := range m.Connections {
 		c, held, err := s.Connection(mc.ID)
 		if err != nil {
