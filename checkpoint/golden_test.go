@@ -21,7 +21,7 @@ func TestRecordsAreSpelledAsEver(t *testing.T) {
 		"run": &checkpoint.RunRecord{}, "connection": &checkpoint.ConnRecord{}, "commit": &checkpoint.CommitRecord{}, "pointer": &checkpoint.JobRun{},
 		"note": &checkpoint.TriggerNote{}, "timetable": &checkpoint.Timetable{}, "manifest": &pipeline.Manifest{}, "checkpoint": &pipeline.PublicCheckpoint{},
 		"process": &checkpoint.ProcessRecord{}, "place": &checkpoint.PlaceNote{}, "files": &checkpoint.FilesRecord{},
-		"specification": &checkpoint.SpecRecord{}, "specification.connection": &checkpoint.SpecConnection{},
+		"notice": &checkpoint.NoticeRecord{}, "notices": &checkpoint.JobNotices{}, "specification": &checkpoint.SpecRecord{}, "specification.connection": &checkpoint.SpecConnection{},
 	} {
 		fill(t, reflect.ValueOf(record).Elem())
 		got, err := json.MarshalIndent(record, "", "  ")

@@ -131,7 +131,7 @@ func TestForeignDatabaseInSchema(t *testing.T) {
 	var schema struct {
 		Defs map[string]struct{ Properties map[string]entry } `json:"$defs"`
 	}
-	if err := json.Unmarshal(config.Schema(foreign().Databases, sinks.Kinds()), &schema); err != nil {
+	if err := json.Unmarshal(config.Schema(foreign().Databases, sinks.Kinds(), nil), &schema); err != nil {
 		t.Fatal(err)
 	}
 	got := schema.Defs["connection"].Properties

@@ -30,7 +30,7 @@ func jobTo(destination string) string {
 // schemaOf compiles the schema of these destinations.
 func schemaOf(t *testing.T, o config.Options) *jsonschema.Schema {
 	t.Helper()
-	return compiledSchema(t, config.Schema(o.Databases, o.Destinations))
+	return compiledSchema(t, config.Schema(o.Databases, o.Destinations, o.Notify))
 }
 
 func TestAliasesOfTypes(t *testing.T) {

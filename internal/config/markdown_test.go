@@ -4,11 +4,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"fanmill/internal/config"
+	"fanmill/internal/notify"
 	"fanmill/pipeline"
 	"fanmill/sinks"
 )
@@ -26,6 +28,15 @@ func TestPageHasTheOptionsOfDestinations(t *testing.T) {
 	tables := map[string]string{"columns": config.ColumnTable(kinds)}
 	for name, kind := range kinds {
 		tables["options of "+name] = config.OptionTable(kind)
+	}
+	targets := notify.Kinds(nil)
+	for _, name := range []string{"slack", "webhook", "email"} {
+		tables["notify "+name] = config.NotifyTable(targets[name])
+	}
+	for _, name := range []string{"discord", "teams", "teams-card"} { // share a table
+		if config.NotifyTable(targets[name]) != strings.ReplaceAll(tables["notify slack"], "`https://hooks.slack.com/services/...`", exampleOf(targets[name])) {
+			t.Errorf("the options of %s are not those of slack", name)
+		}
 	}
 	now := page
 	for _, what := range slices.Sorted(maps.Keys(tables)) {
@@ -47,6 +58,11 @@ func TestPageHasTheOptionsOfDestinations(t *testing.T) {
 	if err := os.WriteFile(path, []byte(now), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// exampleOf is the example of an address of a kind, as its table has it.
+func exampleOf(kind *pipeline.NotifyKind) string {
+	return regexp.MustCompile("`https:[^`]*`").FindString(kind.Options[0].Description)
 }
 
 // A table names nested options by their path, and says what a secret needs.

@@ -13,13 +13,14 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"fanmill/internal/config"
+	"fanmill/internal/notify"
 	"fanmill/sinks"
 	"fanmill/stages"
 )
 
 func compiled(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	return compiledSchema(t, config.Schema(stages.Kinds(), sinks.Kinds()))
+	return compiledSchema(t, config.Schema(stages.Kinds(), sinks.Kinds(), notify.Kinds(nil)))
 }
 
 func compiledSchema(t *testing.T, text []byte) *jsonschema.Schema {
@@ -127,7 +128,7 @@ func TestSchemaHasAllKeys(t *testing.T) {
 		Properties map[string]json.RawMessage
 		Defs       map[string]struct{ Properties map[string]json.RawMessage } `json:"$defs"`
 	}
-	if err := json.Unmarshal(config.Schema(stages.Kinds(), sinks.Kinds()), &schema); err != nil {
+	if err := json.Unmarshal(config.Schema(stages.Kinds(), sinks.Kinds(), notify.Kinds(nil)), &schema); err != nil {
 		t.Fatal(err)
 	}
 	// The decoder lists the keys of an object where it finds something else.

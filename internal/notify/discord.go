@@ -72,7 +72,7 @@ func (m *message) discord(n *pipeline.Notice) (e discordEmbed, fits bool) {
 	for _, f := range m.facts {
 		b.WriteString("**" + f.name + "** " + discordEscaper.Replace(f.text) + "\n")
 	}
-	if len(m.missing) > 0 {
+	if len(m.missing)+m.more > 0 {
 		b.WriteString("\n**Missing**\n")
 		for _, f := range m.missing {
 			b.WriteString("• " + discordEscaper.Replace(f.line()) + "\n")
@@ -80,6 +80,9 @@ func (m *message) discord(n *pipeline.Notice) (e discordEmbed, fits bool) {
 		if m.more > 0 {
 			b.WriteString(moreText("", m.more) + "\n")
 		}
+	}
+	if m.morePlaces > 0 {
+		b.WriteString("\n" + counted(m.morePlaces, "more destination") + "\n")
 	}
 	e.Description = b.String()
 	all := len([]rune(e.Title)) + len([]rune(e.Description)) + len([]rune(m.footer))

@@ -3,9 +3,9 @@ package notify
 import (
 	"bytes"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
-	"encoding/base64"
 	"net/url"
 	"path/filepath"
 	"strings"

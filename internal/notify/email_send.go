@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -48,15 +49,11 @@ func tooLarge(err error) bool {
 
 // deliver makes one attempt at a mail.
 func (o *emailOptions) deliver(ctx context.Context, n *pipeline.Notice, files []attachment, notes []string) (string, error) {
-	c, err := o.client(ctx)
+	c, conn, hangUp, err := o.dial(ctx)
 	if err != nil {
 		return "", err
 	}
-	conn, err := c.DialToSMTPClientWithContext(ctx)
-	if err != nil {
-		return "", o.trouble(ctx, err)
-	}
-	defer func() { _ = c.CloseWithSMTPClient(conn) }()
+	defer hangUp()
 	msg, err := o.mail(n, files, notes)
 	if err != nil {
 		return "", targetTrouble("make the mail: %w", err)
@@ -94,19 +91,37 @@ func probeEmail(ctx context.Context, spec pipeline.NotifySpec) error {
 	if err != nil {
 		return err
 	}
-	c, err := o.client(ctx)
+	_, _, hangUp, err := o.dial(ctx)
+	if err == nil {
+		hangUp()
+	}
+	return err
+}
+
+// dial connects to the server, encrypts as the target says, and logs in. hangUp ends that.
+func (o *emailOptions) dial(ctx context.Context) (_ *gomail.Client, _ *smtp.Client, hangUp func(), _ error) {
+	var wire net.Conn // which the package leaves open where encrypting or the login fails
+	c, err := o.client(ctx, &wire)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	conn, err := c.DialToSMTPClientWithContext(ctx)
 	if err != nil {
-		return o.trouble(ctx, err)
+		if wire != nil {
+			_ = wire.Close()
+		}
+		return nil, nil, nil, o.trouble(ctx, err)
 	}
-	_ = c.CloseWithSMTPClient(conn)
-	return nil
+	return c, conn, func() {
+		_ = c.CloseWithSMTPClient(conn)
+		if wire != nil {
+			_ = wire.Close()
+		}
+	}, nil
 }
 
-func (o *emailOptions) client(ctx context.Context) (*gomail.Client, error) {
+// client is a client whose connection is kept in wire once there is one.
+func (o *emailOptions) client(ctx context.Context, wire *net.Conn) (*gomail.Client, error) {
 	config := &tls.Config{ServerName: o.Host, MinVersion: tls.VersionTLS12}
 	if o.CA != "" {
 		pool, err := authorities(o.CA)
@@ -116,6 +131,13 @@ func (o *emailOptions) client(ctx context.Context) (*gomail.Client, error) {
 		config.RootCAs = pool
 	}
 	options := []gomail.Option{gomail.WithPort(o.Port), gomail.WithTimeout(smtpTimeout), gomail.WithTLSConfig(config)}
+	if o.Security != secureTLS { // with a dialer of ours the package does not know that the connection is encrypted
+		options = append(options, gomail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+			var err error
+			*wire, err = (&net.Dialer{}).DialContext(ctx, network, address)
+			return *wire, err
+		}))
+	}
 	switch o.Security {
 	case secureTLS:
 		options = append(options, gomail.WithSSL())

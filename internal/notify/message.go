@@ -17,8 +17,10 @@ type message struct {
 	missing []fact // connections, and why
 	more    int
 	places  []fact // destinations, and where their rows are
-	footer  string
-	bad     bool
+	// morePlaces is how many destinations are not in places.
+	morePlaces int
+	footer     string
+	bad        bool
 }
 
 type fact struct{ name, text string }
@@ -215,7 +217,7 @@ func (m *message) plain() string {
 	for _, f := range m.facts {
 		line("%s: %s", f.name, f.text)
 	}
-	if len(m.missing) > 0 {
+	if len(m.missing)+m.more > 0 {
 		line("\nMissing:")
 		for _, f := range m.missing {
 			line("- %s", f.line())
@@ -241,15 +243,38 @@ func (f fact) line() string {
 	return f.name + ": " + f.text
 }
 
-// shorter leaves out one of the missing connections, or else one of the destinations; false if nothing is left to be.
+// shorter makes the message a little shorter: long reasons first, then destinations and connections beyond a few; false
+// if nothing is left to be left out. What is left out is counted.
 func (m *message) shorter() bool {
 	switch {
+	case m.cut(120):
+	case len(m.places) > 3:
+		m.dropPlace()
+	case len(m.missing) > 5:
+		m.dropMissing()
+	case m.cut(40):
 	case len(m.missing) > 0:
-		m.missing, m.more = m.missing[:len(m.missing)-1], m.more+1
+		m.dropMissing()
 	case len(m.places) > 0:
-		m.places = m.places[:len(m.places)-1]
+		m.dropPlace()
 	default:
 		return false
 	}
 	return true
 }
+
+// cut shortens what is longer than so many characters; false if nothing is.
+func (m *message) cut(most int) (cut bool) {
+	for _, list := range [][]fact{m.missing, m.places} {
+		for i := range list {
+			if short := oneLine(list[i].text, most); len([]rune(short)) < len([]rune(list[i].text)) {
+				list[i].text, cut = short, true
+			}
+		}
+	}
+	return cut
+}
+
+func (m *message) dropMissing() { m.missing, m.more = m.missing[:len(m.missing)-1], m.more+1 }
+
+func (m *message) dropPlace() { m.places, m.morePlaces = m.places[:len(m.places)-1], m.morePlaces+1 }

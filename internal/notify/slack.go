@@ -72,11 +72,11 @@ func (m *message) slack() []byte {
 		facts.WriteString("*" + f.name + ":* " + slackEscaper.Replace(f.text))
 	}
 	section(facts.String())
-	if len(m.missing) > 0 {
+	if len(m.missing)+m.more > 0 {
 		list("*Missing*", m.missing, moreText("\n", m.more))
 	}
-	if len(m.places) > 0 {
-		list("*Destinations*", m.places, "")
+	if len(m.places)+m.morePlaces > 0 {
+		list("*Destinations*", m.places, moreText("\n", m.morePlaces))
 	}
 	blocks = append(blocks, slackBlock{Type: "context", Elements: []slackText{{"mrkdwn", slackEscaper.Replace(m.footer), true}}})
 	return encode(struct {

@@ -87,7 +87,7 @@ func (m *message) teams() teamsCard {
 		block(false, teamsRun{Text: f.name + ": ", Weight: "Bolder"}, teamsRun{Text: f.text})
 	}
 	list := func(head string, facts []fact, tail string) {
-		if len(facts) == 0 {
+		if len(facts) == 0 && tail == "" {
 			return
 		}
 		block(true, teamsRun{Text: head, Weight: "Bolder"})
@@ -99,7 +99,7 @@ func (m *message) teams() teamsCard {
 		}
 	}
 	list("Missing", m.missing, moreText("", m.more))
-	list("Destinations", m.places, "")
+	list("Destinations", m.places, moreText("", m.morePlaces))
 	block(true, teamsRun{Text: m.footer, Subtle: true})
 	return card
 }
