@@ -188,7 +188,7 @@ func TestSyntaxErrorsPointAtThePlace(t *testing.T) {
 		{"job.json", "{\"id\": \"a\"", "job.json:1:11: not valid JSON: the JSON ends too early; a closing } or ] is missing"},
 		{"job.json", "{\"naïve\": 1} x", "job.json:1:14: not valid JSON: there is more after the end of the job; a file holds one job"},
 		{"job.json", " \n", "job.json:1:1: the file is empty; a job needs connections and destinations"},
-		{"job.json", "[]", "job.json:1:1: must be an object with id, name, connections, destinations, query, queries, params, timeZone, schedule, retry, maxDuration, onOverlap, onUnfinished, onDrift, parallelPerHost, snapshot, verify, alert, not a list"},
+		{"job.json", "[]", "job.json:1:1: must be an object with id, name, connections, destinations, query, queries, notify, params, timeZone, schedule, retry, maxDuration, onOverlap, onUnfinished, onDrift, parallelPerHost, snapshot, verify, alert, not a list"},
 		{"job.json", "{\"id\": \"caf\xe9\"}", "job.json:1:12: this is not UTF-8, but perhaps Windows-1252, where the byte 0xE9 is é; save the file with the encoding UTF-8"},
 		{"job.json", "\xff\xfe{\x00\n\x00\"", "job.json:2:1: the file is UTF-16, and ends in the middle of a character; save the file with the encoding UTF-8"},
 		{"job.yaml", "", "job.yaml:1:1: the file is empty; a job needs connections and destinations"},
