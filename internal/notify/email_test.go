@@ -115,8 +115,8 @@ func parse(t *testing.T, data string) parsed {
 	return p
 }
 
-// A mail is encrypted, has a login, is the same at a second attempt, and has what happened in both of its bodies. Who gets
-// a blind copy is in the envelope alone.
+// A mail is encrypted, has a login, is the same at a second attempt, and has what happened in both of its bodies. Who
+// gets a blind copy is in the envelope alone.
 func TestMail(t *testing.T) {
 	s := newMailServer(t)
 	target := s.target(func(o map[string]any) {
