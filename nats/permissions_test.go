@@ -157,6 +157,7 @@ func TestPermissionsOfTheExample(t *testing.T) {
 		"$JS.API.CONSUMER.CREATE.KV_fanmill_runs.x.$KV.fanmill_runs.>":                             {C, S, O},
 		"$JS.API.CONSUMER.CREATE.KV_fanmill_checkpoints.x.$KV.fanmill_checkpoints.run.out.error.*": {C, S, O},
 		"$JS.API.CONSUMER.CREATE.KV_fanmill_checkpoints.x.$KV.fanmill_checkpoints.*":               {C, O},
+		"$JS.API.CONSUMER.CREATE.KV_fanmill_jobs.x.$KV.fanmill_jobs.*.schedule":                    {C, O},
 		"$JS.API.CONSUMER.CREATE.KV_fanmill_jobs.x":                                                {C},
 		"$JS.API.CONSUMER.CREATE.KV_fanmill_jobs.x.$KV.fanmill_jobs.*":                             {C},
 		"$JS.API.CONSUMER.MSG.NEXT.FANMILL_ROWS_run_1.csv":                                         {C, Q, S},

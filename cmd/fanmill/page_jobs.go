@@ -29,6 +29,10 @@ func (b *pageBackend) Jobs(ctx context.Context) ([]web.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	timetables, err := b.timetables(ctx)
+	if err != nil {
+		return nil, err
+	}
 	served := b.jobs.list()
 	out := []web.Job{}
 	for _, key := range keys {
@@ -46,6 +50,9 @@ func (b *pageBackend) Jobs(ctx context.Context) ([]web.Job, error) {
 		}
 		v := jobView(&job)
 		v.Revision = fmt.Sprint(e.Revision)
+		if t := timetables[key]; t != nil {
+			v.Schedules, v.Paused = scheduleViews(t)
+		}
 		if s, ok := served[key]; ok {
 			v.Served, v.Path, v.Problem = true, s.path, s.problem
 			delete(served, key)
@@ -59,7 +66,7 @@ func (b *pageBackend) Jobs(ctx context.Context) ([]web.Job, error) {
 	}
 	for key, s := range served { // a file that could never be used has no job in the store
 		out = append(out, web.Job{ID: pipeline.Untoken(key), Name: s.path, Path: s.path, Problem: s.problem, Facts: []web.Fact{}, Params: []web.Param{},
-			Connections: []web.JobConnection{}, Queries: []web.JobQuery{}, Destinations: []web.JobDestination{}, Last: []web.RunLine{}})
+			Connections: []web.JobConnection{}, Queries: []web.JobQuery{}, Destinations: []web.JobDestination{}, Last: []web.RunLine{}, Schedules: []web.JobSchedule{}})
 	}
 	slices.SortFunc(out, func(a, b web.Job) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.ID, b.ID))
@@ -70,7 +77,7 @@ func (b *pageBackend) Jobs(ctx context.Context) ([]web.Job, error) {
 // jobView is a job as the store has it: without addresses and secrets.
 func jobView(job *pipeline.Job) web.Job {
 	v := web.Job{ID: job.ID, Name: job.Name, TimeZone: job.TimeZone, Params: []web.Param{}, Connections: []web.JobConnection{}, Queries: []web.JobQuery{},
-		Destinations: []web.JobDestination{}, Last: []web.RunLine{}}
+		Destinations: []web.JobDestination{}, Last: []web.RunLine{}, Schedules: []web.JobSchedule{}}
 	v.Facts = []web.Fact{{Name: "Attempts", Value: fmt.Sprint(max(job.Retry.Attempts, 1))},
 		{Name: "When it runs already", Value: cmp.Or(job.OnOverlap, pipeline.OverlapQueue)},
 		{Name: "When columns differ", Value: cmp.Or(job.OnDrift, pipeline.DriftUnion)},

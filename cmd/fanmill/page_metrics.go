@@ -33,11 +33,19 @@ func (b *pageBackend) Gauges(ctx context.Context) (*web.Gauges, error) {
 			logs[r.JobID] = b.fill(r.Run)
 		}
 	}
+	timetables, err := b.timetables(ctx)
+	if err != nil {
+		return nil, err
+	}
 	served := b.jobs.list()
 	for _, key := range keys {
 		id := pipeline.Untoken(key)
 		_, here := served[key]
-		g.Jobs = append(g.Jobs, web.JobGauges{Job: id, Served: here, LastComplete: complete[id], Log: logs[id]})
+		of := web.JobGauges{Job: id, Served: here, LastComplete: complete[id], Log: logs[id]}
+		if t := timetables[key]; t != nil {
+			of.NextScheduled, of.LastScheduled = nextAndLast(t)
+		}
+		g.Jobs = append(g.Jobs, of)
 		g.DeadLetters[id] = 0
 	}
 	if last := b.sys.reading.last.Load(); last != nil {

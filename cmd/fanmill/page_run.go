@@ -36,7 +36,7 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 	rec, m := &info.Record, info.Manifest
 	status := b.s.statusView(info)
 	r := &web.Run{RunLine: web.RunLine{Run: info.Run, JobID: m.JobID, JobName: m.JobName, State: string(status.State), Error: status.Error, Started: status.Started,
-		Millis: status.Millis, Resumes: status.Resumes, Revision: revision(rec)},
+		Scheduled: scheduledFor(m), Missed: missedBefore(m), Millis: status.Millis, Resumes: status.Resumes, Revision: revision(rec)},
 		Owner: status.Owner, Resume: status.Resume, TimeZone: m.TimeZone, Selected: m.Selected,
 		Params: paramViews(m.Params), Drift: []string{}, Suggestions: []string{}}
 	if rec.State != pipeline.RunRunning {

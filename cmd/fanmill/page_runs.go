@@ -97,7 +97,7 @@ func (b *pageBackend) line(ctx context.Context, r view.RunEntry, newest bool) (w
 	if err != nil {
 		return line, "", err
 	}
-	line.JobName = m.JobName
+	line.JobName, line.Scheduled, line.Missed = m.JobName, scheduledFor(m), missedBefore(m)
 	var reports []*pipeline.Report
 	for i := range m.Destinations {
 		d := &m.Destinations[i]

@@ -108,8 +108,13 @@ func TestPermissionsAreAsDocumented(t *testing.T) {
 	if out := w.mustRun(exitComplete, nil, "--resume"); strings.Contains(out, "violation") {
 		t.Errorf("a run said:\n%s", out)
 	}
+	w.setSchedule("Asia/Kolkata", "30 1 1 1 *")
 	s := w.serve()
 	defer s.stop()
+	s.says(`job gst runs by itself at "30 1 1 1 *"`)
+	ask("observer", exitComplete, "01-01 01:30 IST", "schedule", "ls")
+	ask("observer", exitFailed, lacks("$JS.API.STREAM.MSG.GET.KV_fanmill_jobs"), "schedule", "pause", "gst")
+	ask("coordinator", exitComplete, "does not run by itself", "schedule", "pause", "gst")
 	ask("trigger", exitComplete, "run first of job gst", "trigger", "gst", "--id", "first")
 	s.says("run first ended: complete")
 	ask("trigger", exitFailed, lacks("fanmill.jobs.cancel.first"), "cancel", "first")

@@ -34,6 +34,9 @@ func runBack(r *http.Request, d *Done) string {
 	return "runs/" + r.PathValue("run")
 }
 
+// jobBack leads to the page of the job that an address names.
+func jobBack(r *http.Request, _ *Done) string { return "jobs/" + r.PathValue("job") }
+
 func to(page string) func(*http.Request, *Done) string {
 	return func(*http.Request, *Done) string { return page }
 }
@@ -61,6 +64,12 @@ func (s *Server) changes() []change {
 		}},
 		{address: "/dead/{key}/drop", back: to("dead"), ask: askDrop, do: func(ctx context.Context, r *http.Request, b Backend) (*Done, error) {
 			return b.Drop(ctx, by(r), r.PathValue("key"), revisionIn(r))
+		}},
+		{address: "/jobs/{job}/schedule/pause", back: jobBack, do: func(ctx context.Context, r *http.Request, b Backend) (*Done, error) {
+			return b.PauseSchedule(ctx, by(r), pipeline.Untoken(r.PathValue("job")), revisionIn(r))
+		}},
+		{address: "/jobs/{job}/schedule/resume", back: jobBack, do: func(ctx context.Context, r *http.Request, b Backend) (*Done, error) {
+			return b.ResumeSchedule(ctx, by(r), pipeline.Untoken(r.PathValue("job")), revisionIn(r))
 		}},
 		{address: "/jobs/{job}/start", back: runBack, do: func(ctx context.Context, r *http.Request, b Backend) (*Done, error) {
 			return b.Start(ctx, by(r), pipeline.Untoken(r.PathValue("job")), startOf(r))

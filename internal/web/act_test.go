@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // asking is a server whose run was interrupted, and what a browser of it has.
@@ -36,6 +37,39 @@ func TestChangesAsk(t *testing.T) {
 		if r := b.post(target, form); r.StatusCode != http.StatusSeeOther || len(f.asked) != 1 || !strings.HasPrefix(f.asked[0], "page ") {
 			t.Errorf("%s: status %d, done %q", target, r.StatusCode, f.asked)
 		}
+	}
+}
+
+// A job's schedule is paused and goes on by a button of its page, and the lists say when it is due.
+func TestSchedulesOnPages(t *testing.T) {
+	f, b := asking(t)
+	next := time.Date(2027, 3, 28, 1, 0, 0, 0, time.UTC)
+	f.runs[0].Scheduled, f.runs[0].Missed = next.AddDate(0, 0, -1), 2
+	f.jobs[0].Schedules = []JobSchedule{{At: "30 2 * * *", Asks: hostile, Next: next, Last: next.AddDate(0, 0, -1), Run: "r1", Missed: 2, Skipped: next}}
+	for target, want := range map[string]string{"/jobs": "next <time", "/": "for <time", "/runs/r1": "2 times before that, which nobody served", "/jobs/sales=2Edaily": "no run made up for that"} {
+		if page := text(t, b.get(target)); !strings.Contains(page, want) || strings.Contains(page, "<img") {
+			t.Errorf("%s lacks %q, or has markup of others:\n%s", target, want, page)
+		}
+	}
+	for _, paused := range []bool{false, true} {
+		address, did := "/jobs/sales=2Edaily/schedule/pause", "page pause on sales.daily"
+		if paused {
+			address, did = "/jobs/sales=2Edaily/schedule/resume", "page resume schedule paused sales.daily"
+			f.jobs[0].Paused = &Paused{By: hostile, At: next}
+		}
+		page := text(t, b.get("/jobs/sales=2Edaily"))
+		if !strings.Contains(page, strings.TrimPrefix(address, "/jobs/")) {
+			t.Errorf("no button leads to %s:\n%s", address, page)
+		}
+		r := b.post(address, formIn(page))
+		if r.StatusCode != http.StatusSeeOther || f.asked[len(f.asked)-1] != did || !strings.Contains(r.Header.Get("Location"), "jobs/sales=2Edaily") {
+			t.Errorf("%s: status %d, to %s, done %q", address, r.StatusCode, r.Header.Get("Location"), f.asked)
+		}
+	}
+	again, b := asking(t)
+	again.jobs = f.jobs
+	if page := text(t, b.get("/jobs")); !strings.Contains(page, "its schedule is paused") || strings.Contains(page, "next <time") {
+		t.Errorf("a paused job:\n%s", page)
 	}
 }
 

@@ -22,6 +22,12 @@ func (s *Server) acts() []endpoint {
 			}
 			return b.Start(ctx, by(r), j.ID, v)
 		})},
+		{method: "POST", path: "/jobs/{job}/schedule/pause", summary: "Have a job not run by itself", body: Change{}, result: Done{}, handle: act(s, func(ctx context.Context, r *http.Request, b Backend, v Change) (*Done, error) {
+			return b.PauseSchedule(ctx, by(r), pipeline.Untoken(r.PathValue("job")), v.Revision)
+		})},
+		{method: "POST", path: "/jobs/{job}/schedule/resume", summary: "Have a job run by itself again, from its next time on", body: Change{}, result: Done{}, handle: act(s, func(ctx context.Context, r *http.Request, b Backend, v Change) (*Done, error) {
+			return b.ResumeSchedule(ctx, by(r), pipeline.Untoken(r.PathValue("job")), v.Revision)
+		})},
 		{method: "POST", path: "/jobs/{job}/check", summary: "Reach every connection and destination", body: CheckAsk{}, result: Check{}, handle: act(s, func(_ context.Context, r *http.Request, b Backend, v CheckAsk) (*Check, error) {
 			return b.Check(r.Context(), pipeline.Untoken(r.PathValue("job")), v.Connections, v.Params)
 		})},

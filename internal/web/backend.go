@@ -47,6 +47,9 @@ type Actor interface {
 	Replay(ctx context.Context, by, key, revision string, resend bool) (*Done, error)
 	// Drop gives a dead request up.
 	Drop(ctx context.Context, by, key, revision string) (*Done, error)
+	// PauseSchedule has a job not run by itself, until ResumeSchedule.
+	PauseSchedule(ctx context.Context, by, job, revision string) (*Done, error)
+	ResumeSchedule(ctx context.Context, by, job, revision string) (*Done, error)
 	// Check reaches a job's connections and destinations, and changes nothing.
 	Check(ctx context.Context, job string, connections []string, params map[string]any) (*Check, error)
 	// Preview reads the first rows of a connection.

@@ -214,6 +214,14 @@ func (f *fake) Drop(_ context.Context, by, key, revision string) (*Done, error) 
 	return f.did(by, "drop", key, revision)
 }
 
+func (f *fake) PauseSchedule(_ context.Context, by, job, revision string) (*Done, error) {
+	return f.did(by, "pause "+revision, job, "")
+}
+
+func (f *fake) ResumeSchedule(_ context.Context, by, job, revision string) (*Done, error) {
+	return f.did(by, "resume schedule "+revision, job, "")
+}
+
 func (f *fake) Check(_ context.Context, job string, connections []string, _ map[string]any) (*Check, error) {
 	return &Check{Connections: []CheckLine{{ID: "a", Name: job, Error: hostile, Differs: []string{hostile}, Warnings: []string{hostile}}}, Destinations: []string{hostile}, Warnings: []string{fmt.Sprint(connections)}}, nil
 }

@@ -18,8 +18,11 @@ type Gauges struct {
 
 // JobGauges are those of one job.
 type JobGauges struct {
-	Job          string
-	Served       bool
+	Job    string
+	Served bool
+	// When it runs by itself next, and the time of the last run by its schedule; zero if there is none.
+	NextScheduled, LastScheduled time.Time
+
 	LastComplete time.Time // when its last complete run ended; zero if the store knows none
 	Log          *Fill     // the row log of its run that goes on; nil if there is none
 }
@@ -36,6 +39,8 @@ var (
 	describeDrain    = prometheus.NewDesc("fanmill_draining", "Whether the process is about to end.", nil, nil)
 	describeRuns     = prometheus.NewDesc("fanmill_runs", "Runs that the store knows, by state.", []string{"state"}, nil)
 	describeComplete = prometheus.NewDesc("fanmill_job_last_complete_timestamp_seconds", "When the job's last complete run ended; 0 if none is known.", []string{"job"}, nil)
+	describeNext     = prometheus.NewDesc("fanmill_job_next_scheduled_timestamp_seconds", "When the job runs by itself next; absent if it does not.", []string{"job"}, nil)
+	describeLast     = prometheus.NewDesc("fanmill_job_last_scheduled_timestamp_seconds", "The time of its schedule for which the job ran last; absent if there was none.", []string{"job"}, nil)
 	describeLog      = prometheus.NewDesc("fanmill_row_log_bytes", "What the row log of the job's run takes that goes on.", []string{"job"}, nil)
 	describeLogMax   = prometheus.NewDesc("fanmill_row_log_max_bytes", "The bound of that row log.", []string{"job"}, nil)
 	describeMemory   = prometheus.NewDesc("fanmill_memory_bytes", "Resident memory as fanmill reads it.", nil, nil)
@@ -48,7 +53,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{describeUp, describeDrain, describeRuns, describeComplete, describeLog, describeLogMax, describeMemory, describeLimit,
+	for _, d := range []*prometheus.Desc{describeUp, describeDrain, describeRuns, describeComplete, describeNext, describeLast, describeLog, describeLogMax, describeMemory, describeLimit,
 		describeBudget, describeRoom, describeDead, describeBuild} {
 		to <- d
 	}
@@ -96,6 +101,12 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 			at = float64(j.LastComplete.UnixMilli()) / 1000
 		}
 		set(describeComplete, at, j.Job)
+		if !j.NextScheduled.IsZero() {
+			set(describeNext, float64(j.NextScheduled.Unix()), j.Job)
+		}
+		if !j.LastScheduled.IsZero() {
+			set(describeLast, float64(j.LastScheduled.Unix()), j.Job)
+		}
 		if j.Log != nil {
 			set(describeLog, float64(j.Log.Bytes), j.Job)
 			set(describeLogMax, float64(j.Log.Max), j.Job)

@@ -7,12 +7,15 @@ import "time"
 
 // RunLine is a run in a list.
 type RunLine struct {
-	Run       string    `json:"run"`
-	JobID     string    `json:"jobId"`
-	JobName   string    `json:"jobName,omitempty"`
-	State     string    `json:"state"` // queued, running, complete, partial, failed, interrupted or abandoned
-	Error     string    `json:"error,omitempty"`
-	Asked     time.Time `json:"asked,omitzero"` // when its trigger came, if it is queued
+	Run     string    `json:"run"`
+	JobID   string    `json:"jobId"`
+	JobName string    `json:"jobName,omitempty"`
+	State   string    `json:"state"` // queued, running, complete, partial, failed, interrupted or abandoned
+	Error   string    `json:"error,omitempty"`
+	Asked   time.Time `json:"asked,omitzero"` // when its trigger came, if it is queued
+	// Scheduled is for which time a schedule has asked for it, and Missed how many times before that nobody served.
+	Scheduled time.Time `json:"scheduledFor,omitzero"`
+	Missed    int       `json:"missedBefore,omitempty"`
 	Started   time.Time `json:"started,omitzero"`
 	Ended     time.Time `json:"ended,omitzero"`
 	Millis    int64     `json:"durationMs"` // so far, if it has not ended
@@ -175,6 +178,41 @@ type Job struct {
 	Destinations []JobDestination `json:"destinations"`
 	Last         []RunLine        `json:"lastRuns"` // the newest first
 	Revision     string           `json:"revision"`
+	Schedules    []JobSchedule    `json:"schedules"`        // the next one first
+	Paused       *Paused          `json:"paused,omitempty"` // its schedules, by whom
+}
+
+// Next is when it runs by itself next; zero if it does not.
+func (j Job) Next() time.Time {
+	if j.Paused != nil || len(j.Schedules) == 0 {
+		return time.Time{}
+	}
+	return j.Schedules[0].Next
+}
+
+// ScheduleRevision is what a change of its schedules has to name.
+func (j Job) ScheduleRevision() string {
+	if j.Paused == nil {
+		return "on"
+	}
+	return "paused"
+}
+
+// JobSchedule is when a job runs by itself.
+type JobSchedule struct {
+	At      string    `json:"at"` // five fields of a crontab
+	Asks    string    `json:"asks,omitempty"`
+	Next    time.Time `json:"next,omitzero"`
+	Last    time.Time `json:"last,omitzero"` // the time of the last run
+	Run     string    `json:"run,omitempty"` // its id
+	Missed  int       `json:"missedBefore,omitempty"`
+	Skipped time.Time `json:"skipped,omitzero"` // the last time that nobody served, and no run made up for
+}
+
+// Paused is who has a job not run by itself.
+type Paused struct {
+	By string    `json:"by"`
+	At time.Time `json:"at"`
 }
 
 // Fact is a name and what stands there.
