@@ -13,6 +13,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
+	"fanmill/internal/porttest"
 	"fanmill/nats"
 	"fanmill/pipeline"
 )
@@ -31,6 +32,11 @@ func receive(t testing.TB, ch <-chan *message.Message) *message.Message {
 		t.Fatal("no message came")
 	}
 	return nil
+}
+
+// The bus keeps to what the pipeline asks of one, as that in memory does.
+func TestBus(t *testing.T) {
+	porttest.Bus(t, func(t *testing.T) pipeline.Bus { return open(t, t.TempDir()).Bus() })
 }
 
 // A message arrives with its metadata; published twice it arrives once; acknowledged it does not come again.

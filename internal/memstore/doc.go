@@ -1,3 +1,3 @@
 // Package memstore has the store of a test in memory. It lies as the real one does: answers get lost, replicas are
-// behind.
+// behind, messages come twice, and late.
 package memstore

@@ -9,11 +9,11 @@ import (
 	"fanmill/pipeline"
 )
 
-// Log is a row log in memory, without a bound. It is safe for concurrent use; its exported fields are set before that.
+// Log is a row log in memory. It is safe for concurrent use; its exported fields are set before that.
 type Log struct {
 	ID       pipeline.LogID
-	MaxBytes int64
-	Gone     bool // nobody finds it
+	MaxBytes int64 // a publisher waits while there are so many; 0 is no bound
+	Gone     bool  // nobody finds it
 	// Before is called before a frame is stored: the moment at which a process may sleep.
 	Before func(f *pipeline.Frame)
 	Looked func() // called when somebody has looked for the newest frame, before it hears of it
@@ -22,6 +22,7 @@ type Log struct {
 	mu     sync.Mutex
 	frames []pipeline.Frame // that are still there
 	seq    uint64
+	bytes  int64
 	more   chan struct{} // closed with the next change; nil if nobody waits
 }
 
@@ -66,12 +67,44 @@ func (l *Log) store(f pipeline.Frame) uint64 {
 	l.seq++
 	f.Seq, f.Body = l.seq, slices.Clone(f.Body)
 	l.frames = append(l.frames, f)
+	l.bytes += sizeOf(&f)
 	l.changed()
 	return l.seq
 }
 
+// frameBytes are what a frame takes beside its body.
+const frameBytes = 200
+
+func sizeOf(f *pipeline.Frame) int64 { return int64(len(f.Body)) + frameBytes }
+
+// room waits until a frame has room. l.mu is held, but for the wait.
+func (l *Log) room(ctx context.Context, f *pipeline.Frame) error {
+	for l.MaxBytes > 0 && l.bytes > 0 && l.bytes+sizeOf(f) > l.MaxBytes && !l.Gone {
+		if err := l.wait(ctx); err != nil {
+			return fmt.Errorf("waiting for space in the row log: %w", err)
+		}
+	}
+	return nil
+}
+
+// wait waits for the next change. l.mu is held, but for the wait.
+func (l *Log) wait(ctx context.Context) error {
+	if l.more == nil {
+		l.more = make(chan struct{})
+	}
+	more := l.more
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	select {
+	case <-more:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Fence implements pipeline.RowLog.
-func (l *Log) Fence(_ context.Context, connection string, below int) error {
+func (l *Log) Fence(ctx context.Context, connection string, below int) error {
 	if l.Fences != nil {
 		l.Fences()
 	}
@@ -81,8 +114,18 @@ func (l *Log) Fence(_ context.Context, connection string, below int) error {
 		return pipeline.ErrNoLog
 	}
 	for attempt := 1; attempt < below; attempt++ {
+		f := pipeline.Frame{Kind: pipeline.FrameFence, Connection: connection, Attempt: attempt}
+		if l.fenced(connection, attempt) {
+			continue
+		}
+		if err := l.room(ctx, &f); err != nil {
+			return err
+		}
+		if l.Gone {
+			return pipeline.ErrNoLog
+		}
 		if !l.fenced(connection, attempt) {
-			l.store(pipeline.Frame{Kind: pipeline.FrameFence, Connection: connection, Attempt: attempt})
+			l.store(f)
 		}
 	}
 	return nil
@@ -103,12 +146,15 @@ func (l *Log) LastFrame(_ context.Context, connection string, _ int) (*pipeline.
 }
 
 // Append implements pipeline.RowLog.
-func (l *Log) Append(_ context.Context, f *pipeline.Frame) (uint64, error) {
+func (l *Log) Append(ctx context.Context, f *pipeline.Frame) (uint64, error) {
 	if l.Before != nil {
 		l.Before(f)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.room(ctx, f); err != nil {
+		return 0, err
+	}
 	last := l.newest(f.Connection)
 	switch {
 	case l.Gone:
@@ -128,7 +174,10 @@ func (l *Log) Trim(_ context.Context, seq uint64) error {
 	if l.Gone {
 		return pipeline.ErrNoLog
 	}
-	l.frames = slices.DeleteFunc(l.frames, func(f pipeline.Frame) bool { return f.Seq <= seq })
+	for len(l.frames) > 0 && l.frames[0].Seq <= seq {
+		l.bytes -= sizeOf(&l.frames[0])
+		l.frames = l.frames[1:]
+	}
 	l.changed()
 	return nil
 }
@@ -140,11 +189,7 @@ func (l *Log) State(context.Context) (pipeline.LogState, error) {
 	if l.Gone {
 		return pipeline.LogState{}, pipeline.ErrNoLog
 	}
-	s := pipeline.LogState{ID: l.ID, First: l.first(), Last: l.seq, MaxBytes: l.MaxBytes}
-	for _, f := range l.frames {
-		s.Bytes += int64(len(f.Body))
-	}
-	return s, nil
+	return pipeline.LogState{ID: l.ID, First: l.first(), Last: l.seq, Bytes: l.bytes, MaxBytes: l.MaxBytes}, nil
 }
 
 func (l *Log) first() uint64 {
@@ -178,19 +223,18 @@ func (r *reader) Close() error { return nil }
 
 func (r *reader) Fetch(ctx context.Context, maxBytes int) (out []*pipeline.Frame, _ error) {
 	l := r.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for {
-		l.mu.Lock()
 		switch {
 		case l.Gone:
-			l.mu.Unlock()
 			return nil, pipeline.ErrNoLog
 		case r.next < l.first():
-			l.mu.Unlock()
 			return nil, fmt.Errorf("frame %d was trimmed: %w", r.next, pipeline.ErrGap)
 		}
 		for size := 0; ; {
-			i := slices.IndexFunc(l.frames, func(f pipeline.Frame) bool { return f.Seq == r.next })
-			if i < 0 || len(out) > 0 && size+len(l.frames[i].Body) > maxBytes {
+			i := int(r.next - l.first()) // there are no holes
+			if i >= len(l.frames) || len(out) > 0 && size+len(l.frames[i].Body) > maxBytes {
 				break
 			}
 			f := l.frames[i]
@@ -198,18 +242,10 @@ func (r *reader) Fetch(ctx context.Context, maxBytes int) (out []*pipeline.Frame
 			out, size, r.next = append(out, &f), size+len(f.Body), r.next+1
 		}
 		if len(out) > 0 {
-			l.mu.Unlock()
 			return out, nil
 		}
-		if l.more == nil {
-			l.more = make(chan struct{})
-		}
-		more := l.more
-		l.mu.Unlock()
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := l.wait(ctx); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"fanmill/pipeline"
 )
 
-// Logs are row logs in memory, one of each run, without a bound.
+// Logs are row logs in memory, one of each run.
 type Logs struct {
 	mu   sync.Mutex
 	logs map[string]*Log

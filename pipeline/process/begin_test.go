@@ -153,7 +153,7 @@ func (l *failingLogs) Create(ctx context.Context, m *pipeline.Manifest, generati
 // A run whose beginning fails half-way leaves no row log, which would be reserved for ever, and its trigger goes on
 // with it.
 func TestBeginningThatFailsLeavesNoLog(t *testing.T) {
-	w := newWorld(t, 8*mb)
+	w := newRealWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("x")
 	inner := w.node.RowLogs

@@ -47,7 +47,7 @@ func (w *world) unknowing(lease int64) *process.Node {
 // what the dead one had is asked again. Then w dies, too. The trigger, which comes again, finds how the run ended.
 func TestServingProcessAdoptsARun(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8*mb)
+	w := newRealWorld(t, 8*mb)
 	a, b, other := w.unknowing(1500), w.unknowing(1500), w.unknowing(1500)
 	a.Owner.Host, b.Owner.Host, other.Owner.Host = "host a", "host b", "host w"
 	a.Parallel = 1 // "held" is w's before a worker of a looks at it

@@ -159,7 +159,7 @@ func TestTwoWorkersWithRowsOfHalfTheLog(t *testing.T) {
 // Pieces that are lost while their row is under way: the destination is claimed anew, finds it out, and the run asks
 // the connection once more by itself. The row arrives whole, once.
 func TestLostPiecesAreAskedAgain(t *testing.T) {
-	w := newWorld(t, 24*mb)
+	w := newRealWorld(t, 24*mb)
 	half, harmed := make(chan struct{}), make(chan struct{})
 	recorded := sync.OnceFunc(func() { close(half) })
 	defer failpoint.Watch(func(name string) {

@@ -279,7 +279,7 @@ func TestOneOfSeveralGoesOn(t *testing.T) {
 		for known, alive := range map[string]bool{"known": true, "unknown": false} {
 			t.Run(name+", "+known, func(t *testing.T) {
 				for round := range rounds {
-					w := newWorld(t, 8*mb)
+					w := newRealWorld(t, 8*mb)
 					w.node.Owner.LeaseMS = 5000
 					bad := of(5, 10)
 					bad.open = func(int) error { return pipeline.Permanent(errBroken) }

@@ -25,16 +25,24 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"fanmill/checkpoint"
+	"fanmill/internal/memstore"
 	"fanmill/nats"
 	"fanmill/pipeline"
 	"fanmill/pipeline/columnar"
 	"fanmill/pipeline/spool"
 )
 
-// world is a node over an embedded server, with databases and destinations that do what a test tells them.
+// store is what a world's processes share: in memory, or a real one.
+type store interface {
+	Stores() pipeline.Stores
+	RowLogs() pipeline.RowLogs
+	Bus() pipeline.Bus
+}
+
+// world is a node over a store, with databases and destinations that do what a test tells them.
 type world struct {
 	t    *testing.T
-	conn *nats.Conn
+	conn store
 	node *process.Node
 	db   *fakeDB
 	disk *disk
@@ -55,8 +63,14 @@ type world struct {
 
 const mb = 1 << 20
 
-// newWorld makes a world whose row logs hold logBytes.
+// newWorld makes a world over a store in memory, whose row logs hold logBytes.
 func newWorld(t *testing.T, logBytes int64) *world {
+	t.Helper()
+	return newWorldOver(t, logBytes, &memstore.Store{})
+}
+
+// newRealWorld makes a world over an embedded server, for what depends on how that one stores, sends and ends.
+func newRealWorld(t *testing.T, logBytes int64) *world {
 	t.Helper()
 	return newWorldAt(t, logBytes, nats.Options{DataDir: t.TempDir(), NoSync: true})
 }
@@ -76,6 +90,10 @@ func newWorldAt(t *testing.T, logBytes int64, o nats.Options) *world {
 			t.Errorf("close the store: %v", err)
 		}
 	})
+	return newWorldOver(t, logBytes, conn)
+}
+
+func newWorldOver(t *testing.T, logBytes int64, conn store) *world {
 	w := &world{t: t, conn: conn, db: &fakeDB{scripts: map[string]script{}}, disk: newDisk(), changed: make(chan struct{})}
 	w.job = &pipeline.Job{ID: "job", Name: "Job", Retry: pipeline.Retry{Attempts: 3}}
 	stores := conn.Stores()
