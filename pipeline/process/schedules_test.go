@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fanmill/checkpoint"
+	"fanmill/nats"
 	"fanmill/pipeline"
 	"fanmill/pipeline/trigger"
 )
@@ -47,7 +48,7 @@ func (w *world) scheduled(spec string, next time.Time) (id string) {
 	if _, err := checkpoint.CreateDocument(w.t.Context(), w.node.Stores.Jobs, checkpoint.TimetableKey(w.job.ID), t); err != nil {
 		w.t.Fatal(err)
 	}
-	w.served, w.alarms = oneJob{w}, w.conn.Alarms()
+	w.served, w.alarms = oneJob{w}, w.conn.(*nats.Conn).Alarms()
 	return id
 }
 
@@ -64,7 +65,7 @@ func (w *world) ranOnce(run string, of time.Time, missed int) {
 	}
 	// Whoever else had the alarm in hand is done with it when the next one is set, and nothing is left to be taken.
 	w.comes("the next alarm is set", func() bool {
-		a, err := w.conn.Alarms().Alarm(w.t.Context(), "job", strings.Split(run, "-")[1])
+		a, err := w.conn.(*nats.Conn).Alarms().Alarm(w.t.Context(), "job", strings.Split(run, "-")[1])
 		return err == nil && a.At.After(time.Now())
 	})
 	all, err := w.node.View().List(w.t.Context(), "job")
@@ -78,7 +79,7 @@ func (w *world) ranOnce(run string, of time.Time, missed int) {
 
 // Three processes serve, and a time that comes has one run.
 func TestAScheduleFiresOnceWithThreeProcesses(t *testing.T) {
-	w := newWorld(t, 8*mb)
+	w := newRealWorld(t, 8*mb)
 	w.connect("a", of(10, 100))
 	w.deliverTo("out")
 	next := soon()
@@ -91,19 +92,19 @@ func TestAScheduleFiresOnceWithThreeProcesses(t *testing.T) {
 
 // A time comes while nobody serves: whoever serves next has it run, once.
 func TestAScheduleFiresThroughARestart(t *testing.T) {
-	w := newWorld(t, 8*mb)
+	w := newRealWorld(t, 8*mb)
 	w.connect("a", of(10, 100))
 	w.deliverTo("out")
 	next := soon().Add(time.Second)
 	id := w.scheduled("0 0 1 1 *", next)
 	stop := w.serve()
 	w.comes("the alarm is set", func() bool {
-		a, err := w.conn.Alarms().Alarm(t.Context(), "job", id)
+		a, err := w.conn.(*nats.Conn).Alarms().Alarm(t.Context(), "job", id)
 		return err == nil && a.At.Equal(next)
 	})
 	stop()
 	w.comes("the alarm has gone off", func() bool {
-		a, err := w.conn.Alarms().Alarm(t.Context(), "job", id)
+		a, err := w.conn.(*nats.Conn).Alarms().Alarm(t.Context(), "job", id)
 		return err == nil && a.Revision == 0
 	})
 	w.serveBy(w.another())
@@ -112,7 +113,7 @@ func TestAScheduleFiresThroughARestart(t *testing.T) {
 
 // Nobody served for three days: on return there is one run, and it says how many times were missed.
 func TestMissedTimesHaveOneRun(t *testing.T) {
-	w := newWorld(t, 8*mb)
+	w := newRealWorld(t, 8*mb)
 	w.connect("a", of(10, 100))
 	w.deliverTo("out")
 	last := time.Now().UTC().Truncate(24 * time.Hour)
