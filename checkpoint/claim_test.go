@@ -121,3 +121,36 @@ func TestReleasedClaim(t *testing.T) {
 		t.Errorf("the former claim writes: %v", err)
 	}
 }
+
+// A record is taken from the claim of a process that is gone, and from no other: that of a process that lives goes on,
+// and the former one writes nothing more.
+func TestFreedClaim(t *testing.T) {
+	o := checkpoint.Opened{Epoch: 1, Generation: 1}
+	records := opened(t, newBucket(), o)
+	claim, err := records.Claim(t.Context(), "run", "dest", 0, pipeline.Owner{Token: "one", Process: "p", LeaseMS: 60_000}, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := claim.Record(); rec.Process != "p" {
+		t.Errorf("the record names process %q", rec.Process)
+	}
+	if err := records.Free(t.Context(), "run", "dest", o, "another"); err != nil {
+		t.Error(err)
+	}
+	if err := claim.Renew(t.Context(), 0); err != nil {
+		t.Errorf("a claim that nobody took away: %v", err)
+	}
+	if err := records.Free(t.Context(), "run", "dest", checkpoint.Opened{Epoch: 0, Generation: 1}, "one"); !errors.Is(err, pipeline.ErrFenced) {
+		t.Errorf("freed by a former coordinator: %v", err)
+	}
+	if err := records.Free(t.Context(), "run", "dest", o, "one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim.Renew(t.Context(), 0); !errors.Is(err, pipeline.ErrFenced) {
+		t.Errorf("the former claim writes: %v", err)
+	}
+	// Within less than the lease of the former.
+	if _, err := records.Claim(t.Context(), "run", "dest", 0, pipeline.Owner{Token: "two", Process: "q", LeaseMS: 60_000}, "", nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -15,7 +15,7 @@ func OpenRecord(o Opened) CommitRecord { return CommitRecord{Opened: o, State: p
 // Take makes a process the owner.
 func (r *CommitRecord) Take(o pipeline.Owner) {
 	r.Epoch++
-	r.Token, r.Host, r.PID, r.LeaseMS = o.Token, o.Host, o.PID, o.LeaseMS
+	r.Token, r.Process, r.Host, r.PID, r.LeaseMS = o.Token, o.Process, o.Host, o.PID, o.LeaseMS
 	if o.Home != "" && !slices.Contains(r.Homes, o.Home) { // before a file is touched there
 		r.Homes = append(slices.Clone(r.Homes), o.Home)
 	}

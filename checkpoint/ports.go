@@ -20,6 +20,9 @@ type Records interface {
 	// Detach gives a destination up for this run, as Reset does. The error is ErrFenced if its record is not opened
 	// for what the caller coordinates: it is a successor's.
 	Detach(ctx context.Context, run, destination string, o Opened, why string) error
+	// Free takes a record from a claim whose process is gone: the next one need not wait for its lease. It does nothing
+	// if the record has another claim by now, or none. The error is ErrFenced as that of Detach.
+	Free(ctx context.Context, run, destination string, o Opened, token string) error
 	// Adopt notes that a record is for another coordinator from now on, which has adopted the run, and leaves it to
 	// its claim. The error is ErrFenced if it is a successor's.
 	Adopt(ctx context.Context, run, destination string, o Opened) error

@@ -136,7 +136,7 @@ func (l *Lease) keep(ctx context.Context) {
 		default:
 			l.renewed(began)
 			wrote = time.Now()
-			next.Reset(third)
+			next.Reset(max(time.Until(began.Add(third)), third/4)) // a write may take a good part of it over a slow network
 		}
 	}
 }

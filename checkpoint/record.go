@@ -15,6 +15,8 @@ import (
 type CommitRecord struct {
 	Opened Opened `json:"opened,omitzero"`
 	Token  string `json:"token,omitempty"` // the claim; "" before the first
+	// Process is the token of the process whose claim it is, by which its lease is known.
+	Process string `json:"process,omitempty"`
 	// Counted up by every claim and reset: claims have an order.
 	Epoch uint64   `json:"epoch,omitempty"`
 	Host  string   `json:"host,omitempty"`

@@ -71,6 +71,27 @@ func (s *records) Detach(ctx context.Context, run, destination string, o Opened,
 	})
 }
 
+// Free implements Records.
+func (s *records) Free(ctx context.Context, run, destination string, o Opened, token string) error {
+	c, err := LoadDocument[CommitRecord](ctx, s.kv, RecordKey(run, destination))
+	if err != nil {
+		return err
+	}
+	by := func(r *CommitRecord) bool { return r.Opened.By(o) }
+	rec := c.Value()
+	switch {
+	case !by(&rec):
+		return pipeline.Permanent(fmt.Errorf("free %s of run %s: %w", destination, run, pipeline.ErrFenced))
+	case rec.Token != token:
+		return nil
+	}
+	err = c.Change(ctx, func(r *CommitRecord) bool { return by(r) && r.Token == token }, func(r *CommitRecord) { r.Free(r.Epoch) })
+	if rec = c.Value(); errors.Is(err, pipeline.ErrFenced) && by(&rec) {
+		return nil
+	}
+	return err
+}
+
 // Adopt implements Records.
 func (s *records) Adopt(ctx context.Context, run, destination string, o Opened) error {
 	c, err := LoadDocument[CommitRecord](ctx, s.kv, RecordKey(run, destination))

@@ -84,6 +84,7 @@ func (a alarms) Set(ctx context.Context, job, schedule string, at time.Time, see
 	msg := &nats.Msg{Subject: topic, Header: nats.Header{}, Data: payload}
 	msg.Header.Set(headType, typeJSON)
 	conflict := false
+	began := time.Now()
 	err = a.c.call(ctx, "set the alarm "+topic, func(ctx context.Context) error {
 		_, err := a.c.js.PublishMsg(ctx, msg, jetstream.WithScheduleAt(at), jetstream.WithScheduleTarget(pipeline.TopicDue(job, schedule)),
 			jetstream.WithExpectLastSequencePerSubject(seen.Revision), jetstream.WithExpectStream(streamAlarms))
@@ -101,7 +102,7 @@ func (a alarms) Set(ctx context.Context, job, schedule string, at time.Time, see
 		}
 		return err
 	})
-	a.c.noted(streamAlarms, err)
+	a.c.noted(streamAlarms, began, err)
 	if conflict {
 		return fmt.Errorf("set the alarm %s: %w", topic, pipeline.ErrConflict)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
@@ -110,6 +111,7 @@ func (p publisher) Publish(topic string, messages ...*message.Message) error {
 	}
 	for _, m := range messages {
 		msg := &nats.Msg{Subject: topic, Header: headers(stream.Name, m), Data: m.Payload}
+		began := time.Now()
 		err := p.c.call(m.Context(), "publish to "+topic, func(ctx context.Context) error {
 			_, err := p.c.js.PublishMsg(ctx, msg)
 			if errors.Is(err, jetstream.ErrNoStreamResponse) {
@@ -119,7 +121,7 @@ func (p publisher) Publish(topic string, messages ...*message.Message) error {
 			}
 			return err
 		})
-		p.c.noted(stream.Name, err)
+		p.c.noted(stream.Name, began, err)
 		if err != nil {
 			return err
 		}

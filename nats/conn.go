@@ -27,12 +27,16 @@ import (
 )
 
 const (
-	callTimeout    = 10 * time.Second // of a request without a deadline of its own
-	openTimeout    = 30 * time.Second // of Open without a deadline: time for another process to start its server
-	maxPayload     = 8 << 20          // bytes of a message on the embedded server
-	headerRoom     = 16 << 10         // bytes of a message kept for headers and subject
-	pingInterval   = 20 * time.Second // a server that is silent for twice this is taken as gone
-	maxReconnectIn = time.Second
+	callTimeout = 10 * time.Second // of a request without a deadline of its own
+	openTimeout = 30 * time.Second // of Open without a deadline: time for another process to start its server
+	maxPayload  = 8 << 20          // bytes of a message on the embedded server
+	headerRoom  = 16 << 10         // bytes of a message kept for headers and subject
+	// A server that leaves three pings without an answer is taken as gone. Of several one that has lost its network must
+	// be left before the lease of a process has passed; of a single one, the embedded, there is no other to go to, and
+	// who holds it may be busy, or stand still.
+	pingInterval         = 20 * time.Second
+	externalPingInterval = 4 * time.Second
+	maxReconnectIn       = time.Second
 )
 
 // Options says where the store is.
@@ -152,6 +156,10 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 
 // clientOptions are those of every connection.
 func (c *Conn) clientOptions() []nats.Option {
+	ping := pingInterval
+	if c.opts.Access.External() {
+		ping = externalPingInterval
+	}
 	return []nats.Option{
 		nats.Name(c.opts.Name),
 		nats.MaxReconnects(-1),
@@ -161,7 +169,7 @@ func (c *Conn) clientOptions() []nats.Option {
 		}),
 		// Nothing is sent behind a caller's back after a reconnect: every call decides for itself whether to try again.
 		nats.ReconnectBufSize(-1),
-		nats.PingInterval(pingInterval),
+		nats.PingInterval(ping),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			c.link.down()

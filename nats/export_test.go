@@ -267,7 +267,7 @@ func (c *Conn) MakeBucket(ctx context.Context, name string) error {
 }
 
 // Note tells how a write to a stream went.
-func (c *Conn) Note(stream string, err error) { c.noted(stream, err) }
+func (c *Conn) Note(stream string, err error) { c.noted(stream, time.Now().Add(-callTry), err) }
 
 // Says is all that is known of an access, secrets included, and the line for the nats CLI.
 func (a Access) Says() string {

@@ -83,8 +83,9 @@ func (b *bucket) call(ctx context.Context, op, key string, f func(context.Contex
 
 // write is a call that changes the bucket.
 func (b *bucket) write(ctx context.Context, op, key string, f func(context.Context, jetstream.KeyValue) error) error {
+	began := time.Now()
 	err := b.call(ctx, op, key, f)
-	b.c.noted("KV_"+b.name, err)
+	b.c.noted("KV_"+b.name, began, err)
 	return err
 }
 

@@ -23,14 +23,15 @@ type failure struct {
 	err error
 }
 
-// noted remembers how a write to a stream went. A full row log, a conflict and a caller that gave up say nothing
-// about the store.
-func (c *Conn) noted(stream string, err error) {
+// noted remembers how a write to a stream went that began at a time. A full row log, a conflict and a caller that gave
+// up say nothing about the store, nor does one that gave it less time than an answer may take over a slow network.
+func (c *Conn) noted(stream string, began time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case err == nil:
 		delete(c.failures, stream)
+	case errors.Is(err, context.DeadlineExceeded) && time.Since(began) < callTry:
 	case pipeline.IsPermanent(err), errors.Is(err, pipeline.ErrConflict), errors.Is(err, pipeline.ErrNoKey), errors.Is(err, context.Canceled):
 	default:
 		c.failures[stream] = failure{time.Now(), err}

@@ -54,9 +54,10 @@ func (l *rowLog) put(ctx context.Context, what string, m *nats.Msg, refused func
 	pause := 20 * time.Millisecond
 	for {
 		woken := l.room.woken()
+		tried := time.Now()
 		seq, err := l.store(ctx, m)
 		if err == nil {
-			l.c.noted(l.id.Stream, nil)
+			l.c.noted(l.id.Stream, tried, nil)
 			return seq, nil
 		}
 		if ctx.Err() != nil {
@@ -102,7 +103,7 @@ func (l *rowLog) put(ctx context.Context, what string, m *nats.Msg, refused func
 		}
 		inOrder := !outOfOrder(err)
 		if err = classify(ctx, what, err); inOrder {
-			l.c.noted(l.id.Stream, err)
+			l.c.noted(l.id.Stream, tried, err)
 		}
 		if pipeline.IsPermanent(err) {
 			return 0, err

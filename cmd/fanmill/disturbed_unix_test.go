@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"fanmill/checkpoint"
 	"fanmill/internal/receiver"
@@ -47,7 +50,8 @@ const roundPatience = 3 * time.Minute
 // process had in hand that asks and is gone. What a process had in hand that is gone is taken over.
 func TestRolesSurvive(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t, 24)
+	c := newCluster(t)
+	h := newHosts(t, onThisHost(c), 24)
 	defer func() {
 		if t.Failed() {
 			t.Log(h.said())
@@ -55,7 +59,7 @@ func TestRolesSurvive(t *testing.T) {
 	}()
 	random := rand.New(rand.NewPCG(5, 8))
 	for i, d := range disturbances[:soak.Rounds(2, len(disturbances))] {
-		h.disturbed(fmt.Sprintf("round-%d", i+1), d, random)
+		h.disturbed(c, fmt.Sprintf("round-%d", i+1), d, random)
 		if t.Failed() {
 			return
 		}
@@ -63,19 +67,19 @@ func TestRolesSurvive(t *testing.T) {
 }
 
 // disturbed has one run, disturbed.
-func (h *hosts) disturbed(run string, d disturbance, random *rand.Rand) {
+func (h *hosts) disturbed(c *cluster, run string, d disturbance, random *rand.Rand) {
 	h.t.Helper()
 	free := 4 + random.IntN(12)
 	held := h.conns[free:]
 	h.hold(held)
 	h.askedSince()
 	h.targets["hook"].renew(h.t)
-	h.trigger("gst", exitComplete, "--id", run, "--nats", h.cluster.urls())
+	h.trigger("gst", exitComplete, "--id", run, "--nats", c.urls())
 	victim := h.victim(run, d.role, held, random)
 	token := h.known(victim, "")
-	node := random.IntN(len(h.cluster.nodes))
+	node := random.IntN(len(c.nodes))
 	if d.node {
-		h.cluster.stop(node)
+		c.stop(node)
 	}
 	struck := time.Now()
 	if d.freeze {
@@ -101,7 +105,7 @@ func (h *hosts) disturbed(run string, d disturbance, random *rand.Rand) {
 	}
 	took := time.Since(struck)
 	if d.node {
-		h.cluster.start(node)
+		c.start(node)
 	}
 	switch {
 	case d.freeze:
@@ -132,7 +136,7 @@ func (h *hosts) disturbed(run string, d disturbance, random *rand.Rand) {
 		h.known(victim, token)
 	}
 	if d.node {
-		h.cluster.whole()
+		c.whole()
 	}
 }
 
@@ -141,7 +145,7 @@ func (h *hosts) victim(run, role string, held []worldConn, random *rand.Rand) *h
 	h.t.Helper()
 	chosen := h.procs[role][random.IntN(len(h.procs[role]))]
 	destination := []string{"book", "each", "hook"}[random.IntN(3)]
-	await(h.t, "work for "+role, time.Minute, func() bool {
+	await(h.t, "work for "+role, roundPatience, func() bool {
 		switch role {
 		case pipeline.RoleCoordinator: // a destination has committed
 			rec, err := checkpoint.NewRecords(h.conn.Stores().Checkpoints).Load(h.t.Context(), run, destination)
@@ -168,26 +172,35 @@ func (h *hosts) victim(run, role string, held []worldConn, random *rand.Rand) *h
 // inHand are the connections and destinations of a run that a process has, with its token there; not ok if the store
 // does not answer.
 func (h *hosts) inHand(run string, p *host) (tokens map[string]string, ok bool) {
+	var mu sync.Mutex
 	tokens = map[string]string{}
+	has := func(id, token string, pid int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if token != "" && pid == p.cmd.Process.Pid {
+			tokens[id] = token
+		}
+	}
+	var looks errgroup.Group
 	for _, c := range h.conns {
-		doc, err := checkpoint.LoadConn(h.t.Context(), h.conn.Stores().Runs, run, c.id)
-		if err != nil {
-			return nil, false
-		}
-		if rec := doc.Value(); rec.State == checkpoint.ConnRunning && rec.PID == p.cmd.Process.Pid {
-			tokens[c.id] = rec.Owner
-		}
+		looks.Go(func() error {
+			doc, err := checkpoint.LoadConn(h.t.Context(), h.conn.Stores().Runs, run, c.id)
+			if err == nil && doc.Value().State == checkpoint.ConnRunning {
+				has(c.id, doc.Value().Owner, doc.Value().PID)
+			}
+			return err
+		})
 	}
 	for _, id := range []string{"book", "each", "hook"} {
-		rec, err := checkpoint.NewRecords(h.conn.Stores().Checkpoints).Load(h.t.Context(), run, id)
-		if err != nil {
-			return nil, false
-		}
-		if rec.Token != "" && rec.PID == p.cmd.Process.Pid {
-			tokens[id] = rec.Token
-		}
+		looks.Go(func() error {
+			rec, err := checkpoint.NewRecords(h.conn.Stores().Checkpoints).Load(h.t.Context(), run, id)
+			if err == nil {
+				has(id, rec.Token, rec.PID)
+			}
+			return err
+		})
 	}
-	return tokens, true
+	return tokens, looks.Wait() == nil
 }
 
 // takenOver reports whether others have what a process had in hand: the run, its connections, its files. What is to be
@@ -199,9 +212,18 @@ func (h *hosts) takenOver(run string, victim *host, token string, hand map[strin
 	}
 	now, ok := h.inHand(run, victim)
 	for id, at := range hand {
-		ok = ok && (id == "hook" || now[id] != at)
+		ok = ok && (id == "hook" || now[id] != at && h.claimed(run, id))
 	}
 	return ok
+}
+
+// claimed reports whether some process has a destination, or is done with it; of a connection it is true.
+func (h *hosts) claimed(run, id string) bool {
+	if id != "book" && id != "each" {
+		return true
+	}
+	rec, err := checkpoint.NewRecords(h.conn.Stores().Checkpoints).Load(h.t.Context(), run, id)
+	return err == nil && (rec.Token != "" || rec.Ended())
 }
 
 // leasesPass waits until the other processes have renewed their leases so often that one has passed.

@@ -8,12 +8,16 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"fanmill/checkpoint"
 	"fanmill/internal/gst"
@@ -23,36 +27,48 @@ import (
 	"fanmill/pipeline"
 )
 
-// hostsLease is the lease of the processes of hosts.
-const hostsLease = 2 * time.Second
-
 // hosts is a job that processes of different roles do, each with a data folder of its own as on a host of its own. They
 // share a NATS cluster, and the folder that they write to.
 type hosts struct {
 	*requestsWorld
-	cluster *cluster
+	on      *premises
 	conn    *nats.Conn
 	procs   map[string][]*host // by role
 	rows    verify.Dataset     // what the branches have
 	columns []verify.Column
 }
 
+// premises are where hosts stand.
+type premises struct {
+	urls         string // of the NATS cluster, as --nats takes them
+	address      string // where the receiver of the webhook listens
+	coordinators int
+	lease        time.Duration // of the processes
+	move         func(host string, cmd *exec.Cmd)
+}
+
+// onThisHost has all processes on the host of the test.
+func onThisHost(c *cluster) *premises {
+	return &premises{urls: c.urls(), address: "127.0.0.1", coordinators: 1, lease: 2 * time.Second, move: func(string, *exec.Cmd) {}}
+}
+
 // host is a process, however often it was started.
 type host struct {
 	*server
+	name string
 	args []string
 }
 
-// newHosts makes the job and starts its processes: one that coordinates, two that ask, and two that write.
-func newHosts(t *testing.T, branches int) *hosts {
+// newHosts makes the job and starts its processes: those that coordinate, two that ask, and two that write.
+func newHosts(t *testing.T, on *premises, branches int) *hosts {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	made, err := gst.Generate(t.Context(), filepath.Join(w.dir, "branches"), branches, 300, 11, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hosts{requestsWorld: &requestsWorld{world: w}, cluster: newCluster(t), procs: map[string][]*host{}}
-	h.targets = map[string]*target{"hook": newTarget(t, &h.killer, receiver.Options{})}
+	h := &hosts{requestsWorld: &requestsWorld{world: w}, on: on, procs: map[string][]*host{}}
+	h.targets = map[string]*target{"hook": newTargetAt(t, on.address, &h.killer, receiver.Options{})}
 	var connections []object
 	for i, b := range made {
 		c := worldConn{id: fmt.Sprintf("conn_%d", i+1), name: b.Name, dsn: filepath.ToSlash(b.Path), rows: 1000}
@@ -60,7 +76,7 @@ func newHosts(t *testing.T, branches int) *hosts {
 		connections = append(connections, object{"id": c.id, "name": c.name, "driver": "sqlite", "dsn": c.dsn})
 	}
 	h.rows, h.columns = w.truth()
-	w.args = []string{"--nats", h.cluster.urls(), "--lease", hostsLease.String(), "--log-max-mb", "4"}
+	w.args = []string{"--nats", on.urls, "--lease", on.lease.String(), "--log-max-mb", "4"}
 	w.env = []string{"FANMILL_TEST_HELD=1"}
 	jobs, reports := filepath.Join(w.dir, "jobs"), filepath.Join(w.dir, "reports")
 	for _, dir := range []string{jobs, reports} {
@@ -72,7 +88,7 @@ func newHosts(t *testing.T, branches int) *hosts {
 		{"id": "book", "type": "excel", "place": "reports", "filePath": "{jobName}.xlsx"},
 		{"id": "each", "type": "csv", "place": "reports", "filePath": "each/{connection}.csv"},
 		{"id": "hook", "type": "webhook", "mode": "stream", "maxRowsPerRequest": 100, "url": h.targets["hook"].url + "/in"}}})
-	if h.conn, err = nats.Open(t.Context(), nats.Options{Access: nats.Access{URL: nats.Given{Value: h.cluster.urls(), By: "--nats"}}}); err != nil {
+	if h.conn, err = nats.Open(t.Context(), nats.Options{Access: nats.Access{URL: nats.Given{Value: on.urls, By: "--nats"}}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.conn.Close(context.WithoutCancel(t.Context())) })
@@ -81,13 +97,13 @@ func newHosts(t *testing.T, branches int) *hosts {
 		n    int
 		args []string
 	}{
-		{pipeline.RoleCoordinator, 1, []string{"--jobs", jobs}},
+		{pipeline.RoleCoordinator, on.coordinators, []string{"--jobs", jobs}},
 		{pipeline.RoleQuery, 2, []string{"--parallel", "2"}},
 		{pipeline.RoleSink, 2, []string{"--place", "reports=" + reports}},
 	} {
 		for i := range p.n {
-			data := filepath.Join(w.dir, fmt.Sprintf("%s-%d", p.role, i))
-			one := &host{args: append([]string{"--roles", p.role, "--data", data}, p.args...)}
+			name := fmt.Sprintf("%s-%d", p.role, i)
+			one := &host{name: name, args: append([]string{"--roles", p.role, "--data", filepath.Join(w.dir, name)}, p.args...)}
 			h.procs[p.role] = append(h.procs[p.role], one)
 			h.start(one)
 		}
@@ -98,7 +114,7 @@ func newHosts(t *testing.T, branches int) *hosts {
 // start starts the process of a host, again if it has had one.
 func (h *hosts) start(p *host) {
 	h.t.Helper()
-	p.server = h.process("serving", p.args...)
+	p.server = h.processOn(func(cmd *exec.Cmd) { h.on.move(p.name, cmd) }, "serving", p.args...)
 }
 
 // token is that by which a host's process is known now; "" if no such process lives.
@@ -122,7 +138,7 @@ func (h *hosts) token(p *host) string {
 // known waits until a host's process is known, by another token than that.
 func (h *hosts) known(p *host, other string) (token string) {
 	h.t.Helper()
-	await(h.t, "a sign of life of "+strings.Join(p.args[:2], " "), time.Minute, func() bool {
+	await(h.t, "a sign of life of "+p.name, time.Minute, func() bool {
 		token = h.token(p)
 		return token != "" && token != other
 	})
@@ -151,27 +167,31 @@ func (h *hosts) logged(run string) map[string]bool {
 		if err != nil && !errors.Is(err, pipeline.ErrNoLog) {
 			return false
 		}
+		var mu sync.Mutex
+		var looks errgroup.Group
 		for _, c := range h.conns {
-			doc, err := checkpoint.LoadConn(h.t.Context(), h.conn.Stores().Runs, run, c.id)
-			if err != nil {
-				return false
-			}
-			if doc.Value().State == checkpoint.ConnDone {
-				found[c.id] = true
-				continue
-			}
-			if log == nil {
-				continue
-			}
-			last, err := log.LastFrame(h.t.Context(), c.id, doc.Value().Attempt)
-			if err != nil {
-				return false
-			}
-			if last != nil && last.Kind == pipeline.FrameEOF {
-				found[c.id] = true
-			}
+			looks.Go(func() error {
+				doc, err := checkpoint.LoadConn(h.t.Context(), h.conn.Stores().Runs, run, c.id)
+				if err != nil {
+					return err
+				}
+				whole := doc.Value().State == checkpoint.ConnDone
+				if !whole && log != nil {
+					last, err := log.LastFrame(h.t.Context(), c.id, doc.Value().Attempt)
+					if err != nil {
+						return err
+					}
+					whole = last != nil && last.Kind == pipeline.FrameEOF
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if whole {
+					found[c.id] = true
+				}
+				return nil
+			})
 		}
-		return true
+		return looks.Wait() == nil
 	})
 	return found
 }
@@ -256,7 +276,7 @@ func (h *hosts) said() string {
 	for _, role := range slices.Sorted(maps.Keys(h.procs)) {
 		for _, p := range h.procs[role] {
 			text, _ := p.out.text()
-			fmt.Fprintf(&b, "\n%s says:\n%s", strings.Join(p.args[:4], " "), text)
+			fmt.Fprintf(&b, "\n%s says:\n%s", p.name, text)
 		}
 	}
 	return b.String()

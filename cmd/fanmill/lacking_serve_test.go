@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,8 +11,15 @@ import (
 // process starts a child that serves with these arguments, and waits until it says so.
 func (w *world) process(says string, args ...string) *server {
 	w.t.Helper()
+	return w.processOn(func(*exec.Cmd) {}, says, args...)
+}
+
+// processOn is process, put on some host before it starts.
+func (w *world) processOn(host func(*exec.Cmd), says string, args ...string) *server {
+	w.t.Helper()
 	cmd, _ := w.command(nil)
 	cmd.Args = append(append([]string{cmd.Args[0], "serve"}, w.args...), args...)
+	host(cmd)
 	s := &server{w: w, cmd: cmd, out: &lines{changed: make(chan struct{})}}
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if err := cmd.Start(); err != nil {

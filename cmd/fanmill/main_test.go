@@ -18,6 +18,9 @@ import (
 // The tests run the program itself: the test binary, started with FANMILL_TEST_CHILD set, is fanmill. Only its
 // databases are watched.
 func TestMain(m *testing.M) {
+	if conf := os.Getenv("FANMILL_TEST_NATS"); conf != "" {
+		serveNATS(conf)
+	}
 	if os.Getenv("FANMILL_TEST_CHILD") != "" {
 		databaseKinds = watched
 		if slow := os.Getenv("FANMILL_TEST_SLOW"); slow != "" {

@@ -67,13 +67,19 @@ func (k *killer) passes(before bool) {
 
 func newTarget(t *testing.T, k *killer, o receiver.Options) *target {
 	t.Helper()
+	return newTargetAt(t, "127.0.0.1", k, o)
+}
+
+// newTargetAt is newTarget at an address of this machine.
+func newTargetAt(t *testing.T, address string, k *killer, o receiver.Options) *target {
+	t.Helper()
 	r, err := receiver.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
 	to := &target{Receiver: r, killer: k, conns: map[net.Conn]bool{}}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

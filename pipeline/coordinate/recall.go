@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"fanmill/checkpoint"
 )
 
@@ -20,6 +22,7 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 	if s.seeDeparted() {
 		after = 0
 	}
+	due := map[string]any{} // commands by topic
 	for _, d := range s.m.Destinations {
 		topic, c := s.sinkCommand(d.ID)
 		rec := s.records[d.ID]
@@ -31,8 +34,8 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 		if lapsed && s.idle[topic].IsZero() { // which has taken a lease
 			s.idle[topic] = time.Now().Add(-after)
 		}
-		if err := s.recallOne(ctx, topic, c, after); err != nil {
-			return s.uncommanded(err)
+		if s.idleFor(topic, after) {
+			due[topic] = c
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.queue.out)) {
@@ -41,9 +44,18 @@ func (s *supervisor) recall(ctx context.Context, after time.Duration) error {
 			delete(s.idle, topic)
 			continue
 		}
-		if err := s.recallOne(ctx, topic, c, after); err != nil {
-			return s.uncommanded(err)
+		if s.idleFor(topic, after) {
+			due[topic] = c
 		}
+	}
+	// Side by side: one after the other they could take longer than what is known of the workers stays true.
+	var g errgroup.Group
+	g.SetLimit(openAtOnce)
+	for topic, c := range due {
+		g.Go(func() error { return s.recallOne(ctx, topic, c) })
+	}
+	if err := g.Wait(); err != nil {
+		return s.uncommanded(err)
 	}
 	return nil
 }
@@ -63,15 +75,20 @@ func (s *supervisor) seeDeparted() (gone bool) {
 	return true
 }
 
-// recallOne publishes a command again that was not there for so long, or that a process may have that is gone.
-func (s *supervisor) recallOne(ctx context.Context, topic string, command any, after time.Duration) error {
+// idleFor reports whether a command was not there for so long, and counts anew then.
+func (s *supervisor) idleFor(topic string, after time.Duration) bool {
 	if s.idle[topic].IsZero() {
 		s.idle[topic] = time.Now()
 	}
 	if time.Since(s.idle[topic]) < after {
-		return nil
+		return false
 	}
 	s.idle[topic] = time.Now()
+	return true
+}
+
+// recallOne publishes a command again that is not there any more, or that a process may have that is gone.
+func (s *supervisor) recallOne(ctx context.Context, topic string, command any) error {
 	if time.Now().Before(s.doubted) {
 		s.c.Log.Debug("a process that is gone may have a command of the run; it is published again", "topic", topic)
 		return s.run.command(topic, command)

@@ -145,11 +145,11 @@ func (s *supervisor) supervise(asking, ctx context.Context) error {
 			if err := s.recordChanged(ctx, u); err != nil {
 				return err
 			}
-			if s.allEnded() {
-				return nil
+			if err := s.catchUp(ctx, records, conns); err != nil {
+				return err
 			}
-			if s.drained() {
-				return context.Cause(asking)
+			if err := s.trim(ctx); err != nil {
+				return err
 			}
 		case e, ok := <-conns:
 			if !ok {
@@ -158,17 +158,17 @@ func (s *supervisor) supervise(asking, ctx context.Context) error {
 			if err := errors.Join(s.connChanged(ctx, e), s.rest(ctx, asking)); err != nil {
 				return err
 			}
-			if s.drained() {
-				return context.Cause(asking)
-			}
 		case err := <-s.fatal:
 			return err
 		case <-tick.C:
-			if err := errors.Join(s.tick(asking, ctx, &renewed, third), s.rest(ctx, asking)); err != nil {
+			if err := s.catchUp(ctx, records, conns); err != nil { // what is judged is to be as things are now
 				return err
 			}
-			if s.drained() {
-				return context.Cause(asking)
+			if s.allEnded() {
+				return nil
+			}
+			if err := errors.Join(s.tick(asking, ctx, &renewed, third), s.rest(ctx, asking)); err != nil {
+				return err
 			}
 			if s.stopping && !broken && s.c.StoreFails() {
 				broken, patience = true, time.After(brokenPatience)
@@ -199,13 +199,16 @@ func (s *supervisor) supervise(asking, ctx context.Context) error {
 			if err := s.rest(ctx, asking); err != nil {
 				return err
 			}
-			if s.drained() {
-				return context.Cause(asking)
-			}
 		case <-patience:
 			if !s.c.StoreFails() {
 				s.c.Log.Warn(fmt.Sprintf("destinations did not write in %s what they had; a resume takes it from the row log", drainPatience))
 			}
+			return context.Cause(asking)
+		}
+		if s.allEnded() {
+			return nil
+		}
+		if s.drained() {
 			return context.Cause(asking)
 		}
 	}
@@ -234,10 +237,16 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		s.missed()
 		return nil // the next tick, then
 	}
-	if err := errors.Join(s.markRecords(short), s.trim(short), s.look(short), s.detachUnclaimed(short), s.judgeGone(short), s.retryRefused(short, time.Now()), s.commandAgain(), s.recall(short, third)); err != nil {
+	if err := errors.Join(s.markRecords(short), s.trim(short), s.look(short), s.detachUnclaimed(short), s.freeClaims(short), s.judgeGone(short), s.retryRefused(short, time.Now()), s.commandAgain(), s.recall(short, third)); err != nil {
 		return err
 	}
-	s.publishCheckpoint(short, false)
+	// With time of its own: over a slow network what comes before may have used up the tick's.
+	public, over := context.WithTimeout(ctx, tickPatience)
+	defer over()
+	if asking.Err() == nil {
+		defer context.AfterFunc(asking, over)()
+	}
+	s.publishCheckpoint(public, false)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package coordinate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,6 +73,31 @@ func (s *supervisor) detachUnclaimed(ctx context.Context) error {
 		}
 	}
 	s.unclaimed, s.awaited = until, awaited
+	return nil
+}
+
+// freeClaims takes the destinations from processes that are gone. Else each would wait for the lease of its claim: once
+// here, before it is commanded again, and once more by who takes it.
+func (s *supervisor) freeClaims(ctx context.Context) error {
+	if s.stopping || s.c.Own || s.c.Peers == nil {
+		return nil
+	}
+	for _, d := range s.m.Destinations {
+		rec := s.records[d.ID]
+		if rec.Ended() || rec.Token == "" || rec.Process == "" || rec.Process == s.c.Owner.Token {
+			continue
+		}
+		gone, err := s.c.Peers.Gone(ctx, rec.Process)
+		if err == nil && gone {
+			err = s.c.Records.Free(ctx, s.m.Run, d.ID, s.run.fixed.Opened(), rec.Token)
+		}
+		switch {
+		case errors.Is(err, pipeline.ErrFenced), errors.Is(err, pipeline.ErrForeign), errors.Is(err, checkpoint.ErrLater):
+			return err
+		case err != nil && !s.c.StoreFails() && !errors.Is(err, context.Canceled):
+			s.c.Log.Debug("a destination could not be taken from a process that is gone; trying again", "destination", d.ID, "error", err)
+		}
+	}
 	return nil
 }
 

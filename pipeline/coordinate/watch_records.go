@@ -15,7 +15,7 @@ type progress struct {
 	at  time.Time
 }
 
-// recordChanged trims, and asks the connections once every destination has claimed its record: before that nobody would
+// recordChanged asks the connections once every destination has claimed its record: before that nobody would
 // hold the row log for it.
 func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdate) error {
 	i := slices.IndexFunc(s.m.Destinations, func(d pipeline.ManifestDestination) bool { return pipeline.Token(d.ID) == u.Destination })
@@ -53,7 +53,32 @@ func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdat
 			return err
 		}
 	}
-	return s.trim(ctx)
+	return nil
+}
+
+// catchUp takes in what the watches have told by now. Over a slow network the store answers once while many records
+// change: who asked it between any two would know less and less, and take claims for lapsed that are renewed.
+func (s *supervisor) catchUp(ctx context.Context, records <-chan checkpoint.RecordUpdate, conns <-chan pipeline.KVEntry) error {
+	for {
+		select {
+		case u, ok := <-records:
+			if !ok {
+				return pipeline.WatchEnded(ctx, "commit records")
+			}
+			if err := s.recordChanged(ctx, u); err != nil {
+				return err
+			}
+		case e, ok := <-conns:
+			if !ok {
+				return pipeline.WatchEnded(ctx, "connections")
+			}
+			if err := s.connChanged(ctx, e); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
 }
 
 func (s *supervisor) allClaimed() bool {

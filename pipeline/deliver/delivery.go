@@ -182,9 +182,9 @@ func (v *delivery) reason(id string) string {
 	return v.errors[id]
 }
 
-// withToken is o under a new token.
+// withToken is o under the token of a new claim.
 func withToken(o pipeline.Owner) pipeline.Owner {
-	o.Token = pipeline.NewToken()
+	o.Process, o.Token = o.Token, pipeline.NewToken()
 	return o
 }
 

@@ -32,12 +32,19 @@ func (a *Artifact) Clean(keepPrevious bool) (homes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.marks(m) {
+	ours := a.marks(m)
+	if ours {
 		homes = m.Homes
-	} else if !claimed {
-		return nil, a.cleanBare()
 	}
-	return homes, a.clean(claimed, keepPrevious)
+	if ours || claimed {
+		err = a.clean(claimed, keepPrevious)
+	} else {
+		err = a.cleanBare()
+	}
+	if !claimed && errors.Is(err, fs.ErrNotExist) && !exists(a.base) {
+		return homes, nil // another process that sees the folder has removed it meanwhile
+	}
+	return homes, err
 }
 
 // cleanBare removes a folder that has nothing in it but a lock that nobody holds: a Clean that was killed at its very
