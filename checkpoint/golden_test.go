@@ -22,6 +22,7 @@ func TestRecordsAreSpelledAsEver(t *testing.T) {
 		"note": &checkpoint.TriggerNote{}, "timetable": &checkpoint.Timetable{}, "manifest": &pipeline.Manifest{}, "checkpoint": &pipeline.PublicCheckpoint{},
 		"process": &checkpoint.ProcessRecord{}, "place": &checkpoint.PlaceNote{}, "files": &checkpoint.FilesRecord{},
 		"notice": &checkpoint.NoticeRecord{}, "notices": &checkpoint.JobNotices{}, "specification": &checkpoint.SpecRecord{}, "specification.connection": &checkpoint.SpecConnection{},
+		"figures": &checkpoint.JobFigures{}, "before": &checkpoint.RunFigures{},
 	} {
 		fill(t, reflect.ValueOf(record).Elem())
 		got, err := json.MarshalIndent(record, "", "  ")

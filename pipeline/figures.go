@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strings"
 	"time"
 )
 
@@ -52,7 +53,7 @@ func (c Change) String() string {
 
 // PercentText is the change with its sign: "+12.5 %".
 func (c Change) PercentText() string {
-	if c.Now != c.Before && math.Abs(c.Percent) < 0.05 {
+	if c.Percent != 0 && math.Abs(c.Percent) < 0.05 {
 		return "under 0.1 %"
 	}
 	return fmt.Sprintf("%+.1f %%", c.Percent)
@@ -119,6 +120,11 @@ func changeOf(query, column, before, now string, threshold float64) Change {
 	return c
 }
 
+// RowsChange is the change of a number of rows.
+func RowsChange(before, now int64) Change {
+	return changeOf("", "", fmt.Sprint(before), fmt.Sprint(now), 0)
+}
+
 // SumsOf are the sums that were delivered, of controls that have them.
 func SumsOf(controls []Control) (out []Sum) {
 	for i := range controls {
@@ -139,4 +145,13 @@ func (c *ReportConnection) Alerts() (out []Change) {
 		}
 	}
 	return out
+}
+
+// AlertText names changes in a line; "" of none.
+func AlertText(changes []Change) string {
+	var parts []string
+	for _, c := range changes {
+		parts = append(parts, c.String())
+	}
+	return strings.Join(parts, "; ")
 }

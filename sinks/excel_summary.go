@@ -30,6 +30,10 @@ type summary struct {
 	present int  // connections
 	missing []string
 	queries bool // connections have several
+
+	verified bool     // there are control totals
+	compared bool     // something is known of the last time
+	doubts   []string // connections whose control totals do not agree, or are not known
 }
 
 // summaryLine is a query of a connection; what concerns the connection as a whole stands in its first one.
@@ -40,6 +44,7 @@ type summaryLine struct {
 	sheet  string // "" until there is one
 	rows   int64
 	known  *excelKnown // nil while there is no sheet
+	at     int         // index of the query
 	places []int       // of its totals among the columns; -1 for one that has none
 }
 
@@ -57,8 +62,11 @@ const bandLines = 32
 type summaryBand struct {
 	first   int
 	queries bool
-	lines   []summaryLine
-	band    *xlsx.Band
+	// verified and compared are the summary's.
+	verified, compared bool
+
+	lines []summaryLine
+	band  *xlsx.Band
 }
 
 // progress is the Summary beside the sheets of parts that are about to be committed; nil if it waits for the end.
@@ -112,12 +120,16 @@ func (s *excelFile) summarize(r *pipeline.Report) *summary {
 		} else {
 			m.missing = append(m.missing, c.Name)
 		}
+		m.verified, m.compared = m.verified || len(c.Controls) > 0, m.compared || c.Before != nil
+		if v := c.Verified(); c.State == pipeline.ReportSettled && v != "" && v != pipeline.VerifiedEqual {
+			m.doubts = append(m.doubts, c.Name)
+		}
 		first := true
 		for q, query := range s.manifest.Connections[i].Queries {
 			if !s.takes(q) {
 				continue
 			}
-			line := summaryLine{ReportConnection: *c, first: first, query: query.Name}
+			line := summaryLine{ReportConnection: *c, first: first, query: query.Name, at: q}
 			if m.queries = m.queries || !first; line.query == "" {
 				line.query = fmt.Sprint(q + 1)
 			}
@@ -183,13 +195,14 @@ func (m *summary) totalsOf(l *summaryLine) []*excelTotal {
 func (l *summaryLine) same(o *summaryLine) bool {
 	return l.first == o.first && l.query == o.query && l.known == o.known && slices.Equal(l.places, o.places) && l.Name == o.Name &&
 		l.State == o.State && l.Attempts == o.Attempts && l.Millis == o.Millis && l.Error == o.Error &&
-		slices.Equal(l.Losses, o.Losses) && slices.Equal(l.Notes, o.Notes)
+		slices.Equal(l.Losses, o.Losses) && slices.Equal(l.Notes, o.Notes) && l.at == o.at && l.Verified() == o.Verified() && slices.Equal(l.doubts(), o.doubts()) &&
+		(l.Before == nil) == (o.Before == nil) && (l.Before == nil || l.Before.Run == o.Before.Run) && slices.Equal(l.Changes, o.Changes)
 }
 
 // page lays the summary out.
 func (m *summary) page() *xlsx.Page {
 	p := xlsx.NewPage(m.sink.names.Summary)
-	if len(m.missing) > 0 {
+	if len(m.missing) > 0 || len(m.doubts) > 0 && !m.running {
 		p.Front()
 	}
 	m.head(p)
@@ -210,7 +223,7 @@ func (m *summary) table(p *xlsx.Page, first int) {
 	bands := m.sink.bands
 	m.sink.bands = nil
 	for lines := range slices.Chunk(m.lines, bandLines) {
-		b := summaryBand{first: first, queries: m.queries, lines: lines}
+		b := summaryBand{first: first, queries: m.queries, verified: m.verified, compared: m.compared, lines: lines}
 		if at := len(m.sink.bands); at < len(bands) && bands[at].same(&b) {
 			b.band = bands[at].band
 		} else {
@@ -229,7 +242,7 @@ func (m *summary) table(p *xlsx.Page, first int) {
 
 // same reports whether two bands look the same.
 func (b *summaryBand) same(o *summaryBand) bool {
-	return b.first == o.first && b.queries == o.queries && slices.EqualFunc(b.lines, o.lines, func(x, y summaryLine) bool { return x.same(&y) })
+	return b.first == o.first && b.queries == o.queries && b.verified == o.verified && b.compared == o.compared && slices.EqualFunc(b.lines, o.lines, func(x, y summaryLine) bool { return x.same(&y) })
 }
 
 // head says whose summary it is, and what is missing.
@@ -246,6 +259,8 @@ func (m *summary) head(p *xlsx.Page) {
 	p.Row()
 	all := m.present + len(m.missing)
 	switch {
+	case len(m.missing) == 0 && len(m.doubts) > 0 && !m.running:
+		p.Caption(xlsx.LookAlert, fmt.Sprintf("all %d connections are here, and the control totals of %d do not agree with the database, or are not known: %s", all, len(m.doubts), shortList(m.doubts)))
 	case len(m.missing) == 0 && all == 1:
 		p.Caption(xlsx.LookNote, "complete: the one connection is here")
 	case len(m.missing) == 0:
@@ -253,17 +268,20 @@ func (m *summary) head(p *xlsx.Page) {
 	case m.running:
 		p.Caption(xlsx.LookAlert, fmt.Sprintf("unfinished: %d of %d connections are here so far", m.present, all))
 	default:
-		names := m.missing
-		more := ""
-		if len(names) > maxSummaryMissing {
-			names, more = names[:maxSummaryMissing], fmt.Sprintf(" and %d more", len(m.missing)-maxSummaryMissing)
-		}
-		p.Caption(xlsx.LookAlert, fmt.Sprintf("incomplete: %d of %d connections are missing: %s%s", len(m.missing), all, strings.Join(names, ", "), more))
+		p.Caption(xlsx.LookAlert, fmt.Sprintf("incomplete: %d of %d connections are missing: %s", len(m.missing), all, shortList(m.missing)))
 	}
 	p.Row()
 	if m.dropped {
 		p.Caption(xlsx.LookNote, fmt.Sprintf("only the first %d columns of numbers have their totals here", maxSummaryTotals))
 	}
+}
+
+// shortList are names in a line: the first of them, and how many more there are.
+func shortList(names []string) string {
+	if len(names) <= maxSummaryMissing {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxSummaryMissing], ", "), len(names)-maxSummaryMissing)
 }
 
 // header names the columns and returns how many there are.
@@ -276,6 +294,13 @@ func (m *summary) header(p *xlsx.Page) (columns int) {
 	add(xlsx.LookHeader, "State")
 	for _, name := range []string{"Rows", "Attempts", "Duration"} {
 		add(xlsx.LookHeaderRight, name)
+	}
+	if m.compared {
+		add(xlsx.LookHeaderRight, "Rows last time")
+		add(xlsx.LookHeaderIndent, "Change")
+	}
+	if m.verified {
+		add(xlsx.LookHeaderIndent, "Verified")
 	}
 	add(xlsx.LookHeaderIndent, "Error")
 	add(xlsx.LookHeaderIndent, "Losses and notes")
@@ -323,6 +348,7 @@ func (m *summary) line(p *xlsx.Page, l *summaryLine) {
 		p.Skip()
 		p.Skip()
 	}
+	m.figures(p, l)
 	m.remark(p, l.first, oneLine(l.Error))
 	totals := m.totalsOf(l)
 	m.remark(p, true, strings.Join(l.remarks(totals), "; "))
@@ -343,6 +369,57 @@ func (m *summary) remark(p *xlsx.Page, here bool, text string) {
 	p.Text(xlsx.LookIndent, text)
 }
 
+// verifiedWords are the words and looks of control totals.
+var verifiedWords = map[pipeline.Verified]struct {
+	word string
+	look xlsx.Look
+}{
+	pipeline.VerifiedEqual:   {"agrees", xlsx.LookGood},
+	pipeline.VerifiedDiffers: {"differs", xlsx.LookBad},
+	pipeline.VerifiedUnknown: {"not verified", xlsx.LookOpen},
+}
+
+// figures writes the cells of the last time, and of control totals.
+func (m *summary) figures(p *xlsx.Page, l *summaryLine) {
+	if m.compared {
+		if l.Before != nil && l.at < len(l.Before.Rows) {
+			p.Count(l.Before.Rows[l.at], false)
+		} else {
+			p.Skip()
+		}
+		if change := l.change(); change != "" {
+			p.Text(xlsx.LookIndent, change)
+		} else {
+			p.Skip()
+		}
+	}
+	if m.verified {
+		i := slices.IndexFunc(l.Controls, func(c pipeline.Control) bool { return c.Query == l.at })
+		if i < 0 || l.State != pipeline.ReportSettled {
+			p.Skip()
+		} else {
+			v := verifiedWords[l.Controls[i].Verified()]
+			p.Text(v.look, v.word)
+		}
+	}
+}
+
+// change is how many percent more rows the query has than the last time.
+func (l *summaryLine) change() string {
+	if l.Before == nil || l.at >= len(l.Before.Rows) || l.at >= len(l.Rows) {
+		return ""
+	}
+	return pipeline.RowsChange(l.Before.Rows[l.at], l.Rows[l.at]).PercentText()
+}
+
+// doubts are what control totals say against the connection.
+func (l *summaryLine) doubts() (out []string) {
+	for i := range l.Controls {
+		out = append(out, l.Controls[i].Faults()...)
+	}
+	return out
+}
+
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // remarks are what the workbook could not hold of a connection, and what else is to be known.
@@ -352,6 +429,10 @@ func (l *summaryLine) remarks(totals []*excelTotal) (out []string) {
 			out = append(out, fmt.Sprintf("%s: %d %s %s", loss.Column, loss.Cells, plural(loss.Cells, "cell", "cells"), loss.What))
 		}
 		out = append(out, l.Notes...)
+		out = append(out, l.doubts()...)
+		if text := pipeline.AlertText(l.Alerts()); text != "" {
+			out = append(out, "much else than the last time: "+text)
+		}
 	}
 	for _, t := range totals {
 		if t != nil && t.Total.Others() > 0 {
@@ -409,7 +490,14 @@ func (m *summary) totals(p *xlsx.Page) {
 		}
 		p.Text(xlsx.LookTotal, fmt.Sprintf("%d delivered", m.present))
 		p.Count(rows, true)
-		for range 4 {
+		blank := 4
+		if m.compared {
+			blank += 2
+		}
+		if m.verified {
+			blank++
+		}
+		for range blank {
 			p.Blank(xlsx.LookTotal)
 		}
 		for _, t := range sums {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"fanmill/checkpoint"
@@ -37,7 +38,7 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 	status := b.s.statusView(info)
 	r := &web.Run{RunLine: web.RunLine{Run: info.Run, JobID: m.JobID, JobName: m.JobName, State: string(status.State), Error: status.Error, Started: status.Started,
 		Scheduled: scheduledFor(m), Missed: missedBefore(m), Millis: status.Millis, Resumes: status.Resumes, Revision: revision(rec)},
-		Owner: status.Owner, Resume: status.Resume, TimeZone: m.TimeZone, Selected: m.Selected,
+		Owner: status.Owner, Resume: status.Resume, Again: status.Again, TimeZone: m.TimeZone, Selected: m.Selected,
 		Params: paramViews(m.Params), Drift: []string{}, Suggestions: []string{}}
 	if rec.State != pipeline.RunRunning {
 		r.Ended = rec.Ended
@@ -52,7 +53,7 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 		r.Resumable = rec.State.Resumable()
 	}
 	if !r.Resumable {
-		r.Resume = ""
+		r.Resume, r.Again = "", ""
 	}
 	for i := range m.Schemas {
 		for _, id := range slices.Sorted(maps.Keys(m.Schemas[i].Drift)) {
@@ -133,7 +134,13 @@ func paramViews(args []pipeline.Arg) []web.Param {
 
 func connectionView(c *screen.ConnectionView) web.Connection {
 	out := web.Connection{ID: c.ID, Name: c.Name, State: c.State, Rows: c.Rows, Millis: c.Millis, Attempts: c.Attempts,
-		Missing: []web.Missing{}, Losses: []web.Loss{}, Notes: []web.Note{}}
+		Missing: []web.Missing{}, Losses: []web.Loss{}, Notes: []web.Note{},
+		Verified: string(c.Verified), Doubts: append([]string{}, c.Doubts()...), LastTime: c.LastTime(), Alerts: append([]string{}, c.Alerts()...)}
+	var said []string
+	for i := range c.Controls {
+		said = append(said, c.Controls[i].Say())
+	}
+	out.Totals = strings.Join(said, "; ")
 	for _, m := range c.Missing {
 		out.Missing = append(out.Missing, web.Missing{Destination: m.Destination, State: m.State, Error: m.Error})
 	}

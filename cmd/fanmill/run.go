@@ -206,7 +206,7 @@ func (s *settings) halted(ctx context.Context, node *process.Node, file *config.
 		return nil
 	}
 	v := s.statusView(info).RunView
-	if v.Resume = s.resume(file); !s.json {
+	if v.Offer(s.resume(file)); !s.json {
 		v.Resume = "" // which is said last
 	}
 	return &v
@@ -221,7 +221,7 @@ func (s *settings) runView(file *config.File, o *coordinate.Outcome, started tim
 	v.Connections, v.Destinations = screen.FromReports(o.Reports)
 	measure(v.Destinations)
 	if o.State != pipeline.RunComplete {
-		v.Resume = s.resume(file)
+		v.Offer(s.resume(file))
 	}
 	return v
 }

@@ -155,10 +155,11 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 		}
 	}
 	if v.State.Resumable() && v.State != pipeline.RunRunning {
-		v.Resume = "fanmill trigger " + shellQuote(m.JobID) + s.store + " --resume"
+		resume := "fanmill trigger " + shellQuote(m.JobID) + s.store + " --resume"
 		if rec.Trigger == 0 {
-			v.Resume = "fanmill run <its job file>" + s.store + " --resume"
+			resume = "fanmill run <its job file>" + s.store + " --resume"
 		}
+		v.Offer(resume)
 	}
 	return v
 }

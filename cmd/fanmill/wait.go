@@ -167,8 +167,8 @@ func (w *asked) ask(ctx context.Context, bus pipeline.Bus) (a pipeline.Answer, e
 // ended shows the end of the run as fanmill run does, and has its exit code.
 func (w *asked) ended(stdout io.Writer, info *view.RunInfo) error {
 	v := w.statusView(info).RunView
-	if v.Resume = ""; v.State != pipeline.RunComplete {
-		v.Resume = "fanmill trigger " + shellQuote(w.job) + w.store + " --resume --wait"
+	if v.Resume, v.Again = "", ""; v.State != pipeline.RunComplete {
+		v.Offer("fanmill trigger " + shellQuote(w.job) + w.store + " --resume --wait")
 	}
 	v.Millis = info.Record.Ended.Sub(info.Record.Started).Milliseconds()
 	v.Resumed = info.Record.Resumes > 0

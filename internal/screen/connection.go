@@ -31,6 +31,11 @@ type ConnectionView struct {
 	Missing  []MissingView `json:"missing"` // destinations that lack it, with the reason
 	Losses   []LossView    `json:"losses"`
 	Notes    []NoteView    `json:"notes"`
+
+	Verified pipeline.Verified  `json:"verified,omitempty"` // equal, differs or unknown; absent without control totals
+	Controls []pipeline.Control `json:"controls,omitempty"`
+	Before   *pipeline.Figures  `json:"before,omitempty"` // what it delivered the last time
+	Changes  []pipeline.Change  `json:"changes,omitempty"`
 }
 
 // MissingView says why a destination lacks a connection. Destination is "" if all of them do, for one reason.
@@ -134,6 +139,7 @@ func (d *DestinationView) count(c *pipeline.ReportConnection) {
 // fromReports joins what the reports say of one connection.
 func fromReports(reports []*pipeline.Report, i int) ConnectionView {
 	v := ConnectionView{ID: reports[0].Connections[i].ID, Name: reports[0].Connections[i].Name, State: StateDone}
+	v.figures(reports, i)
 	settled, kept := 0, 0
 	for _, r := range reports {
 		c := r.Connections[i]

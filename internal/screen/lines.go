@@ -71,6 +71,10 @@ func (l *Lines) Observe(e pipeline.Event) {
 		l.say(slog.LevelWarn, e, fmt.Sprintf("connection %s failed in attempt %d: %s", name, e.Attempt, reason))
 	case pipeline.EventFailed:
 		l.say(slog.LevelError, e, fmt.Sprintf("connection %s is missing from this run after %s: %s", name, Of(int64(e.Attempt), "attempt"), reason))
+	case pipeline.EventUnverified:
+		l.say(slog.LevelWarn, e, fmt.Sprintf("connection %s is not as its database says: %s", name, reason))
+	case pipeline.EventChanged:
+		l.say(slog.LevelWarn, e, fmt.Sprintf("connection %s delivered much else than the last time: %s", name, reason))
 	case pipeline.EventDetached:
 		if reason != "" {
 			reason = ": " + reason

@@ -16,11 +16,24 @@ func (c *ConnectionView) unremarkable() bool {
 			return false
 		}
 	}
+	if len(c.Doubts())+len(c.Alerts()) > 0 {
+		return false
+	}
 	return c.State == StateDone || c.State == StatePending || c.State == StateSealed
 }
 
-// remarks are the lines beneath a connection: why who lacks it.
+// remarks are the lines beneath a connection: why who lacks it, and what does not agree.
 func (c *ConnectionView) remarks(r *row) {
+	for _, text := range c.Doubts() {
+		st := yellow
+		if c.Verified == pipeline.VerifiedDiffers {
+			st = red
+		}
+		r.note(st, oneLine(text))
+	}
+	for _, text := range c.Alerts() {
+		r.note(yellow, oneLine(text))
+	}
 	for _, m := range c.Missing {
 		if m.State == StatePending && (c.State == StateRunning || c.State == StateDelivered) {
 			continue // it will come
@@ -71,6 +84,10 @@ func stateStyle(state string) style {
 func (s *sheet) connections(all []ConnectionView) {
 	t := &table{columns: []column{{head: "Connection", min: 12}, {head: "Rows", right: true}, {head: "Time", right: true, spare: 1},
 		{head: "Attempts", right: true, spare: 2}, {head: "State"}}}
+	compared := slices.ContainsFunc(all, func(c ConnectionView) bool { return c.Before != nil })
+	if compared {
+		t.columns = append(t.columns, column{head: "Last time", right: true, spare: 3})
+	}
 	hidden := map[string]int{}
 	for i := range all {
 		c := &all[i]
@@ -86,6 +103,9 @@ func (s *sheet) connections(all []ConnectionView) {
 			took, attempts = millis(c.Millis), Count(int64(c.Attempts))
 		}
 		r := t.add(cell{text: clean(c.Name)}, cell{text: rows}, cell{took, dim}, cell{text: attempts}, cell{clean(c.State), stateStyle(c.State)})
+		if compared {
+			r.cells = append(r.cells, cell{c.LastTime(), dim})
+		}
 		c.remarks(r)
 	}
 	if len(t.rows) > 0 {
@@ -94,6 +114,7 @@ func (s *sheet) connections(all []ConnectionView) {
 	if slices.ContainsFunc(all, func(c ConnectionView) bool { return c.State == StateSealed }) {
 		s.line(0, dim, "sealed: the rows are safe, and wait to be sent")
 	}
+	s.verified(all)
 	for _, state := range []string{StateDone, StateSealed, StatePending} {
 		if n := hidden[state]; n > 0 {
 			s.line(0, dim, fmt.Sprintf("%s %s, not listed; --verbose lists all", Of(int64(n), "connection"), state))

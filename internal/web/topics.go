@@ -164,14 +164,14 @@ type headView struct {
 	Part  string
 	Since time.Time // as in runRow
 
-	Owner, Resume, Cancel, TimeZone string
-	Selected                        bool
-	Params                          []Param
+	Owner, Resume, Again, Cancel, TimeZone string
+	Selected                               bool
+	Params                                 []Param
 }
 
 func (v *runView) head() headView {
 	row := rowOf(v.Run.RunLine)
-	return headView{row.RunLine, row.Part, row.Since, v.Run.Owner, v.Run.Resume, v.Run.Cancel, v.Run.TimeZone, v.Run.Selected, v.Run.Params}
+	return headView{row.RunLine, row.Part, row.Since, v.Run.Owner, v.Run.Resume, v.Run.Again, v.Run.Cancel, v.Run.TimeZone, v.Run.Selected, v.Run.Params}
 }
 
 type destinationRow struct {

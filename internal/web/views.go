@@ -37,6 +37,7 @@ type Run struct {
 	RunLine
 	Owner        string        `json:"owner,omitempty"`  // who carries it out: process 12887 on vm
 	Resume       string        `json:"resume,omitempty"` // the command that brings what is missing
+	Again        string        `json:"again,omitempty"`  // the one that delivers all anew, where control totals do not agree
 	Cancel       string        `json:"cancel,omitempty"` // the command that stops it
 	TimeZone     string        `json:"timeZone,omitempty"`
 	Params       []Param       `json:"params"`
@@ -89,6 +90,11 @@ type Connection struct {
 	Missing  []Missing `json:"missing"` // destinations that lack it, and why
 	Losses   []Loss    `json:"losses"`
 	Notes    []Note    `json:"notes"`
+	Verified string    `json:"verified,omitempty"` // its control totals: equal, differs or unknown; absent without any
+	Totals   string    `json:"totals,omitempty"`   // which were delivered, in words
+	Doubts   []string  `json:"doubts"`             // what they say against it
+	LastTime string    `json:"lastTime,omitempty"` // the rows of the last time, and the change
+	Alerts   []string  `json:"alerts"`             // changes since then that the job wants named
 }
 
 // Missing says why a destination lacks a connection. Destination is "" if all do, for one reason.

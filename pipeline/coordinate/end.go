@@ -32,6 +32,9 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 		out.Lost = out.Lost || records[d.ID].Lost || records[d.ID].Log.Stream == checkpoint.GapLog
 	}
 	out.Measures = s.measures(out.Reports)
+	alerts := r.compare(ctx, out.Reports)
+	r.remember(ctx, out.Reports)
+	failpoint.Hit("figures-kept")
 	rec, cleaned, waits := r.doc.Value(), false, map[string][]string(nil)
 	lost := r.c.renewing(ctx, r.doc, func() { cleaned, waits = r.tidy(ctx, rec, out.State, records) }, func() {})
 	failpoint.Hit("before-ended")
@@ -48,6 +51,11 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	failpoint.Hit("after-ended")
 	r.tellOwn(ctx, out)
 	r.c.askCleaners(ctx, r.m, waits)
+	for _, c := range r.m.Connections {
+		if text := alerts[c.ID]; text != "" {
+			r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventChanged, Connection: c.ID, Error: pipeline.ShortError(errors.New(text))}))
+		}
+	}
 	r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventEnded, State: string(out.State)}))
 	return out, nil
 }

@@ -124,7 +124,7 @@ func (r *run) create(ctx context.Context, t spec.Request, pointer *checkpoint.Do
 			return fmt.Errorf("create commit record: %w", err)
 		}
 	}
-	if err := errors.Join(r.putSpec(ctx, rec.Opened()), r.openConns(ctx, rec.Opened())); err != nil {
+	if err := errors.Join(r.putSpec(ctx, rec.Opened()), r.openConns(ctx, rec.Opened()), r.putBefore(ctx)); err != nil {
 		return err
 	}
 	failpoint.Hit("before-run")

@@ -49,8 +49,9 @@ type delivery struct {
 	sender *sender
 
 	mu         sync.Mutex
-	progressed time.Time         // when the record last changed
-	errors     map[string]string // why connections are missing, by id
+	progressed time.Time                   // when the record last changed
+	errors     map[string]string           // why connections are missing, by id
+	before     map[string]pipeline.Figures // what they delivered the last time, by id
 
 	gates    []gate
 	index    map[string]int // connection id -> index
@@ -234,6 +235,7 @@ func (v *delivery) adopt(ctx context.Context, rec checkpoint.CommitRecord) error
 	if v.errors, err = v.d.Records.Errors(ctx, v.m.Run, v.dest.ID); err != nil {
 		return err
 	}
+	v.lookBefore(ctx)
 	fence := pipeline.Fence{Token: v.claim.Token(), Epoch: rec.Epoch, Birth: v.m.Birth}
 	parts := rec.Parts
 	if v.sender != nil {

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"context"
 	"maps"
 
 	"fanmill/checkpoint"
@@ -12,7 +13,9 @@ func (v *delivery) report() *pipeline.Report {
 	v.mu.Lock()
 	reasons := maps.Clone(v.errors)
 	v.mu.Unlock()
-	return checkpoint.NewReport(v.m, v.dest, v.claim.Record(), reasons)
+	r := checkpoint.NewReport(v.m, v.dest, v.claim.Record(), reasons)
+	r.Compare(v.before, v.m.Alert)
+	return r
 }
 
 // finalReport describes it as finished, a moment before the record says so.
@@ -20,4 +23,12 @@ func (v *delivery) finalReport() *pipeline.Report {
 	r := v.report()
 	r.State = pipeline.RecordFinished
 	return r
+}
+
+// lookBefore reads what the connections delivered the last time, for the report alone.
+func (v *delivery) lookBefore(ctx context.Context) {
+	var err error
+	if v.before, err = checkpoint.LoadBefore(ctx, v.d.Runs, v.m.Run); err != nil && ctx.Err() == nil {
+		v.log.Warn("what was delivered the last time could not be read; the report says nothing of it", "error", err)
+	}
 }

@@ -53,6 +53,10 @@ func (v *View) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 		return nil, err
 	}
 	info := &RunInfo{Run: run, Record: doc.Value(), Manifest: m, Connections: map[string]checkpoint.ConnRecord{}}
+	before, err := checkpoint.LoadBefore(ctx, v.Runs, run)
+	if err != nil && !errors.Is(err, pipeline.ErrForeign) && !errors.Is(err, checkpoint.ErrLater) {
+		return nil, err
+	}
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
 		rec, err := v.Records.Load(ctx, run, d.ID)
@@ -69,7 +73,9 @@ func (v *View) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		info.Reports = append(info.Reports, checkpoint.NewReport(m, d, rec, reasons))
+		report := checkpoint.NewReport(m, d, rec, reasons)
+		report.Compare(before, m.Alert)
+		info.Reports = append(info.Reports, report)
 		info.Positions = append(info.Positions, rec.Seq)
 	}
 	keys, err := v.Runs.Keys(ctx, pipeline.Token(run)+".conn.*")
