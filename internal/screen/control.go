@@ -82,8 +82,8 @@ func (v *RunView) doubtful() bool {
 	return doubts
 }
 
-// Offer sets the command that brings what is missing, given the one that resumes. Of a run that has all rows, and control
-// totals that do not agree, that is a new run.
+// Offer sets the command that brings what is missing, given the one that resumes. Of a run that has all rows, and
+// control totals that do not agree, that is a new run.
 func (v *RunView) Offer(resume string) {
 	if v.Resume = resume; v.doubtful() {
 		v.Resume, v.Again = "", anew(resume)
