@@ -18,7 +18,7 @@ import (
 
 const (
 	ackWait      = 30 * time.Second       // without a sign of life, after which a message is delivered to someone else
-	triggerWait  = 10 * time.Second       // the same for triggers: after a crash nobody minds the job meanwhile
+	triggerWait  = 10 * time.Second       // the same for triggers and what is due: after a crash nobody minds the job
 	nackDelay    = 500 * time.Millisecond // of the first redelivery; doubles with each
 	nackDelayMax = 30 * time.Second
 	// Of a message that is given back because this process ends. With a delay, however short, the server writes down
@@ -187,7 +187,7 @@ func (s *subscription) config(name string) jetstream.ConsumerConfig {
 		InactiveThreshold: durableIdle,
 	}
 	switch {
-	case s.stream == streamTriggers:
+	case s.stream == streamTriggers, s.stream == streamAlarms:
 		cfg.AckWait = triggerWait
 	case s.private:
 		cfg.InactiveThreshold = privateIdle

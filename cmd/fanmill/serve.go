@@ -42,7 +42,7 @@ it serves the jobs that fanmill job put has put into the store, on every host th
 
 All keys are optional; {} asks for a fresh run of everything. nats req is answered with the run's id, nats pub is taken just the same.
 One run of a job goes on at a time; others wait in line, or are skipped where the job says onOverlap: skip. PowerShell 5 and cmd.exe want
-other quotes: see docs/serve.md. A trigger that cannot be understood is answered, and kept in the stream FANMILL_DEAD.
+other quotes: see docs/serve.md. A job with the key schedule runs by itself, too: fanmill schedule ls says when. A trigger that cannot be understood is answered, and kept in the stream FANMILL_DEAD.
 
 Triggers are kept until their runs have ended: what a crash or a stop interrupts goes on when serve starts again. Ctrl-C (or the stop of
 the service) stops the queries, writes what they have delivered whole, and ends; the second one ends at once.

@@ -65,7 +65,7 @@ func (w *world) ranOnce(run string, of time.Time, missed int) {
 	}
 	// Whoever else had the alarm in hand is done with it when the next one is set, and nothing is left to be taken.
 	w.comes("the next alarm is set", func() bool {
-		a, err := w.conn.(*nats.Conn).Alarms().Alarm(w.t.Context(), "job", strings.Split(run, "-")[1])
+		a, err := w.alarms.Alarm(w.t.Context(), "job", strings.Split(run, "-")[1])
 		return err == nil && a.At.After(time.Now())
 	})
 	all, err := w.node.View().List(w.t.Context(), "job")
@@ -99,12 +99,12 @@ func TestAScheduleFiresThroughARestart(t *testing.T) {
 	id := w.scheduled("0 0 1 1 *", next)
 	stop := w.serve()
 	w.comes("the alarm is set", func() bool {
-		a, err := w.conn.(*nats.Conn).Alarms().Alarm(t.Context(), "job", id)
+		a, err := w.alarms.Alarm(t.Context(), "job", id)
 		return err == nil && a.At.Equal(next)
 	})
 	stop()
 	w.comes("the alarm has gone off", func() bool {
-		a, err := w.conn.(*nats.Conn).Alarms().Alarm(t.Context(), "job", id)
+		a, err := w.alarms.Alarm(t.Context(), "job", id)
 		return err == nil && a.Revision == 0
 	})
 	w.serveBy(w.another())

@@ -50,7 +50,7 @@ const (
 	maxClockSkew = 5 * time.Second
 	// overdue is how late an alarm is that has not gone off, or that nobody has dealt with: its server's timer slept, or
 	// it was lost.
-	overdue = 30 * time.Second
+	overdue = 10 * time.Second
 	// askPatience is how long a trigger waits to be taken; then it waits in its stream.
 	askPatience = 10 * time.Second
 	// dueDurable is the consumer of alarms that have gone off, and dueAtOnce how many a process handles at a time.
@@ -82,7 +82,7 @@ func (s *schedules) handler(ctx context.Context) ([]pipeline.Handler, error) {
 	}}}, nil
 }
 
-// run looks after timetables and alarms until ctx ends: at once where a job that is served or a timetable has changed.
+// run looks after timetables and alarms until ctx ends: soon where a job that is served or a timetable has changed.
 func (s *schedules) run(ctx context.Context) {
 	if s.alarms == nil || s.served == nil {
 		return
@@ -91,14 +91,15 @@ func (s *schedules) run(ctx context.Context) {
 	changes, _ := s.jobs.Watch(ctx, checkpoint.TimetableKeys) // without it changes are seen within armEvery
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	looked, moved := time.Time{}, true
-	for {
-		if moved || s.edited() || time.Since(looked) >= armEvery {
-			moved, looked = false, time.Now()
-			if err := s.look(ctx); err != nil && ctx.Err() == nil {
-				s.say("", slog.LevelWarn, fmt.Sprintf("schedules could not be looked after; that is tried again: %v", err))
-			}
+	look := func() (again bool) {
+		again, err := s.look(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.say("", slog.LevelWarn, fmt.Sprintf("schedules could not be looked after; that is tried again: %v", err))
 		}
+		return again
+	}
+	looked, moved := time.Now(), look()
+	for {
 		select {
 		case <-ctx.Done():
 			if changes != nil {
@@ -107,11 +108,14 @@ func (s *schedules) run(ctx context.Context) {
 			}
 			return
 		case <-tick.C:
-		case e, ok := <-changes:
+			if moved || s.edited() || time.Since(looked) >= armEvery {
+				looked, moved = time.Now(), look()
+			}
+		case e, ok := <-changes: // many may change at once
 			if !ok {
 				changes = nil
 			}
-			moved = ok && e.Key != ""
+			moved = moved || ok && e.Key != ""
 		}
 	}
 }
@@ -129,22 +133,23 @@ func (s *schedules) edited() bool {
 	return n != len(s.had)
 }
 
-// look brings timetables up to date with what is served, and alarms with timetables.
-func (s *schedules) look(ctx context.Context) error {
+// look brings timetables up to date with what is served, and alarms with timetables. It is again to look soon where a
+// time has just come, to see that it is dealt with.
+func (s *schedules) look(ctx context.Context) (again bool, _ error) {
 	if s.none != nil {
 		s.refuse()
-		return nil
+		return false, nil
 	}
 	now, err := s.now(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := s.takeServed(ctx, now); err != nil {
-		return err
+		return false, err
 	}
 	all, err := checkpoint.Timetables(ctx, s.jobs, func(err error) { s.say("", slog.LevelError, err.Error()) })
 	if err != nil {
-		return fmt.Errorf("list the timetables: %w", err)
+		return false, fmt.Errorf("list the timetables: %w", err)
 	}
 	var errs []error
 	for _, doc := range all {
@@ -153,6 +158,7 @@ func (s *schedules) look(ctx context.Context) error {
 		}
 		t := doc.Value()
 		for _, id := range t.IDs() {
+			again = again || t.Paused == nil && !now.Before(t.Entries[id].Next)
 			if err := s.arm(ctx, &t, id, now); err != nil {
 				errs = append(errs, err)
 			}
@@ -161,7 +167,7 @@ func (s *schedules) look(ctx context.Context) error {
 	if len(errs) == 0 {
 		delete(s.said, "")
 	}
-	return errors.Join(errs...)
+	return again, errors.Join(errs...)
 }
 
 // refuse says of jobs with schedules that they do not run by themselves.

@@ -211,7 +211,7 @@ func (c *clockTower) until(at time.Time) {
 // serve looks, and handles what is due, as a process does that serves all the time.
 func (p *scheduler) serve() {
 	p.tower.t.Helper()
-	if err := p.look(p.ctx); err != nil && !p.dead {
+	if _, err := p.look(p.ctx); err != nil && !p.dead {
 		p.tower.t.Fatal(err)
 	}
 	for n := 0; len(p.tower.due) > 0 && !p.dead; n++ {
