@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -28,6 +29,13 @@ type Notice struct {
 	Complete    int             `json:"complete"`    // those that every destination has
 	Missing     []NoticeMissing `json:"missing,omitempty"`
 	More        int             `json:"more,omitempty"` // missing connections that are not in Missing
+	// Doubts are connections that are delivered, and whose control totals differ, or are not known.
+	Doubts     []NoticeMissing `json:"doubts,omitempty"`
+	MoreDoubts int             `json:"moreDoubts,omitempty"`
+	Verified   int             `json:"verified,omitempty"` // connections whose control totals agree
+	// Changes are connections that changed by more than the job's alert since the last time.
+	Changes     []NoticeMissing `json:"changes,omitempty"`
+	MoreChanges int             `json:"moreChanges,omitempty"`
 	Places      []NoticePlace   `json:"destinations,omitempty"`
 	Rows        int64           `json:"rows"` // that the first destination has
 	Last        *NoticeLast     `json:"last,omitempty"`
@@ -74,21 +82,30 @@ const (
 func NewNotice(m *Manifest, reports []*Report) *Notice {
 	n := &Notice{Job: m.JobID, JobName: m.JobName, Run: m.Run, TimeZone: m.TimeZone, Selected: m.Selected, Connections: len(m.Connections)}
 	for i, c := range m.Connections {
-		whole, why := true, ""
+		whole, why, doubt, change := true, "", "", ""
+		verified := Verified("")
 		for _, r := range reports {
 			line := &r.Connections[i]
 			whole = whole && line.State == ReportSettled
 			if line.State != ReportSettled {
 				why = cmp.Or(why, line.Error, r.Error, lackText[line.State])
 			}
+			doubt, change = cmp.Or(doubt, doubtOf(line)), cmp.Or(change, namedChange(line))
+			verified = cmp.Or(verified, line.Verified())
 		}
 		switch {
-		case whole:
-			n.Complete++
-		case len(n.Missing) < maxNoticeMissing:
-			n.Missing = append(n.Missing, NoticeMissing{c.ID, c.Name, cutText(why, maxNoticeWhy)})
+		case !whole:
+			name(&n.Missing, &n.More, &c, why)
+		case doubt != "":
+			name(&n.Doubts, &n.MoreDoubts, &c, doubt)
 		default:
-			n.More++
+			n.Complete++
+		}
+		if verified == VerifiedEqual && doubt == "" {
+			n.Verified++
+		}
+		if change != "" {
+			name(&n.Changes, &n.MoreChanges, &c, change)
 		}
 	}
 	for k, r := range reports {
@@ -101,6 +118,33 @@ func NewNotice(m *Manifest, reports []*Report) *Notice {
 		}
 	}
 	return n
+}
+
+// name adds a connection to a list that names a few, or counts it.
+func name(list *[]NoticeMissing, more *int, c *ManifestConnection, why string) {
+	if len(*list) == maxNoticeMissing {
+		*more++
+		return
+	}
+	*list = append(*list, NoticeMissing{c.ID, c.Name, cutText(why, maxNoticeWhy)})
+}
+
+// doubtOf says what does not agree of a connection's control totals; "" if nothing does.
+func doubtOf(line *ReportConnection) string {
+	var faults []string
+	for i := range line.Controls {
+		faults = append(faults, line.Controls[i].Faults()...)
+	}
+	return strings.Join(faults, "; ")
+}
+
+// namedChange says by what a connection changed that the job wants named; "" for nothing.
+func namedChange(line *ReportConnection) string {
+	var changes []string
+	for _, c := range line.Alerts() {
+		changes = append(changes, c.String())
+	}
+	return strings.Join(changes, "; ")
 }
 
 // lackText says why a destination lacks a connection of which no error tells.

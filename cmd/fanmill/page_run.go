@@ -76,12 +76,29 @@ func (b *pageBackend) Run(ctx context.Context, run string) (*web.Run, error) {
 		}
 		r.Connections[i] = c
 	}
+	if !going {
+		if r.Told, err = b.told(ctx, run); err != nil {
+			return nil, err
+		}
+	}
 	r.Destinations = b.destinationViews(ctx, info, status.Destinations)
 	if info.Log != nil {
 		r.Log = &web.Fill{Bytes: info.Log.Bytes, Max: info.Log.MaxBytes}
 	}
 	r.Memory, r.Charts = b.live.charts(run, going, r.Log)
 	return r, nil
+}
+
+// told says who was told how a run ended, or is to be.
+func (b *pageBackend) told(ctx context.Context, run string) (lines []string, _ error) {
+	all, err := noticesOf(ctx, b.sys.node, run)
+	if err != nil {
+		return nil, fmt.Errorf("look at who was told of run %s: %w", run, err)
+	}
+	for i := range all {
+		lines = append(lines, fmt.Sprintf("%s of %s: %s", all[i].Target, all[i].Event, all[i].Words()))
+	}
+	return lines, nil
 }
 
 // inspect reads a run, by a mirror of it where there is one.

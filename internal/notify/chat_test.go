@@ -136,6 +136,32 @@ func TestNoticesFit(t *testing.T) {
 	}
 }
 
+// Control totals that do not agree, and connections that changed, are named in every kind.
+func TestDoubtsAndChangesAreTold(t *testing.T) {
+	n := noticeOf("GST")
+	n.Missing, n.Verified, n.Complete = nil, 2, 2
+	n.Doubts = []pipeline.NoticeMissing{{ID: "c", Name: "Pune", Why: "the database says 7"}}
+	n.Changes = []pipeline.NoticeMissing{{ID: "d", Name: "Goa", Why: "rows: 10, last time 20"}}
+	for _, kind := range chats[:4] {
+		body, _ := posted(t, kind, n)
+		for _, want := range []string{"the control totals of 1 connection do not agree", "the database says 7", "rows: 10, last time 20", "2 verified, 1 not"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s does not say %q:\n%s", kind, want, body)
+			}
+		}
+	}
+	s := newMailServer(t)
+	if _, err := sendMail(t, s.target(nil), n); err != nil {
+		t.Fatal(err)
+	}
+	m := parse(t, s.took()[0].data)
+	for _, body := range []string{m.text, m.html} {
+		if !strings.Contains(body, "the database says 7") || !strings.Contains(body, "rows: 10, last time 20") {
+			t.Errorf("the mail says\n%s", body)
+		}
+	}
+}
+
 // Each event has its own words; a sample says that it is one; Teams says what its yes is worth.
 func TestEventsHaveWords(t *testing.T) {
 	for event, want := range map[pipeline.NoticeEvent]string{pipeline.NoticeComplete: "GST: complete", pipeline.NoticePartial: "GST: partial, 1 of 3 connections missing", pipeline.NoticeFailed: "GST: failed, nothing was delivered",

@@ -73,13 +73,10 @@ func (m *message) discord(n *pipeline.Notice) (e discordEmbed, fits bool) {
 		b.WriteString("**" + f.name + "** " + discordEscaper.Replace(f.text) + "\n")
 	}
 	if len(m.missing)+m.more > 0 {
-		b.WriteString("\n**Missing**\n")
-		for _, f := range m.missing {
-			b.WriteString("• " + discordEscaper.Replace(f.line()) + "\n")
-		}
-		if m.more > 0 {
-			b.WriteString(moreText("", m.more) + "\n")
-		}
+		discordList(&b, "Missing, or not verified", m.missing, m.more)
+	}
+	if len(m.changes)+m.moreChanges > 0 {
+		discordList(&b, "Changed since the last run", m.changes, m.moreChanges)
 	}
 	if m.morePlaces > 0 {
 		b.WriteString("\n" + counted(m.morePlaces, "more destination") + "\n")
@@ -92,6 +89,16 @@ func (m *message) discord(n *pipeline.Notice) (e discordEmbed, fits bool) {
 		all += len([]rune(field.Name)) + len([]rune(field.Value))
 	}
 	return e, len([]rune(e.Description)) <= discordDescription && all <= discordAll && len(e.Fields) <= 25
+}
+
+func discordList(b *strings.Builder, head string, facts []fact, more int) {
+	b.WriteString("\n**" + head + "**\n")
+	for _, f := range facts {
+		b.WriteString("• " + discordEscaper.Replace(f.line()) + "\n")
+	}
+	if more > 0 {
+		b.WriteString(moreText("", more) + "\n")
+	}
 }
 
 // cutRunes is a text of so many characters at most, not cut behind a sign that escapes the next one.

@@ -63,6 +63,8 @@ type emailData struct {
 	Title, More, Footer    string
 	Bad                    bool
 	Facts, Missing, Places []emailFact
+	Changes                []emailFact
+	MoreChanges            string
 	Notes                  []string
 }
 
@@ -73,7 +75,8 @@ func emailView(m *message, notes []string) emailData {
 		}
 		return out
 	}
-	return emailData{Title: m.title, More: moreText("", m.more), Footer: m.footer, Bad: m.bad, Facts: view(m.facts), Missing: view(m.missing), Places: view(m.places), Notes: notes}
+	return emailData{Title: m.title, More: moreText("", m.more), Footer: m.footer, Bad: m.bad, Facts: view(m.facts), Missing: view(m.missing), Places: view(m.places), Notes: notes,
+		Changes: view(m.changes), MoreChanges: moreText("", m.moreChanges)}
 }
 
 // headerWord is the longest encoded word that a header may have, and the longest line with it [RFC 2047] 2.

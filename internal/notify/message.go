@@ -16,7 +16,10 @@ type message struct {
 	facts   []fact
 	missing []fact // connections, and why
 	more    int
-	places  []fact // destinations, and where their rows are
+	// changes are connections that changed more than usual.
+	changes     []fact
+	moreChanges int
+	places      []fact // destinations, and where their rows are
 	// morePlaces is how many destinations are not in places.
 	morePlaces int
 	footer     string
@@ -56,12 +59,27 @@ func newMessage(n *pipeline.Notice) *message {
 		}
 		add("Connections", text)
 	}
+	if doubts := len(n.Doubts) + n.MoreDoubts; n.Verified > 0 || doubts > 0 {
+		text := number(int64(n.Verified)) + " verified"
+		if doubts > 0 {
+			text += ", " + number(int64(doubts)) + " not"
+		}
+		add("Control totals", text)
+	}
 	if len(n.Places) > 0 {
 		add("Rows", number(n.Rows)+beside(n))
 	}
 	for _, c := range n.Missing {
 		m.missing = append(m.missing, fact{oneLine(c.Name, maxName), oneLine(c.Why, maxText)})
 	}
+	for _, c := range n.Doubts {
+		m.missing = append(m.missing, fact{oneLine(c.Name, maxName), oneLine("delivered, and "+c.Why, maxText)})
+	}
+	m.more += n.MoreDoubts
+	for _, c := range n.Changes {
+		m.changes = append(m.changes, fact{oneLine(c.Name, maxName), oneLine(c.Why, maxText)})
+	}
+	m.moreChanges = n.MoreChanges
 	for _, p := range n.Places {
 		m.places = append(m.places, fact{oneLine(p.Destination, maxName), oneLine(placeText(&p), maxText)})
 	}
@@ -74,6 +92,9 @@ func titleOf(n *pipeline.Notice) string {
 	missing := len(n.Missing) + n.More
 	switch n.Event {
 	case pipeline.NoticePartial:
+		if doubts := len(n.Doubts) + n.MoreDoubts; missing == 0 && doubts > 0 {
+			return fmt.Sprintf("%s: partial, the control totals of %s do not agree", name, counted(doubts, "connection"))
+		}
 		if missing == 0 {
 			return name + ": partial, a destination is missing"
 		}
@@ -218,12 +239,21 @@ func (m *message) plain() string {
 		line("%s: %s", f.name, f.text)
 	}
 	if len(m.missing)+m.more > 0 {
-		line("\nMissing:")
+		line("\nMissing, or not verified:")
 		for _, f := range m.missing {
 			line("- %s", f.line())
 		}
 		if m.more > 0 {
 			line("- and %s more", number(int64(m.more)))
+		}
+	}
+	if len(m.changes)+m.moreChanges > 0 {
+		line("\nChanged since the last run:")
+		for _, f := range m.changes {
+			line("- %s", f.line())
+		}
+		if m.moreChanges > 0 {
+			line("- and %s more", number(int64(m.moreChanges)))
 		}
 	}
 	if len(m.places) > 0 {
@@ -248,11 +278,15 @@ func (f fact) line() string {
 func (m *message) shorter() bool {
 	switch {
 	case m.cut(120):
+	case len(m.changes) > 5:
+		m.changes, m.moreChanges = m.changes[:len(m.changes)-1], m.moreChanges+1
 	case len(m.places) > 3:
 		m.dropPlace()
 	case len(m.missing) > 5:
 		m.dropMissing()
 	case m.cut(40):
+	case len(m.changes) > 0:
+		m.changes, m.moreChanges = m.changes[:len(m.changes)-1], m.moreChanges+1
 	case len(m.missing) > 0:
 		m.dropMissing()
 	case len(m.places) > 0:
@@ -265,7 +299,7 @@ func (m *message) shorter() bool {
 
 // cut shortens what is longer than so many characters; false if nothing is.
 func (m *message) cut(most int) (cut bool) {
-	for _, list := range [][]fact{m.missing, m.places} {
+	for _, list := range [][]fact{m.missing, m.changes, m.places} {
 		for i := range list {
 			if short := oneLine(list[i].text, most); len([]rune(short)) < len([]rune(list[i].text)) {
 				list[i].text, cut = short, true

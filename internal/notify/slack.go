@@ -73,7 +73,10 @@ func (m *message) slack() []byte {
 	}
 	section(facts.String())
 	if len(m.missing)+m.more > 0 {
-		list("*Missing*", m.missing, moreText("\n", m.more))
+		list("*Missing, or not verified*", m.missing, moreText("\n", m.more))
+	}
+	if len(m.changes)+m.moreChanges > 0 {
+		list("*Changed since the last run*", m.changes, moreText("\n", m.moreChanges))
 	}
 	if len(m.places)+m.morePlaces > 0 {
 		list("*Destinations*", m.places, moreText("\n", m.morePlaces))

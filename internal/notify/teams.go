@@ -98,7 +98,8 @@ func (m *message) teams() teamsCard {
 			block(false, teamsRun{Text: tail})
 		}
 	}
-	list("Missing", m.missing, moreText("", m.more))
+	list("Missing, or not verified", m.missing, moreText("", m.more))
+	list("Changed since the last run", m.changes, moreText("", m.moreChanges))
 	list("Destinations", m.places, moreText("", m.morePlaces))
 	block(true, teamsRun{Text: m.footer, Subtle: true})
 	return card

@@ -40,6 +40,19 @@ func (l *NoticeLine) words(s *sheet) (text string, look style) {
 	return text + ": " + oneLine(l.Error), yellow
 }
 
+// Words say what became of a notice, without times.
+func (l *NoticeLine) Words() string {
+	switch {
+	case l.State == "sent":
+		return "sent"
+	case l.State == "givenup":
+		return "not told after " + Of(int64(l.Tries), "attempt") + ": " + l.Error
+	case l.Error == "":
+		return "waits to be sent"
+	}
+	return "waits after " + Of(int64(l.Tries), "attempt") + ": " + l.Error
+}
+
 // NoticesView lists notices, the newest first. Its JSON is the list.
 type NoticesView struct {
 	Notices []NoticeLine

@@ -187,10 +187,10 @@ type connectionRow struct {
 type logView struct{ Run, Text string }
 
 type adviceView struct {
-	Suggestions, Drift []string
+	Suggestions, Drift, Told []string
 }
 
-func adviceOf(r *Run) adviceView { return adviceView{r.Suggestions, r.Drift} }
+func adviceOf(r *Run) adviceView { return adviceView{r.Suggestions, r.Drift, r.Told} }
 
 // Rows are the parts of the page as it is made, the same that its stream sends.
 func (v *runView) Rows() (out []connectionRow) {

@@ -49,6 +49,7 @@ type Run struct {
 	Memory       *Fill         `json:"memory,omitempty"`
 	Charts       []Chart       `json:"charts"`
 	Suggestions  []string      `json:"suggestions"`
+	Told         []string      `json:"told,omitempty"` // who was told how it ended, or is to be
 }
 
 // Fill is how much of something bounded is taken, in bytes.
