@@ -155,7 +155,7 @@ func TestMail(t *testing.T) {
 // On a server that is encrypted from the beginning the login is sent, too.
 func TestMailByImplicitTLS(t *testing.T) {
 	s := newMailServer(t)
-	s.implicit = true
+	s.is(func() { s.implicit = true })
 	target := s.target(func(o map[string]any) {
 		o["user"], o["password"], o["security"] = "reports@example.com", "${SMTP_PASSWORD}", "tls"
 	})
@@ -249,8 +249,8 @@ func TestMailAttachments(t *testing.T) {
 		says     string
 	}{
 		{"small", func() {}, true, ""},
-		{"too large for the server's SIZE", func() { s.size = 400 << 10 }, false, "takes no mail of this size"},
-		{"too large as the server finds out", func() { s.size = 0; s.says("END", "552 5.3.4 message too big") }, false, "takes no mail of this size"},
+		{"too large for the server's SIZE", func() { s.is(func() { s.size = 400 << 10 }) }, false, "takes no mail of this size"},
+		{"too large as the server finds out", func() { s.is(func() { s.size = 0 }); s.says("END", "552 5.3.4 message too big") }, false, "takes no mail of this size"},
 		{"too large for the target", func() {
 			attach = func(o map[string]any) { o["attach"], o["maxAttachment"] = true, 1 }
 			writeRunFile(t, file, "20261201-013000-abc", strings.Repeat("x", 2<<20))
@@ -283,7 +283,7 @@ func TestMailTroubles(t *testing.T) {
 		scope   pipeline.Scope
 		says    string
 	}{
-		{"no STARTTLS", func(s *mailServer) { s.plain = true }, nil, pipeline.OfTarget, "no STARTTLS"},
+		{"no STARTTLS", func(s *mailServer) { s.is(func() { s.plain = true }) }, nil, pipeline.OfTarget, "no STARTTLS"},
 		{"a certificate of nobody", func(*mailServer) {}, func(o map[string]any) { delete(o, "ca") }, pipeline.OfTarget, "set ca to"},
 		{"a wrong password", func(s *mailServer) { s.says("AUTH", "535 5.7.8 no, correct horse is wrong") }, login, pipeline.OfTarget, "check user and password"},
 		{"basic logins are off", func(s *mailServer) {

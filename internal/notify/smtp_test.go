@@ -67,6 +67,13 @@ func newMailServer(t *testing.T) *mailServer {
 	return s
 }
 
+// is sets the server up.
+func (s *mailServer) is(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
 // says has the next command of a kind answered so.
 func (s *mailServer) says(command string, answers ...string) {
 	s.mu.Lock()
@@ -91,9 +98,13 @@ func (s *mailServer) answer(command, usual string) (text string, scripted bool) 
 }
 
 func (s *mailServer) serve(c net.Conn) {
-	defer func() { _ = c.Close() }()
+	s.mu.Lock()
+	implicit, plain, size := s.implicit, s.plain, s.size
+	s.mu.Unlock()
+	wire := c
+	defer func() { _ = wire.Close() }()
 	var mail sentMail
-	if s.implicit {
+	if implicit {
 		c, mail.encrypted = tls.Server(c, s.tls), true
 	}
 	in := bufio.NewReader(c)
@@ -113,11 +124,11 @@ func (s *mailServer) serve(c net.Conn) {
 		switch verb {
 		case "EHLO":
 			list := []string{"mail.example.com", "ENHANCEDSTATUSCODES", "8BITMIME"}
-			if !s.plain && !mail.encrypted {
+			if !plain && !mail.encrypted {
 				list = append(list, "STARTTLS")
 			}
-			if s.size > 0 {
-				list = append(list, fmt.Sprintf("SIZE %d", s.size))
+			if size > 0 {
+				list = append(list, fmt.Sprintf("SIZE %d", size))
 			}
 			for _, l := range list {
 				say("250-" + l)
