@@ -43,6 +43,7 @@ func (v *View) Magnitude(rows int) (sum float64) {
 			sum += math.Abs(f)
 		}
 	}
+	scale := math.Pow10(-int(v.Scale))
 	for i := range rows {
 		if v.Null(i) {
 			continue
@@ -57,7 +58,11 @@ func (v *View) Magnitude(rows int) (sum float64) {
 		case Float32:
 			add(float64(math.Float32frombits(uint32(v.Ints[i]))))
 		case Decimal:
-			add(v.Decimals[i].ToFloat64(v.Scale))
+			if d := v.Decimals[i]; d.HighBits() == int64(d.LowBits())>>63 { // 64 bits are enough: most are
+				add(float64(int64(d.LowBits())) * scale)
+			} else {
+				add(d.ToFloat64(v.Scale))
+			}
 		case Numeric, Mixed:
 			if v.Kind == Mixed && v.Classes[i] != ClassNumber && v.Classes[i] != ClassFloat {
 				continue
