@@ -20,7 +20,7 @@ func TestRecordsAreSpelledAsEver(t *testing.T) {
 	for name, record := range map[string]any{
 		"run": &checkpoint.RunRecord{}, "connection": &checkpoint.ConnRecord{}, "commit": &checkpoint.CommitRecord{}, "pointer": &checkpoint.JobRun{},
 		"note": &checkpoint.TriggerNote{}, "timetable": &checkpoint.Timetable{}, "manifest": &pipeline.Manifest{}, "checkpoint": &pipeline.PublicCheckpoint{},
-		"process": &checkpoint.ProcessRecord{}, "place": &checkpoint.PlaceNote{}, "files": &checkpoint.FilesRecord{},
+		"process": &checkpoint.ProcessRecord{}, "place": &checkpoint.PlaceNote{}, "files": &checkpoint.FilesRecord{}, "room": &checkpoint.RoomRecord{},
 		"notice": &checkpoint.NoticeRecord{}, "notices": &checkpoint.JobNotices{}, "specification": &checkpoint.SpecRecord{}, "specification.connection": &checkpoint.SpecConnection{},
 		"figures": &checkpoint.JobFigures{}, "before": &checkpoint.RunFigures{},
 	} {

@@ -18,6 +18,7 @@ type ProcessRecord struct {
 	Sinks   []string       `json:"sinks,omitempty"`  // the types of destinations that it writes
 	Places  []string       `json:"places,omitempty"` // whose files it reaches
 	Slots   int            `json:"slots,omitempty"`  // how many connections it asks at a time
+	Room    int            `json:"room,omitempty"`   // how many destinations it writes at a time; 0 is DefaultSinkSlots
 	InHand  InHand         `json:"inHand,omitzero"`
 	Program string         `json:"program,omitempty"` // its version
 	Started time.Time      `json:"started"`

@@ -136,6 +136,8 @@ type RunRecord struct {
 	// Unserved is what the run needs and no process does that lives: connections, or types of destinations, with their
 	// places; for people.
 	Unserved []string `json:"unserved,omitempty"`
+	// LacksRoom is what the run waits for before any of its destinations is claimed, in words.
+	LacksRoom string `json:"lacksRoom,omitempty"`
 	// Stopping: connections are not asked any more, in whatever process; destinations still write what is delivered.
 	Stopping bool `json:"stopping,omitempty"`
 	// HandedOver: Owner has let go of the run, which goes on. Who coordinates adopts it at once.

@@ -65,9 +65,9 @@ func (r *RunRecord) Resume(seq uint64, again bool, id string) {
 func (r *RunRecord) Stop() { r.Stopped = pipeline.StoppedCancelled }
 
 // Live is a sign of life with the destinations that no process writes, when they are given up and for what each of them
-// waits, what no process does at all, and whether the run is being stopped.
-func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]string, unserved []string, stopping bool) {
-	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, unserved, stopping
+// waits, what no process does at all, whether the run waits for room, and whether it is being stopped.
+func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]string, unserved []string, lacksRoom string, stopping bool) {
+	r.Unclaimed, r.Awaited, r.Unserved, r.LacksRoom, r.Stopping = nil, nil, unserved, lacksRoom, stopping
 	if len(unclaimed) > 0 {
 		r.Unclaimed, r.Awaited = maps.Clone(unclaimed), maps.Clone(awaited)
 	}
@@ -76,7 +76,7 @@ func (r *RunRecord) Live(unclaimed map[string]time.Time, awaited map[string]stri
 // Interrupt ends the run before its end. stopped is StoppedCancelled or StoppedMemory, or "" where it goes on by
 // itself. m is what its process saw of itself; nil leaves what there is.
 func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
-	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, nil, false
+	r.Unclaimed, r.Awaited, r.Unserved, r.LacksRoom, r.Stopping = nil, nil, nil, "", false
 	if m != nil {
 		r.Measures = m
 	}
@@ -86,7 +86,7 @@ func (r *RunRecord) Interrupt(why error, stopped string, m *pipeline.Measures) {
 // End is the end of the run. waits are the homes of whose disks nobody knows yet whether something is left there, tell
 // are those who are to be told.
 func (r *RunRecord) End(state pipeline.RunState, m *pipeline.Measures, cleaned bool, waits map[string][]string, tell []pipeline.NotifyTarget) {
-	r.Unclaimed, r.Awaited, r.Unserved, r.Stopping = nil, nil, nil, false
+	r.Unclaimed, r.Awaited, r.Unserved, r.LacksRoom, r.Stopping = nil, nil, nil, "", false
 	r.Tell = tell
 	r.State, r.Ended, r.Measures, r.Cleaned, r.Waits = state, time.Now().UTC(), m, cleaned, waits
 }

@@ -46,6 +46,9 @@ func remedy(key string) string {
 	if run == pipeline.NoticeKeys {
 		return "nobody is told what it was about"
 	}
+	if run == pipeline.RoomKeys {
+		return "the next run that begins writes it anew"
+	}
 	if run == pipeline.ProcessKeys {
 		return "its process writes it anew, or is taken for gone"
 	}

@@ -38,7 +38,7 @@ func CheckRunID(id string) error {
 	switch {
 	case id == "":
 		return BadRunID("the id of a run cannot be empty")
-	case id == JobKeys, id == ProcessKeys, id == NoticeKeys, slices.Contains(devices, stem) && digits == 0, (stem == "COM" || stem == "LPT") && digits == 1:
+	case id == JobKeys, id == ProcessKeys, id == NoticeKeys, id == RoomKeys, slices.Contains(devices, stem) && digits == 0, (stem == "COM" || stem == "LPT") && digits == 1:
 		return BadRunID("the id of a run cannot be %q; choose another", id)
 	case Token(id) != id:
 		return BadRunID("the id of a run has letters, digits, _ and - only; choose another than %q", id)

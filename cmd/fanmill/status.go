@@ -143,7 +143,7 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 		v.Millis = rec.Ended.Sub(rec.Started).Milliseconds()
 	}
 	if rec.State == pipeline.RunRunning {
-		v.Owner, v.Unserved = ownerText(&rec.Owner), rec.Unserved
+		v.Owner, v.Unserved, v.LacksRoom = ownerText(&rec.Owner), rec.Unserved, rec.LacksRoom
 		if info.Cancelled != nil {
 			v.Cancelling = info.Cancelled.At
 		}
@@ -151,7 +151,7 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 			v.Owner = "nobody for the moment: " + v.Owner + " was stopped, and the next coordinator goes on with it"
 		} else if s.gone(rec.Owner) {
 			v.State, v.Error = pipeline.RunInterrupted, goneText(&rec.Owner)
-			v.Owner, v.Unserved = "", nil
+			v.Owner, v.Unserved, v.LacksRoom = "", nil, ""
 		}
 	}
 	if v.State.Resumable() && v.State != pipeline.RunRunning {

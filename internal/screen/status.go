@@ -17,10 +17,12 @@ type StatusView struct {
 	// Cancelling is since when somebody wants it to stop, as long as its process has not obeyed.
 	Cancelling time.Time `json:"cancelling,omitzero"`
 	// Unserved is what no process does that the run waits for.
-	Unserved []string  `json:"unserved,omitempty"`
-	Resumes  int       `json:"resumes"`
-	Ended    time.Time `json:"ended,omitzero"`
-	Log      *LogView  `json:"log,omitempty"` // absent where the row log is gone
+	Unserved []string `json:"unserved,omitempty"`
+	// LacksRoom is what the run waits for before it begins.
+	LacksRoom string    `json:"lacksRoom,omitempty"`
+	Resumes   int       `json:"resumes"`
+	Ended     time.Time `json:"ended,omitzero"`
+	Log       *LogView  `json:"log,omitempty"` // absent where the row log is gone
 	// Notices are who was told how the run ended, or is to be.
 	Notices []NoticeLine `json:"notices,omitempty"`
 }
@@ -40,6 +42,7 @@ type statusJSON struct {
 
 	Cancelling time.Time `json:"cancelling,omitzero"`
 	Unserved   []string  `json:"unserved,omitempty"`
+	LacksRoom  string    `json:"lacksRoom,omitempty"`
 
 	Resumes int       `json:"resumes"`
 	Ended   time.Time `json:"ended,omitzero"`
@@ -50,7 +53,7 @@ type statusJSON struct {
 
 func (v StatusView) data() any {
 	run := v.json()
-	return statusJSON{run.RunView, run.follows, v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Unserved, v.Resumes, v.Ended, v.Log, v.Notices}
+	return statusJSON{run.RunView, run.follows, v.Asked, v.Cancel, v.Owner, v.Cancelling, v.Unserved, v.LacksRoom, v.Resumes, v.Ended, v.Log, v.Notices}
 }
 
 func (v StatusView) text(s *sheet) {
@@ -69,6 +72,9 @@ func (v StatusView) text(s *sheet) {
 	}
 	if len(v.Unserved) > 0 {
 		s.fact("", "nobody serves: "+oneLine(strings.Join(v.Unserved, ", "))+"; start fanmill serve with the roles for that", yellow)
+	}
+	if v.LacksRoom != "" {
+		s.fact("", "it waits for "+oneLine(v.LacksRoom), yellow)
 	}
 	s.fact("", oneLine(v.Error), red)
 	s.fact("job", clean(v.JobID), plain)

@@ -119,8 +119,11 @@ func (d *dispatcher) back(ids []string) {
 }
 
 // call publishes the sink commands. What the store does not take now, because their stream has lost its leader, say,
-// the next tick publishes.
+// the next tick publishes. As long as the run has no room for all of them there are none.
 func (s *supervisor) call() error {
+	if !s.roomed {
+		return nil
+	}
 	for len(s.uncalled) > 0 {
 		if err := s.run.command(s.sinkCommand(s.uncalled[0])); err != nil {
 			return s.uncommanded(err)

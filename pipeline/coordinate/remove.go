@@ -13,7 +13,7 @@ import (
 // Remove forgets a run at once that has nothing left to do, or of which something cannot be read: its records, its
 // row log, its commands. Files stay. One that goes on, and one that a resume could go on with, is refused.
 func (n *Coordinator) Remove(ctx context.Context, run string) error {
-	if run == "" || pipeline.Token(run) != run || run == pipeline.JobKeys || run == pipeline.ProcessKeys || run == pipeline.NoticeKeys {
+	if run == "" || pipeline.Token(run) != run || run == pipeline.JobKeys || run == pipeline.ProcessKeys || run == pipeline.NoticeKeys || run == pipeline.RoomKeys {
 		return pipeline.Permanent(fmt.Errorf("%q is no run's id; fanmill runs lists them", run))
 	}
 	doc, err := checkpoint.LoadDocument[checkpoint.RunRecord](ctx, n.Stores.Runs, checkpoint.RunKey(run))

@@ -50,6 +50,8 @@ type supervisor struct {
 	unclaimed  map[string]time.Time // destinations without a live claim, and when they are given up
 	awaited    map[string]string    // and for which host or place they wait
 	unserved   []string             // what no process does that lives
+	roomed     bool                 // there is room for all of its destinations
+	lacksRoom  string               // and what it waits for if there is not
 	left       bool                 // no attempt of this process is left, once stopping
 	restBy     time.Time            // once stopping: when other processes are waited for no longer
 	draining   bool
@@ -93,9 +95,17 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	case errors.Is(err, errHandedOver):
 		return nil, s.handOver(ctx, err)
 	case err != nil:
-		return nil, s.interrupt(ctx, err)
+		err = s.interrupt(ctx, err)
+		if !errors.Is(err, pipeline.ErrFenced) && !errors.Is(err, pipeline.ErrStore) {
+			s.freeRoom(ctx)
+		}
+		return nil, err
 	}
-	return r.end(context.WithoutCancel(ctx), s)
+	out, err := r.end(context.WithoutCancel(ctx), s)
+	if err == nil {
+		s.freeRoom(ctx)
+	}
+	return out, err
 }
 
 // supervise returns nil once every destination is finished or detached. When asking ends, it waits until the
@@ -126,7 +136,7 @@ func (s *supervisor) supervise(asking, ctx context.Context) error {
 	if err := s.markRecords(ctx); err != nil {
 		return err
 	}
-	if err := s.call(); err != nil {
+	if err := errors.Join(s.reserve(ctx), s.call()); err != nil {
 		return err
 	}
 	third := time.Duration(s.c.Owner.LeaseMS) * time.Millisecond / 3 // who watches waits for a whole lease
@@ -237,7 +247,7 @@ func (s *supervisor) tick(asking, ctx context.Context, renewed *time.Time, third
 		s.missed()
 		return nil // the next tick, then
 	}
-	if err := errors.Join(s.markRecords(short), s.trim(short), s.look(short), s.detachUnclaimed(short), s.freeClaims(short), s.judgeGone(short), s.retryRefused(short, time.Now()), s.commandAgain(), s.recall(short, third)); err != nil {
+	if err := errors.Join(s.markRecords(short), s.reserve(short), s.trim(short), s.look(short), s.detachUnclaimed(short), s.freeClaims(short), s.judgeGone(short), s.retryRefused(short, time.Now()), s.commandAgain(), s.recall(short, third)); err != nil {
 		return err
 	}
 	// With time of its own: over a slow network what comes before may have used up the tick's.

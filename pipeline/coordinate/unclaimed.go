@@ -33,6 +33,10 @@ func (s *supervisor) missed() {
 // detachUnclaimed gives up every destination that no live claim has had for the timeout, and a lease before that, which
 // a claim takes to lapse.
 func (s *supervisor) detachUnclaimed(ctx context.Context) error {
+	if !s.roomed { // none can be claimed yet
+		s.missed()
+		return nil
+	}
 	now := time.Now()
 	if s.claimsSeen.IsZero() || now.Sub(s.claimsSeen) > lookGap {
 		s.missed()
@@ -103,5 +107,5 @@ func (s *supervisor) freeClaims(ctx context.Context) error {
 
 // keepAlive is the sign of life in the run's record, with what a look at the run shows.
 func (s *supervisor) keepAlive(r *checkpoint.RunRecord) {
-	r.Live(s.unclaimed, s.awaited, s.unserved, s.stopping)
+	r.Live(s.unclaimed, s.awaited, s.unserved, s.lacksRoom, s.stopping)
 }

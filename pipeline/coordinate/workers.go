@@ -68,7 +68,7 @@ func (s *supervisor) lookForWorkers() {
 			continue
 		}
 		kind, place := s.kindAndPlace(d.ID)
-		if !slices.ContainsFunc(live, func(p checkpoint.ProcessRecord) bool { return serves(p, kind, place) }) {
+		if !slices.ContainsFunc(live, func(p checkpoint.ProcessRecord) bool { return p.Serves(kind, place) }) {
 			if text := pipeline.PlaceText(place); text != "" {
 				kind += " (" + text + ")"
 			}
@@ -83,9 +83,4 @@ func (s *supervisor) lookForWorkers() {
 	if s.unserved = lacking; len(lacking) > 0 {
 		s.c.Log.Warn(fmt.Sprintf("nobody serves: %s. Run %s waits for a process that does; see fanmill serve --roles", strings.Join(lacking, ", "), s.m.Run))
 	}
-}
-
-// serves reports whether a process writes destinations of a type at a place.
-func serves(p checkpoint.ProcessRecord, kind, place string) bool {
-	return !p.Draining && slices.Contains(p.Sinks, kind) && (place == "" || slices.Contains(p.Places, place))
 }

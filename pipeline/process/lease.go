@@ -63,7 +63,7 @@ func (n *Node) record() checkpoint.ProcessRecord {
 		rec.Slots = n.Parallel
 	}
 	if n.has(pipeline.RoleSink) {
-		rec.Sinks, rec.Places = n.sinkKinds(), n.Places()
+		rec.Sinks, rec.Places, rec.Room = n.sinkKinds(), n.Places(), n.sinkSlots()
 	}
 	return rec
 }

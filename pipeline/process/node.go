@@ -52,7 +52,7 @@ type Node struct {
 	Roles       []string
 	Writes      []string      // types of destinations that it writes; none is all that there are
 	Parallel    int           // connections asked at a time
-	SinkSlots   int           // destinations written at a time; 0 is DefaultSinkSlots
+	SinkSlots   int           // destinations written at a time; 0 is checkpoint.DefaultSinkSlots
 	LogMaxBytes int64         // of a run's row log
 	Timeout     time.Duration // destinationTimeout
 	// StorePatience is how long a run waits for a store that does not work; 0 is two minutes.

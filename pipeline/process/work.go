@@ -44,8 +44,8 @@ func newWork(n *Node, own bool) *work {
 	return w
 }
 
-// DefaultSinkSlots is how many destinations a process writes at a time.
-const DefaultSinkSlots = 64
+// sinkSlots is how many destinations the process writes at a time.
+func (n *Node) sinkSlots() int { return cmp.Or(n.SinkSlots, checkpoint.DefaultSinkSlots) }
 
 // handlers are those of the commands that this process takes.
 func (w *work) handlers() (all []pipeline.Handler) {
@@ -61,11 +61,7 @@ func (w *work) handlers() (all []pipeline.Handler) {
 	if !w.own && !n.has(pipeline.RoleSink) {
 		return all
 	}
-	slots := n.SinkSlots
-	if slots == 0 {
-		slots = DefaultSinkSlots
-	}
-	room := pipeline.NewRoom(slots + len(places)*len(kinds)) // each of them waits for a command in a place of it
+	room := pipeline.NewRoom(n.sinkSlots() + len(places)*len(kinds)) // each of them waits for a command in a place of it
 	for _, place := range places {
 		for _, kind := range kinds {
 			all = append(all, pipeline.Handler{Topic: pipeline.TopicSinkCommands(place, kind), Durable: pipeline.DurableSinks(place, kind), Room: room, Private: w.own, Handle: w.sink})
