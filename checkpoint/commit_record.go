@@ -70,6 +70,10 @@ func (r *CommitRecord) Reopen(o Opened, log pipeline.LogID, ask map[int]int) {
 	r.Parts = slices.DeleteFunc(r.Parts, func(p pipeline.PartState) bool { _, ok := ask[p.Connection]; return ok })
 }
 
+// CloseAgain prepares the record that closes a destination in partitions for a resumed run, once it is reopened: what
+// it has closed is closed, and what the partitions bring now is closed once more.
+func (r *CommitRecord) CloseAgain() { r.State = pipeline.RecordOpen }
+
 // Lose takes out of the record what is gone. Of a destination without a spool that is all of it. Of a spooled one it is
 // the rows of these connections, or, of none, the parts that were being read: what is delivered stays so.
 func (r *CommitRecord) Lose(connections []int) {

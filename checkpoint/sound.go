@@ -223,6 +223,9 @@ func soundManifest(m *pipeline.Manifest) error {
 		if d.Files != nil && len(d.Files) != len(m.Connections) {
 			return fmt.Errorf("destination %q has %d files for %d connections", d.ID, len(d.Files), len(m.Connections))
 		}
+		if err := d.SoundPartition(m); err != nil {
+			return err
+		}
 		seen[d.ID] = true
 	}
 	return nil

@@ -267,7 +267,7 @@ func TestContextWithDomain(t *testing.T) {
 	defer shut(t, c)
 	l := newLog(t, c, "r", 16<<20)
 	publish(t, l, rows("a", 1, 1000))
-	r, err := l.Reader(within(t), "csv", 1)
+	r, err := l.Reader(within(t), "csv", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

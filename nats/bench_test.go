@@ -35,7 +35,7 @@ func benchmarkRowLog(b *testing.B, durable bool, connections, size int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r, err := l.Reader(b.Context(), "bench", 1)
+	r, err := l.Reader(b.Context(), "bench", 1, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			put(t, c, "after")
 			porttest.Expect(t, watch, "after=1")
-			r, err := l.Reader(within(t), "check", 1)
+			r, err := l.Reader(within(t), "check", 1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -63,7 +63,7 @@ func TestTakeover(t *testing.T) {
 		t.Fatal("not one server, in the first")
 	}
 	l := newLog(t, other, "r", 64<<20)
-	r, err := l.Reader(within(t), "csv", 1)
+	r, err := l.Reader(within(t), "csv", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestKilledHolder(t *testing.T) {
 	if !c.Holds() {
 		t.Error("nobody holds the folder, and yet it stores")
 	}
-	r, err := l.Reader(within(t), "check", 1)
+	r, err := l.Reader(within(t), "check", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func TestExternal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := lb.Reader(within(t), "csv", 1)
+	r, err := lb.Reader(within(t), "csv", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

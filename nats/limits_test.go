@@ -48,7 +48,7 @@ func reach(t *testing.T, url string) error {
 	for n := range uint64(50) { // more than may be unacknowledged, where that is limited
 		publish(t, l, rows("a", n+1, 1000))
 	}
-	r, err := l.Reader(within(t), "csv", 1)
+	r, err := l.Reader(within(t), "csv", 1, nil)
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,9 @@ type reader struct {
 	label    string // what its name begins with
 	made     int    // consumers so far
 	describe string
-	next     uint64 // sequence of the next frame to hand out
-	vanished uint64 // the next frame, when it was looked for and not found
+	only     []string // the connections that it reads; nil is everything
+	next     uint64   // sequence of the next frame to hand out; of a reader of some connections: it is there or later
+	vanished uint64   // the next frame, when it was looked for and not found
 
 	ctx      context.Context // ends with Close
 	stop     context.CancelFunc
@@ -45,11 +46,16 @@ type reader struct {
 	pulled   int                // messages that came of it
 	large    bool               // the next frame alone is more than a pull allows
 	reply    string             // of the newest message, the pattern of an acknowledgement
+
+	// Of a reader of some connections.
+	delivered uint64   // the consumer's own number of the newest message
+	given     []uint64 // positions of those before it that were not acknowledged
+	holed     bool     // the log had holes when it was last looked at
 }
 
 // Reader begins at from. That a frame is missing from there on is found now or when it would be its turn.
-func (l *rowLog) Reader(ctx context.Context, name string, from uint64) (pipeline.FrameReader, error) {
-	r := &reader{l: l, label: pipeline.Token(name), next: max(from, 1),
+func (l *rowLog) Reader(ctx context.Context, name string, from uint64, only []string) (pipeline.FrameReader, error) {
+	r := &reader{l: l, label: pipeline.Token(name), next: max(from, 1), only: only,
 		describe: "fanmill: " + name + " reads run " + l.run + "; its acknowledgements show what is committed"}
 	r.ctx, r.stop = context.WithCancel(l.c.root)
 	if err := r.attach(ctx); err != nil {
@@ -91,6 +97,7 @@ func (r *reader) attach(ctx context.Context) error {
 			Description:       r.describe,
 			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 			OptStartSeq:       r.next,
+			FilterSubjects:    r.subjects(),
 			AckPolicy:         jetstream.AckAllPolicy,
 			AckWait:           readerRedeliver,
 			MaxDeliver:        -1,
@@ -107,6 +114,7 @@ func (r *reader) attach(ctx context.Context) error {
 		return err
 	}
 	r.consumer, r.session, r.reply = consumer, session, ""
+	r.delivered, r.given = 0, nil
 	return nil
 }
 
@@ -188,7 +196,11 @@ func (r *reader) fetch(ctx context.Context, maxBytes int) ([]*pipeline.Frame, er
 		}
 	}
 	var frames []*pipeline.Frame
-	quiet := time.NewTimer(quietLook)
+	look := quietLook
+	if r.only != nil {
+		look = someLook
+	}
+	quiet := time.NewTimer(look)
 	defer quiet.Stop()
 	select {
 	case m, ok := <-r.pull.Messages():
@@ -199,7 +211,14 @@ func (r *reader) fetch(ctx context.Context, maxBytes int) ([]*pipeline.Frame, er
 			return nil, err
 		}
 	case <-quiet.C:
-		return nil, r.removed(ctx)
+		if r.only == nil {
+			return nil, r.removed(ctx)
+		}
+		f, err := r.passed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return []*pipeline.Frame{f}, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -232,6 +251,9 @@ var errMissed = errors.New("frames were missed")
 // missed reports ErrGap if the next frame is not in the log. If it is, only its delivery failed, and the caller
 // begins anew.
 func (r *reader) missed(ctx context.Context, err error) error {
+	if r.only != nil { // where its next frame is, nobody can say
+		return nil
+	}
 	s, _, lookErr := r.l.info(ctx, "read")
 	if lookErr == nil {
 		lookErr = r.l.c.call(ctx, "look for frame "+strconv.FormatUint(r.next, 10)+" of "+r.l.id.Stream, func(ctx context.Context) error {
@@ -279,11 +301,22 @@ func (r *reader) ended() error {
 }
 
 func (r *reader) take(frames *[]*pipeline.Frame, m jetstream.Msg) error {
-	seq, _, ok := ackPosition(m.Reply())
+	seq, delivered, ok := ackPosition(m.Reply())
 	if !ok {
 		return fmt.Errorf("read row log %s: a message without a position: %q", r.l.id.Stream, m.Reply())
 	}
 	r.pulled++
+	if r.only != nil {
+		if err := r.inOrder(seq, delivered); err != nil {
+			return err
+		}
+		r.reply = m.Reply()
+		if seq >= r.next {
+			r.next = seq + 1
+			*frames = append(*frames, r.l.frame(seq, m.Subject(), m.Headers(), m.Data()))
+		}
+		return nil
+	}
 	r.reply = m.Reply()
 	switch {
 	case seq < r.next:
@@ -301,7 +334,13 @@ func (r *reader) Acked(seq uint64) {
 	if r.consumer == nil || r.reply == "" {
 		return
 	}
-	if reply, ok := ackReply(r.reply, seq); ok {
+	reply, ok := "", false
+	if r.only == nil {
+		reply, ok = ackReply(r.reply, seq)
+	} else if own, delivered := r.acked(seq); delivered > 0 {
+		reply, ok = ackAt(r.reply, own, delivered)
+	}
+	if ok {
 		_ = r.l.c.nc.Publish(reply, []byte("+ACK"))
 	}
 }
@@ -362,8 +401,16 @@ func ackReply(reply string, seq uint64) (string, bool) {
 	if !ok || seq > last || last-seq >= delivered {
 		return "", false
 	}
+	return ackAt(reply, seq, delivered-(last-seq))
+}
+
+// ackAt is the reply subject with another frame, and its number in the consumer's own sequence, in it.
+func ackAt(reply string, seq, delivered uint64) (string, bool) {
 	tokens, at := ackTokens(reply)
+	if tokens == nil {
+		return "", false
+	}
 	tokens[at] = strconv.FormatUint(seq, 10)
-	tokens[at+1] = strconv.FormatUint(delivered-(last-seq), 10)
+	tokens[at+1] = strconv.FormatUint(delivered, 10)
 	return strings.Join(tokens, "."), true
 }

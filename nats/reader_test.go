@@ -18,7 +18,7 @@ func TestReaderKeepsToItsBytes(t *testing.T) {
 	for i, size := range sizes {
 		publish(t, l, rows("a", uint64(i), size))
 	}
-	r, err := l.Reader(within(t), "csv-abcd", 1)
+	r, err := l.Reader(within(t), "csv-abcd", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestReaderKeepsToItsBytes(t *testing.T) {
 func TestReaderWaits(t *testing.T) {
 	c := open(t, t.TempDir())
 	l := newLog(t, c, "r", 1<<20)
-	r, err := l.Reader(within(t), "csv", 1)
+	r, err := l.Reader(within(t), "csv", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,13 +83,13 @@ func TestPurgedLogIsAGap(t *testing.T) {
 			for n := range uint64(3) {
 				publish(t, l, rows("a", n, 100))
 			}
-			ahead, err := l.Reader(within(t), "ahead", 1)
+			ahead, err := l.Reader(within(t), "ahead", 1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer ahead.Close()
 			read(t, ahead, 3, 1<<20)
-			behind, err := l.Reader(within(t), "behind", 1)
+			behind, err := l.Reader(within(t), "behind", 1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestReaderIsVisible(t *testing.T) {
 	for n := range uint64(10) {
 		publish(t, l, rows("a", n, 100))
 	}
-	r, err := l.Reader(within(t), "excel-q7k2", 4)
+	r, err := l.Reader(within(t), "excel-q7k2", 4, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

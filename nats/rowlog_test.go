@@ -27,7 +27,7 @@ func TestFramesRoundTrip(t *testing.T) {
 		{Kind: pipeline.FrameFailed, Connection: "b", Attempt: 4, Number: 0, Fragments: 1, Body: []byte(`{}`)},
 	}
 	publish(t, l, in...)
-	r, err := l.Reader(within(t), "excel-abcd", 1)
+	r, err := l.Reader(within(t), "excel-abcd", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestFullLogWaitsForTrim(t *testing.T) {
 					}
 				})
 			}
-			r, err := trimmer.Reader(within(t), "slow", 1)
+			r, err := trimmer.Reader(within(t), "slow", 1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,6 +26,8 @@ const (
 	// FrameFence says that no frame of its attempt is stored behind it. It has no number and no body, and destinations
 	// pass it over.
 	FrameFence FrameKind = "fence"
+	// FramePassed is none of the log's. A reader of some connections makes it, see FrameReader.
+	FramePassed FrameKind = "passed"
 )
 
 // Frame is one message of the row log. Frames of an attempt are numbered through all its queries: open is 0, rows are

@@ -95,10 +95,12 @@ type Destination struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
 	// Place is the name of the folder that FilePath is relative to; "" where that is a path of the host.
-	Place    string          `json:"place,omitempty"`
-	FilePath string          `json:"filePath"` // with its tokens; a run's manifest has the resolved path
-	Mode     string          `json:"mode"`
-	Options  json.RawMessage `json:"options,omitempty"` // the destination's own keys, for the sink of its type
+	Place    string `json:"place,omitempty"`
+	FilePath string `json:"filePath"` // with its tokens; a run's manifest has the resolved path
+	Mode     string `json:"mode"`
+	// Partitions are how many workers may write it side by side, each its share of the connections; 0 and 1 are one.
+	Partitions int             `json:"partitions,omitempty"`
+	Options    json.RawMessage `json:"options,omitempty"` // the destination's own keys, for the sink of its type
 }
 
 // Retry says how a transient failure of one connection is tried again within one run. The pause before the second

@@ -38,6 +38,9 @@ type SinkKind struct {
 	// Partition names the folder of a dataset where a part of the path is key={connection}, so that readers get the
 	// connection's name back as the value of key. nil makes the name safe for a file, as everywhere else.
 	Partition func(key, connection string) (string, error)
+	// Partitions reports why several workers cannot write a destination side by side, each its share of the connections,
+	// and what to do instead; nil if they can. A kind without it cannot.
+	Partitions func(d *Destination) error
 	// Shared reports whether all connections go into one table, of a kind whose options decide that: only then it takes
 	// one query and has one set of columns, if its traits say so. nil is always.
 	Shared func(d *ManifestDestination) bool

@@ -73,6 +73,10 @@ type ManifestDestination struct {
 	Options json.RawMessage `json:"options,omitempty"`
 	Query   *int            `json:"query,omitempty"` // the only query it takes; all if absent
 	Files   []string        `json:"files,omitempty"` // a file per connection, by index; Path then has the token {connection} still
+	// Partition is the share of the connections that it gets, of a destination that several workers write.
+	Partition *Partition `json:"partition,omitempty"`
+	// Partitions are how many it is to have, until the manifest has them in its place.
+	Partitions int `json:"-"`
 }
 
 // Where says where rows go: the path of a file, else the target in words. It has no secret in it.
@@ -80,7 +84,7 @@ func (d *ManifestDestination) Where() string {
 	if d.Place != "" && d.Target == "" {
 		return fmt.Sprintf("%s (place %s)", d.Path, d.Place)
 	}
-	return cmp.Or(d.Target, d.Path)
+	return cmp.Or(d.Target, d.Path) + d.Partition.text()
 }
 
 // Location is the time zone instants are shown in.
@@ -135,6 +139,7 @@ func NewManifest(job *Job, run string, created time.Time, logMaxBytes int64, sel
 			}
 		}
 	}
+	m.partition()
 	return m, nil
 }
 

@@ -21,6 +21,21 @@ type LogState struct {
 	MaxBytes    int64
 }
 
+// Waits reports whether the log waits for whoever has committed it up to a position: so much stands behind that as a
+// destination reads between two cuts, by the mean size of frames, or the log is half full and no one can be further
+// back.
+func (s *LogState) Waits(seq uint64) bool {
+	if s.Last <= seq || s.Last < s.First {
+		return false
+	}
+	half := s.MaxBytes / 2
+	if s.Bytes >= half && seq <= s.First {
+		return true
+	}
+	behind := float64(s.Bytes) * float64(s.Last-max(seq, s.First-1)) / float64(s.Last-s.First+1)
+	return behind >= float64(min(half, CutBytes))
+}
+
 // RowLogs makes and finds the row logs of runs.
 type RowLogs interface {
 	// Create makes the log of a run's generation, or adopts it if it exists. It is durable when Create returns.
@@ -45,8 +60,9 @@ type RowLog interface {
 	Fence(ctx context.Context, connection string, below int) error
 	// MaxBody is the largest body a frame can have, in bytes.
 	MaxBody() int
-	// Reader reads from sequence from on, in stream order. name labels the reader for operators.
-	Reader(ctx context.Context, name string, from uint64) (FrameReader, error)
+	// Reader reads from sequence from on, in stream order. name labels the reader for operators. only are the
+	// connections whose frames it reads, without fences; nil is everything there is.
+	Reader(ctx context.Context, name string, from uint64, only []string) (FrameReader, error)
 	// LastFrame is the newest frame of a connection's highest attempt that is still in the log, without its body; nil if
 	// there is none. attempt is the highest that was begun, as far as the caller knows: it spares a look through the log.
 	LastFrame(ctx context.Context, connection string, attempt int) (*Frame, error)
@@ -57,8 +73,13 @@ type RowLog interface {
 
 // FrameReader reads frames in stream order.
 type FrameReader interface {
-	// Fetch returns the next frames, at least one, at most about maxBytes together (one frame may be larger). It
-	// waits for the first. A gap in the sequence is an error: frames were trimmed that this reader needs.
+	// Fetch returns the next frames, at least one, at most about maxBytes together (one frame may be larger). It waits for
+	// the first. A gap in the sequence is an error: frames were trimmed that this reader needs.
+	//
+	// A reader of some connections that has nothing to read returns a frame of kind FramePassed now and then, which says
+	// how far it is: everything up to there was seen, and nothing after what was returned before is for this reader. It is
+	// at the end of the log soon after that waits for this reader (LogState.Waits). Positions in between are missing to
+	// it; that a frame of its own is, the numbers of frames tell, and a hole in the log is an error once it waits.
 	Fetch(ctx context.Context, maxBytes int) ([]*Frame, error)
 	// Acked shows operators how far the destination has committed. It promises nothing.
 	Acked(seq uint64)

@@ -42,6 +42,12 @@ func registerRequests(kind pipeline.SinkKind, webhook bool) {
 		_ = pipeline.DecodeOptions(d.Options, kind.Options, &keys) // New reads them again, and says what is wrong
 		return keys.Parallel
 	}
+	kind.Partitions = func(d *pipeline.Destination) error {
+		if d.Mode == "stream" {
+			return nil
+		}
+		return errors.New("partitions are for mode \"stream\": \"batch\" compares and sends the rows of all connections in one place; write \"mode\": \"stream\", or remove partitions")
+	}
 	kind.KeyTTL = func(d *pipeline.ManifestDestination) time.Duration {
 		var keys struct{ KeyTTL pipeline.Duration }
 		if err := pipeline.DecodeOptions(d.Options, kind.Options, &keys); err != nil {

@@ -90,6 +90,9 @@ func (s *webhookSink) send(ctx context.Context, r pipeline.WireRequest) (receipt
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	req := post.Request{Key: r.Key, Body: f, Offset: r.Offset, Length: r.Length, ContentType: r.Type, ContentEncoding: r.Encoding, Sequence: r.Number}
+	if p := s.table.dest.Partition; p != nil && p.Number > 0 {
+		req.Partition, req.Partitions = p.Number, p.Count
+	}
 	sum, err := hex.DecodeString(r.SHA256)
 	if err != nil || len(sum) != len(req.SHA256) {
 		return receipt, pipeline.Permanent(fmt.Errorf("request %d has the checksum %q", r.Number, r.SHA256))

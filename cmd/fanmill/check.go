@@ -163,11 +163,12 @@ func probeTargets(ctx context.Context, file *config.File, destinations []pipelin
 		return nil, err
 	}
 	targets := &deliver.Targets{Sinks: sinkKinds()}
-	found := make([]string, len(m.Destinations))
+	wholes := m.Wholes()
+	found := make([]string, len(wholes))
 	var g errgroup.Group
-	for i := range m.Destinations {
+	for i := range wholes {
 		g.Go(func() error {
-			if err := targets.Probe(ctx, slog.New(slog.DiscardHandler), definition(file), m, &m.Destinations[i]); err != nil {
+			if err := targets.Probe(ctx, slog.New(slog.DiscardHandler), definition(file), m, &wholes[i]); err != nil {
 				found[i] = err.Error()
 			}
 			return nil

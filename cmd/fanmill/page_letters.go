@@ -6,6 +6,7 @@ import (
 
 	"fanmill/internal/screen"
 	"fanmill/internal/web"
+	"fanmill/pipeline"
 	"fanmill/pipeline/dead"
 )
 
@@ -52,6 +53,6 @@ func (b *pageBackend) letter(ctx context.Context, key string) (*dead.Standing, e
 }
 
 func letterView(l *dead.Standing) web.Letter {
-	return web.Letter{Key: l.Key, JobID: l.Job, Run: l.Run, Destination: l.Destination, Where: l.Where, Connection: l.Connection, State: l.State, Error: l.Error,
+	return web.Letter{Key: l.Key, JobID: l.Job, Run: l.Run, Destination: pipeline.WholeID(l.Destination), Where: l.Where, Connection: l.Connection, State: l.State, Error: l.Error,
 		Status: l.Status, Answer: l.Answer, At: l.Time, Rows: l.Rows, Bytes: l.Length, SHA256: l.SHA256, Unknown: l.Unknown, Bodiless: l.Bodiless, Revision: l.State}
 }

@@ -184,8 +184,8 @@ func (b *pageBackend) destinationViews(ctx context.Context, info *view.RunInfo, 
 		v := &views[i]
 		d := web.Destination{ID: v.ID, Type: v.Type, Label: labels[v.Type], Where: v.File, State: string(v.State), Error: v.Error, Bytes: v.Bytes, Connections: v.Connections,
 			Total: v.Total, Rows: v.Rows, Sealed: v.Sealed, Lag: v.Lag, Unclaimed: v.Unclaimed, Awaited: v.Awaited, Requests: requestsView(v.Delivery)}
-		d.Files, d.MoreFiles = b.fileViews(ctx, info.Manifest, &info.Manifest.Destinations[i], v)
-		if info.Manifest.Destinations[i].Path != "" && !slices.ContainsFunc(d.Files, func(f web.File) bool { return f.Why == "" }) {
+		d.Files, d.MoreFiles = b.fileViews(ctx, info.Manifest, &info.Destinations[i], v)
+		if info.Destinations[i].Path != "" && !slices.ContainsFunc(d.Files, func(f web.File) bool { return f.Why == "" }) {
 			d.Bytes = 0 // what stands there is another run's
 		}
 		out[i] = d

@@ -98,20 +98,21 @@ func (b *pageBackend) line(ctx context.Context, r view.RunEntry, newest bool) (w
 		return line, "", err
 	}
 	line.JobName, line.Scheduled, line.Missed = m.JobName, scheduledFor(m), missedBefore(m)
-	var reports []*pipeline.Report
+	records := map[string]checkpoint.CommitRecord{}
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
 		cell, err := checkpoint.LoadDocument[checkpoint.CommitRecord](ctx, b.sys.node.Stores.Checkpoints, checkpoint.RecordKey(r.Run, d.ID))
 		if err != nil && !errors.Is(err, pipeline.ErrNoKey) {
 			return line, "", err
 		}
-		commit := checkpoint.CommitRecord{}
 		if err == nil {
-			commit = cell.Value()
+			records[d.ID] = cell.Value()
 		}
-		reports = append(reports, checkpoint.NewReport(m, d, commit, nil))
-		if commit.State == pipeline.RecordOwing {
-			line.Owing = append(line.Owing, d.ID)
+	}
+	reports := checkpoint.NewReports(m, records, nil)
+	for _, r := range reports {
+		if r.State == pipeline.RecordOwing {
+			line.Owing = append(line.Owing, r.Destination)
 		}
 	}
 	connections, _ := screen.FromReports(reports)

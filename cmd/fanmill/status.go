@@ -125,10 +125,15 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 			}
 		}
 	}
-	for i, d := range m.Destinations {
+	for i, d := range info.Destinations {
 		v.Destinations[i].Type = d.Type
 		if rec.State == pipeline.RunRunning {
-			v.Destinations[i].Unclaimed, v.Destinations[i].Awaited = rec.Unclaimed[d.ID], rec.Awaited[d.ID]
+			for _, part := range m.PartsOf(d.ID) {
+				until, whom := rec.Unclaimed[part.ID], rec.Awaited[part.ID]
+				if was := v.Destinations[i].Unclaimed; !until.IsZero() && (was.IsZero() || until.Before(was)) {
+					v.Destinations[i].Unclaimed, v.Destinations[i].Awaited = until, whom
+				}
+			}
 		}
 		if info.Log != nil && rec.State == pipeline.RunRunning {
 			lag := max(int64(info.Log.Last)-int64(info.Positions[i]), 0)

@@ -27,6 +27,7 @@ func (d *decoder) destination(p place) {
 		d.textField("filePath", &out.FilePath),
 		field{"place", func(p place) { d.placeName(p, kind, &out.Place) }},
 		field{"mode", func(p place) { d.mode(p, kind, &out.Mode) }},
+		field{"partitions", func(p place) { d.count(p, 1, pipeline.MaxPartitions, &out.Partitions) }},
 	)
 	if kind != nil {
 		out.Type = kind.Name
@@ -137,8 +138,22 @@ func (d *decoder) destinationType(path string, i int) {
 	if t.Check != nil {
 		d.plugin(d.errorf, path, "", t.Check(&checkable))
 	}
+	if checkable.Partitions > 1 {
+		d.partitions(path+".partitions", t, &checkable)
+	}
 	if t.Warn != nil {
 		d.plugin(d.warnf, path, "", t.Warn(&checkable))
+	}
+}
+
+// partitions has the destination's type look whether several workers can write it side by side.
+func (d *decoder) partitions(path string, kind *pipeline.SinkKind, out *pipeline.Destination) {
+	if kind.Partitions == nil {
+		d.errorf(path, "%s is written by one worker, as all of it is in one place; remove partitions. A webhook or an api in mode \"stream\" may have them", kind.Label)
+		return
+	}
+	if err := kind.Partitions(out); err != nil {
+		d.errorf(path, "%s", err)
 	}
 }
 

@@ -55,7 +55,7 @@ func outputs(j *pipeline.Job, kinds map[string]*pipeline.SinkKind, base, run str
 
 func outputsOf(j *pipeline.Job, i int, kind *pipeline.SinkKind, v tokenValues, expand func(string) (string, error), goos string) ([]output, error) {
 	d := &j.Destinations[i]
-	base := output{pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Place: d.Place, Mode: d.Mode, Options: d.Options}, i}
+	base := output{pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Place: d.Place, Mode: d.Mode, Options: d.Options, Partitions: d.Partitions}, i}
 	if kind != nil {
 		base.Target = kind.Where(d.Options)
 	}
@@ -263,6 +263,15 @@ func sameIDs(outs []output) (bad []outputError) {
 		}
 		if !twice {
 			seen[key] = i
+		}
+	}
+	for i := range outs {
+		o := &outs[i]
+		for n := 0; o.Partitions > 1 && n <= o.Partitions; n++ {
+			id := pipeline.PartitionID(o.ID, n)
+			if first, taken := seen[strings.ToLower(pipeline.Token(id))]; taken {
+				bad = append(bad, outputError{o.of, fmt.Errorf("one of its partitions has the id %q, which destinations[%d] has as well; give one of them another id", id, outs[first].of)})
+			}
 		}
 	}
 	return bad

@@ -193,6 +193,9 @@ func retrySchema() *schema {
 	}
 }
 
+// severalPartitions is what only some types may have.
+var severalPartitions = 2
+
 func destinationSchema(kinds map[string]*pipeline.SinkKind) *schema {
 	names := slices.Sorted(maps.Keys(kinds))
 	var spellings []string
@@ -208,6 +211,7 @@ func destinationSchema(kinds map[string]*pipeline.SinkKind) *schema {
 				"D:/Reports/{jobName} {date}.xlsx")},
 			{"place", text("Name of a folder that the processes which write it offer (--place NAME=FOLDER). filePath is a path inside of it then.", "reports")},
 			{"mode", &schema{Type: "string", Description: "What becomes of what an earlier run left; its type says which modes there are."}},
+			{"partitions", between(1, pipeline.MaxPartitions, 1, "How many workers may write it side by side, each its share of the connections. Of a webhook or an api in mode \"stream\".")},
 		},
 	}
 	for _, name := range names {
@@ -223,6 +227,9 @@ func destinationSchema(kinds map[string]*pipeline.SinkKind) *schema {
 			own.Properties = properties{{"mode", &schema{Enum: kind.Modes, Default: kind.Modes[0]}}}
 		} else {
 			refused = append(refused, &schema{Required: []string{"mode"}})
+		}
+		if kind.Partitions == nil {
+			refused = append(refused, &schema{Required: []string{"partitions"}, Properties: properties{{"partitions", &schema{Minimum: &severalPartitions}}}})
 		}
 		if refused != nil {
 			own.Not = &schema{AnyOf: refused}

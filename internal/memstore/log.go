@@ -200,7 +200,7 @@ func (l *Log) first() uint64 {
 }
 
 // Reader implements pipeline.RowLog.
-func (l *Log) Reader(_ context.Context, _ string, from uint64) (pipeline.FrameReader, error) {
+func (l *Log) Reader(_ context.Context, _ string, from uint64, only []string) (pipeline.FrameReader, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -209,13 +209,19 @@ func (l *Log) Reader(_ context.Context, _ string, from uint64) (pipeline.FrameRe
 	case from < l.first() || from > l.seq+1:
 		return nil, fmt.Errorf("the log has %d to %d, and not %d: %w", l.first(), l.seq, from, pipeline.ErrGap)
 	}
-	return &reader{l, from}, nil
+	return &reader{l, from, only}, nil
 }
 
 // reader reads a Log.
 type reader struct {
 	log  *Log
 	next uint64
+	only []string // nil is everything
+}
+
+// skips reports whether a frame is none of those that the reader reads.
+func (r *reader) skips(f *pipeline.Frame) bool {
+	return r.only != nil && (f.Kind == pipeline.FrameFence || !slices.Contains(r.only, f.Connection))
 }
 
 func (r *reader) Acked(uint64) {}
@@ -232,14 +238,23 @@ func (r *reader) Fetch(ctx context.Context, maxBytes int) (out []*pipeline.Frame
 		case r.next < l.first():
 			return nil, fmt.Errorf("frame %d was trimmed: %w", r.next, pipeline.ErrGap)
 		}
+		var passed *pipeline.Frame
 		for size := 0; ; {
 			i := int(r.next - l.first()) // there are no holes
 			if i >= len(l.frames) || len(out) > 0 && size+len(l.frames[i].Body) > maxBytes {
 				break
 			}
 			f := l.frames[i]
+			if r.skips(&f) {
+				r.next++
+				passed = &pipeline.Frame{Kind: pipeline.FramePassed, Seq: f.Seq}
+				continue
+			}
 			f.Body = slices.Clone(f.Body)
 			out, size, r.next = append(out, &f), size+len(f.Body), r.next+1
+		}
+		if len(out) == 0 && passed != nil {
+			out = append(out, passed)
 		}
 		if len(out) > 0 {
 			return out, nil

@@ -15,7 +15,7 @@ import (
 func RowLogs(t *testing.T, open func(t *testing.T) pipeline.RowLogs) {
 	for name, check := range map[string]func(*testing.T, pipeline.RowLogs){
 		"a frame sent again": retryIsStoredOnce, "fence": fencedAttempts, "fence after a trim": fenceTrimmed, "trim": trimStopsAtTheEnd,
-		"generations": generations, "gap": gapIsAnError, "frames": framesAsStored,
+		"generations": generations, "gap": gapIsAnError, "frames": framesAsStored, "some connections": framesOfSome, "nothing of some": passedBySome,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, open(t)) })
 	}
@@ -25,7 +25,7 @@ func RowLogs(t *testing.T, open func(t *testing.T) pipeline.RowLogs) {
 func framesAsStored(t *testing.T, logs pipeline.RowLogs) {
 	l := newLog(t, logs)
 	publish(t, l, rows("a", 0, 100), rows("b", 0, 10), rows("a", 1, 50))
-	r, err := l.Reader(t.Context(), "test", 2)
+	r, err := l.Reader(t.Context(), "test", 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +48,61 @@ func framesAsStored(t *testing.T, logs pipeline.RowLogs) {
 	stop()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("who waits for a frame and is stopped gets %v", err)
+	}
+}
+
+// A reader of some connections gets their frames alone, in their order, wherever it begins.
+func framesOfSome(t *testing.T, logs pipeline.RowLogs) {
+	l := newLog(t, logs)
+	publish(t, l, rows("a", 0, 10), rows("b", 0, 10), rows("c", 0, 10), rows("a", 1, 10))
+	if err := l.Fence(t.Context(), "a", 2); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, l, rows("b", 1, 10), rows("c", 1, 10), attempt(2, rows("a", 0, 10)))
+	for from, want := range map[uint64][]string{1: {"1 a0", "3 c0", "4 a1", "7 c1", "8 a0"}, 4: {"4 a1", "7 c1", "8 a0"}} {
+		r := sure(l.Reader(t.Context(), fmt.Sprint("some-", from), from, []string{"a", "c"}))(t)
+		var got []string
+		for len(got) < len(want) {
+			for _, f := range sure(r.Fetch(t.Context(), 1<<20))(t) {
+				if f.Kind != pipeline.FramePassed {
+					got = append(got, fmt.Sprintf("%d %s%d", f.Seq, f.Connection, f.Number))
+				}
+			}
+			r.Acked(4)
+		}
+		if strings.Join(got, ",") != strings.Join(want, ",") {
+			t.Errorf("from %d: %v, want %v", from, got, want)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A reader of some connections that has nothing to read says so once the log waits for it; what comes then it gets.
+func passedBySome(t *testing.T, logs pipeline.RowLogs) {
+	l := newLog(t, logs)
+	r := sure(l.Reader(t.Context(), "some", 1, []string{"b"}))(t)
+	defer func() { _ = r.Close() }()
+	for n := range uint64(30) {
+		publish(t, l, rows("a", n, 20_000)) // more than half of the log
+	}
+	if f := sure(r.Fetch(t.Context(), 1<<20))(t); len(f) != 1 || f[0].Kind != pipeline.FramePassed || f[0].Seq != 30 {
+		t.Fatalf("got %+v", f[0])
+	}
+	if err := l.Trim(t.Context(), 30); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, l, rows("a", 30, 10), rows("b", 0, 10))
+	for {
+		f := sure(r.Fetch(t.Context(), 1<<20))(t)
+		if f[0].Kind == pipeline.FramePassed {
+			continue
+		}
+		if len(f) != 1 || f[0].Connection != "b" || f[0].Seq != 32 {
+			t.Errorf("then it got %+v", f[0])
+		}
+		return
 	}
 }
 
@@ -92,7 +147,7 @@ func fencedAttempts(t *testing.T, logs pipeline.RowLogs) {
 	if err := l.Fence(t.Context(), "c", 1); err != nil { // the first attempt has none before it
 		t.Fatal(err)
 	}
-	r := sure(l.Reader(t.Context(), "test", 1))(t)
+	r := sure(l.Reader(t.Context(), "test", 1, nil))(t)
 	defer func() { _ = r.Close() }()
 	var got []string
 	for _, f := range read(t, r, 6, 1<<20) {
@@ -202,7 +257,7 @@ func gapIsAnError(t *testing.T, logs pipeline.RowLogs) {
 	for n := range uint64(10) {
 		publish(t, l, rows("a", n, 100))
 	}
-	behind, err := l.Reader(t.Context(), "behind", 1)
+	behind, err := l.Reader(t.Context(), "behind", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +288,7 @@ func gapIsAnError(t *testing.T, logs pipeline.RowLogs) {
 		}
 	}
 	for from, want := range map[uint64]error{1: pipeline.ErrGap, 8: pipeline.ErrGap, 9: nil, 11: nil, 12: pipeline.ErrGap} {
-		r, err := l.Reader(t.Context(), "probe", from)
+		r, err := l.Reader(t.Context(), "probe", from, nil)
 		if !errors.Is(err, want) {
 			t.Errorf("reading from %d of 9 to 10: %v, want %v", from, err, want)
 		}

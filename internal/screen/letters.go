@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fanmill/pipeline"
 	"fanmill/pipeline/dead"
 )
 
@@ -37,7 +38,7 @@ func (v LettersView) text(s *sheet) {
 		{head: "Size", right: true, spare: 1}, {head: "Time", spare: 3}, {head: "State"}}}
 	for i := range v.Letters {
 		l := &v.Letters[i]
-		r := t.add(cell{text: l.Key[:min(shownKey, len(l.Key))]}, cell{text: clean(l.Job)}, cell{text: clean(l.Destination)}, cell{text: clean(l.Connection)}, cell{text: Count(l.Rows)},
+		r := t.add(cell{text: l.Key[:min(shownKey, len(l.Key))]}, cell{text: clean(l.Job)}, cell{text: clean(pipeline.WholeID(l.Destination))}, cell{text: clean(l.Connection)}, cell{text: Count(l.Rows)},
 			cell{text: Size(l.Length)}, cell{s.when(l.Time), dim}, cell{clean(l.State), letterStyle(l.State)})
 		r.note(letterStyle(l.State), oneLine(l.Error))
 	}
@@ -79,7 +80,7 @@ func (v LetterView) text(s *sheet) {
 	s.fact("time", s.when(v.Time), plain)
 	s.fact("job", clean(v.Job), plain)
 	s.fact("run", clean(v.Run), plain)
-	s.fact("destination", clean(v.Destination+", "+v.Where), plain)
+	s.fact("destination", clean(pipeline.WholeID(v.Destination)+", "+v.Where), plain)
 	s.fact("connection", clean(v.Connection), plain)
 	s.fact("request", fmt.Sprintf("%d of round %d, %s", v.Number, v.Round, Of(v.Rows, "row")), plain)
 	body := Size(v.Length)

@@ -41,24 +41,28 @@ func (n *Coordinator) abandon(ctx context.Context, job string, doc *checkpoint.D
 	if err != nil {
 		return err
 	}
-	done, homes := len(m.Connections), map[string][]string{}
+	lacking, homes := map[int]bool{}, map[string][]string{} // connections that some destination lacks
 	for _, d := range m.Destinations {
-		settled := 0
+		var settled map[int]pipeline.Settlement
 		homes[d.ID] = nil // as of a record that is gone
 		err := n.Records.Reset(ctx, id, d.ID, func(c *checkpoint.CommitRecord) {
 			c.Abandon()
-			settled, homes[d.ID] = len(c.Settled), c.Homes
+			settled, homes[d.ID] = c.Settled, c.Homes
 		})
 		if errors.Is(err, pipeline.ErrForeign) {
 			n.pass(err)
 			err = n.Records.Replace(ctx, id, d.ID, checkpoint.CommitRecord{State: pipeline.RecordAbandoned})
 		}
-		done = min(done, settled)
+		for i := range m.Connections {
+			if _, has := settled[i]; !has && d.Takes(i) {
+				lacking[i] = true
+			}
+		}
 		if err != nil && !errors.Is(err, pipeline.ErrNoKey) {
 			return fmt.Errorf("abandon run %s: %w", id, err)
 		}
 	}
-	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered everywhere; it is given up%s", job, id, done, len(m.Connections), hint))
+	n.Log.Info(fmt.Sprintf("job %s has an unfinished run, %s, with %d of %d connections delivered everywhere; it is given up%s", job, id, len(m.Connections)-len(lacking), len(m.Connections), hint))
 	if err := doc.Change(ctx, checkpoint.Owned(doc), (*checkpoint.RunRecord).Abandon); err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (n *Coordinator) adopt(ctx context.Context, def *spec.Definition, t spec.Re
 	if err != nil {
 		return nil, fmt.Errorf("open row log: %w", err)
 	}
-	n, leave := n.following(def.Job, id, m.Destinations)
+	n, leave := n.following(def.Job, id, m.Wholes())
 	defer func() { leave(err) }()
 	r := &run{c: n, def: def, job: def.Job, m: m, doc: doc, log: log, asker: t.Run, suspect: map[string]checkpoint.Suspicion{}}
 	if err := r.underWay(ctx); err != nil {
@@ -172,12 +172,22 @@ func (r *run) underWay(ctx context.Context) error {
 		switch {
 		case rec.State == checkpoint.ConnRunning:
 			r.handover.taken[c.ID] = true
-		case rec.State != checkpoint.ConnPending, !slices.ContainsFunc(records, func(c checkpoint.CommitRecord) bool { return !c.Has(i) }):
+		case rec.State != checkpoint.ConnPending, !r.lackedBy(records, i):
 			continue
 		}
 		r.wanted, r.suspect[c.ID] = append(r.wanted, c.ID), rec.Suspicion()
 	}
 	return nil
+}
+
+// lackedBy reports whether some destination lacks a connection that it is to get.
+func (r *run) lackedBy(records []checkpoint.CommitRecord, connection int) bool {
+	for k := range records {
+		if r.m.Destinations[k].Takes(connection) && !records[k].Has(connection) {
+			return true
+		}
+	}
+	return false
 }
 
 // markRecords writes into the records of an adopted run's destinations that it has another coordinator: what the

@@ -22,13 +22,13 @@ func (s *supervisor) detachStalled(ctx context.Context) error {
 	}
 	lowest := ^uint64(0)
 	for _, d := range s.m.Destinations {
-		if rec := s.records[d.ID]; rec.State == pipeline.RecordOpen {
+		if rec := s.records[d.ID]; rec.State == pipeline.RecordOpen && !d.Closes() {
 			lowest = min(lowest, rec.Seq)
 		}
 	}
 	for _, d := range s.m.Destinations {
 		rec, p := s.records[d.ID], s.moved[d.ID]
-		if rec.State != pipeline.RecordOpen || rec.Seq != lowest || p.at.IsZero() || time.Since(p.at) <= s.c.Timeout {
+		if rec.State != pipeline.RecordOpen || d.Closes() || rec.Seq != lowest || p.at.IsZero() || time.Since(p.at) <= s.c.Timeout {
 			continue
 		}
 		why := fmt.Sprintf("no progress for %s while the row log was full", s.c.Timeout)

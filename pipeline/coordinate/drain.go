@@ -85,7 +85,7 @@ func (s *supervisor) drained() bool {
 		}
 		for i, c := range s.m.Connections {
 			_, failed := rec.Failed[i]
-			if s.delivered[c.ID] && !rec.Has(i) && !failed {
+			if d.Takes(i) && s.delivered[c.ID] && !rec.Has(i) && !failed {
 				return false
 			}
 		}

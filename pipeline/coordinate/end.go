@@ -18,19 +18,20 @@ import (
 func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	records := s.records
 	out := &Outcome{Run: r.m.Run, State: r.outcome(records), Started: r.doc.Value().Started, Owner: r.c.Owner}
-	for i := range r.m.Destinations {
-		d := &r.m.Destinations[i]
-		reasons, err := r.c.Records.Errors(ctx, r.m.Run, d.ID)
-		if err != nil {
+	told, reasons := map[string]checkpoint.CommitRecord{}, map[string]map[string]string{}
+	for _, d := range r.m.Destinations {
+		rec := records[d.ID]
+		var err error
+		if reasons[d.ID], err = r.c.Records.Errors(ctx, r.m.Run, d.ID); err != nil {
 			return nil, err
 		}
-		rec := records[d.ID]
 		if err := r.c.Records.Tell(ctx, r.m.Run, d.ID, &rec); err != nil {
 			return nil, err
 		}
-		out.Reports = append(out.Reports, checkpoint.NewReport(r.m, d, rec, reasons))
-		out.Lost = out.Lost || records[d.ID].Lost || records[d.ID].Log.Stream == checkpoint.GapLog
+		told[d.ID] = rec
+		out.Lost = out.Lost || rec.Lost || rec.Log.Stream == checkpoint.GapLog
 	}
+	out.Reports = checkpoint.NewReports(r.m, told, reasons)
 	out.Measures = s.measures(out.Reports)
 	alerts := r.compare(ctx, out.Reports)
 	r.remember(ctx, out.Reports)
@@ -88,7 +89,7 @@ func (r *run) outcome(records map[string]checkpoint.CommitRecord) pipeline.RunSt
 	complete, any := true, false
 	for _, d := range r.m.Destinations {
 		rec := records[d.ID]
-		complete = complete && rec.State == pipeline.RecordFinished && len(rec.Settled) == len(r.m.Connections)
+		complete = complete && rec.State == pipeline.RecordFinished && len(rec.Settled) == d.Expects(r.m)
 		any = any || len(rec.Settled)+len(rec.Sealed) > 0
 		for _, s := range rec.Settled {
 			complete = complete && !s.Doubt

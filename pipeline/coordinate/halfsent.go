@@ -42,18 +42,24 @@ func (n *Coordinator) overUnfinished(ctx context.Context, job *pipeline.Job, t s
 
 // halfSent tells of the destinations of a run that have got some of what they are to get, and not all.
 func (n *Coordinator) halfSent(ctx context.Context, m *pipeline.Manifest) (all []string, _ error) {
-	for i := range m.Destinations {
-		d := &m.Destinations[i]
+	wholes := m.Wholes()
+	for i := range wholes {
+		d := &wholes[i]
 		if kind := n.Sinks[d.Type]; kind == nil || kind.Traits.Target == pipeline.TargetFile {
 			continue
 		}
-		rec, err := n.Records.Load(ctx, m.Run, d.ID)
-		switch {
-		case errors.Is(err, pipeline.ErrForeign), errors.Is(err, pipeline.ErrNoKey):
-			continue // what was sent nobody knows
-		case err != nil:
-			return nil, err
+		records := map[string]checkpoint.CommitRecord{}
+		for _, part := range m.PartsOf(d.ID) {
+			rec, err := n.Records.Load(ctx, m.Run, part.ID)
+			switch {
+			case errors.Is(err, pipeline.ErrForeign), errors.Is(err, pipeline.ErrNoKey):
+				continue // what was sent nobody knows
+			case err != nil:
+				return nil, err
+			}
+			records[part.ID] = rec
 		}
+		rec := checkpoint.Whole(m, d.ID, records)
 		switch {
 		case rec.State == pipeline.RecordFinished || rec.State == pipeline.RecordAbandoned:
 		case rec.Delivery != nil && rec.Delivery.Sent > 0:

@@ -23,9 +23,11 @@ func (r *run) probeTargets(ctx context.Context, records []checkpoint.CommitRecor
 		}
 		kind := r.c.Sinks[d.Type]
 		files := kind != nil && kind.Traits.Target == pipeline.TargetFile
-		if rec.State != pipeline.RecordFinished && (!files || rec.At(r.m, d, kind) == pipeline.HomePlace(r.c.Owner.Home)) {
+		if rec.State != pipeline.RecordFinished && !d.Shared() && (!files || rec.At(r.m, d, kind) == pipeline.HomePlace(r.c.Owner.Home)) {
+			whole := *d
+			whole.ID = d.Whole()
 			g.Go(func() error {
-				found[i] = r.c.Targets.Probe(ctx, r.c.Log, r.def, r.m, d)
+				found[i] = r.c.Targets.Probe(ctx, r.c.Log, r.def, r.m, &whole)
 				return nil
 			})
 		}

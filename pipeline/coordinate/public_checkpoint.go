@@ -30,9 +30,13 @@ func (r *run) checkpoint(records map[string]checkpoint.CommitRecord) pipeline.Pu
 	c := pipeline.PublicCheckpoint{JobID: r.m.JobID, JobName: r.m.JobName, CompletedConnectionIDs: []string{}, FailedConnectionIDs: []string{},
 		TotalConnections: len(r.m.Connections), LastUpdated: time.Now().UTC()}
 	for i, conn := range r.m.Connections {
-		settled, failed := 0, false
+		settled, expect, failed := 0, 0, false
 		for _, d := range r.m.Destinations {
+			if !d.Takes(i) {
+				continue
+			}
 			rec := records[d.ID]
+			expect++
 			if _, ok := rec.Settled[i]; ok && rec.State != pipeline.RecordDetached {
 				settled++
 			}
@@ -40,7 +44,7 @@ func (r *run) checkpoint(records map[string]checkpoint.CommitRecord) pipeline.Pu
 			failed = failed || f
 		}
 		switch {
-		case settled == len(r.m.Destinations):
+		case settled == expect:
 			c.CompletedConnectionIDs = append(c.CompletedConnectionIDs, conn.ID)
 		case failed:
 			c.FailedConnectionIDs = append(c.FailedConnectionIDs, conn.ID)

@@ -18,7 +18,7 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 	if err != nil {
 		return nil, err
 	}
-	n, leave := n.following(def.Job, id, old.Destinations)
+	n, leave := n.following(def.Job, id, old.Wholes())
 	defer func() { leave(err) }()
 	r := &run{c: n, def: def, job: def.Job, doc: doc, asker: t.Run}
 	if err := n.dropCommands(ctx, id); err != nil {
@@ -56,8 +56,15 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 	if err != nil {
 		return nil, err
 	}
-	for i, d := range r.m.Destinations {
-		if err := r.reopenRecord(ctx, d.ID, &records[i], ask, state.ID); err != nil {
+	lacks := make([]bool, len(records)) // of the records as they are, before the first is opened
+	for k := range records {
+		lacks[k] = r.lacks(records, k)
+	}
+	for k := range records {
+		if !lacks[k] {
+			continue
+		}
+		if err := r.reopenRecord(ctx, &r.m.Destinations[k], &records[k], ask, state.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +111,7 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 func (r *run) logResume(records []checkpoint.CommitRecord) {
 	var names []string
 	for i, c := range r.m.Connections {
-		if settledEverywhere(records, i) {
+		if settledEverywhere(r.m, records, i) {
 			names = append(names, c.Name)
 		}
 	}
@@ -114,9 +121,9 @@ func (r *run) logResume(records []checkpoint.CommitRecord) {
 	}
 }
 
-func settledEverywhere(records []checkpoint.CommitRecord, i int) bool {
-	for _, rec := range records {
-		if _, ok := rec.Settled[i]; !ok {
+func settledEverywhere(m *pipeline.Manifest, records []checkpoint.CommitRecord, i int) bool {
+	for k, rec := range records {
+		if _, ok := rec.Settled[i]; !ok && m.Destinations[k].Takes(i) {
 			return false
 		}
 	}
@@ -142,7 +149,7 @@ func (r *run) reopenLog(ctx context.Context, records []checkpoint.CommitRecord, 
 		if err != nil {
 			return pipeline.LogState{}, fmt.Errorf("look at row log: %w", err)
 		}
-		if !anew && !spent && !slices.ContainsFunc(records, func(c checkpoint.CommitRecord) bool { return r.lacks(&c) && !fits(&c, state, rec.Trimmed) }) {
+		if !anew && !spent && r.fit(records, state, rec.Trimmed) {
 			r.log = log
 			return state, nil
 		}
@@ -163,9 +170,28 @@ func (r *run) reopenLog(ctx context.Context, records []checkpoint.CommitRecord, 
 	return r.log.State(ctx)
 }
 
-// lacks reports whether a destination has something left to do.
-func (r *run) lacks(c *checkpoint.CommitRecord) bool {
-	return c.State != pipeline.RecordFinished || len(c.Settled) < len(r.m.Connections)
+// lacks reports whether a destination, by its index, has something left to do. One that closes others has if they do.
+func (r *run) lacks(records []checkpoint.CommitRecord, k int) bool {
+	d, c := &r.m.Destinations[k], &records[k]
+	if c.State != pipeline.RecordFinished || len(c.Settled) < d.Expects(r.m) {
+		return true
+	}
+	for i := range r.m.Destinations {
+		if o := &r.m.Destinations[i]; d.Closes() && o.Shared() && o.Whole() == d.Whole() && r.lacks(records, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// fit reports whether every destination that has something left to read can go on reading this log.
+func (r *run) fit(records []checkpoint.CommitRecord, s pipeline.LogState, trimmed uint64) bool {
+	for k := range records {
+		if !r.m.Destinations[k].Closes() && r.lacks(records, k) && !fits(&records[k], s, trimmed) {
+			return false
+		}
+	}
+	return true
 }
 
 // fits reports whether a record can go on reading this log, which may be trimmed up to a position at any moment: a
@@ -189,7 +215,7 @@ func (r *run) lacking(ctx context.Context, records []checkpoint.CommitRecord, ch
 	for i, c := range r.m.Connections {
 		needed, refused, floor := false, false, 0
 		for k := range records {
-			if !records[k].Has(i) {
+			if r.m.Destinations[k].Takes(i) && !records[k].Has(i) {
 				needed = true
 				_, f := records[k].Failed[i]
 				refused = refused || f
@@ -226,16 +252,18 @@ func (r *run) lacking(ctx context.Context, records []checkpoint.CommitRecord, ch
 }
 
 // reopenRecord takes a destination's record from its former owner and prepares it for the resumed run.
-func (r *run) reopenRecord(ctx context.Context, id string, rec *checkpoint.CommitRecord, ask map[int]*checkpoint.Document[checkpoint.ConnRecord], log pipeline.LogID) error {
-	if !r.lacks(rec) {
-		return nil
-	}
+func (r *run) reopenRecord(ctx context.Context, d *pipeline.ManifestDestination, rec *checkpoint.CommitRecord, ask map[int]*checkpoint.Document[checkpoint.ConnRecord], log pipeline.LogID) error {
 	run, floors := r.doc.Value(), make(map[int]int, len(ask))
 	for i, doc := range ask {
-		floors[i] = doc.Value().Attempt + 1
+		if d.Takes(i) {
+			floors[i] = doc.Value().Attempt + 1
+		}
 	}
-	return r.c.Records.Reset(ctx, r.m.Run, id, func(c *checkpoint.CommitRecord) {
+	return r.c.Records.Reset(ctx, r.m.Run, d.ID, func(c *checkpoint.CommitRecord) {
 		c.Reopen(run.Opens(), log, floors)
+		if d.Closes() { // what the others bring is another round
+			c.CloseAgain()
+		}
 		*rec = *c
 	})
 }

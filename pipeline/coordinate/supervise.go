@@ -69,7 +69,7 @@ func (r *run) execute(ctx context.Context) (*Outcome, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer r.c.Memory.Guard(cancel)()
-	r.c.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), pipeline.Counted(len(r.m.Connections), "connection"), pipeline.Counted(len(r.m.Destinations), "destination")))
+	r.c.Log.Info(fmt.Sprintf("run %s of job %s: %d of %s to ask, %s", r.m.Run, r.m.JobID, len(r.wanted), pipeline.Counted(len(r.m.Connections), "connection"), pipeline.Counted(len(r.m.Wholes()), "destination")))
 	if r.handover == nil {
 		r.c.event(r.stamp(pipeline.Event{Kind: pipeline.EventStarted}))
 	}

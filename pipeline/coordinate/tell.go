@@ -117,6 +117,7 @@ func wanted(t *pipeline.NotifyTarget, event pipeline.NoticeEvent, bad bool) pipe
 func (n *Coordinator) noticeOf(ctx context.Context, m *pipeline.Manifest, rec *checkpoint.RunRecord, reports []*pipeline.Report) (*pipeline.Notice, error) {
 	hosts := map[string]string{}
 	read := reports == nil
+	records, why := map[string]checkpoint.CommitRecord{}, map[string]map[string]string{}
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
 		c, err := n.Records.Load(ctx, m.Run, d.ID)
@@ -129,14 +130,15 @@ func (n *Coordinator) noticeOf(ctx context.Context, m *pipeline.Manifest, rec *c
 		if err != nil {
 			return nil, err
 		}
-		hosts[d.ID] = c.Host
+		hosts[d.Whole()], records[d.ID] = c.Host, c
 		if read {
-			reasons, err := n.Records.Errors(ctx, m.Run, d.ID)
-			if err != nil {
+			if why[d.ID], err = n.Records.Errors(ctx, m.Run, d.ID); err != nil {
 				return nil, err
 			}
-			reports = append(reports, checkpoint.NewReport(m, d, c, reasons))
 		}
+	}
+	if read {
+		reports = checkpoint.NewReports(m, records, why)
 	}
 	notice := pipeline.NewNotice(m, reports)
 	notice.State, notice.At, notice.Started, notice.Ended = rec.State, rec.Ended, rec.Started, rec.Ended

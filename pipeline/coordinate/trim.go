@@ -20,7 +20,7 @@ func (s *supervisor) covered() uint64 {
 		if !ok {
 			return 0
 		}
-		if rec.Ended() {
+		if rec.Ended() || d.Closes() { // which reads nothing
 			continue
 		}
 		if rec.Log.Generation != s.run.fixed.Generation {

@@ -29,7 +29,9 @@ func (s *supervisor) recordChanged(ctx context.Context, u checkpoint.RecordUpdat
 		return s.lost()
 	}
 	id := s.m.Destinations[i].ID
-	if state := u.Record.State; s.records[id].State != state {
+	// Of one in partitions the record that closes it tells, which ends last, and as the worst of them.
+	if d := &s.m.Destinations[i]; s.records[id].State != u.Record.State && !d.Shared() {
+		state, id := u.Record.State, d.Whole()
 		switch state {
 		case pipeline.RecordDetached:
 			s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventDetached, Destination: id, Error: u.Record.Error}))

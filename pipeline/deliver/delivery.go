@@ -48,6 +48,8 @@ type delivery struct {
 	outbox *outboxFile
 	sender *sender
 
+	partitions map[string]checkpoint.CommitRecord // that this one closes, by id, once they have ended; guarded by mu
+
 	mu         sync.Mutex
 	progressed time.Time                   // when the record last changed
 	errors     map[string]string           // why connections are missing, by id
@@ -64,6 +66,7 @@ type delivery struct {
 	pos      uint64                   // sequence of the last frame routed
 	volatile int64                    // bytes of frames routed and not yet covered by the record's Seq
 	maxBytes int64                    // of the row log
+	looked   time.Time                // at the row log, by a partition
 	slots    chan struct{}            // bounds the batches between routing and the part file
 	own      chan struct{}            // holds a token while the one batch is under way that waits for nobody else's memory
 	stop     context.CancelCauseFunc
@@ -120,6 +123,9 @@ func (v *delivery) run(ctx context.Context, previous string, incarnation int) (e
 	}
 	if err = v.adopt(ctx, rec); err != nil {
 		return err
+	}
+	if v.dest.Closes() {
+		return v.closeWhole(ctx)
 	}
 	if v.sender != nil {
 		return v.spoolAndSend(ctx, rec)
@@ -293,7 +299,7 @@ func (v *delivery) restore(ctx context.Context, rec checkpoint.CommitRecord) err
 		v.index[c.ID] = i
 		g := &v.gates[i]
 		g.min = max(1, rec.Floor[i])
-		if rec.Has(i) {
+		if rec.Has(i) || !v.dest.Takes(i) {
 			g.settled = true
 		} else if f, ok := rec.Failed[i]; ok {
 			g.failed, g.attempt, g.min = true, f.Attempt, f.Attempt+1
@@ -316,7 +322,14 @@ func (v *delivery) restore(ctx context.Context, rec checkpoint.CommitRecord) err
 		g.attempt, g.min, g.last = s.Attempt, s.Attempt, s.Frame+uint64(p.held.pieces)
 	}
 	if v.sender != nil {
-		v.sender.restore(rec)
+		closed := 0
+		if v.dest.Shared() {
+			var err error
+			if closed, err = v.closedRounds(ctx); err != nil {
+				return err
+			}
+		}
+		v.sender.restore(rec, closed)
 	}
 	if v.spool == nil {
 		return nil
@@ -328,7 +341,7 @@ func (v *delivery) restore(ctx context.Context, rec checkpoint.CommitRecord) err
 func (v *delivery) follow(ctx context.Context) error {
 	var err error
 	name := v.dest.ID + "-" + v.claim.Token()[:6]
-	if v.reader, err = v.rowLog.Reader(ctx, name, v.pos+1); err != nil {
+	if v.reader, err = v.rowLog.Reader(ctx, name, v.pos+1, v.reads()); err != nil {
 		return fmt.Errorf("read row log: %w", err)
 	}
 	defer func() { _ = v.reader.Close() }() // its mark on the server expires by itself
@@ -351,13 +364,48 @@ func (v *delivery) follow(ctx context.Context) error {
 		}
 		// Also right after a commit: if the log is full of other connections' frames, nothing more may come before
 		// this.
-		if v.volatile >= min(v.maxBytes/2, pipeline.CutBytes) {
+		due := v.volatile >= min(v.maxBytes/2, pipeline.CutBytes)
+		if v.dest.Shared() && !due {
+			if due, err = v.holds(ctx); err != nil {
+				return err
+			}
+		}
+		if due {
 			if err := v.cut(ctx); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// reads are the connections whose frames the destination reads; nil is all.
+func (v *delivery) reads() (ids []string) {
+	if v.dest.Partition == nil {
+		return nil
+	}
+	for _, i := range v.dest.Partition.Connections {
+		ids = append(ids, v.m.Connections[i].ID)
+	}
+	return ids
+}
+
+// holdLook is how often a partition looks whether it holds the row log.
+const holdLook = 500 * time.Millisecond
+
+// holds reports whether the row log waits for this partition, which is to record how far it is then. What it has read
+// itself does not tell: the frames of other partitions fill the log as well, and it sees none of them.
+func (v *delivery) holds(ctx context.Context) (bool, error) {
+	rec := v.claim.Record()
+	if v.pos <= rec.Seq || time.Since(v.looked) < holdLook {
+		return false, nil
+	}
+	v.looked = time.Now()
+	s, err := v.rowLog.State(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look at row log: %w", err)
+	}
+	return s.Waits(rec.Seq), nil
 }
 
 // done reports whether every connection is settled or failed, and recorded as such.

@@ -245,6 +245,9 @@ func (d *Deliverer) owe(ctx context.Context, v *delivery, cause error) error {
 
 func (d *Deliverer) notify(m *pipeline.Manifest, e pipeline.Event) {
 	if d.Notify != nil {
+		if dest := m.Destination(e.Destination); dest != nil {
+			e.Destination = dest.Whole()
+		}
 		e.Job, e.Run, e.Time = m.JobID, m.Run, time.Now().UTC()
 		d.Notify(e)
 	}

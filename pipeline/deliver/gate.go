@@ -56,8 +56,10 @@ func (v *delivery) route(ctx context.Context, f *pipeline.Frame) error {
 		}
 	}
 	v.pos = f.Seq
-	v.volatile += int64(len(f.Body)) + frameOverhead
-	if f.Kind == pipeline.FrameFence {
+	if f.Kind != pipeline.FramePassed {
+		v.volatile += int64(len(f.Body)) + frameOverhead
+	}
+	if f.Kind == pipeline.FrameFence || f.Kind == pipeline.FramePassed {
 		return nil
 	}
 	i, ok := v.index[f.Connection]

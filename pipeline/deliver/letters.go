@@ -229,6 +229,9 @@ func (s *Letters) senderOf(def *spec.Definition, l *dead.Letter) (pipeline.Sink,
 	}
 	m.Birth = l.Birth
 	d := m.Destination(l.Destination)
+	if of := m.PartsOf(pipeline.WholeID(l.Destination)); d == nil && len(of) > 0 { // it has other partitions now, or none
+		d = of[0]
+	}
 	if d == nil || d.Type != l.Type {
 		return nil, nil, pipeline.Permanent(fmt.Errorf("job %s has no destination %s of type %s any more, which request %s is for", l.Job, l.Destination, l.Type, l.Key))
 	}

@@ -13,7 +13,12 @@ func (v *delivery) report() *pipeline.Report {
 	v.mu.Lock()
 	reasons := maps.Clone(v.errors)
 	v.mu.Unlock()
-	r := checkpoint.NewReport(v.m, v.dest, v.claim.Record(), reasons)
+	dest, rec := *v.dest, v.claim.Record()
+	if v.dest.Closes() {
+		dest.ID = v.dest.Whole()
+		rec = checkpoint.Whole(v.m, dest.ID, v.records())
+	}
+	r := checkpoint.NewReport(v.m, &dest, rec, reasons)
 	r.Compare(v.before, v.m.Alert)
 	return r
 }

@@ -62,8 +62,8 @@ func newSender(v *delivery, kind *pipeline.SinkKind) *sender {
 		sealed: map[int]pipeline.Seal{}, wake: make(chan struct{}, 1), parts: map[int]*composed{}, shown: map[int]bool{}, tried: map[int]bool{}, maybe: map[int]bool{}, moved: time.Now(), gathered: time.Now()}
 }
 
-// restore goes on from a record.
-func (s *sender) restore(rec checkpoint.CommitRecord) {
+// restore goes on from a record. closed is how many rounds were closed, of a partition, which closes none itself.
+func (s *sender) restore(rec checkpoint.CommitRecord, closed int) {
 	o := s.v.outbox
 	allocated := o.allocated()
 	for i, seal := range rec.Sealed {
@@ -76,7 +76,7 @@ func (s *sender) restore(rec checkpoint.CommitRecord) {
 			s.v.sealedEvent(i, seal)
 		}
 	}
-	s.round = max(1, o.finals())
+	s.round = max(1, o.finals(), closed+1)
 	// What a final is followed by belongs to the next round: its own is closed, and goes out as it is.
 	if o.finals() > 0 && (len(s.sealed) > 0 || rec.State != pipeline.RecordFinishing) {
 		s.round++
@@ -281,6 +281,10 @@ func (s *sender) final(ctx context.Context) error {
 func (s *sender) finals() bool {
 	rec := s.v.claim.Record()
 	switch {
+	case s.v.dest.Shared(): // another record closes the round of all
+		return false
+	case s.v.dest.Closes():
+		return s.v.outbox.finals() < s.round && s.v.untold()
 	case len(rec.Settled)+len(rec.Sealed) == 0:
 		return false
 	case !s.traits.Requests:

@@ -83,6 +83,9 @@ func (s *sender) stage(ctx context.Context, final *pipeline.Report) error {
 // number gives the requests of a staging their numbers and keys.
 func (s *sender) number(staged *pipeline.Staged, final bool) (*staging, error) {
 	line := &staging{Round: s.round, Final: final, Requests: staged.Requests, Allocated: staged.Allocated, Keep: staged.Keep}
+	if final && s.v.dest.Closes() { // what this closes, so that nothing closes it again
+		line.Allocated = slices.Sorted(maps.Keys(s.v.delivered()))
+	}
 	for i := range line.Requests {
 		r := &line.Requests[i]
 		if !soundRequest(r) {

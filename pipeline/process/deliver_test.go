@@ -34,7 +34,7 @@ func (l *logScript) State(context.Context) (pipeline.LogState, error) {
 	return pipeline.LogState{ID: scriptID, First: 1, Last: 1 << 40, MaxBytes: l.max}, nil
 }
 
-func (l *logScript) Reader(_ context.Context, _ string, from uint64) (pipeline.FrameReader, error) {
+func (l *logScript) Reader(_ context.Context, _ string, from uint64, _ []string) (pipeline.FrameReader, error) {
 	return &scriptReader{l: l, next: from}, nil
 }
 

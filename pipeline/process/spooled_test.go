@@ -26,7 +26,7 @@ type receiver struct {
 	mu      sync.Mutex
 	bodies  map[string]string // by key
 	order   []string          // keys, as they first came
-	epoch   uint64            // the greatest that Recover showed
+	epoch   map[string]uint64 // the greatest that Recover showed, by destination
 	clashes []string          // keys that came with other bytes
 	sends   int
 	// answer is asked before a body is kept, and after: an error is what the sender gets. nil answers yes.
@@ -34,7 +34,9 @@ type receiver struct {
 	step   func(step string) error // before each call of the sink; nil is to do nothing
 }
 
-func newReceiver() *receiver { return &receiver{bodies: map[string]string{}} }
+func newReceiver() *receiver {
+	return &receiver{bodies: map[string]string{}, epoch: map[string]uint64{}}
+}
 
 func (r *receiver) take(key, body string) error {
 	r.mu.Lock()
@@ -114,10 +116,10 @@ func (s *remoteSink) Recover(_ context.Context, f pipeline.Fence, _ pipeline.Sta
 	s.folder = f.Folder
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	if f.Epoch < s.r.epoch {
+	if f.Epoch < s.r.epoch[s.spec.Destination.ID] {
 		return pipeline.Recovered{}, pipeline.ErrFenced
 	}
-	s.r.epoch = f.Epoch
+	s.r.epoch[s.spec.Destination.ID] = f.Epoch
 	s.files = int(f.Epoch) * 1000
 	return pipeline.Recovered{State: json.RawMessage(`{}`)}, nil
 }
@@ -220,8 +222,13 @@ func (s *remoteSink) Close() error { return nil }
 // remote makes a world with a receiver in place of a disk.
 func remote(t *testing.T, logBytes int64, atEnd bool) (*world, *receiver) {
 	t.Helper()
-	w := newWorld(t, logBytes)
-	r := newReceiver()
+	return remoteOf(newWorld(t, logBytes), atEnd)
+}
+
+// remoteOf gives a world a receiver in place of a disk.
+func remoteOf(w *world, atEnd bool) (*world, *receiver) {
+	w.t.Helper()
+	t, r := w.t, newReceiver()
 	w.node.Sinks["remote"] = r.kind(atEnd)
 	w.node.Reports = t.TempDir()
 	w.node.Dead = &dead.Folder{Dir: filepath.Join(t.TempDir(), "dead")}

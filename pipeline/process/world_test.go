@@ -133,7 +133,7 @@ func (w *world) definition() *spec.Definition {
 	return &spec.Definition{Job: job,
 		Resolve: func(string, time.Time) (out []pipeline.ManifestDestination, err error) {
 			for _, d := range job.Destinations {
-				out = append(out, pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Place: d.Place, Path: d.FilePath, Mode: d.Mode, Options: d.Options})
+				out = append(out, pipeline.ManifestDestination{ID: d.ID, Type: d.Type, Place: d.Place, Path: d.FilePath, Mode: d.Mode, Options: d.Options, Partitions: d.Partitions})
 			}
 			return out, nil
 		},

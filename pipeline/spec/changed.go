@@ -17,7 +17,8 @@ func same(d, o *pipeline.ManifestDestination, table []pipeline.Option) bool {
 	a.Files, b.Files = nil, nil // follow from the path and the connections, which are compared
 	a.Target, b.Target = "", "" // follows from the options
 	a.Home, b.Home = "", ""     // was chosen when the run began
-	return reflect.DeepEqual(a, b) && len(pipeline.ChangedOptions(d.Options, o.Options, table)) == 0
+	a.Partition, b.Partition = nil, nil
+	return partitionsOf(d) == partitionsOf(o) && reflect.DeepEqual(a, b) && len(pipeline.ChangedOptions(d.Options, o.Options, table)) == 0
 }
 
 // changeOf says how o differs from d, which is not the same. Values of options are not shown.
@@ -26,6 +27,9 @@ func changeOf(d, o *pipeline.ManifestDestination, table []pipeline.Option) strin
 	if was, is := outline(d), outline(o); was != is {
 		all = append(all, fmt.Sprintf("was %s, is %s", was, is))
 	}
+	if was, is := partitionsOf(d), partitionsOf(o); was != is {
+		all = append(all, fmt.Sprintf("had partitions: %d, has %d", was, is))
+	}
 	if names := pipeline.ChangedOptions(d.Options, o.Options, table); len(names) > 0 {
 		all = append(all, "has other values of "+strings.Join(names, ", "))
 	}
@@ -33,6 +37,14 @@ func changeOf(d, o *pipeline.ManifestDestination, table []pipeline.Option) strin
 		return "takes another query"
 	}
 	return strings.Join(all, ", and ")
+}
+
+// partitionsOf is how many partitions a destination has.
+func partitionsOf(d *pipeline.ManifestDestination) int {
+	if d.Partition == nil {
+		return 1
+	}
+	return d.Partition.Count
 }
 
 func outline(d *pipeline.ManifestDestination) string {

@@ -47,10 +47,11 @@ func Merge(def *Definition, old *pipeline.Manifest, t pipeline.Trigger, sinks ma
 	if now.OnDrift != old.OnDrift {
 		refuse("onDrift was %q, is %q", old.OnDrift, now.OnDrift)
 	}
-	for i := range old.Destinations {
-		was := &old.Destinations[i]
+	wholes, others := old.Wholes(), now.Wholes()
+	for i := range wholes {
+		was := &wholes[i]
 		kind := sinks[was.Type]
-		is := now.Destination(was.ID)
+		is := named(others, was.ID)
 		switch {
 		case is == nil:
 			refuse("destination %s is gone", was.ID)
@@ -62,9 +63,9 @@ func Merge(def *Definition, old *pipeline.Manifest, t pipeline.Trigger, sinks ma
 			refuse("destination %s %s", was.ID, changeOf(was, is, optionsOf(kind, t.TargetMoved)))
 		}
 	}
-	for i := range now.Destinations {
-		if old.Destination(now.Destinations[i].ID) == nil {
-			refuse("destination %s is new", now.Destinations[i].ID)
+	for i := range others {
+		if named(wholes, others[i].ID) == nil {
+			refuse("destination %s is new", others[i].ID)
 		}
 	}
 	changed = map[int]bool{}
@@ -110,15 +111,25 @@ func Merge(def *Definition, old *pipeline.Manifest, t pipeline.Trigger, sinks ma
 	}
 	for _, c := range now.Connections {
 		if old.Index(c.ID) < 0 && (!old.Selected && len(t.Connections) == 0 || slices.Contains(t.Connections, c.ID)) {
-			merged.Connections = append(merged.Connections, c)
-			for d := range merged.Destinations {
-				if files := now.Destination(merged.Destinations[d].ID).Files; files != nil {
-					merged.Destinations[d].Files = append(slices.Clip(merged.Destinations[d].Files), files[now.Index(c.ID)])
+			merged.AddConnection(c, func(d *pipeline.ManifestDestination) (string, bool) {
+				files := now.Destination(d.ID).Files
+				if files == nil {
+					return "", false
 				}
-			}
+				return files[now.Index(c.ID)], true
+			})
 		}
 	}
 	return &merged, changed, nil
+}
+
+// named finds a destination by its id; nil if it is not there.
+func named(all []pipeline.ManifestDestination, id string) *pipeline.ManifestDestination {
+	i := slices.IndexFunc(all, func(d pipeline.ManifestDestination) bool { return d.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
 }
 
 // given are the params of the trigger that began the run, unless this one has its own: they are compared like

@@ -145,7 +145,7 @@ func (s *Stored) Definition(m *pipeline.Manifest, jobs *Jobs) *Definition {
 		}
 		job.Connections = append(job.Connections, *c)
 	}
-	for _, d := range m.Destinations {
+	for _, d := range m.Wholes() {
 		job.Destinations = append(job.Destinations, pipeline.Destination{ID: d.ID, Type: d.Type, FilePath: d.Path, Mode: d.Mode, Options: d.Options})
 	}
 	return &Definition{Job: job, Stored: s, Expand: jobs.Expand(m.JobID),

@@ -31,13 +31,15 @@ func (v *View) pass(err error) {
 
 // RunInfo is a run as the store has it, for those who look.
 type RunInfo struct {
-	Run         string
-	Record      checkpoint.RunRecord
-	Manifest    *pipeline.Manifest
-	Reports     []*pipeline.Report               // by destination
-	Positions   []uint64                         // by destination: the sequence that it has committed
-	Connections map[string]checkpoint.ConnRecord // by id; those that are to be asked, or were
-	Log         *pipeline.LogState               // nil if there is none any more
+	Run      string
+	Record   checkpoint.RunRecord
+	Manifest *pipeline.Manifest
+	// Destinations are as people know them, those in partitions in one; Reports and Positions follow their order.
+	Destinations []pipeline.ManifestDestination
+	Reports      []*pipeline.Report
+	Positions    []uint64                         // the sequence that each has committed
+	Connections  map[string]checkpoint.ConnRecord // by id; those that are to be asked, or were
+	Log          *pipeline.LogState               // nil if there is none any more
 	// Cancelled is the wish that the run stops, which its process has yet to obey; nil if nobody wants that.
 	Cancelled *checkpoint.Cancellation
 }
@@ -57,6 +59,7 @@ func (v *View) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 	if err != nil && !errors.Is(err, pipeline.ErrForeign) && !errors.Is(err, checkpoint.ErrLater) {
 		return nil, err
 	}
+	records, errs := map[string]checkpoint.CommitRecord{}, map[string]map[string]string{}
 	for i := range m.Destinations {
 		d := &m.Destinations[i]
 		rec, err := v.Records.Load(ctx, run, d.ID)
@@ -73,10 +76,15 @@ func (v *View) Inspect(ctx context.Context, run string) (*RunInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		report := checkpoint.NewReport(m, d, rec, reasons)
-		report.Compare(before, m.Alert)
-		info.Reports = append(info.Reports, report)
-		info.Positions = append(info.Positions, rec.Seq)
+		records[d.ID], errs[d.ID] = rec, reasons
+	}
+	info.Destinations, info.Reports = m.Wholes(), checkpoint.NewReports(m, records, errs)
+	for _, r := range info.Reports {
+		r.Compare(before, m.Alert)
+	}
+	for _, d := range info.Destinations {
+		whole := checkpoint.Whole(m, d.ID, records)
+		info.Positions = append(info.Positions, whole.Seq)
 	}
 	keys, err := v.Runs.Keys(ctx, pipeline.Token(run)+".conn.*")
 	if err != nil {

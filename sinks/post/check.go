@@ -60,7 +60,7 @@ func indexed(key string, i int) string { return key + "[" + strconv.Itoa(i) + "]
 const minSecret = 4
 
 // ownHeaders are made here or by net/http for each attempt.
-var ownHeaders = []string{"Connection", "Content-Encoding", "Content-Length", "Expect", "Fanmill-Sequence", "Host",
+var ownHeaders = []string{"Connection", "Content-Encoding", "Content-Length", "Expect", "Fanmill-Partition", "Fanmill-Sequence", "Host",
 	"Idempotency-Key", "Keep-Alive", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Webhook-Id",
 	"Webhook-Signature", "Webhook-Timestamp"}
 

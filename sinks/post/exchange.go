@@ -3,6 +3,7 @@ package post
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -50,6 +51,9 @@ func (x *exchange) build(target *url.URL, expect bool, token, signature string, 
 	h.Set("Idempotency-Key", r.Key)
 	if r.Sequence > 0 {
 		h.Set("Fanmill-Sequence", sequence(r))
+	}
+	if r.Partitions > 0 {
+		h.Set("Fanmill-Partition", fmt.Sprintf("%d/%d", r.Partition, r.Partitions))
 	}
 	if expect {
 		h.Set("Expect", "100-continue")

@@ -39,6 +39,8 @@ type Request struct {
 	ContentType     string
 	ContentEncoding string // "" or "gzip": the section has the compressed bytes
 	Sequence, Of    int    // "Fanmill-Sequence: 3/12"; Sequence 0 sends no such header, Of 0 is a total not yet known
+	// Partition, of so many, counts Sequence for itself: "Fanmill-Partition: 2/4". Partitions 0 sends no such header.
+	Partition, Partitions int
 	// OnPhase is told, if set, when a phase begins. It must not block.
 	OnPhase func(Phase)
 }
