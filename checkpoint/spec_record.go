@@ -31,6 +31,8 @@ type SpecRecord struct {
 	Snapshot        bool              `json:"snapshot,omitempty"`
 	// Notify are those who are told how the run ends; references as they are.
 	Notify []pipeline.NotifyTarget `json:"notify,omitempty"`
+	// Trace is the span that work for this incarnation goes below; nil where nothing traces it.
+	Trace *pipeline.RunSpan `json:"trace,omitempty"`
 	// Digests of parts. Each has some connections, in the manifest's order, or some texts of queries.
 	Connections []string `json:"connections"`
 	Texts       []string `json:"texts"`

@@ -61,6 +61,7 @@ func fromWatermill(m *message.Message) *pipeline.Message {
 	msg.Sequence, _ = strconv.ParseUint(m.Metadata.Get(metaSequence), 10, 64)
 	msg.Stored, _ = time.Parse(time.RFC3339Nano, m.Metadata.Get(metaTime))
 	msg.Delivered, _ = strconv.Atoi(m.Metadata.Get(metaDelivered))
+	msg.Trace = pipeline.ReadTraceContext(m.Metadata.Get(headTraceParent), m.Metadata.Get(headTraceState))
 	return msg
 }
 
@@ -71,6 +72,12 @@ func (b bus) Publish(topic, id string, payload []byte) error {
 	}
 	return publisher(b).Publish(topic, message.NewMessage(id, payload))
 }
+
+// Headers of the publisher's span, [W3C Trace Context] 3.2 and 3.3. Its third, baggage, is anybody's text, and not read.
+const (
+	headTraceParent = "traceparent"
+	headTraceState  = "tracestate"
+)
 
 // Metadata of messages that a subscriber delivers.
 const (

@@ -69,6 +69,7 @@ type Message struct {
 	Stored    time.Time
 	Delivered int // how often; counts from 1 again after the server restarts. 0 of one that was not delivered.
 	Payload   []byte
+	Trace     TraceContext // of its publisher, if it sent one
 	// Done ends the message before its handling is at its end, which keeps its place until then: nobody gets it again,
 	// whatever becomes of the handling. nil is returned once the server has confirmed that; after an error the message
 	// may come again. A message that no Handle was given has none.

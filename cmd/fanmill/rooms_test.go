@@ -71,6 +71,9 @@ func TestImportsRunOneWay(t *testing.T) {
 			if from != "nats" && strings.HasPrefix(name, "github.com/ThreeDotsLabs/watermill") {
 				t.Errorf("%s imports %s: only package nats knows Watermill", names[0], name)
 			}
+			if names[0] != "fanmill/internal/telemetry" && strings.HasPrefix(name, "go.opentelemetry.io/") {
+				t.Errorf("%s imports %s: only package telemetry knows OpenTelemetry", names[0], name)
+			}
 			if strings.HasPrefix(name, "fanmill/") && !mayImport(names[0], from, roomOf(name)) {
 				t.Errorf("%s imports %s", names[0], name)
 			}

@@ -18,6 +18,7 @@ import (
 	"fanmill/checkpoint"
 	"fanmill/internal/config"
 	"fanmill/internal/notify"
+	"fanmill/internal/telemetry"
 	"fanmill/nats"
 	"fanmill/pipeline"
 	"fanmill/sinks"
@@ -88,6 +89,7 @@ type system struct {
 	conn    *nats.Conn
 	owner   *owner
 	reading *readings
+	tracing *telemetry.Telemetry // nil where the environment names no collector
 	stop    context.CancelFunc
 	work    sync.WaitGroup
 }
@@ -128,6 +130,9 @@ func (s *settings) open(ctx context.Context, log *slog.Logger) (*system, error) 
 		QueryTimeout: s.env.QueryTimeout(), Budget: budget, Memory: memory, Spool: s.spool(conn.StoreID(), log),
 		Dead: s.dead(), Reports: filepath.Join(s.env.Data, "reports"), Log: log,
 	}
+	if sys.tracing = tracing(ctx, log); sys.tracing != nil {
+		sys.node.Tracing = sys.tracing
+	}
 	watching, stop := context.WithCancel(context.Background())
 	sys.stop = stop
 	sys.work.Go(func() { memory.Run(watching) })
@@ -142,7 +147,9 @@ func (s *system) close(ctx context.Context) error {
 	s.work.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
 	defer cancel()
+	s.work.Go(func() { s.closeTracing(ctx) }) // beside the store, which takes time as well
 	err := s.conn.Close(ctx)
+	s.work.Wait()
 	s.owner.close()
 	return err
 }

@@ -132,6 +132,7 @@ func (n *Coordinator) adopt(ctx context.Context, def *spec.Definition, t spec.Re
 	if err := r.underWay(ctx); err != nil {
 		return nil, err
 	}
+	r.span = n.spanOf(ctx, id, rec.Resumes)
 	was, handedOver := rec.Owner, rec.HandedOver
 	rec.Adopt(n.Owner)
 	if err := doc.Write(ctx, rec); errors.Is(err, pipeline.ErrConflict) { // over what was judged, and nothing later

@@ -50,9 +50,10 @@ type Coordinator struct {
 	Timeout     time.Duration // destinationTimeout
 	// StorePatience is how long a run waits for a store that does not work; 0 is two minutes.
 	StorePatience time.Duration
-	News          time.Duration  // how often a long comparison of columns says how far it is; 0 is comparisonNews
-	Budget        *memory.Budget // of the rows in memory, of all runs of the process
-	Memory        *memory.Watch  // watches the process; may be nil
+	News          time.Duration    // how often a long comparison of columns says how far it is; 0 is comparisonNews
+	Budget        *memory.Budget   // of the rows in memory, of all runs of the process
+	Memory        *memory.Watch    // watches the process; may be nil
+	Tracing       pipeline.Tracing // may be nil
 	Log           *slog.Logger
 	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who
 	// follows it logs what is said of it and sees its events. nil is Log, and nobody.

@@ -50,6 +50,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 		return nil, err
 	}
 	failpoint.Hit("after-ended")
+	r.ran(out.State, nil)
 	r.tellOwn(ctx, out)
 	r.c.askCleaners(ctx, r.m, waits)
 	for _, c := range r.m.Connections {

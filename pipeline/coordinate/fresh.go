@@ -33,6 +33,7 @@ func (n *Coordinator) fresh(ctx context.Context, def *spec.Definition, t spec.Re
 	}); err != nil {
 		return nil, err
 	}
+	r.span = pipeline.BeginRun(n.Tracing, t.Trace, now)
 	if last != nil {
 		if err := n.abandon(ctx, def.Job.ID, last, couldResume); err != nil {
 			return nil, err

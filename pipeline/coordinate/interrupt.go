@@ -48,6 +48,7 @@ func (s *supervisor) interrupt(ctx context.Context, cause error) error {
 		s.c.Log.Debug("the end of the run was not recorded", "error", err)
 		return errors.Join(cause, ErrUnrecorded)
 	}
+	s.run.ran(pipeline.RunInterrupted, cause)
 	s.c.event(s.run.stamp(pipeline.Event{Kind: pipeline.EventInterrupted, Error: pipeline.ShortError(cause)}))
 	s.publishCheckpoint(ctx, true)
 	if err := s.c.dropCommands(ctx, s.m.Run); err != nil {

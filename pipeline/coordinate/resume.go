@@ -68,6 +68,8 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 			return nil, err
 		}
 	}
+	var told func()
+	r.span, told = n.resumed(ctx, t.Trace, id, was)
 	// The manifest comes last: a crash before it finds the same changes again.
 	if err := r.putSpec(ctx, was.Opens()); err != nil {
 		return nil, err
@@ -103,6 +105,7 @@ func (n *Coordinator) resume(ctx context.Context, def *spec.Definition, t spec.R
 	} else if err != nil {
 		return nil, err
 	}
+	told()
 	r.logResume(records)
 	return r, nil
 }

@@ -20,6 +20,7 @@ type run struct {
 	asker   string                          // the id of the trigger that asked for it
 	wanted  []string                        // ids of the connections to ask, in job order
 	suspect map[string]checkpoint.Suspicion // those of them that may be what ends processes
+	span    *pipeline.RunSpan               // of this incarnation; nil where nothing traces it
 	homes   []filesAt                       // of a new run: files that were nowhere before
 	// What was under way when it was adopted; nil of a run that this process has begun or resumed.
 	handover *handover
@@ -29,13 +30,13 @@ type run struct {
 // that names its incarnation nobody reads it, and who resumes the run in this one's place writes over it.
 func (r *run) putSpec(ctx context.Context, o checkpoint.Opened) error {
 	if r.def.Stored != nil {
-		return r.def.Stored.StoreAgain(ctx, r.c.Stores.Runs, r.m.Run, o.Incarnation, o.Epoch)
+		return r.def.Stored.Traced(r.span).StoreAgain(ctx, r.c.Stores.Runs, r.m.Run, o.Incarnation, o.Epoch)
 	}
 	s, err := spec.New(r.job, r.m, r.c.Holds)
 	if err != nil {
 		return err
 	}
-	return s.Store(ctx, r.c.Stores.Runs, r.m.Run, o.Incarnation, o.Epoch)
+	return s.Traced(r.span).Store(ctx, r.c.Stores.Runs, r.m.Run, o.Incarnation, o.Epoch)
 }
 
 func (r *run) putManifest(ctx context.Context) error {

@@ -22,12 +22,15 @@ import (
 //  2. The record names the new length. From here on the connections are settled; a crash leaves the public file one
 //     commit behind, and the next claim publishes.
 //  3. Release: link and rename. Readers see the old artifact or the new one.
-func (v *delivery) commit(ctx context.Context) error {
+func (v *delivery) commit(ctx context.Context) (err error) {
 	if v.sender != nil {
 		return v.seal(ctx)
 	}
-	parts, settled, err := v.finishReady(ctx)
-	if err != nil {
+	var settled map[int]pipeline.Settlement
+	ctx, end := v.span(ctx, pipeline.SpanCommit)
+	defer func() { end(err, v.amount(settled)...) }()
+	var parts []pipeline.Part
+	if parts, settled, err = v.finishReady(ctx); err != nil {
 		return err
 	}
 	var staged pipeline.Staged
@@ -167,7 +170,9 @@ func (v *delivery) record(ctx context.Context, change func(*checkpoint.CommitRec
 
 // finish makes the final artifact, records it, publishes it. Each step can be repeated: a claim after a crash in
 // between does so.
-func (v *delivery) finish(ctx context.Context) error {
+func (v *delivery) finish(ctx context.Context) (err error) {
+	ctx, end := v.span(ctx, pipeline.SpanFinish)
+	defer func() { end(err) }()
 	if err := v.claim.Commit(ctx, (*checkpoint.CommitRecord).StartFinal); err != nil {
 		return err
 	}

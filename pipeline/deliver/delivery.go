@@ -30,6 +30,7 @@ type delivery struct {
 	m         *pipeline.Manifest
 	dest      *pipeline.ManifestDestination
 	log       *slog.Logger
+	trace     pipeline.TraceContext // of the run
 	claim     checkpoint.Claim
 	sink      pipeline.Sink
 	oneSchema bool

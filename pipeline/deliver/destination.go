@@ -45,6 +45,8 @@ type Deliverer struct {
 	// StoreFails reports whether the store does not work: that says nothing of a destination. May be nil.
 	StoreFails func() bool
 
+	Tracing pipeline.Tracing // may be nil
+
 	encoders chan struct{} // limits batches being encoded, over all destinations of the process
 }
 
@@ -93,7 +95,7 @@ func (d *Deliverer) Deliver(ctx context.Context, command pipeline.SinkCommand, c
 	var again pipeline.SecondTries
 	var progressed, failing time.Time // failing is since when, without progress in between and less its waits for rows; zero while it does not
 	for {
-		v := &delivery{d: d, m: m, dest: dest, log: log, started: time.Now(), again: previous != "", claimed: claimed}
+		v := &delivery{d: d, m: m, dest: dest, log: log, trace: run.Spec.Span().Context(), started: time.Now(), again: previous != "", claimed: claimed}
 		err := v.run(ctx, previous, incarnation)
 		if v.claim != nil {
 			previous, claimed = v.claim.Token(), func(context.Context) error { return nil }

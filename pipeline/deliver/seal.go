@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -95,7 +96,10 @@ func (p *spooledPart) Discard() error { return p.w.Remove() }
 //
 //  1. The rows files are synced. A crash here leaves the parts open, as of the last cut.
 //  2. The record names them as sealed, and its position moves past their eof. The log may be trimmed.
-func (v *delivery) seal(ctx context.Context) error {
+func (v *delivery) seal(ctx context.Context) (err error) {
+	ready := len(v.ready)
+	ctx, end := v.span(ctx, pipeline.SpanSeal)
+	defer func() { end(err, slog.Int(pipeline.TraceConnections, ready)) }()
 	sealed := make(map[int]pipeline.Seal, len(v.ready))
 	for _, p := range v.ready {
 		i := p.id.Connection

@@ -244,7 +244,9 @@ func (s *sender) dropFile(name string) {
 
 // final stages and releases the artifact's last form, or the round's last requests, and ends the record. Each step can
 // be repeated: a claim after a crash in between does so.
-func (s *sender) final(ctx context.Context) error {
+func (s *sender) final(ctx context.Context) (err error) {
+	ctx, end := s.v.span(ctx, pipeline.SpanFinish)
+	defer func() { end(err) }()
 	if err := s.commit(ctx, (*checkpoint.CommitRecord).StartFinal); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -36,7 +37,7 @@ func (s *sender) release(ctx context.Context, insist bool) error {
 		if insist {
 			report = s.v.finalReport()
 		}
-		released, err := s.v.sink.Release(ctx, next, report, insist)
+		released, err := s.send(ctx, next, report, insist)
 		if err := s.reached(next, released.Unsent); err != nil {
 			return err
 		}
@@ -51,6 +52,16 @@ func (s *sender) release(ctx context.Context, insist bool) error {
 			return nil
 		}
 	}
+}
+
+// send has the sink send requests, or make public what it has.
+func (s *sender) send(ctx context.Context, next []pipeline.WireRequest, report *pipeline.Report, insist bool) (released pipeline.Released, err error) {
+	if len(next) > 0 {
+		var end func(error, ...slog.Attr)
+		ctx, end = s.v.span(ctx, pipeline.SpanSend)
+		defer func() { end(err, slog.Int(pipeline.TraceRequests, len(next))) }()
+	}
+	return s.v.sink.Release(ctx, next, report, insist)
 }
 
 // first notes the requests that are sent for the first time, before they are.

@@ -18,7 +18,10 @@ import (
 //  1. Stage: the bytes are on the disk, synced. A crash here leaves files that the next claim does not take over.
 //  2. The outbox names the requests. A crash here leaves a line that the next claim drops: nothing of it was sent.
 //  3. The record names the outbox. From here on the requests are sent as they are, and never made again.
-func (s *sender) stage(ctx context.Context, final *pipeline.Report) error {
+func (s *sender) stage(ctx context.Context, final *pipeline.Report) (err error) {
+	ctx, end := s.v.span(ctx, pipeline.SpanCommit)
+	settled := map[int]pipeline.Settlement{}
+	defer func() { end(err, s.v.amount(settled)...) }()
 	var parts []pipeline.Part
 	order := slices.Sorted(maps.Keys(s.parts))
 	for _, i := range order {
@@ -48,7 +51,7 @@ func (s *sender) stage(ctx context.Context, final *pipeline.Report) error {
 	if s.traits.SettlesOnRelease {
 		taken = staged.Allocated
 	}
-	sealed, settled := map[int]pipeline.Seal{}, map[int]pipeline.Settlement{}
+	sealed := map[int]pipeline.Seal{}
 	for _, i := range taken {
 		c := s.parts[i]
 		if c == nil {

@@ -63,8 +63,9 @@ type Node struct {
 	Memory        *memory.Watch  // watches the process; may be nil
 	// Of this process; nil if it has none: no spooled destination, no row larger than a message.
 	Spool   *spool.Root
-	Dead    *dead.Folder // of requests that receivers refuse; nil keeps none
-	Reports string       // the folder of the reports of destinations that are no files; "" writes none
+	Dead    *dead.Folder     // of requests that receivers refuse; nil keeps none
+	Tracing pipeline.Tracing // may be nil
+	Reports string           // the folder of the reports of destinations that are no files; "" writes none
 	Log     *slog.Logger
 	// Follow is called when this process begins or takes over a run, with the destinations that the run has: who
 	// follows it logs what is said of it and sees its events. nil is Log, and nobody.
@@ -143,7 +144,7 @@ func (n *Node) coordinator(w *work) *coordinate.Coordinator {
 		Jobs: n.Jobs, Holds: n.holds, Describer: n.Describer(), Targets: n.Targets(),
 		Cleaner: &deliver.Cleaner{Sinks: n.Sinks, StoreID: n.StoreID, Owner: n.Owner, Places: n.disks(), Spool: n.Spool, Runs: n.Stores.Runs},
 		Alive:   n.Alive, Untold: n.Untold, Owner: n.Owner, Parallel: n.Parallel, LogMaxBytes: n.LogMaxBytes, Timeout: n.Timeout, StorePatience: n.StorePatience,
-		News: n.News, Budget: n.Budget, Memory: n.Memory, Log: n.Log, Follow: n.Follow}
+		News: n.News, Budget: n.Budget, Memory: n.Memory, Tracing: n.Tracing, Log: n.Log, Follow: n.Follow}
 	if w != nil {
 		c.Hands, c.Own = w, w.own
 	}

@@ -41,9 +41,9 @@ func newShare(asking context.Context, w *work, job, run string, incarnation int,
 	n := w.n
 	sh := &share{w: w, run: run, incarnation: incarnation, job: job, log: log, asking: newInHand(asking), writing: newInHand(context.Background()), nudged: make(chan struct{}, 1), over: make(chan struct{})}
 	sh.worker = &query.Worker{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, RowLogs: n.RowLogs, Databases: n.Databases, Owner: n.Owner, Notify: sh.notify, Rows: sh.rows, Log: log,
-		Budget: n.Budget, Memory: n.Memory, QueryTimeout: n.QueryTimeout}
+		Budget: n.Budget, Memory: n.Memory, QueryTimeout: n.QueryTimeout, Tracing: n.Tracing}
 	sh.deliverer = deliver.NewDeliverer(deliver.Deliverer{Runs: n.Stores.Runs, Specs: n.Specs, Jobs: n.Jobs, Records: n.Records, RowLogs: n.RowLogs, Sinks: n.Sinks, Owner: n.Owner, Places: n.disks(), Alone: w.own, StoreID: n.StoreID,
-		Timeout: n.Timeout, Notify: sh.notify, Log: log, Budget: n.Budget, Spool: n.Spool, Dead: n.Dead, Post: n.Bus.Publish, Reports: n.Reports, StoreFails: sh.storeFails})
+		Timeout: n.Timeout, Notify: sh.notify, Log: log, Budget: n.Budget, Spool: n.Spool, Dead: n.Dead, Post: n.Bus.Publish, Reports: n.Reports, StoreFails: sh.storeFails, Tracing: n.Tracing})
 	return sh
 }
 

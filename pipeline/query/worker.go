@@ -32,8 +32,9 @@ type Worker struct {
 	Log       *slog.Logger
 
 	Budget       *memory.Budget
-	Memory       *memory.Watch // may be nil
-	QueryTimeout time.Duration // without a row; 0 is no limit
+	Memory       *memory.Watch    // may be nil
+	QueryTimeout time.Duration    // without a row; 0 is no limit
+	Tracing      pipeline.Tracing // may be nil
 
 	batches, batchBytes, logWait atomic.Int64 // the last in nanoseconds, of all attempts together
 }
@@ -87,6 +88,9 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 		return err
 	}
 	w.done(ctx, connection, claimed)
+	ctx, asking := w.span(ctx, run, c)
+	outcome, failure := pipeline.OutcomeStopped, error(nil)
+	defer func() { asking.End(failure, slog.String(pipeline.TraceOutcome, outcome)) }()
 	retry := run.Spec.Retry()
 	pauses := pauses(retry)
 	var again pipeline.SecondTries
@@ -95,6 +99,7 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 		out := checkpoint.NewPublisher(log, w.Runs, m.Run, connection, next)
 		err := out.Look(ctx)
 		if errors.Is(err, checkpoint.ErrDelivered) { // a worker before this one may have ended between its eof and saying so
+			outcome = outcomeDelivered
 			return w.finish(ctx, doc)
 		}
 		if err != nil {
@@ -103,9 +108,10 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 		w.notify(m, pipeline.Event{Kind: pipeline.EventConnected, Connection: connection, Attempt: next.Attempts})
 		a := &attempt{worker: w, m: m, conn: c, held: held, out: out, tries: next.Attempts, started: time.Now(),
 			snapshot: run.Spec.Snapshot(), maxDuration: run.Spec.MaxDuration(), last: next.Attempts >= retry.Attempts}
-		err = a.run(ctx)
+		err = a.traced(ctx)
 		switch {
 		case err == nil:
+			outcome = outcomeDelivered
 			w.notify(m, pipeline.Event{Kind: pipeline.EventDelivered, Connection: connection, Attempt: next.Attempts, Rows: pipeline.SumRows(a.rows), Millis: a.millis()})
 			w.notifyUnverified(m, connection, a)
 			// Also when the run is being stopped: what is in the log whole is still delivered.
@@ -117,6 +123,7 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 		case errors.Is(err, pipeline.ErrNoLog): // nor is that
 			return w.unlogged(ctx, m.Run, opened, err)
 		case pipeline.IsPermanent(err) || next.Attempts >= retry.Attempts || again.Spent(err):
+			outcome, failure = outcomeGivenUp, err
 			return w.giveUp(ctx, doc, err)
 		}
 		most := retry.Attempts

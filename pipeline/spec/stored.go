@@ -100,6 +100,16 @@ func (s *Stored) Store(ctx context.Context, runs pipeline.KV, run string, incarn
 	return checkpoint.StoreSpec(ctx, runs, run, incarnation, epoch, s.s)
 }
 
+// Traced is the same specification for an incarnation with this span.
+func (s *Stored) Traced(span *pipeline.RunSpan) *Stored {
+	again := *s.s
+	again.Head.Trace = span
+	return &Stored{s: &again, index: s.index}
+}
+
+// Span is that of the incarnation; nil where nothing traces it.
+func (s *Stored) Span() *pipeline.RunSpan { return s.s.Head.Trace }
+
 // StoreAgain has a further incarnation of a run go by a specification that was loaded. See checkpoint.StoreSpecAgain.
 func (s *Stored) StoreAgain(ctx context.Context, runs pipeline.KV, run string, incarnation int, epoch uint64) error {
 	return checkpoint.StoreSpecAgain(ctx, runs, run, incarnation, epoch, s.s)

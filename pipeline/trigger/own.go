@@ -73,7 +73,7 @@ func runNow(ctx context.Context, n *coordinate.Coordinator, def *spec.Definition
 			return nil
 		}
 		asked.ID = trigger.ID
-		t := spec.Request{Trigger: asked, Run: cmp.Or(trigger.ID, pipeline.RunID(msg))}
+		t := spec.Request{Trigger: asked, Run: cmp.Or(trigger.ID, pipeline.RunID(msg)), Trace: msg.Trace}
 		run, held := pending.admit(ctx, "", t.Run, job.ID, 0)
 		defer pending.finish(held)
 		out, failed = n.Carry(run, def, t, func(run string) { pending.began(held, run) })

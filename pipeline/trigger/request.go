@@ -75,7 +75,7 @@ func (s *server) handle(ctx context.Context, msg *pipeline.Message) error {
 			return q.refuse(err)
 		}
 	}
-	q.t.Run, q.t.Seq = id, q.seq
+	q.t.Run, q.t.Seq, q.t.Trace = id, q.seq, msg.Trace
 	if q.def.Inline { // before anything is answered
 		last, _, err := s.c.LastRun(ctx, q.def.Job.ID)
 		if err == nil {
