@@ -56,6 +56,7 @@ func newMetrics(s *Server) *metrics {
 	m.attempts = counter("fanmill_attempts_total", "Attempts at connections.", "job", "database")
 	m.retries = counter("fanmill_retries_total", "Attempts that failed and were tried again.", "job", "database")
 	m.failures = counter("fanmill_failures_total", "What failed: connection (given up), rejected (by a destination), write (tried again), destination (given up), owing, request (refused).", "job", "kind")
+	m.nothingFailed(otherJob)
 	m.paused = counter("fanmill_memory_paused_seconds_total", "Time for which queries stood still for want of memory, of runs that ended.", "job")
 	m.logWaits = counter("fanmill_row_log_wait_seconds_total", "Time for which connections waited for the row log, all together, of runs that ended.", "job")
 	m.budgetWaits = counter("fanmill_budget_waits_total", "Batches that waited for room in memory, of runs that ended.", "job")
@@ -86,8 +87,17 @@ func (m *metrics) job(id string) string {
 			return otherJob
 		}
 		m.jobs[id] = true
+		m.nothingFailed(id)
 	}
 	return id
+}
+
+// nothingFailed has a job's failures counted from 0 on, before the first: a counter that begins with 1 has not risen for
+// Prometheus, and nobody would be alerted.
+func (m *metrics) nothingFailed(job string) {
+	for _, kind := range failureKinds {
+		m.failures.WithLabelValues(job, kind).Add(0)
+	}
 }
 
 // failureKinds are the events that count as failures.
