@@ -33,7 +33,7 @@ func (r *run) end(ctx context.Context, s *supervisor) (*Outcome, error) {
 	}
 	out.Reports = checkpoint.NewReports(r.m, told, reasons)
 	out.Measures = s.measures(out.Reports)
-	alerts := r.compare(ctx, out.Reports)
+	alerts := r.c.compare(ctx, r.m, out.Reports)
 	r.remember(ctx, out.Reports)
 	failpoint.Hit("figures-kept")
 	rec, cleaned, waits := r.doc.Value(), false, map[string][]string(nil)

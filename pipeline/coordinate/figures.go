@@ -24,15 +24,15 @@ func (r *run) putBefore(ctx context.Context) error {
 
 // compare sets what changed since the last time, in the reports of a run that has ended, and returns what is to be
 // named, by connection. It is for people: what cannot be read costs a log line.
-func (r *run) compare(ctx context.Context, reports []*pipeline.Report) map[string]string {
-	before, err := checkpoint.LoadBefore(ctx, r.c.Stores.Runs, r.m.Run)
+func (n *Coordinator) compare(ctx context.Context, m *pipeline.Manifest, reports []*pipeline.Report) map[string]string {
+	before, err := checkpoint.LoadBefore(ctx, n.Stores.Runs, m.Run)
 	if err != nil {
-		r.c.Log.Warn(fmt.Sprintf("run %s is not compared with the one before it", r.m.Run), "error", err)
+		n.Log.Warn(fmt.Sprintf("run %s is not compared with the one before it", m.Run), "error", err)
 		return nil
 	}
 	alerts := map[string]string{}
 	for _, report := range reports {
-		report.Compare(before, r.m.Alert)
+		report.Compare(before, m.Alert)
 		for i := range report.Connections {
 			c := &report.Connections[i]
 			if text := pipeline.AlertText(c.Alerts()); text != "" && alerts[c.ID] == "" {

@@ -131,14 +131,20 @@ func (n *Coordinator) noticeOf(ctx context.Context, m *pipeline.Manifest, rec *c
 			return nil, err
 		}
 		hosts[d.Whole()], records[d.ID] = c.Host, c
-		if read {
-			if why[d.ID], err = n.Records.Errors(ctx, m.Run, d.ID); err != nil {
-				return nil, err
-			}
+		if !read {
+			continue
 		}
+		if why[d.ID], err = n.Records.Errors(ctx, m.Run, d.ID); err != nil {
+			return nil, err
+		}
+		if err := n.Records.Tell(ctx, m.Run, d.ID, &c); err != nil {
+			return nil, err
+		}
+		records[d.ID] = c
 	}
 	if read {
 		reports = checkpoint.NewReports(m, records, why)
+		n.compare(ctx, m, reports)
 	}
 	notice := pipeline.NewNotice(m, reports)
 	notice.State, notice.At, notice.Started, notice.Ended = rec.State, rec.Ended, rec.Started, rec.Ended

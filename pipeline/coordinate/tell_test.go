@@ -186,3 +186,24 @@ func TestNoticesAreForgotten(t *testing.T) {
 		t.Errorf("%d notices are left, %v", len(left), err)
 	}
 }
+
+// A notice that is made after a crash says what one made at the run's end does: also what changed since the last time.
+func TestNoticeAfterACrashNamesChanges(t *testing.T) {
+	w := &toldWorld{t: t, kv: &memstore.KV{}}
+	doc := w.ends(pipeline.RunComplete, func(m *pipeline.Manifest) { m.Alert = &pipeline.Alert{Rows: 30} })
+	run := checkpoint.RunOf(doc)
+	if err := checkpoint.StoreBefore(t.Context(), w.kv, run, map[string]pipeline.Figures{"c": {Run: "run0", Rows: []int64{70}}, "e": {Run: "run0", Rows: []int64{5}}}); err != nil {
+		t.Fatal(err)
+	}
+	w.coordinator().tellLater(t.Context(), doc)
+	docs, err := checkpoint.NoticesOf(t.Context(), w.kv, run, func(err error) { t.Error(err) })
+	if err != nil || len(docs) == 0 {
+		t.Fatalf("%d notices, %v", len(docs), err)
+	}
+	for _, doc := range docs {
+		rec := doc.Value()
+		if c := rec.Notice.Changes; len(c) != 1 || c[0].ID != "c" {
+			t.Errorf("the notice to %s names the changes %+v, want those of c", rec.Target.ID, c)
+		}
+	}
+}
