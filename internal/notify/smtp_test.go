@@ -23,7 +23,6 @@ type mailServer struct {
 	// implicit: it is encrypted from the beginning
 	implicit bool
 	size     int // SIZE
-	logins   []string
 
 	mu     sync.Mutex
 	script map[string][]string // answers to the next commands of a kind, such as "DATA": instead of its own

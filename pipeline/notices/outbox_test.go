@@ -19,10 +19,9 @@ import (
 
 // target is a kind whose receiver keeps what it was sent, and answers as a script says.
 type target struct {
-	mu      sync.Mutex
-	ids     []string
-	script  []error // of the first attempts; nil is a yes
-	reached chan struct{}
+	mu     sync.Mutex
+	ids    []string
+	script []error // of the first attempts; nil is a yes
 }
 
 func (r *target) kinds() map[string]*pipeline.NotifyKind {

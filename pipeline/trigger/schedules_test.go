@@ -28,8 +28,7 @@ func wantRuns(t *testing.T, c *clockTower, want ...string) {
 func TestOneSlotIsOneRunWhateverIsKilledWhen(t *testing.T) {
 	nights := []time.Time{at("2027-03-27 00:30"), at("2027-03-28 00:30"), at("2027-03-29 00:00")}
 	cases := 0
-	var drive func(t *testing.T, kills []int, before bool) (steps []int)
-	drive = func(t *testing.T, kills []int, before bool) (steps []int) {
+	drive := func(t *testing.T, kills []int, before bool) (steps []int) {
 		c := newClockTower(t, at("2027-03-26 12:00"))
 		job := nightly(at("2027-03-01 00:00"), halfPastOne)
 		next := func() *scheduler {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +22,6 @@ type clockTower struct {
 	t          *testing.T
 	jobs, runs *memstore.KV
 
-	mu     sync.Mutex
 	time   time.Time
 	seq    uint64
 	alarms map[string]pipeline.Alarm // by job and schedule
