@@ -41,7 +41,8 @@ func (r *ConnRecord) Claim(o pipeline.Owner, now time.Time) (claimed bool) {
 	if r.State != ConnPending {
 		return false
 	}
-	r.Owner, r.Host, r.PID, r.LeaseMS, r.Refused = o.Token, o.Host, o.PID, o.LeaseMS, nil
+	r.Owner, r.Host, r.PID, r.LeaseMS = o.Token, o.Host, o.PID, o.LeaseMS
+	r.Refused = r.logins() // this one has what others lack, and may not be let in either
 	r.Retry(now)
 	return true
 }
@@ -61,7 +62,7 @@ func (r *ConnRecord) Exhaust(now time.Time, why error) {
 }
 
 func (r *ConnRecord) end(state ConnState, now time.Time) {
-	r.State, r.Deaths, r.Millis = state, nil, now.Sub(r.Started).Milliseconds()
+	r.State, r.Deaths, r.Refused, r.Millis = state, nil, nil, now.Sub(r.Started).Milliseconds()
 }
 
 // Judge has the connection asked again, as the worker that had it is gone, which is no try. One that died is counted;

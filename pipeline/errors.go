@@ -16,6 +16,9 @@ var (
 	// ErrOnceMore marks a transient error that will most likely stay: a server's limit for a query's time, a file of
 	// another user. A second try that ends like it is the last.
 	ErrOnceMore = fmt.Errorf("worth one more try: %w", ErrTransient)
+	// ErrLogin marks a database that lets this process not in, by its password or its address. It is an ErrPermanent, too;
+	// another process may have another password, or another address.
+	ErrLogin = fmt.Errorf("the login is refused: %w", ErrPermanent)
 	// ErrConflict is a compare-and-set that found another revision.
 	ErrConflict = errors.New("revision conflict")
 	// ErrFenced ends an owner whose claim was taken over: nothing it does afterwards may count.
@@ -63,6 +66,9 @@ func OnceMore(err error) error { return mark(ErrOnceMore, err) }
 
 // Permanent marks err as final; nil stays nil.
 func Permanent(err error) error { return mark(ErrPermanent, err) }
+
+// Login marks err as a login that is refused; nil stays nil.
+func Login(err error) error { return mark(ErrLogin, err) }
 
 // mark marks err as of a kind, unless it says whether another try helps; nil stays nil.
 func mark(kind, err error) error {

@@ -1,10 +1,13 @@
 package stages
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	mssql "github.com/microsoft/go-mssqldb"
+
+	"fanmill/pipeline"
 )
 
 // What a server says of itself (starting, in recovery, offline, busy, full) may pass, and is tried again. What it
@@ -38,6 +41,26 @@ func TestPassingErrors(t *testing.T) {
 		{number: 1045, state: "28000"}: false, {number: 1049, state: "42000"}: false, {number: 1146, state: "42S02"}: false, {number: 1129}: false, {number: 1194}: false, {number: 1290}: false, {number: 1792, state: "25006"}: false} {
 		if got := e.transient(); got != passes {
 			t.Errorf("MySQL's %d passes: %v", e.number, got)
+		}
+	}
+}
+
+// A login that is refused is told from whatever else stays: another process may have another password, or come from
+// another host.
+func TestRefusedLogins(t *testing.T) {
+	pg := func(code string) error { return pgError(t.Context(), "connect", &pgconn.PgError{Code: code}, nil) }
+	my := func(number uint16) error { return mysqlError("connect", &mysqlServerError{number: number}, nil) }
+	ms := func(number int32) error {
+		return sqlserverError("connect", mssql.Error{Number: number, Class: 14, All: []mssql.Error{{Number: number, Class: 14}}}, nil)
+	}
+	for _, err := range []error{pg("28P01"), pg("28000"), my(1045), my(1698), my(1130), ms(18456), ms(18452)} {
+		if !errors.Is(err, pipeline.ErrLogin) || !pipeline.IsPermanent(err) {
+			t.Errorf("%v is no refused login", err)
+		}
+	}
+	for _, err := range []error{pg("3D000"), pg("42501"), my(1049), my(1146), ms(4060), ms(229)} {
+		if errors.Is(err, pipeline.ErrLogin) || !pipeline.IsPermanent(err) {
+			t.Errorf("%v is a refused login", err)
 		}
 	}
 }

@@ -69,6 +69,9 @@ func mysqlError(op string, err error, secrets []string) error {
 	if server != nil && server.limit() {
 		return pipeline.OnceMore(err)
 	}
+	if server != nil && server.login() {
+		return pipeline.Login(err)
+	}
 	if permanent && !errors.Is(err, context.Canceled) {
 		return pipeline.Permanent(err)
 	}
@@ -109,6 +112,12 @@ func (e *mysqlServerError) hint() string {
 
 // limit reports whether a limit of the server's for the time of a statement has ended it.
 func (e *mysqlServerError) limit() bool { return e.number == 1969 || e.number == 3024 }
+
+// login reports whether the server refuses the login: its name and password (1045, 1698), or the host that it comes from
+// (1130).
+func (e *mysqlServerError) login() bool {
+	return e.number == 1045 || e.number == 1698 || e.number == 1130
+}
 
 // transient tells by its number or SQLSTATE whether an error may pass [MySQL, "Server Error Message Reference";
 // MariaDB, "Error Codes"]. Logins, missing databases, tables and columns, syntax, missing rights and whatever else a

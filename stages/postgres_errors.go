@@ -36,6 +36,8 @@ func pgError(ctx context.Context, op string, err error, secrets []string) error 
 			return pipeline.OnceMore(err)
 		case pgTransient(server):
 			return pipeline.Transient(err)
+		case pgLogin(server):
+			return pipeline.Login(err)
 		}
 		return pipeline.Permanent(err)
 	case errors.As(err, &cert), errors.As(err, &host):
@@ -124,6 +126,9 @@ func pgAdvice(e *pgconn.PgError) string {
 // poolerRefusals are what PgBouncer says in words alone: with the same SQLSTATE, 08P01, it passes on that a server is
 // down.
 var poolerRefusals = []string{"authentication failed", "no such database", "no such user", "no password found", "bouncer config error", "statement pooling mode", "unsupported startup parameter", "SSL required"}
+
+// pgLogin reports whether the server refuses the login: its password (28P01), or its role or host by pg_hba.conf (28000).
+func pgLogin(e *pgconn.PgError) bool { return strings.HasPrefix(e.Code, "28") }
 
 // pgTransient tells by its SQLSTATE whether an error may pass [PostgreSQL, appendix A]. Logins (28), missing
 // databases (3D) and tables, syntax (42), bad data (22), writes in a read-only transaction (25) and whatever else a

@@ -30,6 +30,8 @@ func sqlserverError(op string, err error, secrets []string) error {
 			return pipeline.OnceMore(err)
 		case messages.transient():
 			return pipeline.Transient(err)
+		case messages.login():
+			return pipeline.Login(err)
 		}
 		return pipeline.Permanent(err)
 	case errors.As(err, &stream) && errors.Is(stream.InnerError, io.EOF), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -133,6 +135,11 @@ const babelfishNumber = 33557097
 // sqlserverLimits are what a server lets no query do, whenever it is asked: an estimated cost (8649), a grant of
 // memory (8657), and what Azure bounds by the session: time of a transaction, locks, tempdb, log, memory.
 var sqlserverLimits = []int32{8649, 8657, 40549, 40550, 40551, 40552, 40553}
+
+// login reports whether the server refuses the login: its name and password (18456), or its domain (18452).
+func (m sqlserverMessages) login() bool {
+	return slices.ContainsFunc(m, func(e mssql.Error) bool { return e.Number == 18456 || e.Number == 18452 })
+}
 
 // limit reports whether one of the messages is about a limit of the server's.
 func (m sqlserverMessages) limit() bool {

@@ -152,7 +152,7 @@ func paramViews(args []pipeline.Arg) []web.Param {
 func connectionView(c *screen.ConnectionView) web.Connection {
 	out := web.Connection{ID: c.ID, Name: c.Name, State: c.State, Rows: c.Rows, Millis: c.Millis, Attempts: c.Attempts,
 		Missing: []web.Missing{}, Losses: []web.Loss{}, Notes: []web.Note{},
-		Verified: string(c.Verified), Doubts: append([]string{}, c.Doubts()...), LastTime: c.LastTime(), Alerts: append([]string{}, c.Alerts()...)}
+		Verified: string(c.Verified), Doubts: append([]string{}, c.Doubts()...), LastTime: c.LastTime(), Alerts: append([]string{}, c.Alerts()...), Waits: append([]string{}, c.Waits...)}
 	var said []string
 	for i := range c.Controls {
 		said = append(said, c.Controls[i].Say())

@@ -122,6 +122,13 @@ func (s *settings) statusView(info *view.RunInfo) screen.StatusView {
 				}
 			case checkpoint.ConnDone:
 				c.State, c.Millis = screen.StateDelivered, known.Millis
+			case checkpoint.ConnPending:
+				for i := range known.Refused {
+					if rec.State != pipeline.RunRunning {
+						break
+					}
+					c.Waits = append(c.Waits, known.Refused[i].String())
+				}
 			}
 		}
 	}

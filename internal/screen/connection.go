@@ -31,6 +31,7 @@ type ConnectionView struct {
 	Missing  []MissingView `json:"missing"` // destinations that lack it, with the reason
 	Losses   []LossView    `json:"losses"`
 	Notes    []NoteView    `json:"notes"`
+	Waits    []string      `json:"waitsFor,omitempty"` // processes that cannot ask it, and why: it waits for another one
 
 	Verified pipeline.Verified  `json:"verified,omitempty"` // equal, differs or unknown; absent without control totals
 	Controls []pipeline.Control `json:"controls,omitempty"`

@@ -16,7 +16,7 @@ func (c *ConnectionView) unremarkable() bool {
 			return false
 		}
 	}
-	if len(c.Doubts())+len(c.Alerts()) > 0 {
+	if len(c.Doubts())+len(c.Alerts())+len(c.Waits) > 0 {
 		return false
 	}
 	return c.State == StateDone || c.State == StatePending || c.State == StateSealed
@@ -33,6 +33,9 @@ func (c *ConnectionView) remarks(r *row) {
 	}
 	for _, text := range c.Alerts() {
 		r.note(yellow, oneLine(text))
+	}
+	for _, text := range c.Waits {
+		r.note(yellow, "waits for another process to ask it: "+oneLine(text))
 	}
 	for _, m := range c.Missing {
 		if m.State == StatePending && (c.State == StateRunning || c.State == StateDelivered) {

@@ -96,6 +96,7 @@ type Connection struct {
 	Doubts   []string  `json:"doubts"`             // what they say against it
 	LastTime string    `json:"lastTime,omitempty"` // the rows of the last time, and the change
 	Alerts   []string  `json:"alerts"`             // changes since then that the job wants named
+	Waits    []string  `json:"waitsFor"`           // processes that cannot ask it, and why: it waits for another one
 }
 
 // Missing says why a destination lacks a connection. Destination is "" if all do, for one reason.

@@ -32,10 +32,11 @@ type fenceWorld struct {
 	job *pipeline.Job
 	by  pipeline.Owner // of the next worker
 
-	mu    sync.Mutex
-	asked int    // times that the database was opened
-	opens func() // called then
-	fails error  // of the database, after two of its batches
+	mu      sync.Mutex
+	asked   int    // times that the database was opened
+	opens   func() // called then
+	refuses error  // what the database says to who opens it
+	fails   error  // of the database, after two of its batches
 }
 
 func newFenceWorld(t *testing.T) *fenceWorld {
@@ -133,8 +134,11 @@ func (w *fenceWorld) Host(string) string { return "" }
 func (w *fenceWorld) Open(context.Context, pipeline.Request) (pipeline.Session, error) {
 	w.mu.Lock()
 	w.asked++
-	opens := w.opens
+	opens, refuses := w.opens, w.refuses
 	w.mu.Unlock()
+	if refuses != nil {
+		return nil, refuses
+	}
 	if opens != nil {
 		opens()
 	}

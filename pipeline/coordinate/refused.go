@@ -10,9 +10,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// A connection that a worker cannot ask, as its process lacks a variable, waits for another worker: its command is
-// published again, after pauses that grow, so that workers without the variable do not throw it at each other. It
-// fails once no worker is left that might have what it needs.
+// A connection that a worker cannot ask, as its process lacks a variable, or as the database does not let it in, waits
+// for another worker: its command is published again, after pauses that grow, so that workers without the variable do not
+// throw it at each other. It fails once no worker is left that might have what it needs.
 
 // refusal is a connection that a worker has refused and nobody asks.
 type refusal struct {
@@ -69,18 +69,19 @@ func (s *supervisor) retryRefused(ctx context.Context, now time.Time) error {
 }
 
 // giveUpRefused gives a connection up that all workers have refused: after two leases, in which another one may come,
-// or at once where this process is the only one.
+// or at once where this process is the only one. A login that two have tried is given up at once, and so is one that the
+// only worker has: another one that comes has the same password, as a rule.
 func (s *supervisor) giveUpRefused(ctx context.Context, id string, r *refusal, now time.Time) error {
 	workers, rec := s.c.Workers(), r.doc.Value()
-	if !rec.RefusedBy(workers) {
+	if all := rec.RefusedBy(workers); !all && !rec.Denied() {
 		r.all = time.Time{}
 		return nil
 	}
 	if r.all.IsZero() {
 		r.all = now
 	}
-	alone := len(workers) == 1 && workers[0] == s.c.Owner.Token
-	if !alone && now.Sub(r.all) < 2*time.Duration(s.c.Owner.LeaseMS)*time.Millisecond {
+	alone := len(workers) == 1 && (workers[0] == s.c.Owner.Token || rec.Refused[len(rec.Refused)-1].Login)
+	if !alone && !rec.Denied() && now.Sub(r.all) < 2*time.Duration(s.c.Owner.LeaseMS)*time.Millisecond {
 		return nil
 	}
 	rec.Forsake()

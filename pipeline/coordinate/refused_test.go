@@ -222,6 +222,57 @@ func TestConnectionThatNobodyCanAsk(t *testing.T) {
 	})
 }
 
+// Sequence 23: a login that is refused to one process is tried once by another, and by no third; the first one does not
+// try it again. Where there is no other it is given up at once.
+func TestLoginIsTriedOnceElsewhere(t *testing.T) {
+	denied := pipeline.Login(errors.New("password authentication failed"))
+	now := time.Now()
+	steps := func(t *testing.T, seen func(time.Time), asks ...func() error) {
+		t.Helper()
+		for _, ask := range asks {
+			if err := ask(); err != nil {
+				t.Fatal(err)
+			}
+			seen(now)
+		}
+	}
+	t.Run("another one is let in", func(t *testing.T) {
+		w, s, _, seen := refusing(t, "w1", "w2")
+		w.refuses = denied
+		steps(t, seen, w.asker(1, "A", "B"), w.asker(1, "A", "B"), w.asker(1, "A", "B"))
+		w.ends(checkpoint.ConnPending, 1)
+		rec := w.record().Value()
+		if len(rec.Refused) != 1 || rec.Refused[0].String() != "process 1 on host1: password authentication failed" || s.refusals["c"] == nil || rec.Attempts != 0 {
+			t.Errorf("the record is %+v", rec)
+		}
+		w.refuses = nil
+		steps(t, seen, w.asker(2, "A", "B"))
+		w.ends(checkpoint.ConnDone, 2, frames(2)...)
+		if rec := w.record().Value(); rec.Refused != nil || len(s.refusals) > 0 {
+			t.Errorf("%d refusals are left, the record is %+v", len(s.refusals), rec)
+		}
+	})
+	t.Run("nor is another one", func(t *testing.T) {
+		w, _, _, seen := refusing(t, "w1", "w2", "w3")
+		w.refuses = denied
+		steps(t, seen, w.asker(1, "A", "B"), w.asker(2, "A", "B"))
+		rec := w.record().Value()
+		for _, want := range []string{"process 1 on host1: password", "process 2 on host2: password", "correct the login"} {
+			if rec.State != checkpoint.ConnGivenUp || !strings.Contains(rec.Error, want) || rec.Attempts != 2 {
+				t.Errorf("it is %s after %d attempts: %s; want %q", rec.State, rec.Attempts, rec.Error, want)
+			}
+		}
+	})
+	t.Run("there is no other", func(t *testing.T) {
+		w, _, _, seen := refusing(t, "w1")
+		w.refuses = denied
+		steps(t, seen, w.asker(1, "A", "B"))
+		if rec := w.record().Value(); rec.State != checkpoint.ConnGivenUp || rec.Error != "password authentication failed" || rec.Attempts != 1 {
+			t.Errorf("it is %s after %d attempts: %s", rec.State, rec.Attempts, rec.Error)
+		}
+	})
+}
+
 // However many workers refuse, the record stays small, and keeps the last of them.
 func TestRefusalsAreBounded(t *testing.T) {
 	var rec checkpoint.ConnRecord

@@ -65,6 +65,9 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 		return fmt.Errorf("connection %s: %w", connection, err)
 	}
 	next := doc.Value()
+	if next.State == checkpoint.ConnPending && next.DenyAgain(w.Owner.Token) {
+		return w.leave(ctx, doc, next, connection, claimed)
+	}
 	if !next.Claim(w.Owner, time.Now().UTC()) {
 		return nil // it is done, or another worker has it
 	}
@@ -122,6 +125,9 @@ func (w *Worker) Query(ctx context.Context, command pipeline.QueryCommand, claim
 			return w.fenced(ctx, m.Run, connection, incarnation, err)
 		case errors.Is(err, pipeline.ErrNoLog): // nor is that
 			return w.unlogged(ctx, m.Run, opened, err)
+		case errors.Is(err, pipeline.ErrLogin):
+			failure = err
+			return w.deny(ctx, doc, connection, err)
 		case pipeline.IsPermanent(err) || next.Attempts >= retry.Attempts || again.Spent(err):
 			outcome, failure = outcomeGivenUp, err
 			return w.giveUp(ctx, doc, err)
@@ -171,12 +177,26 @@ func (e *heldError) Missing() string { return "the file of job " + e.job }
 func (w *Worker) refuse(ctx context.Context, doc *checkpoint.Document[checkpoint.ConnRecord], connection string, why error, claimed func(context.Context) error) error {
 	next := doc.Value()
 	next.Refuse(w.Owner, pipeline.Missing(why), why)
+	w.Log.Warn(fmt.Sprintf("this process cannot ask connection %s, and leaves it to others: %v", connection, why))
+	return w.leave(ctx, doc, next, connection, claimed)
+}
+
+// leave writes that this process cannot ask a connection.
+func (w *Worker) leave(ctx context.Context, doc *checkpoint.Document[checkpoint.ConnRecord], next checkpoint.ConnRecord, connection string, claimed func(context.Context) error) error {
 	if err := doc.Write(ctx, next); err != nil && !errors.Is(err, pipeline.ErrConflict) || errors.Is(err, pipeline.ErrForeign) {
 		return err
 	}
-	w.Log.Warn(fmt.Sprintf("this process cannot ask connection %s, and leaves it to others: %v", connection, why))
 	w.done(ctx, connection, claimed)
 	return nil
+}
+
+// deny gives back a connection that the database does not let this process to. Whether another one tries, the
+// coordinator decides: it knows who there is.
+func (w *Worker) deny(ctx context.Context, doc *checkpoint.Document[checkpoint.ConnRecord], connection string, why error) error {
+	next := doc.Value()
+	next.Deny(w.Owner, why)
+	w.Log.Warn(fmt.Sprintf("the database of connection %s does not let this process in: %v", connection, why))
+	return doc.Write(ctx, next)
 }
 
 // done has a command acknowledged.
