@@ -61,6 +61,19 @@ func Keep(ctx context.Context, runs pipeline.KV, rec ProcessRecord, log *slog.Lo
 // at once, and records nothing. A store that does not answer, and a record that somebody has deleted, lose no lease.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
+// Dead reports whether the lease is lost. That of a process that takes no work, which has none, is nil.
+func (l *Lease) Dead() bool {
+	if l == nil {
+		return false
+	}
+	select {
+	case <-l.lost:
+		return true
+	default:
+		return false
+	}
+}
+
 // Unsure reports whether the lease was not renewed for two thirds of it: others may soon find the process dead. Until
 // it is sure again the process begins nothing. What it has in hand it keeps.
 func (l *Lease) Unsure() bool {
