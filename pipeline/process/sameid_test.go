@@ -18,7 +18,7 @@ import (
 // refusal.
 func TestRefusedIDIsFree(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 8*mb)
+	w := newRealWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("x")
 	stop := w.serve()

@@ -17,7 +17,8 @@ import (
 // neither. Clean may be called again, and by a process that has not claimed the artifact, after a crash: then it does
 // nothing while anybody works on it, and nothing where the folder is not this run's.
 //
-// It returns the homes of the processes whose claims of this run were in the folder that it saw; nil if it saw none.
+// It returns the homes of the processes whose claims of this run were in the folder that it saw; nil if it saw none, or
+// left the folder to another process.
 func (a *Artifact) Clean(keepPrevious bool) (homes []string, err error) {
 	claimed := a.dir != ""
 	if !claimed {
@@ -44,8 +45,14 @@ func (a *Artifact) Clean(keepPrevious bool) (homes []string, err error) {
 	if !claimed && errors.Is(err, fs.ErrNotExist) && !exists(a.base) {
 		return homes, nil // another process that sees the folder has removed it meanwhile
 	}
+	if errors.Is(err, errOthersAtIt) {
+		return nil, nil // whoever is at it says itself when nothing is left
+	}
 	return homes, err
 }
+
+// errOthersAtIt says that another process has the lock of a folder that is to be removed.
+var errOthersAtIt = errors.New("another process works on it")
 
 // cleanBare removes a folder that has nothing in it but a lock that nobody holds: a Clean that was killed at its very
 // end leaves that, and no marker says whose it was.
@@ -79,7 +86,7 @@ func (a *Artifact) clean(claimed, keepPrevious bool) error {
 			return err
 		}
 		if a.lock == nil {
-			return nil
+			return errOthersAtIt
 		}
 		if err := a.listAll(); err != nil {
 			return err
