@@ -15,8 +15,12 @@ import (
 type consumer struct {
 	topic string
 	state map[uint64]*delivery // by sequence
+	line  []*asker             // those who wait for a message, in the order in which they came: the first gets the next one
 	more  chan struct{}        // closed with the next change
 }
+
+// asker is a handler that has room for a message.
+type asker struct{ _ byte }
 
 // delivery is what has become of a message.
 type delivery struct {
@@ -109,13 +113,31 @@ func (b *Bus) hand(ctx context.Context, h pipeline.Handler, work *sync.WaitGroup
 // next waits for a message that nobody has in hand; nil once ctx has ended. A consumer that was removed meanwhile is
 // made again.
 func (b *Bus) next(ctx context.Context, h pipeline.Handler) (*stream, *consumer, *pipeline.Message) {
+	me := &asker{}
+	var in *consumer
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if in != nil {
+			in.line = slices.DeleteFunc(in.line, func(a *asker) bool { return a == me })
+			in.changed()
+		}
+	}()
 	for ctx.Err() == nil {
 		s, c, err := b.consumer(h)
 		if err != nil {
 			return nil, nil, nil // its subjects are others' now
 		}
 		b.mu.Lock()
-		m, due := b.take(s, c)
+		if c != in {
+			in = c
+			c.line = append(c.line, me)
+		}
+		var m *pipeline.Message
+		var due time.Time
+		if c.line[0] == me {
+			m, due = b.take(s, c)
+		}
 		more := c.more
 		b.mu.Unlock()
 		if m != nil {
