@@ -80,11 +80,15 @@ func TestMemoryStop(t *testing.T) {
 func TestMemoryPause(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8*mb)
-	ids := branches(w, 8, of(20, 100))
+	over := make(chan struct{})
+	ids := branches(w, 8, waiting(of(20, 100), over))
 	w.deliverTo("x")
 	var readings atomic.Int64
 	w.guarded(1<<30, func() int64 {
-		if n := readings.Add(1); n >= 3 && n < 20 {
+		switch n := readings.Add(1); {
+		case n == 20:
+			close(over)
+		case n >= 3 && n < 20:
 			return 600 * mb
 		}
 		return 100 * mb
