@@ -17,7 +17,6 @@ import (
 // long as that lasts, and has its run when the cause is gone, also from a process that has heard nothing of the
 // refusal.
 func TestRefusedIDIsFree(t *testing.T) {
-	t.Parallel()
 	w := newRealWorld(t, 8*mb)
 	w.connect("a", of(5, 10))
 	w.deliverTo("x")
