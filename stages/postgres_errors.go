@@ -127,7 +127,8 @@ func pgAdvice(e *pgconn.PgError) string {
 // down.
 var poolerRefusals = []string{"authentication failed", "no such database", "no such user", "no password found", "bouncer config error", "statement pooling mode", "unsupported startup parameter", "SSL required"}
 
-// pgLogin reports whether the server refuses the login: its password (28P01), or its role or host by pg_hba.conf (28000).
+// pgLogin reports whether the server refuses the login: its password (28P01), or its role or host by pg_hba.conf
+// (28000).
 func pgLogin(e *pgconn.PgError) bool { return strings.HasPrefix(e.Code, "28") }
 
 // pgTransient tells by its SQLSTATE whether an error may pass [PostgreSQL, appendix A]. Logins (28), missing

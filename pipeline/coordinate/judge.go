@@ -53,8 +53,8 @@ func (s *supervisor) judgeGone(ctx context.Context) error {
 	return nil
 }
 
-// workerGone reports whether nobody asks a connection that a process of this token has taken. Where this process has lost
-// its lease its own workers end over that, before the run does here: that is for others to judge.
+// workerGone reports whether nobody asks a connection that a process of this token has taken. Where this process has
+// lost its lease its own workers end over that, before the run does here: that is for others to judge.
 func (s *supervisor) workerGone(ctx context.Context, id, token string) (bool, error) {
 	if token == s.c.Owner.Token || s.c.Peers == nil {
 		return !s.share.Asks(id) && !s.c.Lease.Dead(), nil

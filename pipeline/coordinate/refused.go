@@ -11,8 +11,8 @@ import (
 )
 
 // A connection that a worker cannot ask, as its process lacks a variable, or as the database does not let it in, waits
-// for another worker: its command is published again, after pauses that grow, so that workers without the variable do not
-// throw it at each other. It fails once no worker is left that might have what it needs.
+// for another worker: its command is published again, after pauses that grow, so that workers without the variable do
+// not throw it at each other. It fails once no worker is left that might have what it needs.
 
 // refusal is a connection that a worker has refused and nobody asks.
 type refusal struct {
