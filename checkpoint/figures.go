@@ -13,8 +13,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// What a job's connections delivered the last time is kept with the job, as its runs are forgotten one day. A run gets a
-// copy when it begins: what it is compared with does not change while it goes on, however often it is resumed, nor
+// What a job's connections delivered the last time is kept with the job, as its runs are forgotten one day. A run gets
+// a copy when it begins: what it is compared with does not change while it goes on, however often it is resumed, nor
 // afterwards.
 
 // JobFigures is a part of what is known of a job's connections: of those whose ids fall into it.

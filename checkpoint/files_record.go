@@ -12,8 +12,9 @@ import (
 	"fanmill/pipeline"
 )
 
-// FilesRecord says on which host the files of a job are whose destinations name no place, in Stores.Jobs: by destination
-// and by folder, as the job spells it. A run that begins writes them there again, whoever else could by then.
+// FilesRecord says on which host the files of a job are whose destinations name no place, in Stores.Jobs: by
+// destination and by folder, as the job spells it. A run that begins writes them there again, whoever else could by
+// then.
 type FilesRecord struct {
 	Job          string                          `json:"job"`
 	Destinations map[string]map[string]FilesHome `json:"destinations,omitempty"`

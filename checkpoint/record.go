@@ -189,7 +189,7 @@ type ConnRecord struct {
 	Attempts int `json:"attempts"`
 	// Of workers that had it, in a row, none of which got further than the first.
 	Deaths  []Death   `json:"deaths,omitempty"`
-	Refused []Refused `json:"refused,omitempty"` // workers that cannot ask it; of those that lack something none once one does not
+	Refused []Refused `json:"refused,omitempty"` // workers that cannot ask it
 	Floor   int       `json:"floor,omitempty"`   // attempts below count no longer: a resume has it asked again
 	Owner   string    `json:"owner"`             // token of the worker's process
 	Host    string    `json:"host,omitempty"`    // the worker's

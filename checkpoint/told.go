@@ -48,7 +48,7 @@ func (t told) bounded() (told, []byte, error) {
 	data, err := EncodeRecord(t)
 	for n := len(t.Losses) + len(t.Notes); err == nil && len(data) > maxToldBytes && n > 0; {
 		n /= 2
-		short := told{t.Losses[:min(n, len(t.Losses))], slices.Clone(t.Notes[:min(n, len(t.Notes))]), t.Controls} // which are bounded
+		short := told{t.Losses[:min(n, len(t.Losses))], slices.Clone(t.Notes[:min(n, len(t.Notes))]), t.Controls}
 		cells := int64(0)
 		for _, l := range t.Losses[len(short.Losses):] {
 			cells += l.Cells

@@ -25,8 +25,8 @@ func (c *Conn) Alarms() pipeline.Alarms { return alarms{c} }
 // The first server that has one-shot schedules. An older one would store the message that asks for one, and no more.
 const alarmsMajor, alarmsMinor = 2, 12
 
-// alarmStream keeps alarms that are set, and those that have gone off: of each schedule the last one. No other limit may
-// remove a message of it: that would be an alarm.
+// alarmStream keeps alarms that are set, and those that have gone off: of each schedule the last one. No other limit
+// may remove a message of it: that would be an alarm.
 func alarmStream() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              streamAlarms,

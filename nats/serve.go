@@ -73,7 +73,8 @@ func (b bus) Publish(topic, id string, payload []byte) error {
 	return publisher(b).Publish(topic, message.NewMessage(id, payload))
 }
 
-// Headers of the publisher's span, [W3C Trace Context] 3.2 and 3.3. Its third, baggage, is anybody's text, and not read.
+// Headers of the publisher's span, [W3C Trace Context] 3.2 and 3.3. Its third, baggage, is anybody's text, and not
+// read.
 const (
 	headTraceParent = "traceparent"
 	headTraceState  = "tracestate"

@@ -25,7 +25,7 @@ type Job struct {
 	ParallelPerHost int            `json:"parallelPerHost,omitempty"` // connections asked at a time on one server; 0 is DefaultParallelPerHost
 	Snapshot        bool           `json:"snapshot,omitempty"`        // all queries of a connection see one state of its database
 	Schedules       []Schedule     `json:"schedule,omitempty"`        // when it runs by itself
-	Alert           *Alert         `json:"alert,omitempty"`           // which changes since the last run are named; nil is none
+	Alert           *Alert         `json:"alert,omitempty"`           // which changes are named; nil is none
 	Notify          []NotifyTarget `json:"notify,omitempty"`          // who is told how runs end
 }
 

@@ -44,7 +44,8 @@ type Stores struct {
 	// <run>: RunRecord; <run>.manifest; <run>.conn.<connection>: ConnRecord; <run>.cancel: Cancellation;
 	// <run>.place.<destination>: PlaceNote;
 	// job.<job>: JobRun; process.<token>: ProcessRecord;
-	// notice.run.<run>.<incarnation>.<target>, notice.late.<job>.<day>.<target>: NoticeRecord; notice.job.<job>: JobNotices
+	// notice.run.<run>.<incarnation>.<target>, notice.late.<job>.<day>.<target>: NoticeRecord; notice.job.<job>:
+	// JobNotices
 	Runs        KV
 	Checkpoints KV // <job>: PublicCheckpoint; <run>.<destination>: CommitRecord
 }

@@ -21,7 +21,7 @@ type RunState string
 const (
 	RunRunning     RunState = "running"
 	RunComplete    RunState = "complete"    // everything is everywhere
-	RunPartial     RunState = "partial"     // some connection or destination is missing, or not as its database says, and named
+	RunPartial     RunState = "partial"     // something is missing, or not as its database says, and named
 	RunFailed      RunState = "failed"      // nothing was delivered
 	RunInterrupted RunState = "interrupted" // its process is gone; it can be resumed
 	RunAbandoned   RunState = "abandoned"   // a fresh run took its place

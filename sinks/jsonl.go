@@ -117,7 +117,8 @@ func (s *jsonlFile) assemble(_ context.Context, parts []pipeline.Part) (*assembl
 		text, rows = text+part.text, rows+part.file.Length()
 	}
 	var head []byte
-	if s.length() > 0 && s.table.artifact.State().Commits == 0 && s.unended { // a line end that the last line of an earlier run lacks
+	if s.length() > 0 && s.table.artifact.State().Commits == 0 && s.unended {
+		// A line end that the last line of an earlier run lacks.
 		head = []byte{'\n'}
 	}
 	text += int64(len(head))

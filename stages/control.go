@@ -73,8 +73,8 @@ func postgresControl(sql string, v *pipeline.Verify) (pipeline.ControlQuery, err
 	})
 }
 
-// mysqlControl: the sum of exact numbers is a decimal of 65 digits, that of FLOAT and DOUBLE a double [MySQL, "Aggregate
-// Function Descriptions"].
+// mysqlControl: the sum of exact numbers is a decimal of 65 digits, that of FLOAT and DOUBLE a double [MySQL,
+// "Aggregate Function Descriptions"].
 func mysqlControl(sql string, v *pipeline.Verify) (pipeline.ControlQuery, error) {
 	return mysqlDialect.control(sql, v, "count(*)", []uint{0}, func(name string) string {
 		return "sum(" + quotedName(name, "`", "`") + ")"

@@ -113,8 +113,8 @@ func (e *mysqlServerError) hint() string {
 // limit reports whether a limit of the server's for the time of a statement has ended it.
 func (e *mysqlServerError) limit() bool { return e.number == 1969 || e.number == 3024 }
 
-// login reports whether the server refuses the login: its name and password (1045, 1698), or the host that it comes from
-// (1130).
+// login reports whether the server refuses the login: its name and password (1045, 1698), or the host that it comes
+// from (1130).
 func (e *mysqlServerError) login() bool {
 	return e.number == 1045 || e.number == 1698 || e.number == 1130
 }

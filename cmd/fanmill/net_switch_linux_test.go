@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netSwitch is a switch with hosts at its ports. Each host is a network namespace of the kernel, with a name of its own,
-// and the test's process is at a port, too. The switch stands in the test's process: so it can be told between which
-// hosts packets are lost, and how long they take. A kernel need not have netem for that.
+// netSwitch is a switch with hosts at its ports. Each host is a network namespace of the kernel, with a name of its
+// own, and the test's process is at a port, too. The switch stands in the test's process: so it can be told between
+// which hosts packets are lost, and how long they take. A kernel need not have netem for that.
 type netSwitch struct {
 	t *testing.T
 

@@ -64,8 +64,8 @@ var partitions = []partition{
 }
 
 // Runs are done by processes of different roles over a NATS cluster, each on a host of its own. In each run the network
-// is cut for longer than two leases, and heals. FANMILL_NETSPLIT_DELAY is what a packet between two hosts takes; a write
-// to the store is up to six of them, from a node to its leader and from there to the others. Each run ends
+// is cut for longer than two leases, and heals. FANMILL_NETSPLIT_DELAY is what a packet between two hosts takes; a
+// write to the store is up to six of them, from a node to its leader and from there to the others. Each run ends
 // complete, and what it writes and sends is exact. Nothing is asked again whose eof was in the row log, and nothing at
 // all but what a process had in hand that asks and was cut off. What a process had in hand that was cut off is taken
 // over within two leases, where the store has all its nodes.

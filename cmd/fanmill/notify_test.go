@@ -126,8 +126,8 @@ func (w *toldJob) events() (events []string) {
 	return events
 }
 
-// A process that runs a job is killed at each place between the run's end and the record that its receiver said yes. The
-// next one tells: once, and under the same id where the first had told already.
+// A process that runs a job is killed at each place between the run's end and the record that its receiver said yes.
+// The next one tells: once, and under the same id where the first had told already.
 func TestKilledBeforeSomebodyIsTold(t *testing.T) {
 	for _, point := range []string{"before-ended", "after-ended", "after-notice", "before-told-all", "notice-claimed", "notice-sent"} {
 		t.Run(point, func(t *testing.T) {

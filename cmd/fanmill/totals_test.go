@@ -42,8 +42,8 @@ func (w *world) verified() (states []pipeline.Verified) {
 }
 
 // Control totals that agree change nothing; the next run stands beside this one, and names the branch that changed by
-// more than the job says; what differs, or cannot be asked, makes a run partial that has every row, which no resume asks
-// again.
+// more than the job says; what differs, or cannot be asked, makes a run partial that has every row, which no resume
+// asks again.
 func TestControlTotalsOfARun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1000, 300, 20)

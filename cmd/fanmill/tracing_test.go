@@ -142,7 +142,8 @@ func TestOneTraceOverProcesses(t *testing.T) {
 		"baggage": {"pin=hunter2"}, nats.MsgIdHdr: {"night"}}}); err != nil {
 		t.Fatal(err)
 	}
-	spans := c.until(map[string]int{"run": 1, "connection": 3, "attempt": 3, "finish": 2}) // a destination's commits come before its finish
+	// A destination's commits come before its finish.
+	spans := c.until(map[string]int{"run": 1, "connection": 3, "attempt": 3, "finish": 2})
 	byID, run := map[string]toldSpan{}, toldSpan{}
 	for _, s := range spans {
 		byID[hex.EncodeToString(s.SpanId)] = s

@@ -120,8 +120,8 @@ func (b *Bus) Ask(ctx context.Context, topic, msgID string, payload []byte) ([]b
 	}
 }
 
-// askAgain publishes a message once more that its stream does not have: it was dropped, as an earlier one had its id, or
-// somebody is done with it.
+// askAgain publishes a message once more that its stream does not have: it was dropped, as an earlier one had its id,
+// or somebody is done with it.
 func (b *Bus) askAgain(s *stream, q pipeline.Inquiry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

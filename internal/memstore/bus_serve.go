@@ -15,7 +15,7 @@ import (
 type consumer struct {
 	topic string
 	state map[uint64]*delivery // by sequence
-	line  []*asker             // those who wait for a message, in the order in which they came: the first gets the next one
+	line  []*asker             // who waits for a message, the first to get one first
 	more  chan struct{}        // closed with the next change
 }
 

@@ -15,8 +15,8 @@ type attachment struct {
 	data []byte
 }
 
-// attachments are the files of a run that can be attached, and what is to be said of those that cannot. A file is of the
-// run if the report beside it says so: another run may have replaced it meanwhile.
+// attachments are the files of a run that can be attached, and what is to be said of those that cannot. A file is of
+// the run if the report beside it says so: another run may have replaced it meanwhile.
 func (o *emailOptions) attachments(n *pipeline.Notice) (files []attachment, notes []string) {
 	if !o.Attach {
 		return nil, nil

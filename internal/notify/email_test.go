@@ -170,8 +170,8 @@ func TestMailByImplicitTLS(t *testing.T) {
 	}
 }
 
-// Names in Indian scripts survive in subject, sender and names of files: encoded words have at most 75 characters, whole
-// characters each, and lines at most 998. No name ends a header, or becomes markup.
+// Names in Indian scripts survive in subject, sender and names of files: encoded words have at most 75 characters,
+// whole characters each, and lines at most 998. No name ends a header, or becomes markup.
 func TestMailHeaders(t *testing.T) {
 	s := newMailServer(t)
 	for _, name := range []string{hindi, tamil, "GST\r\nBcc: evil@example.com\r\n\r\n<script>alert(1)</script>", "=?utf-8?q?x?= <b>&amp;", strings.Repeat("long name ", 30), strings.Repeat("ஸ்ரீ", 100)} {

@@ -1,6 +1,6 @@
-// Package notify tells people how the runs of a job ended: in Slack, Discord or Teams, by a webhook or by e-mail. A kind
-// renders a pipeline.Notice and makes one attempt to send it; trying again belongs to who calls it. Whatever stands in a
-// notice is text: it can ping nobody, link nowhere, and end no header.
+// Package notify tells people how the runs of a job ended: in Slack, Discord or Teams, by a webhook or by e-mail. A
+// kind renders a pipeline.Notice and makes one attempt to send it; trying again belongs to who calls it. Whatever
+// stands in a notice is text: it can ping nobody, link nowhere, and end no header.
 package notify
 
 import (

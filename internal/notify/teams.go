@@ -5,8 +5,8 @@ import (
 )
 
 // teamsKind is a flow of Power Automate that posts Adaptive Cards. Two shapes are in use: the template "when a webhook
-// request is received" of a channel takes a message with the card attached, an action "post card" takes the bare card. A
-// flow answers before it has posted anything: what it has accepted may still fail there.
+// request is received" of a channel takes a message with the card attached, an action "post card" takes the bare card.
+// A flow answers before it has posted anything: what it has accepted may still fail there.
 func teamsKind(post Poster, bare bool) *pipeline.NotifyKind {
 	k := &pipeline.NotifyKind{Name: "teams", Label: "Teams", Description: "A card in a channel of Microsoft Teams, by a flow (Workflows) that takes a message with the card attached.",
 		Options: chatTable("https://....powerplatform.com/...&sig=..."), Probe: chatProbe(post)}

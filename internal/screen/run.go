@@ -26,7 +26,7 @@ type RunView struct {
 	Resumed      bool                `json:"resumed,omitempty"` // some of its rows are an earlier process's
 	Already      bool                `json:"already,omitempty"` // it was complete before it was asked for
 	Resume       string              `json:"resume,omitempty"`  // the command that brings what is missing
-	Again        string              `json:"again,omitempty"`   // the one that delivers all anew, where nothing is missing and control totals do not agree
+	Again        string              `json:"again,omitempty"`   // delivers all anew: control totals do not agree
 }
 
 // totals counts the connections that every destination has, and their rows.

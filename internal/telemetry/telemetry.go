@@ -1,8 +1,8 @@
 // Package telemetry sends what is done for runs to a collector of OpenTelemetry. It is all that knows OpenTelemetry;
 // what it implements is pipeline.Tracing. It is set up by the standard variables OTEL_*, which the SDK reads itself.
 //
-// Nothing waits for the collector: spans go into a bounded queue when they end, and are dropped where that is full. Only
-// the end of the process gives the collector time, and little.
+// Nothing waits for the collector: spans go into a bounded queue when they end, and are dropped where that is full.
+// Only the end of the process gives the collector time, and little.
 package telemetry
 
 import (

@@ -148,8 +148,8 @@ func (w *watched) count(instance string, kinds ...string) {
 	}
 }
 
-// The rules in examples/ fire when they must, as long after it as they say, and not before: they are evaluated over what
-// processes export from minute to minute.
+// The rules in examples/ fire when they must, as long after it as they say, and not before: they are evaluated over
+// what processes export from minute to minute.
 func TestAlertsFire(t *testing.T) {
 	for name, f := range map[string]func(t *testing.T, w *watched){
 		"all is well": func(t *testing.T, w *watched) {

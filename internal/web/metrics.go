@@ -92,8 +92,8 @@ func (m *metrics) job(id string) string {
 	return id
 }
 
-// nothingFailed has a job's failures counted from 0 on, before the first: a counter that begins with 1 has not risen for
-// Prometheus, and nobody would be alerted.
+// nothingFailed has a job's failures counted from 0 on, before the first: a counter that begins with 1 has not risen
+// for Prometheus, and nobody would be alerted.
 func (m *metrics) nothingFailed(job string) {
 	for _, kind := range failureKinds {
 		m.failures.WithLabelValues(job, kind).Add(0)

@@ -37,7 +37,7 @@ type Run struct {
 	RunLine
 	Owner        string        `json:"owner,omitempty"`  // who carries it out: process 12887 on vm
 	Resume       string        `json:"resume,omitempty"` // the command that brings what is missing
-	Again        string        `json:"again,omitempty"`  // the one that delivers all anew, where control totals do not agree
+	Again        string        `json:"again,omitempty"`  // delivers all anew: control totals do not agree
 	Cancel       string        `json:"cancel,omitempty"` // the command that stops it
 	TimeZone     string        `json:"timeZone,omitempty"`
 	Params       []Param       `json:"params"`

@@ -57,7 +57,8 @@ func (n *Coordinator) coordinatorGone(ctx context.Context, doc *checkpoint.Docum
 	return n.Peers.Gone(ctx, rec.Owner.Token)
 }
 
-// orphaned reports whether a run can be adopted: its coordinator has handed it over, or is gone while others work on it.
+// orphaned reports whether a run can be adopted: its coordinator has handed it over, or is gone while others work on
+// it.
 func (n *Coordinator) orphaned(ctx context.Context, doc *checkpoint.Document[checkpoint.RunRecord]) (bool, error) {
 	if gone, err := n.coordinatorGone(ctx, doc); err != nil || !gone {
 		return false, err

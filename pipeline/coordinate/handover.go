@@ -11,10 +11,10 @@ import (
 	"fanmill/pipeline/failpoint"
 )
 
-// A process that is stopped while another coordinator lives stops none of its runs. It gives back what it has in hand of
-// them, and then says in the run's record that it has let go: the run goes on all the while, others keep what they have,
-// and the next coordinator adopts it without waiting. Until that is written the run is one whose coordinator dies. So a
-// kill before it costs a lease, and a kill after it nothing. A process that sleeps here finds another epoch.
+// A process that is stopped while another coordinator lives stops none of its runs. It gives back what it has in hand
+// of them, and then says in the run's record that it has let go: the run goes on all the while, others keep what they
+// have, and the next coordinator adopts it without waiting. Until that is written the run is one whose coordinator
+// dies. So a kill before it costs a lease, and a kill after it nothing. A process that sleeps here finds another epoch.
 
 // errHandedOver ends a run in this process alone.
 var errHandedOver = errors.New("another coordinator goes on with the run")

@@ -69,8 +69,8 @@ func (s *supervisor) retryRefused(ctx context.Context, now time.Time) error {
 }
 
 // giveUpRefused gives a connection up that all workers have refused: after two leases, in which another one may come,
-// or at once where this process is the only one. A login that two have tried is given up at once, and so is one that the
-// only worker has: another one that comes has the same password, as a rule.
+// or at once where this process is the only one. A login that two have tried is given up at once, and so is one that
+// the only worker has: another one that comes has the same password, as a rule.
 func (s *supervisor) giveUpRefused(ctx context.Context, id string, r *refusal, now time.Time) error {
 	workers, rec := s.c.Workers(), r.doc.Value()
 	if all := rec.RefusedBy(workers); !all && !rec.Denied() {

@@ -84,8 +84,8 @@ func (w *toldWorld) load(run string) *checkpoint.Document[checkpoint.RunRecord] 
 	return doc
 }
 
-// Whoever ends a run is killed before, in or behind each of its writes; then another process tidies up. Every target has
-// exactly one notice of each end, with the right event, and the one after something bad is a recovery.
+// Whoever ends a run is killed before, in or behind each of its writes; then another process tidies up. Every target
+// has exactly one notice of each end, with the right event, and the one after something bad is a recovery.
 func TestEachTargetIsToldOnceWhateverIsKilledWhen(t *testing.T) {
 	for _, happens := range []bool{false, true} {
 		for kill := range 12 {

@@ -11,8 +11,8 @@ import (
 	"fanmill/pipeline"
 )
 
-// Each incarnation of a run has a span. Its name stands in the specification, from before the run's record says that the
-// incarnation goes on, so that spans of all processes go below it. It is told of after the record that ends the
+// Each incarnation of a run has a span. Its name stands in the specification, from before the run's record says that
+// the incarnation goes on, so that spans of all processes go below it. It is told of after the record that ends the
 // incarnation: by the process that wrote that, which may have adopted the run. A kill in between loses the span.
 
 // ran tells of the incarnation, which has ended so.

@@ -70,8 +70,8 @@ func (l *Late) look(ctx context.Context, job *pipeline.Job, now time.Time) error
 	return nil
 }
 
-// dayOf is when the day began that now is in, in the job's time zone, and when the job is late on it. A time of day that
-// the clocks jump over on that day comes as much later as they jump.
+// dayOf is when the day began that now is in, in the job's time zone, and when the job is late on it. A time of day
+// that the clocks jump over on that day comes as much later as they jump.
 func dayOf(job *pipeline.Job, t *pipeline.NotifyTarget, now time.Time) (start, by time.Time, _ error) {
 	zone, err := time.LoadLocation(job.TimeZone)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 )
 
 // Outbox sends notices. Of the processes that do, one claims a notice at a time, by a compare-and-set of its record, so
-// a receiver is told once. What only a crash between the receiver's yes and the record of it can double has the same id.
+// a receiver is told once. What only a crash between the receiver's yes and the record of it can double has the same
+// id.
 type Outbox struct {
 	Runs  pipeline.KV
 	Owner pipeline.Owner

@@ -31,8 +31,8 @@ type Slot struct {
 // horizon is further away than the next slot of any spec: 29 February comes after eight years where a century has none.
 const horizon = 9
 
-// Next is the first slot after an instant. Several slots that a clock that is put forward leaves at one instant are one,
-// the last of them. So are the two times at which a clock that is put back shows the same: the first of them.
+// Next is the first slot after an instant. Several slots that a clock that is put forward leaves at one instant are
+// one, the last of them. So are the two times at which a clock that is put back shows the same: the first of them.
 func (s Spec) Next(after time.Time, zone *time.Location) Slot {
 	from := WallOf(after, zone)
 	// Every wall up to from was reached at after, or before.

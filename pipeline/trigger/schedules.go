@@ -25,11 +25,12 @@ type ServedJob struct {
 	From checkpoint.Edition
 }
 
-// schedules have jobs run by themselves. There is no leader: of each schedule an alarm is set, and whoever takes it when
-// it goes off asks for the run, moves the schedule on, sets the next alarm and is done with this one, in this order.
-// Killed between any two of these, the alarm comes again, to anybody: the run is asked for under the same id, which is
-// one run; what was moved on is not due any more; an alarm that is set stays. What the timetable says counts, and not
-// what an alarm says. So an alarm that is lost need only be missed: every process that serves looks every minute.
+// schedules have jobs run by themselves. There is no leader: of each schedule an alarm is set, and whoever takes it
+// when it goes off asks for the run, moves the schedule on, sets the next alarm and is done with this one, in this
+// order. Killed between any two of these, the alarm comes again, to anybody: the run is asked for under the same id,
+// which is one run; what was moved on is not due any more; an alarm that is set stays. What the timetable says counts,
+// and not what an alarm says. So an alarm that is lost need only be missed: every process that serves looks every
+// minute.
 type schedules struct {
 	jobs, runs pipeline.KV
 	bus        pipeline.Bus
@@ -180,8 +181,8 @@ func (s *schedules) refuse() {
 	}
 }
 
-// now is the server's time. A process whose own clock differs does nothing for schedules: days in paths and params would
-// be other ones than people see.
+// now is the server's time. A process whose own clock differs does nothing for schedules: days in paths and params
+// would be other ones than people see.
 func (s *schedules) now(ctx context.Context) (time.Time, error) {
 	now, err := s.alarms.Now(ctx)
 	if err != nil {

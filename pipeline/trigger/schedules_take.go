@@ -88,8 +88,8 @@ func edited(from checkpoint.Edition, now time.Time) checkpoint.Edition {
 }
 
 // counts reports whether a job that says something else than the timetable is what counts: it was written later; or
-// this process has read what the timetable says before, and now this; or it is the very file that the timetable was read
-// from, and has stayed so for a while: an old copy was put in its place.
+// this process has read what the timetable says before, and now this; or it is the very file that the timetable was
+// read from, and has stayed so for a while: an old copy was put in its place.
 func (s *schedules) counts(t *checkpoint.Timetable, j ServedJob) bool {
 	token := pipeline.Token(j.Job.ID)
 	was, read := s.had[token]

@@ -23,8 +23,8 @@ func wantRuns(t *testing.T, c *clockTower, want ...string) {
 	}
 }
 
-// Over two nights a process is killed at every step that others see, once before it happens and once after, and at every
-// later one again. Whoever serves next has each slot run once, and the next alarm set.
+// Over two nights a process is killed at every step that others see, once before it happens and once after, and at
+// every later one again. Whoever serves next has each slot run once, and the next alarm set.
 func TestOneSlotIsOneRunWhateverIsKilledWhen(t *testing.T) {
 	nights := []time.Time{at("2027-03-27 00:30"), at("2027-03-28 00:30"), at("2027-03-29 00:00")}
 	cases := 0
