@@ -238,30 +238,21 @@ func (m *message) plain() string {
 	for _, f := range m.facts {
 		line("%s: %s", f.name, f.text)
 	}
-	if len(m.missing)+m.more > 0 {
-		line("\nMissing, or not verified:")
-		for _, f := range m.missing {
+	list := func(title string, facts []fact, more int) {
+		if len(facts)+more == 0 {
+			return
+		}
+		line("\n%s:", title)
+		for _, f := range facts {
 			line("- %s", f.line())
 		}
-		if m.more > 0 {
-			line("- and %s more", number(int64(m.more)))
+		if more > 0 {
+			line("- and %s more", number(int64(more)))
 		}
 	}
-	if len(m.changes)+m.moreChanges > 0 {
-		line("\nChanged since the last run:")
-		for _, f := range m.changes {
-			line("- %s", f.line())
-		}
-		if m.moreChanges > 0 {
-			line("- and %s more", number(int64(m.moreChanges)))
-		}
-	}
-	if len(m.places) > 0 {
-		line("\nDestinations:")
-		for _, f := range m.places {
-			line("- %s", f.line())
-		}
-	}
+	list("Missing, or not verified", m.missing, m.more)
+	list("Changed since the last run", m.changes, m.moreChanges)
+	list("Destinations", m.places, 0)
 	line("\n%s", m.footer)
 	return b.String()
 }
